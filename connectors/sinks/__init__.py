@@ -1,0 +1,1 @@
+"""Where completions go: one file per sink."""

@@ -1,0 +1,1 @@
+"""Reverse mentoring inside the LMS that a company already has."""

@@ -1,0 +1,71 @@
+"""The hooks. A hookspec's docstring is its contract; tests fail on one that is undocumented or unused.
+
+Two shapes only: *registration* hooks return objects typed by a Protocol; *notification* hooks run after the
+commit, in a task, and return nothing. Plug-ins are called one at a time, so one that raises stops no other.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from flask import Blueprint
+
+    from rmplugin.records import CompletionSink, HrisConnector, NavLink
+
+PROJECT = "rmplugin"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def rm_register_hris_connectors() -> "Sequence[HrisConnector]":
+    """Return the HR connectors that this plug-in brings. Called once, at start-up."""
+    return ()
+
+
+@hookspec
+def rm_register_completion_sinks() -> "Sequence[CompletionSink]":
+    """Return the systems to which this plug-in can send completions. Called once, at start-up."""
+    return ()
+
+
+@hookspec
+def rm_register_blueprints() -> "Sequence[Blueprint]":
+    """Return Flask blueprints with pages of this plug-in. Every route must name the role that it needs."""
+    return ()
+
+
+@hookspec
+def rm_nav_links() -> "Sequence[NavLink]":
+    """Return links to add to the navigation of participants or managers."""
+    return ()
+
+
+@hookspec
+def rm_roster_synced(tenant_slug: str, run_id: str, status: str) -> None:
+    """Be told that a roster run has ended ("complete", "held" or "failed"). After the commit, in a task."""
+
+
+@hookspec
+def rm_pairing_started(tenant_slug: str, pairing_id: str) -> None:
+    """Be told that both people accepted and a pairing began. After the commit, in a task."""
+
+
+@hookspec
+def rm_session_confirmed(tenant_slug: str, session_id: str, minutes: int) -> None:
+    """Be told that both people confirmed a session. After the commit, in a task.
+
+    :param minutes: counted minutes, the lower of both claims after caps.
+    """
+
+
+@hookspec
+def rm_credit_awarded(tenant_slug: str, entry_id: str, person_id: str, minutes: int) -> None:
+    """Be told that a credit entry was written. After the commit, in a task."""
+
+
+@hookspec
+def rm_pairing_closed(tenant_slug: str, pairing_id: str) -> None:
+    """Be told that a pairing ended. Neither who ended it nor why is said. After the commit, in a task."""

@@ -1,0 +1,249 @@
+"""Records that cross the boundary between the core and plug-ins: plain, frozen, without behaviour."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import marshmallow as ma
+
+EmploymentType = Literal["employee", "contractor", "intern", "temp", "other"]
+EmploymentStatus = Literal[
+    "prehire", "active", "leave", "suspended", "terminated", "deceased", "unknown"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmployeeRecord:
+    """One person as one HR system knows them. None always means "the source does not say".
+
+    No birth date, salary, bank, health or family field exists, so none can leave a connector.
+
+    :param source_key: the source's own immutable id; unique within the account.
+    :param ref: where the record stands in the source ("row 17"), for messages.
+    :param email: primary work address.
+    :param grade: the source's own word; the core maps it to a rank.
+    :param seniority_rank: 0 (most junior) .. 100, when the source itself gives a comparable number.
+    :param manager_key: the manager's `source_key`, resolved by the core in a second pass.
+    :param manager_email, manager_name: other ways to name the manager ("Last, First" is understood).
+    :param hire_date, termination_date: dates without a zone.
+    :param time_zone: IANA name.
+    :param languages: ISO 639-1 codes.
+    """
+
+    source_key: str
+    ref: str
+    employee_number: str | None = None
+    user_name: str | None = None
+    email: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    preferred_name: str | None = None
+    display_name: str | None = None
+    job_title: str | None = None
+    grade: str | None = None
+    seniority_rank: int | None = None
+    department: str | None = None
+    division: str | None = None
+    cost_center: str | None = None
+    location: str | None = None
+    city: str | None = None
+    country: str | None = None
+    time_zone: str | None = None
+    manager_key: str | None = None
+    manager_email: str | None = None
+    manager_name: str | None = None
+    employment_type: EmploymentType | None = None
+    status: EmploymentStatus = "active"
+    status_raw: str | None = None
+    hire_date: date | None = None
+    termination_date: date | None = None
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRecord:
+    """A record of the source that could not be used.
+
+    :param ref: where it stands ("row 17").
+    :param field: canonical field name, or "row".
+    :param reason: what is wrong, in plain words, without the value.
+    """
+
+    ref: str
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RosterPage:
+    """What a connector yields: some records, some skipped ones.
+
+    :param cursor: where an interrupted reading could go on; None when the source has no such thing.
+    """
+
+    records: list[EmployeeRecord]
+    skipped: list[SkippedRecord] = field(default_factory=list)
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of a connection check.
+
+    :param what: what was checked, in an administrator's words.
+    :param ok: whether it works.
+    :param advice: what was found and, when it does not work, what to do.
+    """
+
+    what: str
+    ok: bool
+    advice: str = ""
+
+
+@runtime_checkable
+class HrisConnector(Protocol):
+    """An HR system that the roster can be read from. One short file per system.
+
+    :ivar key: name used in commands and in the database.
+    :ivar title: name for people.
+    :ivar settings_schema: marshmallow schema of the account's settings; fields with
+        ``metadata={"secret": True}`` are stored encrypted.
+    :ivar complete: True when `read` always yields everybody, so that absence means departure.
+    """
+
+    key: str
+    title: str
+    settings_schema: type[ma.Schema]
+    complete: bool
+
+    def check(self, settings: Mapping[str, Any]) -> list[CheckResult]:
+        """Try the connection without changing anything.
+
+        :param settings: loaded by `settings_schema`, secrets included.
+        """
+        ...
+
+    def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
+        """Read the roster page by page.
+
+        :param cursor: where the last run ended; None for a full reading.
+        :raises RetriableError: try again later.
+        :raises FatalError: an administrator must change something.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRecord:
+    """How far one person has come in one programme: what a sink tells another system.
+
+    Nothing about the partner or about what was said is in it.
+
+    :param delivery_id: idempotency key, stable over resends.
+    :param platform_user_id: the person's id (`sub`) on the LMS; None when the LMS does not know them.
+    :param score_given: progress towards completion, 0..score_maximum.
+    :param minutes: confirmed minutes so far.
+    :param completed: whether the policy's criteria are met.
+    :param last_sent_at: newest timestamp that was sent for this person and target; None before the first.
+    :param target: what the sink needs to find the place, e.g. the line item's URL.
+    """
+
+    delivery_id: str
+    platform_user_id: str | None
+    programme_name: str
+    score_given: float
+    score_maximum: float
+    minutes: int
+    completed: bool
+    met_at: datetime | None
+    last_sent_at: datetime | None
+    target: Mapping[str, Any]
+
+
+DeliveryOutcome = Literal["delivered", "retry", "blocked", "needs_human"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkAnswer:
+    """What the other system said.
+
+    :param outcome: what to do next.
+    :param message_for_user: plain sentence when not delivered.
+    :param status: HTTP status; None when there was none.
+    :param remote_ref: the other system's id of what it keeps; None when it names none.
+    :param sent_at: the timestamp that was sent, aware UTC.
+    :param retry_after: seconds; None when the other system named none.
+    """
+
+    outcome: DeliveryOutcome
+    message_for_user: str = ""
+    status: int | None = None
+    remote_ref: str | None = None
+    sent_at: datetime | None = None
+    retry_after: float | None = None
+
+
+@runtime_checkable
+class CompletionSink(Protocol):
+    """A system that takes completions.
+
+    :ivar key: name used in commands and in the database.
+    :ivar title: name for people ("Course grade").
+    :ivar coalesces: True when the newest state replaces older ones (a score), False for events.
+    """
+
+    key: str
+    title: str
+    coalesces: bool
+
+    def deliver(self, record: CompletionRecord, services: "SinkServices", now: datetime) -> SinkAnswer:
+        """Send one record. It may be called again with the same record; the effect must be one.
+
+        :param services: the outside world, ready to use.
+        :param now: aware UTC.
+        """
+        ...
+
+
+class SinkServices(Protocol):
+    """What the core hands to a sink: a signed-in client for the platform that the target lies on."""
+
+    def lti(self) -> tuple[Any, Any]:
+        """Give `(lti.service.ServiceClient, lti.platforms.Platform)` for the record's platform."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProgress:
+    """Where one person stands against a completion policy.
+
+    :param percent: 0..100, integer, never 100 before every criterion is met.
+    :param criteria: (label, reached, needed, met) per criterion, for the checklist.
+    """
+
+    percent: int
+    met: bool
+    criteria: tuple["PolicyCriterion", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCriterion:
+    """One line of the completion checklist."""
+
+    label: str
+    reached: int
+    needed: int
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NavLink:
+    """A link that a plug-in adds to the navigation.
+
+    :param role: "participant" or "manager".
+    """
+
+    title: str
+    path: str
+    role: str

@@ -1,0 +1,241 @@
+"""The database: engine, base class, column types, and sessions that see one tenant only."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uuid_utils.compat
+from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy import (
+    DateTime,
+    Engine,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    Uuid,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    mapped_column,
+    with_loader_criteria,
+)
+from sqlalchemy.types import JSON, TypeDecorator
+
+from rmplugin.errors import ConfigError
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def new_id() -> uuid.UUID:
+    """Make a time-ordered id. **Source** RFC 9562, UUIDv7. **Touches** pure but for clock and chance."""
+    return uuid_utils.compat.uuid7()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment. Aware UTC in Python on every database; SQLite alone would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse moments without a zone; SQLite gets naive UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Secrets:
+    """Encrypts what must not lie open in the database.
+
+    :param key: Fernet key from the settings.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        if key is None:
+            raise ConfigError(["RM_SECRET_KEY is not set and RM_DATA_DIR has none: run `rmplugin init`."])
+        try:
+            self._fernet = Fernet(key)
+        except ValueError as error:
+            raise ConfigError(["RM_SECRET_KEY must be 32 bytes in url-safe base64."]) from error
+
+    def lock(self, value: Any) -> bytes:
+        """Encrypt a JSON-ready value."""
+        return self._fernet.encrypt(json.dumps(value).encode())
+
+    def unlock(self, token: bytes) -> Any:
+        """Decrypt what `lock` made.
+
+        :raises ConfigError: the key changed since.
+        """
+        try:
+            return json.loads(self._fernet.decrypt(token))
+        except InvalidToken as error:
+            raise ConfigError(
+                ["RM_SECRET_KEY is not the key with which the stored secrets were encrypted."]
+            ) from error
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this once from the class.
+        datetime: UtcDateTime,
+        uuid.UUID: Uuid,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        list[str]: JSON,
+        bytes: LargeBinary,
+    }
+
+
+class HasId:
+    """A row with an id of ours."""
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+
+
+class TenantOwned(HasId):
+    """A row that belongs to one tenant. Sessions see only their own tenant's rows of such tables."""
+
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"), index=True)
+
+
+class Db(Session):
+    """A session. With `tenant_id` it is bound to one tenant; without, it may touch only common tables."""
+
+    @property
+    def tenant_id(self) -> uuid.UUID:
+        """Give the tenant that this session is bound to."""
+        tenant_id: uuid.UUID | None = self.info.get("tenant_id")
+        if tenant_id is None:
+            raise AssertionError("this session is bound to no tenant")
+        return tenant_id
+
+
+class Database:
+    """The engine and the two ways to open a transaction on it.
+
+    :param url: SQLAlchemy URL.
+    :param secrets: for encrypted columns.
+    """
+
+    def __init__(self, url: str, secrets: Secrets, *, pool_size: int = 10) -> None:
+        self.url = url
+        self.secrets = secrets
+        self.engine = _make_engine(url, pool_size)
+
+    @contextmanager
+    def transaction(self, tenant_id: uuid.UUID | None, *, write: bool = True) -> Iterator[Db]:
+        """Open one transaction; commits at the end of the block, rolls back when it raises.
+
+        :param tenant_id: whose rows are visible; None for common tables only (keys, tenants, logins).
+        :param write: False lets readers on SQLite run beside a writer.
+        **Touches** what the block does.
+        """
+        connection = self.engine.connect().execution_options(rm_write=write)
+        session = Db(bind=connection, expire_on_commit=False, info={"tenant_id": tenant_id})
+        try:
+            with session.begin():
+                yield session
+        finally:
+            session.close()
+            connection.close()
+
+    @contextmanager
+    def unbound(self, *, write: bool = True) -> Iterator[Db]:
+        """Open a transaction over all tenants, for the few places that must find the tenant first.
+
+        **Touches** what the block does. `tests/rules` lists the callers.
+        """
+        with self.transaction(None, write=write) as db:
+            db.info["all_tenants"] = True
+            yield db
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def _make_engine(url: str, pool_size: int) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=pool_size, max_overflow=20, pool_pre_ping=True)
+    path = url.removeprefix("sqlite:///")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=20, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own implicit BEGIN comes too late and breaks savepoints; we say BEGIN ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # A transaction that reads first and writes later can be refused by SQLite without waiting; IMMEDIATE waits.
+    write = connection.get_execution_options().get("rm_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@event.listens_for(Db, "do_orm_execute")
+def _bind_to_tenant(state: ORMExecuteState) -> None:
+    """Add the tenant to every ORM statement; refuse statements on tenants' rows without one."""
+    if state.session.info.get("all_tenants") or not (state.is_select or state.is_update or state.is_delete):
+        return
+    tenant_id = state.session.info.get("tenant_id")
+    if tenant_id is None:
+        owned = [m.class_.__name__ for m in state.all_mappers if issubclass(m.class_, TenantOwned)]
+        if owned:
+            raise AssertionError(f"a statement on {owned} needs a session that is bound to a tenant")
+        return
+    state.statement = state.statement.options(
+        with_loader_criteria(
+            TenantOwned, lambda cls: cls.tenant_id == tenant_id, include_aliases=True, track_closure_variables=True
+        )
+    )
+
+
+@event.listens_for(Db, "before_flush")
+def _stamp_tenant(session: Db, _context: Any, _instances: Any) -> None:
+    """Give new rows the session's tenant and refuse rows of another."""
+    tenant_id = session.info.get("tenant_id")
+    for row in session.new:
+        if not isinstance(row, TenantOwned):
+            continue
+        if row.tenant_id is None and tenant_id is not None:  # type: ignore[redundant-expr]  # None before the flush.
+            row.tenant_id = tenant_id
+        elif tenant_id is not None and row.tenant_id != tenant_id:
+            raise AssertionError(f"{type(row).__name__} belongs to another tenant")

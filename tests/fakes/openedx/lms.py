@@ -1,0 +1,219 @@
+"""Set the consumer of Open edX up outside an LMS: replaced LMS calls, tables, keys, one configuration."""
+
+import functools
+
+import django
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.apps import apps
+from django.conf import settings
+
+from .course import BLOCK_LOCATION, COURSE, COURSE_KEY, Block
+
+AGS_MODES = ("disabled", "declarative", "programmatic")
+
+
+def replace_lms_calls():
+    """Answer the calls into the LMS from the course in memory."""
+    from lti_consumer.exceptions import LtiError
+    from lti_consumer.plugin import compat
+
+    def load_enough_xblock(location):
+        return Block(location)
+
+    def get_user_from_external_user_id(external_user_id):
+        person = COURSE.person(external_id=external_user_id)
+        if person is None:
+            raise LtiError("Invalid User")
+        return person
+
+    def batch_get_or_create_externalids(users):
+        # The people of the course are the users; the query set given needs the LMS's profile table.
+        with COURSE.lock:
+            return {
+                person.id: type("ExternalId", (), {"external_user_id": person.external_id})()
+                for person in COURSE.people
+            }
+
+    def get_course_members(course_key):
+        with COURSE.lock:
+            return {
+                person.id: {
+                    "id": person.id,
+                    "username": person.username,
+                    "email": person.email,
+                    "name": person.name,
+                    "roles": [person.role],
+                }
+                for person in COURSE.people
+            }
+
+    def user_has_studio_write_access(user, course_key):
+        person = COURSE.person(username=user.get_username())
+        return person is not None and person.role in {"instructor", "staff"}
+
+    def get_course_by_id(course_key):
+        return COURSE
+
+    def user_course_access(course, user, *args, **kwargs):
+        return COURSE.person(username=user.get_username()) is not None
+
+    def user_has_access(user, *args, **kwargs):
+        return COURSE.person(username=user.get_username()) is not None
+
+    def get_user_course_forum_role(user_id, course_id):
+        return None
+
+    compat.load_enough_xblock = load_enough_xblock
+    compat.load_block_as_user = load_enough_xblock
+    compat.get_user_from_external_user_id = get_user_from_external_user_id
+    compat.batch_get_or_create_externalids = batch_get_or_create_externalids
+    compat.get_course_members = get_course_members
+    compat.user_has_studio_write_access = user_has_studio_write_access
+    compat.get_course_by_id = get_course_by_id
+    compat.user_course_access = user_course_access
+    compat.user_has_access = user_has_access
+    compat.get_user_course_forum_role = get_user_course_forum_role
+
+
+def remember_parsed_keys():
+    """Parse the platform's private key once; the consumer parses it on each request, 200 to 300 ms."""
+    from lti_consumer.lti_1p3.key_handlers import PlatformKeyHandler
+
+    parse = PlatformKeyHandler.__init__
+
+    @functools.cache
+    def parsed_key(key_pem, kid):
+        handler = PlatformKeyHandler.__new__(PlatformKeyHandler)
+        parse(handler, key_pem, kid)
+        return handler.key
+
+    def remembering_init(self, key_pem, kid=None):
+        self.key = parsed_key(key_pem, kid)
+
+    PlatformKeyHandler.__init__ = remembering_init
+
+
+def create_tables():
+    """Create the tables of every model as `syncdb` did; the migrations need an LMS."""
+    from django.db import connection
+
+    with connection.schema_editor() as editor:
+        for model in apps.get_models():
+            editor.create_model(model)
+
+
+def create_users():
+    """Write a user for each person, so that a launch can sign the person in on the platform."""
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model()
+    users.objects.all().delete()
+    users.objects.bulk_create(
+        users(id=person.id, username=person.username, email=person.email, password="!")
+        for person in COURSE.people
+    )
+
+
+def configure_tool(tool):
+    """Register the tool.
+
+    :param tool: URLs of the tool: login, target (target_link_uri), redirect (list), jwks.
+    :return: the stored configuration.
+    """
+    from lti_consumer.models import Lti1p3Passport, LtiConfiguration
+    from opaque_keys.edx.keys import UsageKey
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    passport = Lti1p3Passport.objects.create(
+        name="The tool under test",
+        context_key=COURSE_KEY,
+        lti_1p3_tool_keyset_url=tool["jwks"],
+        lti_1p3_internal_private_key=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+        lti_1p3_internal_private_key_id="openedx-test-key",
+    )
+    configuration = LtiConfiguration(
+        version=LtiConfiguration.LTI_1P3,
+        config_store=LtiConfiguration.CONFIG_ON_DB,
+        location=UsageKey.from_string(BLOCK_LOCATION),
+        lti_1p3_passport=passport,
+        lti_1p3_oidc_url=tool["login"],
+        lti_1p3_launch_url=tool["target"],
+        lti_1p3_redirect_uris=tool["redirect"],
+        lti_advantage_enable_nrps=True,
+        lti_advantage_deep_linking_enabled=True,
+        lti_advantage_deep_linking_launch_url=tool["target"],
+        lti_advantage_ags_mode=LtiConfiguration.LTI_ADVANTAGE_AGS_PROGRAMMATIC,
+    )
+    configuration.save()
+    return configuration
+
+
+def share_personal_data(enabled):
+    """Allow or forbid names and e-mail addresses in the roster, by the flag that a course author would set."""
+    from lti_consumer.models import CourseAllowPIISharingInLTIFlag
+    from opaque_keys.edx.keys import CourseKey
+
+    CourseAllowPIISharingInLTIFlag.objects.create(
+        course_id=CourseKey.from_string(COURSE_KEY), enabled=enabled
+    )
+
+
+def personal_data_shared():
+    """Return whether the flag is set."""
+    from lti_consumer.api import get_lti_pii_sharing_state_for_course
+    from opaque_keys.edx.keys import CourseKey
+
+    return get_lti_pii_sharing_state_for_course(CourseKey.from_string(COURSE_KEY))
+
+
+def set_up(base_url, tool):
+    """Bring the platform up.
+
+    :param base_url: own URL, which is the issuer too.
+    :param tool: see `configure_tool`.
+    :return: a description for the client, JSON values.
+    """
+    settings.LMS_ROOT_URL = base_url
+    django.setup()
+    replace_lms_calls()
+    remember_parsed_keys()
+    create_tables()
+    create_users()
+    configuration = configure_tool(tool)
+    share_personal_data(enabled=True)
+    return describe(base_url, configuration)
+
+
+def describe(base_url, configuration):
+    """Return what an administrator would copy from the platform into the tool, and the launch URLs."""
+    from lti_consumer.utils import (
+        get_lms_lti_access_token_link,
+        get_lms_lti_keyset_link,
+        get_lms_lti_launch_link,
+        get_lti_ags_lineitems_url,
+        get_lti_nrps_context_membership_url,
+    )
+
+    instructor, learner = COURSE.person(role="instructor"), COURSE.person(role="student")
+    return {
+        "issuer": base_url,
+        "client_id": configuration.lti_1p3_client_id,
+        "deployment_id": "1",
+        "auth_url": get_lms_lti_launch_link(),
+        "token_url": get_lms_lti_access_token_link(configuration.passport_id),
+        "jwks_url": get_lms_lti_keyset_link(configuration.passport_id),
+        "context_id": COURSE_KEY,
+        "resource_link_id": BLOCK_LOCATION,
+        "lineitems_url": get_lti_ags_lineitems_url(configuration.id),
+        "memberships_url": get_lti_nrps_context_membership_url(configuration.id),
+        "launch_urls": {
+            "instructor": f"{base_url}/launch/{instructor.username}",
+            "learner": f"{base_url}/launch/{learner.username}",
+        },
+        "control_url": f"{base_url}/control",
+    }

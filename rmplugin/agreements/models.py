@@ -1,0 +1,41 @@
+"""Agreements: versions for life."""
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rmplugin.db import Base, TenantOwned
+
+
+class Agreement(Base, TenantOwned):
+    """One version of what the two agree on. A version is never changed, only followed by another.
+
+    :ivar version: 1, 2, …
+    :ivar state: open (waiting for signatures), signed (by both), superseded.
+    :ivar cadence_weeks: a session every so many weeks.
+    :ivar medium: video, in_person, phone or mixed.
+    """
+
+    __tablename__ = "agreement"
+    __table_args__ = (
+        UniqueConstraint("pairing_id", "version"),
+        CheckConstraint("state in ('open', 'signed', 'superseded')", name="state"),
+        CheckConstraint("medium in ('video', 'in_person', 'phone', 'mixed')", name="medium"),
+    )
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    state: Mapped[str]
+    cadence_weeks: Mapped[int]
+    session_minutes: Mapped[int]
+    medium: Mapped[str]
+    place: Mapped[str]
+    hopes: Mapped[str]
+    boundaries: Mapped[str]
+    confidentiality: Mapped[str]
+    ends_on: Mapped[date]
+    written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    mentor_signed_at: Mapped[datetime | None]
+    mentee_signed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""Short questions to each side, never shown to the partner."""

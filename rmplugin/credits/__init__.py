@@ -1,0 +1,1 @@
+"""Ledger, completion, and deliveries to sinks."""

@@ -1,0 +1,1 @@
+"""Pages that join capabilities: home of the participant, desk of the manager."""

@@ -1,0 +1,1 @@
+"""Goals of a pairing; the first version is kept for ever."""

@@ -1,0 +1,1 @@
+"""From an LTI launch to a person on a page."""

@@ -1,0 +1,144 @@
+"""Match runs, proposals, pairings, closures."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rmplugin.db import Base, TenantOwned
+
+
+class MatchRun(Base, TenantOwned):
+    """One computation of the matching.
+
+    :ivar state: queued, solved, released, dropped (superseded or thrown away), failed.
+    :ivar rules, weights: what it was computed with, versions included.
+    :ivar inputs_hash: digest of everything that went in.
+    :ivar metrics: numbers for the manager.
+    :ivar unmatched: list of {"person", "role", "reason", "details"}.
+    """
+
+    __tablename__ = "match_run"
+    __table_args__ = (
+        CheckConstraint("state in ('queued', 'solved', 'released', 'dropped', 'failed')", name="state"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    objective: Mapped[str]
+    rules: Mapped[dict[str, Any]]
+    weights: Mapped[dict[str, Any]]
+    inputs_hash: Mapped[str | None]
+    mentors: Mapped[int] = mapped_column(default=0)
+    mentees: Mapped[int] = mapped_column(default=0)
+    total_score: Mapped[int] = mapped_column(default=0)
+    proved: Mapped[bool] = mapped_column(default=False)
+    gap: Mapped[float] = mapped_column(default=0.0)
+    metrics: Mapped[dict[str, Any]]
+    unmatched: Mapped[list[Any]]
+    failure: Mapped[str | None]
+    seconds: Mapped[float | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    released_at: Mapped[datetime | None]
+
+
+class Proposal(Base, TenantOwned):
+    """A pair that a run proposes; after release both people answer.
+
+    :ivar state: proposed, dropped (by the manager), released, accepted (by both), declined, expired, void.
+    :ivar pinned: the manager wants this pair in every further run until it is released.
+    :ivar contributions: factor -> points; they sum to `score`.
+    :ivar reasons: what each side gets, for people.
+    :ivar mentor_answer, mentee_answer: yes, no; None before.
+    """
+
+    __tablename__ = "proposal"
+    __table_args__ = (
+        UniqueConstraint("run_id", "mentor_id", "mentee_id"),
+        CheckConstraint(
+            "state in ('proposed', 'dropped', 'released', 'accepted', 'declined', 'expired', 'void')", name="state"
+        ),
+        CheckConstraint("mentor_answer in ('yes', 'no')", name="mentor_answer"),
+        CheckConstraint("mentee_answer in ('yes', 'no')", name="mentee_answer"),
+        Index("ix_proposal_mentor", "mentor_id", "state"),
+        Index("ix_proposal_mentee", "mentee_id", "state"),
+    )
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("match_run.id", ondelete="CASCADE"))
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    mentor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    mentee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    state: Mapped[str]
+    pinned: Mapped[bool] = mapped_column(default=False)
+    score: Mapped[int]
+    contributions: Mapped[dict[str, Any]]
+    reasons: Mapped[dict[str, Any]]
+    mentor_answer: Mapped[str | None]
+    mentee_answer: Mapped[str | None]
+    mentor_answered_at: Mapped[datetime | None]
+    mentee_answered_at: Mapped[datetime | None]
+    decline_reason: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Pairing(Base, TenantOwned):
+    """Two people who both said yes.
+
+    :ivar state: active, ended (early), completed.
+    """
+
+    __tablename__ = "pairing"
+    __table_args__ = (
+        UniqueConstraint("proposal_id"),
+        CheckConstraint("mentor_id <> mentee_id", name="two_people"),
+        CheckConstraint("state in ('active', 'ended', 'completed')", name="state"),
+        # The same two people cannot be paired twice at once in a programme.
+        Index(
+            "uq_pairing_active",
+            "programme_id",
+            "mentor_id",
+            "mentee_id",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
+        ),
+        Index("ix_pairing_mentor", "mentor_id", "state"),
+        Index("ix_pairing_mentee", "mentee_id", "state"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    proposal_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("proposal.id", ondelete="CASCADE"))
+    mentor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    mentee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    state: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    def role_of(self, person_id: uuid.UUID) -> str | None:
+        """Give mentor or mentee; None for anybody else."""
+        return {self.mentor_id: "mentor", self.mentee_id: "mentee"}.get(person_id)
+
+    def partner_of(self, person_id: uuid.UUID) -> uuid.UUID:
+        """Give the other person of the two."""
+        return self.mentee_id if person_id == self.mentor_id else self.mentor_id
+
+
+class Closure(Base, TenantOwned):
+    """Who ended a pairing and, if they said so, why. Never shown to the partner, nor by person to a manager.
+
+    :ivar reason: a code of `closure_reasons`; None when none was given.
+    :ivar next_choice: rematch, pause or leave.
+    """
+
+    __tablename__ = "closure"
+    __table_args__ = (
+        UniqueConstraint("pairing_id"),
+        CheckConstraint("next_choice in ('rematch', 'pause', 'leave')", name="next_choice"),
+    )
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
+    initiator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    reason: Mapped[str | None]
+    next_choice: Mapped[str]
+    created_at: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""People as the HR system knows them, their profiles, and the LMS users that they are."""

@@ -1,0 +1,200 @@
+"""Persons, their profiles and skills, the LMS users that they are, and roster runs."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rmplugin.db import Base, TenantOwned
+
+
+class Person(Base, TenantOwned):
+    """A person as one HR account knows them. There is no birth date, on purpose.
+
+    :ivar email: work address, domain lower-cased.
+    :ivar email_folded: casefolded address for comparing.
+    :ivar seniority_rank: 0..100 from the account's grade table; None when the grade is unmapped.
+    :ivar manager_state: how the manager was found: none, resolved, unresolved, self, cycle.
+    :ivar lifecycle: present in the source or gone from it (tombstoned).
+    :ivar row_hash: digest of the record, so that an unchanged one costs nothing.
+    """
+
+    __tablename__ = "person"
+    __table_args__ = (
+        UniqueConstraint("account_id", "source_key"),
+        Index("ix_person_tenant_employee_number", "tenant_id", "employee_number"),
+        Index("ix_person_tenant_email_folded", "tenant_id", "email_folded"),
+        CheckConstraint("lifecycle in ('present', 'tombstoned')", name="lifecycle"),
+        CheckConstraint("seniority_rank between 0 and 100", name="seniority_rank"),
+    )
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hr_account.id", ondelete="CASCADE"))
+    source_key: Mapped[str]
+    employee_number: Mapped[str | None]
+    user_name: Mapped[str | None]
+    email: Mapped[str | None]
+    email_folded: Mapped[str | None]
+    given_name: Mapped[str | None]
+    family_name: Mapped[str | None]
+    preferred_name: Mapped[str | None]
+    display_name: Mapped[str]
+    job_title: Mapped[str | None]
+    grade: Mapped[str | None]
+    seniority_rank: Mapped[int | None]
+    department: Mapped[str | None]
+    division: Mapped[str | None]
+    cost_center: Mapped[str | None]
+    location: Mapped[str | None]
+    city: Mapped[str | None]
+    country: Mapped[str | None]
+    time_zone: Mapped[str | None]
+    manager_key: Mapped[str | None]
+    manager_email: Mapped[str | None]
+    manager_name: Mapped[str | None]
+    manager_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
+    manager_state: Mapped[str] = mapped_column(default="none")
+    employment_type: Mapped[str | None]
+    status: Mapped[str]
+    status_raw: Mapped[str | None]
+    hire_date: Mapped[date | None]
+    termination_date: Mapped[date | None]
+    languages: Mapped[list[str]]
+    lifecycle: Mapped[str] = mapped_column(default="present")
+    row_hash: Mapped[str]
+    seen_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether the person can take part: present in the source and employed."""
+        return self.lifecycle == "present" and self.status in ("active", "leave", "prehire", "unknown")
+
+
+class Profile(Base, TenantOwned):
+    """What a person says about themselves, kept apart from what HR says.
+
+    :ivar languages: ISO 639-1 codes.
+    :ivar work_days: Monday=0 .. Sunday=6.
+    :ivar work_from_minute, work_to_minute: local minutes after midnight.
+    :ivar time_zone: IANA name.
+    """
+
+    __tablename__ = "profile"
+    __table_args__ = (
+        UniqueConstraint("person_id"),
+        CheckConstraint("work_from_minute between 0 and 1439", name="work_from"),
+        CheckConstraint("work_to_minute between 1 and 1440", name="work_to"),
+        CheckConstraint("work_from_minute < work_to_minute", name="work_order"),
+    )
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    languages: Mapped[list[str]]
+    work_days: Mapped[list[Any]]
+    work_from_minute: Mapped[int]
+    work_to_minute: Mapped[int]
+    time_zone: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class Skill(Base, TenantOwned):
+    """A skill or perspective of the tenant's catalogue.
+
+    :ivar kind: skill, or perspective (lived experience, newcomer's view).
+    :ivar theme: organisation, outside_world, technology, leadership or people.
+    """
+
+    __tablename__ = "skill"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        CheckConstraint("kind in ('skill', 'perspective')", name="kind"),
+    )
+    name: Mapped[str]
+    kind: Mapped[str]
+    theme: Mapped[str]
+
+
+class PersonSkill(Base, TenantOwned):
+    """A skill that a person offers or wants.
+
+    :ivar level: 0..4; offered: how well I know it, wanted: how far I want to get.
+    :ivar priority: 1 (most wanted) .. 3; None for offers.
+    """
+
+    __tablename__ = "person_skill"
+    __table_args__ = (
+        UniqueConstraint("person_id", "skill_id", "direction"),
+        CheckConstraint("direction in ('offered', 'wanted')", name="direction"),
+        CheckConstraint("level between 0 and 4", name="level"),
+        CheckConstraint("priority between 1 and 3", name="priority"),
+    )
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    skill_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("skill.id", ondelete="CASCADE"))
+    direction: Mapped[str]
+    level: Mapped[int]
+    priority: Mapped[int | None]
+
+
+class LtiUser(Base, TenantOwned):
+    """A user of an LMS. Issuer and sub are its only key; the HR person is a link with a state.
+
+    :ivar sub: None never; anonymous launches make no row.
+    :ivar link_state: unlinked, confirmed, conflict.
+    :ivar link_source: what the link was made from: employee_number, sourcedid, email.
+    """
+
+    __tablename__ = "lti_user"
+    __table_args__ = (
+        UniqueConstraint("platform_id", "sub"),
+        CheckConstraint("link_state in ('unlinked', 'confirmed', 'conflict')", name="link_state"),
+    )
+    platform_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
+    sub: Mapped[str]
+    person_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
+    link_state: Mapped[str] = mapped_column(default="unlinked")
+    link_source: Mapped[str | None]
+    name: Mapped[str | None]
+    email: Mapped[str | None]
+    last_launch_at: Mapped[datetime]
+
+
+class CourseMember(Base, TenantOwned):
+    """An LMS user in a course, with the roles of the last launch there."""
+
+    __tablename__ = "course_member"
+    __table_args__ = (UniqueConstraint("context_id", "lti_user_id"),)
+    context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
+    lti_user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_user.id", ondelete="CASCADE"), index=True)
+    roles: Mapped[list[str]]
+    is_learner: Mapped[bool]
+    last_launch_at: Mapped[datetime]
+
+
+class RosterRun(Base, TenantOwned):
+    """One reading of an HR account.
+
+    :ivar counts: seen, created, updated, unchanged, deactivated, reactivated.
+    :ivar skipped: list of {"ref", "field", "reason"}.
+    :ivar held_reason: what happened and what to do; None unless held or failed.
+    """
+
+    __tablename__ = "roster_run"
+    __table_args__ = (
+        CheckConstraint("status in ('running', 'complete', 'held', 'failed')", name="status"),
+        Index("ix_roster_run_account_started", "account_id", "started_at"),
+    )
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hr_account.id", ondelete="CASCADE"))
+    mode: Mapped[str]
+    status: Mapped[str]
+    counts: Mapped[dict[str, Any]]
+    skipped: Mapped[list[Any]]
+    notes: Mapped[dict[str, Any]]
+    held_reason: Mapped[str | None]
+    cursor: Mapped[str | None]
+    shrink_accepted: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

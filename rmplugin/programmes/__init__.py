@@ -1,0 +1,1 @@
+"""Programmes, their templates, and who takes part."""

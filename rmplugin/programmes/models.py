@@ -1,0 +1,115 @@
+"""Programmes and enrolments."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rmplugin.db import Base, TenantOwned
+
+
+class Programme(Base, TenantOwned):
+    """A reverse-mentoring programme.
+
+    :ivar context_id: the course that it runs in; None for one created by command and not yet opened there.
+    :ivar template: key of the template it was cloned from.
+    :ivar cadence_weeks: a session every so many weeks.
+    :ivar allowance_minutes: working time granted per week.
+    :ivar mentee_min_rank: a mentee's seniority rank is at least this.
+    :ivar mentor_max_rank: a mentor's rank is at most this, or
+    :ivar mentor_max_tenure_months: their tenure at most this; None switches the tenure way off.
+    :ivar min_sessions, min_minutes: completion asks for as many confirmed sessions and minutes,
+    :ivar needs_goal_review: and a reviewed goal of one's own,
+    :ivar needs_agreement: and an agreement that both signed.
+    """
+
+    __tablename__ = "programme"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        CheckConstraint("state in ('draft', 'enrolling', 'running', 'concluding', 'archived')", name="state"),
+        CheckConstraint("starts_on < ends_on", name="dates"),
+        CheckConstraint("mentee_min_rank between 0 and 100", name="mentee_rank"),
+        CheckConstraint("mentor_max_rank between 0 and 100", name="mentor_rank"),
+    )
+    context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_context.id", ondelete="SET NULL"))
+    name: Mapped[str]
+    template: Mapped[str]
+    purpose: Mapped[str]
+    sponsor: Mapped[str | None]
+    state: Mapped[str]
+    starts_on: Mapped[date]
+    ends_on: Mapped[date]
+    cadence_weeks: Mapped[int]
+    allowance_minutes: Mapped[int]
+    session_minutes: Mapped[int]
+    mentee_min_rank: Mapped[int]
+    mentor_max_rank: Mapped[int]
+    mentor_max_tenure_months: Mapped[int | None]
+    min_sessions: Mapped[int]
+    min_minutes: Mapped[int]
+    needs_goal_review: Mapped[bool]
+    needs_agreement: Mapped[bool]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class ProgrammeSkill(Base, TenantOwned):
+    """A skill that people of a programme can offer or want."""
+
+    __tablename__ = "programme_skill"
+    __table_args__ = (UniqueConstraint("programme_id", "skill_id"),)
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    skill_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("skill.id", ondelete="CASCADE"))
+
+
+class Enrolment(Base, TenantOwned):
+    """A person in a programme, in one role.
+
+    :ivar role: mentor (the junior who teaches) or mentee (the senior who learns).
+    :ivar state: invited, started, submitted (in the pool), withdrawn, declined, completed.
+    :ivar capacity: how many pairings at once the person can carry.
+    :ivar motivation_level: 1..5.
+    :ivar motivation: own words; seen by the programme manager, never by the partner.
+    """
+
+    __tablename__ = "enrolment"
+    __table_args__ = (
+        UniqueConstraint("programme_id", "person_id"),
+        CheckConstraint("role in ('mentor', 'mentee')", name="role"),
+        CheckConstraint(
+            "state in ('invited', 'started', 'submitted', 'declined', 'withdrawn', 'completed')", name="state"
+        ),
+        CheckConstraint("capacity between 1 and 3", name="capacity"),
+        CheckConstraint("motivation_level between 1 and 5", name="motivation_level"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    role: Mapped[str]
+    state: Mapped[str]
+    capacity: Mapped[int] = mapped_column(default=1)
+    motivation_level: Mapped[int | None]
+    motivation: Mapped[str | None]
+    decline_reason: Mapped[str | None]
+    invited_at: Mapped[datetime | None]
+    submitted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class UnknownVisitor(Base, TenantOwned):
+    """A course member whom the HR roster does not know: the manager is told here.
+
+    :ivar reason: no_hr_id, no_match, conflict, not_working.
+    """
+
+    __tablename__ = "unknown_visitor"
+    __table_args__ = (UniqueConstraint("context_id", "lti_user_id"),)
+    context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
+    lti_user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_user.id", ondelete="CASCADE"))
+    reason: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]

@@ -1,0 +1,54 @@
+"""Mentoring sessions and each side's claim of minutes."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rmplugin.db import Base, TenantOwned
+
+
+class MentoringSession(Base, TenantOwned):
+    """A planned or held session of a pairing.
+
+    :ivar state: scheduled, claimed (by one), disputed (claims more than 15 minutes apart), confirmed, cancelled.
+    :ivar planned_minutes: length in the calendar.
+    :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
+    :ivar moves: how often it was rescheduled.
+    """
+
+    __tablename__ = "mentoring_session"
+    __table_args__ = (
+        CheckConstraint("state in ('scheduled', 'claimed', 'disputed', 'confirmed', 'cancelled')", name="state"),
+        CheckConstraint("planned_minutes between 5 and 480", name="planned_minutes"),
+        CheckConstraint("(state = 'confirmed') = (counted_minutes is not null)", name="counted"),
+    )
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    starts_at: Mapped[datetime]
+    planned_minutes: Mapped[int]
+    medium: Mapped[str]
+    place: Mapped[str]
+    agenda: Mapped[str]
+    planned_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    moves: Mapped[int] = mapped_column(default=0)
+    cancelled_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    counted_minutes: Mapped[int | None]
+    confirmed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class SessionClaim(Base, TenantOwned):
+    """One side's word that the session took place, and for how long."""
+
+    __tablename__ = "session_claim"
+    __table_args__ = (
+        UniqueConstraint("session_id", "person_id"),
+        CheckConstraint("minutes between 1 and 480", name="minutes"),
+    )
+    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("mentoring_session.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    minutes: Mapped[int]
+    claimed_at: Mapped[datetime]

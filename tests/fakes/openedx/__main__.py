@@ -1,7 +1,7 @@
 """Run the platform: `python -m tests.fakes.openedx --tool-url http://127.0.0.1:8000`.
 
-One line of JSON on standard output says that it is ready and where everything is. It ends on SIGTERM, on SIGINT,
-and with `--until-stdin-closes` also when the process that started it is gone.
+One line of JSON on standard output says that it is ready and where everything is. It ends on SIGTERM, SIGINT
+and, with `--until-stdin-closes`, when the process that started it is gone.
 """
 
 import argparse
@@ -45,7 +45,6 @@ def arguments():
     parser.add_argument("--launch-path", default="/lti/launch", help="the redirect URI of the tool")
     parser.add_argument("--target-path", help="the target_link_uri; the launch path unless given")
     parser.add_argument("--jwks-path", default="/lti/jwks")
-    parser.add_argument("--data", help="directory for the database; a temporary one unless given")
     parser.add_argument("--until-stdin-closes", action="store_true")
     return parser.parse_args()
 
@@ -93,11 +92,8 @@ def wait(options):
 
 def main():
     options = arguments()
-    if options.data:
-        serve(options, options.data)
-    else:
-        with tempfile.TemporaryDirectory(prefix="fake-openedx-") as data:
-            serve(options, data)
+    with tempfile.TemporaryDirectory(prefix="fake-openedx-") as data:
+        serve(options, data)
 
 
 if __name__ == "__main__":

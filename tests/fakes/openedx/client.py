@@ -4,6 +4,7 @@ import contextlib
 import http.cookiejar
 import importlib.util
 import json
+import os
 import pathlib
 import selectors
 import subprocess
@@ -18,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 LOOPBACK_TIMEOUT = 30
 
 
-class PlatformProblem(Exception):
+class PlatformError(Exception):
     """The platform did not start, or did not answer as it should."""
 
 
@@ -67,6 +68,7 @@ class OpenEdxPlatform:
         self.start_timeout = start_timeout
         self.process = None
         self._cleanup = contextlib.ExitStack()
+        self._errors = None
         self._options = ["--tool-url", tool_url, "--login-path", login_path, "--launch-path", launch_path]
         self._options += ["--jwks-path", jwks_path, "--port", str(port)]
         if target_path:
@@ -82,25 +84,18 @@ class OpenEdxPlatform:
         """Start the process and wait until it is ready.
 
         :return: self.
-        :raises PlatformProblem: it ended or was not ready in time; the text has its standard error.
+        :raises PlatformError: it ended or was not ready in time; the text has its standard error.
         """
-        data = pathlib.Path(
-            self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="fake-openedx-")),
+        # An anonymous file: a pipe that nobody reads would fill up and stop the platform.
+        self._errors = self._cleanup.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes.openedx", "--until-stdin-closes", *self._options],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
         )
-        self._errors = data / "stderr"
-        with self._errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *("-m", "tests.fakes.openedx", "--until-stdin-closes", "--data", str(data)),
-                    *self._options,
-                ],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
         try:
             description = self._first_line()
         except BaseException:
@@ -118,7 +113,7 @@ class OpenEdxPlatform:
         line = self.process.stdout.readline() if ready else ""
         if not line:
             state = "ended" if ready else f"was not ready within {self.start_timeout} s"
-            raise PlatformProblem(f"The Open edX platform {state}. Its standard error:\n{self.stderr()}")
+            raise PlatformError(f"The Open edX platform {state}. Its standard error:\n{self.stderr()}")
         return json.loads(line)
 
     def stop(self):
@@ -136,10 +131,12 @@ class OpenEdxPlatform:
         self._cleanup.close()
 
     def stderr(self):
-        """Return what the process wrote to standard error so far."""
-        with contextlib.suppress(FileNotFoundError):
-            return self._errors.read_text()
-        return ""
+        """Return what the process wrote to standard error so far; empty after the end."""
+        if self._errors is None or self._errors.closed:
+            return ""
+        # The process writes through the same open file, so its position must not move.
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), size, 0).decode(errors="replace")
 
     def launch_url(self, username, *, message=None):
         """Return the URL that starts a launch.
@@ -153,14 +150,15 @@ class OpenEdxPlatform:
         """Go through login initiation and authorization, up to the form that carries the id_token.
 
         :return: tuple (URL of the tool, dict of the fields).
-        :raises PlatformProblem: the flow ended elsewhere, for example at an error page.
+        :raises PlatformError: the flow ended elsewhere, for example at an error page.
         """
         response = session.get(launch_url, timeout=LOOPBACK_TIMEOUT)
         form = Form(response.text)
         if not response.url.startswith(self.auth_url) or "id_token" not in form.fields:
             where = response.url.split("?")[0]
-            raise PlatformProblem(
-                f"No id_token: the flow ended with {response.status_code} at {where}:\n{response.text[:2000]}\n"
+            raise PlatformError(
+                f"No id_token: the flow ended with {response.status_code} at {where}:\n"
+                f"{response.text[:2000]}\n"
                 f"Standard error of the platform:\n{self.stderr()[-4000:]}",
             )
         return form.action, form.fields
@@ -181,7 +179,7 @@ class OpenEdxPlatform:
             else:
                 answer = session.get(self.control_url, timeout=LOOPBACK_TIMEOUT)
         if not answer.ok:
-            raise PlatformProblem(f"The control endpoint answered {answer.status_code}: {answer.text[:2000]}")
+            raise PlatformError(f"The control endpoint answered {answer.status_code}: {answer.text[:2000]}")
         return answer.json()
 
     def people(self):

@@ -8,72 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.apps import apps
 from django.conf import settings
 
-from .course import BLOCK_LOCATION, COURSE, COURSE_KEY, Block
+from .course import BLOCK_LOCATION, COURSE, COURSE_KEY
 
 AGS_MODES = ("disabled", "declarative", "programmatic")
-
-
-def replace_lms_calls():
-    """Answer the calls into the LMS from the course in memory."""
-    from lti_consumer.exceptions import LtiError
-    from lti_consumer.plugin import compat
-
-    def load_enough_xblock(location):
-        return Block(location)
-
-    def get_user_from_external_user_id(external_user_id):
-        person = COURSE.person(external_id=external_user_id)
-        if person is None:
-            raise LtiError("Invalid User")
-        return person
-
-    def batch_get_or_create_externalids(users):
-        # The people of the course are the users; the query set given needs the LMS's profile table.
-        with COURSE.lock:
-            return {
-                person.id: type("ExternalId", (), {"external_user_id": person.external_id})()
-                for person in COURSE.people
-            }
-
-    def get_course_members(course_key):
-        with COURSE.lock:
-            return {
-                person.id: {
-                    "id": person.id,
-                    "username": person.username,
-                    "email": person.email,
-                    "name": person.name,
-                    "roles": [person.role],
-                }
-                for person in COURSE.people
-            }
-
-    def user_has_studio_write_access(user, course_key):
-        person = COURSE.person(username=user.get_username())
-        return person is not None and person.role in {"instructor", "staff"}
-
-    def get_course_by_id(course_key):
-        return COURSE
-
-    def user_course_access(course, user, *args, **kwargs):
-        return COURSE.person(username=user.get_username()) is not None
-
-    def user_has_access(user, *args, **kwargs):
-        return COURSE.person(username=user.get_username()) is not None
-
-    def get_user_course_forum_role(user_id, course_id):
-        return None
-
-    compat.load_enough_xblock = load_enough_xblock
-    compat.load_block_as_user = load_enough_xblock
-    compat.get_user_from_external_user_id = get_user_from_external_user_id
-    compat.batch_get_or_create_externalids = batch_get_or_create_externalids
-    compat.get_course_members = get_course_members
-    compat.user_has_studio_write_access = user_has_studio_write_access
-    compat.get_course_by_id = get_course_by_id
-    compat.user_course_access = user_course_access
-    compat.user_has_access = user_has_access
-    compat.get_user_course_forum_role = get_user_course_forum_role
 
 
 def remember_parsed_keys():
@@ -154,7 +91,7 @@ def configure_tool(tool):
 
 
 def share_personal_data(enabled):
-    """Allow or forbid names and e-mail addresses in the roster, by the flag that a course author would set."""
+    """Allow or forbid names and e-mail addresses in the roster, by the flag of the course."""
     from lti_consumer.models import CourseAllowPIISharingInLTIFlag
     from opaque_keys.edx.keys import CourseKey
 
@@ -180,7 +117,10 @@ def set_up(base_url, tool):
     """
     settings.LMS_ROOT_URL = base_url
     django.setup()
-    replace_lms_calls()
+    # Importing the consumer needs the settings.
+    from . import lms_calls
+
+    lms_calls.replace()
     remember_parsed_keys()
     create_tables()
     create_users()

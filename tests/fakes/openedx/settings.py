@@ -1,6 +1,7 @@
 """Django settings of the platform process."""
 
 import os
+import pathlib
 
 SECRET_KEY = "only for a throw-away platform on the loopback interface"
 DEBUG = False
@@ -28,7 +29,7 @@ SESSION_COOKIE_NAME = "openedx_session"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.path.join(os.environ["FAKE_OPENEDX_DATA"], "platform.sqlite3"),
+        "NAME": pathlib.Path(os.environ["FAKE_OPENEDX_DATA"], "platform.sqlite3"),
         # The LMS runs every request in a transaction. Each launch writes, hence IMMEDIATE: a transaction
         # that starts by reading could not be upgraded while another one writes.
         "ATOMIC_REQUESTS": True,

@@ -1,5 +1,6 @@
 """Pages of the platform that the LMS would have, and the control endpoint for tests."""
 
+import functools
 import json
 
 from django.contrib.auth import get_user_model, login
@@ -120,25 +121,37 @@ def control(request):
 
 def change(wanted):
     """Apply the parts of a control request; unknown parts are refused before anything changes."""
-    known = {"people", "custom", "share_in_launch", "share_in_roster", "past_due", "ags_mode", "clear"}
-    if unknown := set(wanted) - known:
+    if unknown := set(wanted) - set(CHANGES):
         raise ValueError(f"unknown parts {sorted(unknown)}")
-    if (mode := wanted.get("ags_mode", "programmatic")) not in lms.AGS_MODES:
-        raise ValueError(f"unknown ags_mode {mode}")
-    if unclear := set(wanted.get("clear", [])) - {"grades", "requests"}:
-        raise ValueError(f"cannot clear {sorted(unclear)}")
-    people = [Person(**fields) for fields in wanted.get("people", [])]
     with COURSE.lock:
-        for name in ("custom", "share_in_launch", "past_due"):
-            if name in wanted:
-                setattr(COURSE, name, wanted[name])
-        for name in wanted.get("clear", []):
-            getattr(COURSE, name).clear()
-        if "people" in wanted:
-            COURSE.people = people
-    if "people" in wanted:
-        lms.create_users()
-    if "share_in_roster" in wanted:
-        lms.share_personal_data(enabled=wanted["share_in_roster"])
-    if "ags_mode" in wanted:
-        LtiConfiguration.objects.filter(location=BLOCK_LOCATION).update(lti_advantage_ags_mode=mode)
+        for part, value in wanted.items():
+            CHANGES[part](value)
+
+
+def set_people(people):
+    COURSE.people = [Person(**fields) for fields in people]
+    lms.create_users()
+
+
+def set_ags_mode(mode):
+    if mode not in lms.AGS_MODES:
+        raise ValueError(f"unknown ags_mode {mode}")
+    LtiConfiguration.objects.filter(location=BLOCK_LOCATION).update(lti_advantage_ags_mode=mode)
+
+
+def clear(names):
+    if set(names) - {"grades", "requests"}:
+        raise ValueError(f"cannot clear {names}")
+    for name in names:
+        getattr(COURSE, name).clear()
+
+
+CHANGES = {
+    "people": set_people,
+    "custom": functools.partial(setattr, COURSE, "custom"),
+    "share_in_launch": functools.partial(setattr, COURSE, "share_in_launch"),
+    "past_due": functools.partial(setattr, COURSE, "past_due"),
+    "share_in_roster": lms.share_personal_data,
+    "ags_mode": set_ags_mode,
+    "clear": clear,
+}

@@ -239,21 +239,6 @@ def failed_rules(bits: int) -> list[str]:
     return [code for k, code in enumerate(RULE_CODES) if bits >> k & 1]
 
 
-def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]]:
-    """Sort the wanted skills of one person by what another offers: the words behind the points.
-
-    :return: "covered" (offered at the wanted level or above), "partly" (below it), "uncovered"; the most
-        wanted first.
-    **Touches** nothing.
-    """
-    found: dict[str, list[str]] = {"covered": [], "partly": [], "uncovered": []}
-    for skill, (level, _) in sorted(wanter.wants.items(), key=lambda want: (want[1][1], want[0])):
-        offered = offerer.offers.get(skill, 0)
-        group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
-        found[group].append(skill)
-    return found
-
-
 def working_hours_mask(days: Collection[int], start: time, end: time, zone: str, on: date) -> int:
     """Turn working days and hours at a place into a week in UTC, one bit per quarter of an hour.
 
@@ -424,7 +409,8 @@ def _plain_factors(
     dated = (a["hired"] > 0) & (b["hired"] > 0)
 
     def differ(name: str) -> BoolArray:
-        return (a[name] >= 0) & (b[name] >= 0) & (a[name] != b[name])
+        differs: BoolArray = (a[name] >= 0) & (b[name] >= 0) & (a[name] != b[name])
+        return differs
 
     return {
         "motivation": weights.motivation * (a["motivation"] + b["motivation"]) // 10,

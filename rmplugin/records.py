@@ -68,11 +68,14 @@ class SkippedRecord:
     :param ref: where it stands ("row 17").
     :param field: canonical field name, or "row".
     :param reason: what is wrong, in plain words, without the value.
+    :param source_key: whose record it is, so that nobody is taken for a leaver because of a bad row; None
+        when it cannot be read.
     """
 
     ref: str
     field: str
     reason: str
+    source_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

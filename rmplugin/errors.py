@@ -1,4 +1,4 @@
-"""Errors, typed by what the caller must do next. They are translated in `app.py` and in the task runner only."""
+"""Errors, typed by what the caller must do next; translated in `app.py` and in the task runner only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,7 +68,9 @@ class ConfigError(RmError):
     """The installation is misconfigured. Lists every fault at once."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("config", "The settings have faults:\n" + "\n".join(f"- {fault}" for fault in faults))
+        super().__init__(
+            "config", "The settings have faults:\n" + "\n".join(f"- {fault}" for fault in faults)
+        )
         self.faults = list(faults)
 
 

@@ -8,9 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import marshmallow as ma
 
 EmploymentType = Literal["employee", "contractor", "intern", "temp", "other"]
-EmploymentStatus = Literal[
-    "prehire", "active", "leave", "suspended", "terminated", "deceased", "unknown"
-]
+EmploymentStatus = Literal["prehire", "active", "leave", "suspended", "terminated", "deceased", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

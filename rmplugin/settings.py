@@ -1,4 +1,4 @@
-"""One table of settings, read once into a frozen object. `docs/settings.md` is checked against it by a test."""
+"""One table of settings, read once into a frozen object. A test checks `docs/settings.md` against it."""
 
 import os
 import secrets
@@ -50,7 +50,9 @@ def _optional(text: str) -> str | None:
 
 
 SETTINGS = (
-    Setting("RM_DATA_DIR", Path, "./.data", "Folder for the database, the queue and the secret key by default."),
+    Setting(
+        "RM_DATA_DIR", Path, "./.data", "Folder for the database, the queue and the secret key by default."
+    ),
     Setting(
         "RM_DATABASE_URL",
         str,
@@ -78,7 +80,13 @@ SETTINGS = (
         "Encrypts secrets at rest. Made by `rmplugin init` in RM_DATA_DIR/secret.key when absent.",
         secret=True,
     ),
-    Setting("RM_SMTP_URL", _optional, "", "Mail server, smtp://user:password@host:port. Empty: no mail.", secret=True),
+    Setting(
+        "RM_SMTP_URL",
+        _optional,
+        "",
+        "Mail server, smtp://user:password@host:port. Empty: no mail.",
+        secret=True,
+    ),
     Setting("RM_LOG_FORMAT", _log_format, "text", "text for people, json for machines."),
     Setting(
         "RM_TRUSTED_PROXIES",

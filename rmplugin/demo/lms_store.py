@@ -9,11 +9,11 @@ from typing import Any
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS activity (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, title TEXT NOT NULL, description TEXT NOT NULL,
-  url TEXT NOT NULL, custom TEXT NOT NULL, pass_mark REAL, made_by TEXT NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, title TEXT NOT NULL,
+  description TEXT NOT NULL, url TEXT NOT NULL, custom TEXT NOT NULL, pass_mark REAL, made_by TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS line_item (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, label TEXT NOT NULL, score_maximum REAL NOT NULL,
-  resource_id TEXT, tag TEXT, resource_link_id TEXT, start_at TEXT, end_at TEXT, coupled INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, label TEXT NOT NULL,
+  score_maximum REAL NOT NULL, resource_id TEXT, tag TEXT, resource_link_id TEXT, start_at TEXT, end_at TEXT, coupled INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS result (
   line_item_id INTEGER NOT NULL REFERENCES line_item (id) ON DELETE CASCADE, user_id TEXT NOT NULL,
   share REAL, comment TEXT, activity_progress TEXT NOT NULL, grading_progress TEXT NOT NULL,
@@ -26,8 +26,10 @@ CREATE TABLE IF NOT EXISTS launch (
   id TEXT PRIMARY KEY, user_id TEXT NOT NULL, course_id TEXT NOT NULL, activity_id INTEGER,
   deep_link_id TEXT, document_target TEXT NOT NULL, created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS deep_link (
-  id TEXT PRIMARY KEY, user_id TEXT NOT NULL, course_id TEXT NOT NULL, created_at REAL NOT NULL, used_at REAL);
-CREATE TABLE IF NOT EXISTS access_token (digest TEXT PRIMARY KEY, scopes TEXT NOT NULL, expires_at REAL NOT NULL);
+  id TEXT PRIMARY KEY, user_id TEXT NOT NULL, course_id TEXT NOT NULL,
+  created_at REAL NOT NULL, used_at REAL);
+CREATE TABLE IF NOT EXISTS access_token (
+  digest TEXT PRIMARY KEY, scopes TEXT NOT NULL, expires_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS used_once (
   kind TEXT NOT NULL, value TEXT NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (kind, value));
 CREATE TABLE IF NOT EXISTS outage (
@@ -36,7 +38,7 @@ CREATE TABLE IF NOT EXISTS outage (
 
 
 class Store:
-    """One SQLite file in WAL mode, usable by any number of threads: every transaction has its own connection."""
+    """One SQLite file in WAL mode for any number of threads: each transaction has its own connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -142,8 +144,8 @@ def insert_line_item(
     **Touches**: writes line_item.
     """
     cursor = db.execute(
-        "INSERT INTO line_item (course_id, label, score_maximum, resource_id, tag, resource_link_id, start_at,"
-        " end_at, coupled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO line_item (course_id, label, score_maximum, resource_id, tag, resource_link_id,"
+        " start_at, end_at, coupled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             course_id,
             item["label"],

@@ -24,7 +24,9 @@ class MatchRun(Base, TenantOwned):
     __table_args__ = (
         CheckConstraint("state in ('queued', 'solved', 'released', 'dropped', 'failed')", name="state"),
     )
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     state: Mapped[str]
     objective: Mapped[str]
     rules: Mapped[dict[str, Any]]
@@ -59,7 +61,8 @@ class Proposal(Base, TenantOwned):
     __table_args__ = (
         UniqueConstraint("run_id", "mentor_id", "mentee_id"),
         CheckConstraint(
-            "state in ('proposed', 'dropped', 'released', 'accepted', 'declined', 'expired', 'void')", name="state"
+            "state in ('proposed', 'dropped', 'released', 'accepted', 'declined', 'expired', 'void')",
+            name="state",
         ),
         CheckConstraint("mentor_answer in ('yes', 'no')", name="mentor_answer"),
         CheckConstraint("mentee_answer in ('yes', 'no')", name="mentee_answer"),
@@ -67,7 +70,9 @@ class Proposal(Base, TenantOwned):
         Index("ix_proposal_mentee", "mentee_id", "state"),
     )
     run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("match_run.id", ondelete="CASCADE"))
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     mentor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     state: Mapped[str]
@@ -108,7 +113,9 @@ class Pairing(Base, TenantOwned):
         Index("ix_pairing_mentor", "mentor_id", "state"),
         Index("ix_pairing_mentee", "mentee_id", "state"),
     )
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     proposal_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("proposal.id", ondelete="CASCADE"))
     mentor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))

@@ -140,9 +140,9 @@ class PersonSkill(Base, TenantOwned):
 class LtiUser(Base, TenantOwned):
     """A user of an LMS. Issuer and sub are its only key; the HR person is a link with a state.
 
-    :ivar sub: None never; anonymous launches make no row.
-    :ivar link_state: unlinked, confirmed, conflict.
+    :ivar link_state: unlinked (the manager is shown them), confirmed, conflict.
     :ivar link_source: what the link was made from: employee_number, sourcedid, email.
+    :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working; None when linked.
     """
 
     __tablename__ = "lti_user"
@@ -157,6 +157,7 @@ class LtiUser(Base, TenantOwned):
     )
     link_state: Mapped[str] = mapped_column(default="unlinked")
     link_source: Mapped[str | None]
+    link_problem: Mapped[str | None]
     name: Mapped[str | None]
     email: Mapped[str | None]
     last_launch_at: Mapped[datetime]

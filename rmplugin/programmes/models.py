@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -96,20 +95,3 @@ class Enrolment(Base, TenantOwned):
     submitted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-
-
-class UnknownVisitor(Base, TenantOwned):
-    """A course member whom the HR roster does not know: the manager is told here.
-
-    :ivar reason: no_hr_id, no_match, conflict, not_working.
-    """
-
-    __tablename__ = "unknown_visitor"
-    __table_args__ = (UniqueConstraint("context_id", "lti_user_id"),)
-    context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
-    lti_user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_user.id", ondelete="CASCADE"))
-    reason: Mapped[str]
-    details: Mapped[dict[str, Any]]
-    first_seen_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime]
-    resolved_at: Mapped[datetime | None]

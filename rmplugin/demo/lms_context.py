@@ -1,0 +1,108 @@
+"""The running practice LMS: settings, store and keys in one object, and who is signed in."""
+
+import sqlite3
+from typing import Any, cast
+
+import jwt
+from flask import abort, current_app, session
+
+from rmplugin.demo.lms_keys import SigningKey, ToolKeys, load_secret
+from rmplugin.demo.lms_settings import LmsCourse, LmsPerson, LmsSettings
+from rmplugin.demo.lms_store import Store, insert_activity, insert_line_item
+
+EXTENSION = "practice_lms"
+
+
+class Lms:
+    """Everything that the pages and services of one practice LMS share."""
+
+    def __init__(self, settings: LmsSettings) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.store = Store(settings.data_dir / "practice_lms.sqlite")
+        self.key = SigningKey(settings.data_dir / "practice_lms_key.pem")
+        self.secret = load_secret(settings.data_dir / "practice_lms_secret.txt")
+        self.tool_keys = ToolKeys(settings.tool_jwks)
+        self._people = {person.user_id: person for person in settings.people}
+        self._courses = {course.course_id: course for course in settings.courses}
+        self._add_first_activities()
+
+    def now(self) -> float:
+        """Unix seconds by the clock of the settings."""
+        return self.settings.clock()
+
+    def find_person(self, user_id: object) -> LmsPerson | None:
+        """Return the person with that user id, None when there is none or the account is suspended."""
+        person = self._people.get(str(user_id))
+        return person if person and person.active else None
+
+    def find_course(self, course_id: str) -> LmsCourse | None:
+        """Return the course with that id or None."""
+        return self._courses.get(course_id)
+
+    def members(self) -> list[LmsPerson]:
+        """Return everybody whose account is active, in the order of their ids."""
+        return sorted((p for p in self._people.values() if p.active), key=lambda p: int(p.user_id))
+
+    def seal(self, claims: dict[str, Any], *, seconds: float) -> str:
+        """Sign a short text that only this LMS can make, such as a hint or a page token."""
+        return jwt.encode({**claims, "until": self.now() + seconds}, self.secret, algorithm="HS256")
+
+    def unseal(self, sealed: str) -> dict[str, Any] | None:
+        """Read what `seal` made; None when it was altered, made elsewhere, or is too old."""
+        try:
+            claims: dict[str, Any] = jwt.decode(sealed, self.secret, algorithms=["HS256"])
+        except jwt.PyJWTError:
+            return None
+        return claims if claims.get("until", 0) >= self.now() else None
+
+    def _add_first_activities(self) -> None:
+        with self.store.transaction(write=True) as db:
+            for course in self.settings.courses:
+                seen = db.execute("SELECT 1 FROM activity WHERE course_id = ?", (course.course_id,))
+                if seen.fetchone() is None:
+                    self._add_activities_of(db, course)
+
+    def _add_activities_of(self, db: sqlite3.Connection, course: LmsCourse) -> None:
+        for activity in course.activities:
+            activity_id = insert_activity(
+                db,
+                course_id=course.course_id,
+                title=activity.title,
+                description=activity.description,
+                url=self.settings.tool_target,
+                custom=activity.custom,
+                pass_mark=activity.pass_mark,
+                made_by="set-up",
+            )
+            if activity.score_maximum is not None:
+                item = {
+                    "label": activity.title,
+                    "scoreMaximum": activity.score_maximum,
+                    "resourceLinkId": activity_id,
+                }
+                insert_line_item(db, course_id=course.course_id, item=item, coupled=True)
+
+
+def current_lms() -> Lms:
+    """Return the practice LMS that serves this request."""
+    return cast("Lms", current_app.extensions[EXTENSION])
+
+
+def find_signed_in() -> LmsPerson | None:
+    """Return who is signed in by the session cookie, None for nobody."""
+    user_id = session.get("user_id")
+    return current_lms().find_person(user_id) if user_id else None
+
+
+def get_course(course_id: str) -> LmsCourse:
+    """Return a course or answer 404."""
+    return current_lms().find_course(course_id) or abort(404)
+
+
+def get_activity(course_id: str, activity_id: str) -> sqlite3.Row:
+    """Return the row of an activity of that course or answer 404."""
+    found = current_lms().store.row(
+        "SELECT * FROM activity WHERE id = ? AND course_id = ?", activity_id, course_id
+    )
+    return found or abort(404)

@@ -1,0 +1,2 @@
+// Sends the launch on at once; without JavaScript the form's button does the same.
+document.getElementById("send").submit();

@@ -1,0 +1,55 @@
+"""Notices that a person finds on their home page; kept until they are put away."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Index, select
+from sqlalchemy.orm import Mapped
+
+from rmplugin.db import Base, Db, TenantOwned
+
+
+class Notice(Base, TenantOwned):
+    """A short text for one person.
+
+    :ivar kind: stable word, e.g. "pairing_ended".
+    :ivar text: plain words, without anything private of another person.
+    :ivar path: page to go on to; None when there is none.
+    """
+
+    __tablename__ = "notice"
+    __table_args__ = (Index("ix_notice_person", "person_id", "read_at"),)
+    person_id: Mapped[uuid.UUID]
+    kind: Mapped[str]
+    text: Mapped[str]
+    path: Mapped[str | None]
+    created_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+
+
+def tell(db: Db, person_id: uuid.UUID, kind: str, text: str, now: datetime, path: str | None = None) -> None:
+    """Leave a notice for a person.
+
+    **Touches** writes notice.
+    """
+    db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now))
+
+
+def unread(db: Db, person_id: uuid.UUID) -> Sequence[Notice]:
+    """List a person's notices that were not put away, oldest first.
+
+    **Touches** reads notice.
+    """
+    query = select(Notice).where(Notice.person_id == person_id, Notice.read_at.is_(None))
+    return db.scalars(query.order_by(Notice.created_at)).all()
+
+
+def put_away(db: Db, person_id: uuid.UUID, notice_id: uuid.UUID, now: datetime) -> None:
+    """Mark a notice as read; a notice of somebody else, or one already read, changes nothing.
+
+    **Touches** writes notice.
+    """
+    notice = db.get(Notice, notice_id)
+    if notice is not None and notice.person_id == person_id and notice.read_at is None:
+        notice.read_at = now

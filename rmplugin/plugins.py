@@ -1,0 +1,85 @@
+"""Finding plug-ins, asking them one at a time. The manager belongs to the app, never to a module."""
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+import pluggy
+import structlog
+
+from rmplugin import hookspecs
+from rmplugin.errors import ConfigError, NotFoundError
+from rmplugin.records import CompletionSink, HrisConnector
+
+log = structlog.get_logger()
+
+
+class Plugins:
+    """The plug-ins of one app.
+
+    :param extra: plug-in objects that no entry point names, for tests.
+    :raises ConfigError: a plug-in cannot be loaded, misspells a hook, or brings a key twice.
+    """
+
+    def __init__(self, extra: Iterable[Any] = ()) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for point in entry_points(group=hookspecs.PROJECT):
+            try:
+                self._manager.register(point.load(), point.name)
+            except Exception as error:
+                raise ConfigError([f"The plug-in {point.name} cannot be loaded: {error!r}."]) from error
+        for plugin in extra:
+            self._manager.register(plugin)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise ConfigError([f"A plug-in names a hook that does not exist: {error}."]) from error
+        self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
+        self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
+
+    def gather(self, hook: str) -> Iterator[Any]:
+        """Ask every plug-in for what it brings.
+
+        :param hook: name of a registration hook.
+        :return: the objects of all plug-ins, one after the other.
+        """
+        for _name, implementation in self._implementations(hook):
+            yield from implementation() or ()
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Tell every plug-in; one that raises is logged by name and stops no other.
+
+        :param hook: name of a notification hook.
+        """
+        for name, implementation in self._implementations(hook):
+            try:
+                implementation(**facts)
+            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others must hear too.
+                log.error("plugin_failed", plugin=name, hook=hook, error=type(error).__name__)
+
+    def connector(self, key: str) -> HrisConnector:
+        """Give a connector by its key.
+
+        :raises NotFoundError: no plug-in brings it.
+        """
+        if key not in self.connectors:
+            raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
+        return self.connectors[key]
+
+    def _implementations(self, hook: str) -> Iterator[tuple[str, Any]]:
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+
+            def ask(implementation: pluggy.HookImpl = implementation, **facts: Any) -> Any:
+                return implementation.function(*(facts[name] for name in implementation.argnames))
+
+            yield implementation.plugin_name, ask
+
+
+def _keyed(objects: Iterator[Any]) -> dict[str, Any]:
+    keyed: dict[str, Any] = {}
+    for thing in objects:
+        if thing.key in keyed:
+            raise ConfigError([f"Two plug-ins bring '{thing.key}'."])
+        keyed[thing.key] = thing
+    return keyed

@@ -1,0 +1,213 @@
+"""The first half of a launch: the platform asks to log in, the tool remembers the attempt and redirects."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from lti.errors import LaunchError
+from lti.platforms import LoginAttempt, Platform, Store
+
+LOGIN_TTL = timedelta(minutes=10)
+RELAUNCH_TTL = timedelta(seconds=60)
+RELAUNCH_PREFIX = "relaunch."
+# Canvas sends `deployment_id`, everybody else `lti_deployment_id`.
+FLOW_PARAMETERS = (
+    "iss",
+    "login_hint",
+    "lti_message_hint",
+    "client_id",
+    "target_link_uri",
+    "lti_deployment_id",
+    "deployment_id",
+)
+MAXIMUM_FLOW_CHARACTERS = 32 * 1024
+_STATE = re.compile(r"[A-Za-z0-9_-]{20,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRedirect:
+    """Where to send the browser, and the cookie that binds the launch to it.
+
+    Attributes of the cookie: Secure, HttpOnly, SameSite=None, Partitioned, Path=/, no Domain.
+    :param max_age: seconds
+    """
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    cookie_name: str
+    cookie_value: str = field(repr=False)
+    max_age: int
+
+
+def begin_login(
+    params: Mapping[str, str],
+    store: Store,
+    *,
+    launch_url: str,
+    now: datetime,
+    login_ttl: timedelta = LOGIN_TTL,
+    relaunched: bool = False,
+) -> LoginRedirect:
+    """Answer a third-party initiated login.
+
+    :param params: query or form of the request
+    :param launch_url: this tool's `/lti/launch`, exactly as registered at the platform
+    :param now: aware UTC
+    :param relaunched: True when the login is repeated in a tab of its own
+    :return: the redirect to the platform's authorisation URL
+    :raises LaunchError: login_incomplete, issuer_unknown, client_unknown, client_ambiguous,
+        target_link_uri_foreign
+    **Source** LTI Security 1.0, section 5.1.1. **Touches** writes one login attempt to the store.
+    """
+    flow = _read_flow(params)
+    target = flow.get("target_link_uri") or launch_url
+    if not is_ours(target, launch_url):
+        raise LaunchError("target_link_uri_foreign")
+    platform = _choose_platform(flow, store)
+    state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
+    if relaunched:
+        flow["relaunched"] = "yes"
+    flow["browser"] = digest(cookie)
+    store.remember_login(
+        LoginAttempt(state, nonce, platform.key, target, now, now + login_ttl, json.dumps(flow)),
+    )
+    url = _authorisation_url(platform, flow, launch_url=launch_url, state=state, nonce=nonce)
+    return LoginRedirect(url, state, cookie_name(state, launch_url), cookie, int(login_ttl.total_seconds()))
+
+
+def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
+    """Keep the login parameters of an attempt under a new one-time code for 60 seconds.
+
+    :return: the code for `/lti/relaunch/<code>`
+    **Touches** writes one login attempt to the store.
+    """
+    code = secrets.token_urlsafe(32)
+    row = LoginAttempt(
+        RELAUNCH_PREFIX + code,
+        "",
+        attempt.platform_key,
+        attempt.target_link_uri,
+        now,
+        now + RELAUNCH_TTL,
+        attempt.flow,
+    )
+    store.remember_login(row)
+    return code
+
+
+def begin_relaunch(
+    code: str, store: Store, *, launch_url: str, now: datetime, login_ttl: timedelta = LOGIN_TTL
+) -> LoginRedirect:
+    """Start the login again, first-party, with the parameters of a launch whose cookie was blocked.
+
+    :param code: from `offer_relaunch`; works once
+    :raises LaunchError: relaunch_unknown, and what `begin_login` raises
+    **Touches** takes one login attempt from the store and writes one.
+    """
+    attempt = store.take_login(RELAUNCH_PREFIX + code) if is_state(code) else None
+    if attempt is None or attempt.expires_at <= now:
+        raise LaunchError("relaunch_unknown")
+    return begin_login(
+        read_flow(attempt), store, launch_url=launch_url, now=now, login_ttl=login_ttl, relaunched=True
+    )
+
+
+def read_flow(attempt: LoginAttempt) -> dict[str, str]:
+    """Return the login parameters that an attempt keeps. **Touches** pure."""
+    flow: dict[str, str] = json.loads(attempt.flow)
+    return flow
+
+
+def is_state(value: str) -> bool:
+    """Say whether a string has the form of our states and codes. **Touches** pure."""
+    return _STATE.fullmatch(value) is not None
+
+
+def digest(value: str) -> str:
+    """Return what the store keeps instead of a secret. **Touches** pure."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def cookie_name(state: str, launch_url: str) -> str:
+    """Return the name of the state's cookie; the `__Host-` prefix needs https. **Touches** pure."""
+    prefix = "__Host-lti-" if launch_url.startswith("https:") else "lti-"
+    return prefix + state[:12]
+
+
+def is_ours(url: str, launch_url: str) -> bool:
+    """Say whether an address lies on this tool's origin.
+
+    **Source** RFC 6454 (origin = scheme, host, port). **Touches** pure.
+    """
+    # A browser reads a backslash as a slash, urlsplit does not.
+    if "\\" in url or not url.isprintable() or " " in url:
+        return False
+    try:
+        return _origin(urlsplit(url)) == _origin(urlsplit(launch_url))
+    except ValueError:
+        return False
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    if "@" in parts.netloc:
+        raise ValueError("An address with user information is never ours")
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _read_flow(params: Mapping[str, str]) -> dict[str, str]:
+    flow = {name: value for name in FLOW_PARAMETERS if (value := params.get(name))}
+    missing = [name for name in ("iss", "login_hint") if name not in flow]
+    if missing:
+        raise LaunchError("login_incomplete", missing=missing)
+    # The hints are the platform's own and only echoed; everything else is compared and stored.
+    unreadable = [
+        name for name, value in flow.items() if not name.endswith("_hint") and not value.isprintable()
+    ]
+    if unreadable or sum(map(len, flow.values())) > MAXIMUM_FLOW_CHARACTERS:
+        raise LaunchError("login_incomplete", unreadable=unreadable)
+    return flow
+
+
+def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:
+    issuer, client_id = flow["iss"], flow.get("client_id")
+    found = store.find_platforms(issuer, client_id)
+    if not found:
+        known = client_id is not None and store.find_platforms(issuer, None)
+        raise LaunchError("client_unknown" if known else "issuer_unknown", issuer=issuer[:255])
+    if len(found) > 1:
+        found = _narrow(found, flow, store)
+    if len(found) > 1:
+        raise LaunchError("client_ambiguous", issuer=issuer[:255])
+    return found[0]
+
+
+def _narrow(found: Sequence[Platform], flow: Mapping[str, str], store: Store) -> Sequence[Platform]:
+    """Tell registrations that share issuer and client apart by their deployments (Blackboard, Canvas)."""
+    deployment_id = flow.get("lti_deployment_id") or flow.get("deployment_id")
+    if not deployment_id:
+        return found
+    return [p for p in found if store.deployment_state(p, deployment_id) != "unknown"] or found
+
+
+def _authorisation_url(
+    platform: Platform, flow: Mapping[str, str], *, launch_url: str, state: str, nonce: str
+) -> str:
+    query = {
+        "scope": "openid",
+        "response_type": "id_token",
+        "response_mode": "form_post",
+        "prompt": "none",
+        "client_id": platform.client_id,
+        "redirect_uri": launch_url,
+        "login_hint": flow["login_hint"],
+        "state": state,
+        "nonce": nonce,
+    }
+    if "lti_message_hint" in flow:
+        query["lti_message_hint"] = flow["lti_message_hint"]
+    return platform.auth_url + ("&" if "?" in platform.auth_url else "?") + urlencode(query)

@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS activity (
   description TEXT NOT NULL, url TEXT NOT NULL, custom TEXT NOT NULL, pass_mark REAL, made_by TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS line_item (
   id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, label TEXT NOT NULL,
-  score_maximum REAL NOT NULL, resource_id TEXT, tag TEXT, resource_link_id TEXT, start_at TEXT, end_at TEXT, coupled INTEGER NOT NULL);
+  score_maximum REAL NOT NULL, resource_id TEXT, tag TEXT, resource_link_id TEXT,
+  start_at TEXT, end_at TEXT, coupled INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS result (
   line_item_id INTEGER NOT NULL REFERENCES line_item (id) ON DELETE CASCADE, user_id TEXT NOT NULL,
   share REAL, comment TEXT, activity_progress TEXT NOT NULL, grading_progress TEXT NOT NULL,

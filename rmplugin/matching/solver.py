@@ -226,7 +226,7 @@ def _decisive_scores(table: PairTable, rows: IntArray, *, nodes: int, most: int)
     bits = min(HASH_BITS, room.bit_length() - 1 - carry)
     if bits < 1:
         return score
-    mentors, mentees = _hashes(table.mentors, b"mentor"), _hashes(table.mentees, b"mentee")
+    mentors, mentees = _hashes(table.mentors), _hashes(table.mentees)
     mixed = mentors[table.mentor[rows]] ^ mentees[table.mentee[rows]]
     # The finisher of splitmix64: without it the hash of a pair would be a plain sum over two people.
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -234,9 +234,9 @@ def _decisive_scores(table: PairTable, rows: IntArray, *, nodes: int, most: int)
     return (score << (bits + carry)) + (mixed >> np.uint64(64 - bits)).astype(np.int64)
 
 
-def _hashes(side: Sequence[Candidate], role: bytes) -> npt.NDArray[np.uint64]:
+def _hashes(side: Sequence[Candidate]) -> npt.NDArray[np.uint64]:
     """Hash the stable ids; Python's own hash() changes with every process."""
-    digests = (hashlib.blake2b(c.id.encode(), digest_size=8, person=role).digest() for c in side)
+    digests = (hashlib.blake2b(c.id.encode(), digest_size=8).digest() for c in side)
     return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
@@ -287,6 +287,6 @@ def _explain(
         return Unmatched(person.id, person.role, "capacity_taken", details | {"best": dict(best)})
     if len(bars) == 0:
         return Unmatched(person.id, person.role, "nobody_there", details)
-    everybody = [code for code in RULE_CODES if removed[code] == len(bars)]
+    # The rule whose change alone would free the most people; if one removes everybody, it is that one.
     most = max(RULE_CODES, key=lambda code: (only[code], removed[code]))
-    return Unmatched(person.id, person.role, everybody[0] if everybody else most, details)
+    return Unmatched(person.id, person.role, most, details)

@@ -329,6 +329,11 @@ def test_build_when_one_more_wanted_skill_is_covered_never_scores_less():
     assert more > less
 
 
+def test_build_when_weights_are_tiny_still_gives_each_allowed_pair_a_point():
+    weights = Weights(coverage=1, learning=0, motivation=0, other_department=0, other_site=0, tenure=0)
+    assert build([JUNIOR], [SENIOR], reporting=COMPANY, weights=weights).score[0] >= 1
+
+
 def test_build_when_a_side_is_empty_gives_an_empty_table():
     for table in (
         build([], [SENIOR], reporting=COMPANY),

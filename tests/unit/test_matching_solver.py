@@ -18,7 +18,15 @@ from scipy.sparse import coo_array
 
 from rmplugin.errors import InputError
 from rmplugin.matching.scoring import Candidate, PairTable, Rules, build
-from rmplugin.matching.solver import Solution, Unmatched, compare_skills, explain_unmatched, solve
+from rmplugin.matching.solver import (
+    Solution,
+    Unmatched,
+    _best_rows,
+    _decisive_scores,
+    compare_skills,
+    explain_unmatched,
+    solve,
+)
 
 ANY_TIME = Rules(min_common_minutes=0)
 
@@ -219,6 +227,25 @@ def test_solve_when_python_hashes_differ_between_processes_gives_the_same_pairs(
     assert "a" in outputs.pop()
 
 
+def test_best_rows_when_all_tie_do_not_depend_on_the_order_of_the_arcs():
+    mentors, mentees = ([person(role, f"{role}{k}") for k in range(30)] for role in ("mentor", "mentee"))
+    table = table_of(mentors, mentees)
+    rows, ones = np.arange(len(table.score)), np.ones(30, dtype=np.int64)
+    found = [set(_best_rows(table, order, ones, ones).tolist()) for order in (rows, rows[::-1])]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("nodes", [61, 4_001, 40_001, 1_000_000])
+def test_decisive_scores_when_pairs_tie_never_outweigh_one_point(nodes):
+    table = table_of(*([person(role, f"{role}{k}") for k in range(30)] for role in ("mentor", "mentee")))
+    most = nodes // 2
+    gain = _decisive_scores(table, np.arange(len(table.score)), nodes=nodes, most=most)
+    unit = gain.min() // table.score[0]
+    assert most * (gain.max() - gain.min()) < unit
+    assert gain.max() * (nodes + 1) < 2**63
+    assert (len(set(gain.tolist())) > 100) == (nodes < 10_000)
+
+
 # --- pins --------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +280,11 @@ def test_solve_when_pin_is_the_worse_choice_still_keeps_it_and_fills_the_rest_be
     assert pairs_of(pinned) == {("a2", "b1"), ("a1", "b2")}
     assert [pair.pinned for pair in pinned.pairs] == [True, False]
     assert pinned.total_score < free.total_score
+
+
+def test_solve_when_pinned_people_have_more_places_do_not_meet_each_other_twice():
+    mentors, mentees = [person("mentor", "a", capacity=2)], [person("mentee", "b", capacity=2)]
+    assert len(solve(table_of(mentors, mentees), [("a", "b")]).pairs) == 1
 
 
 # --- reasons -----------------------------------------------------------------------------------------------
@@ -304,6 +336,14 @@ def test_explain_unmatched_when_rules_overlap_counts_what_each_removes_alone():
     assert details["candidates"] == 4
     assert details["removed_by"] == {"no_candidate_skill": 1, "no_junior": 3, "language": 2}
     assert details["removed_only_by"] == {"no_junior": 1, "language": 1}
+    assert found.reason == "no_junior"
+
+
+def test_explain_unmatched_when_common_faults_hide_others_names_the_one_that_alone_would_help():
+    fully_barred = {"languages": frozenset({"fi"}), "manager_id": "boss"}
+    mentors = [person("mentor", "a1", rank=9), *(person("mentor", f"a{k}", **fully_barred) for k in (2, 3))]
+    found = reasons(mentors, [person("mentee", "b1", manager_id="boss")])["b1"]
+    assert found.details["removed_by"] == {"no_junior": 1, "same_team": 2, "language": 2}
     assert found.reason == "no_junior"
 
 

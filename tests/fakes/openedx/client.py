@@ -28,14 +28,25 @@ def installed():
     return importlib.util.find_spec("lti_consumer") is not None
 
 
+class Browser(requests.Session):
+    """A session that treats loopback as secure, as browsers do, and uses no proxy."""
+
+    def __init__(self):
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https")))
+
+    def send(self, request, **options):
+        # The session copies its cookies into a jar with the usual policy, which holds back Secure cookies.
+        request.headers.pop("Cookie", None)
+        if header := requests.cookies.get_cookie_header(self.cookies, request):
+            request.headers["Cookie"] = header
+        return super().send(request, **options)
+
+
 def browser():
-    """Return a session that treats loopback as secure, as browsers do, and uses no proxy."""
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(
-        http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https"), rfc2965=False),
-    )
-    return session
+    """Return a new browser; close it, or use it as a context manager."""
+    return Browser()
 
 
 class OpenEdxPlatform:
@@ -171,7 +182,8 @@ class OpenEdxPlatform:
     def control(self, **changes):
         """Change parts of the platform and return its state.
 
-        :param changes: people, custom, share_in_launch, share_in_roster, past_due, ags_mode, clear.
+        :param changes: people, custom, share_in_launch, share_in_roster, past_due, ags_mode,
+            roster_page_size, clear, reset; see `views.control`.
         """
         with browser() as session:
             if changes:

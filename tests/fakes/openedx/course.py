@@ -45,12 +45,13 @@ class Grade:
 class Course:
     """Everything that the control endpoint can read and change."""
 
-    people: list[Person] = field(default_factory=list)
+    people: list[Person] = field(default_factory=lambda: default_people())  # noqa: PLW0108 - defined below.
     grades: list[Grade] = field(default_factory=list)
     requests: list[dict] = field(default_factory=list)
     custom: dict[str, str] = field(default_factory=lambda: {"employee_number": "${employee_number}"})
     share_in_launch: bool = True
     past_due: bool = False
+    roster_page_size: int = 25
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def person(self, **wanted):
@@ -71,7 +72,13 @@ class Course:
                 "custom": dict(self.custom),
                 "share_in_launch": self.share_in_launch,
                 "past_due": self.past_due,
+                "roster_page_size": self.roster_page_size,
             }
+
+    def reset(self):
+        """Go back to the beginning."""
+        with self.lock:
+            vars(self).update({name: value for name, value in vars(Course()).items() if name != "lock"})
 
 
 def default_people():
@@ -93,7 +100,7 @@ def default_people():
     return people
 
 
-COURSE = Course(people=default_people())
+COURSE = Course()
 
 
 class Block:

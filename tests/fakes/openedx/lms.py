@@ -31,6 +31,23 @@ def remember_parsed_keys():
     PlatformKeyHandler.__init__ = remembering_init
 
 
+def page_the_roster():
+    """Put a `limit` into the roster's address, so that a tool that follows links meets several pages.
+
+    Open edX pages only when it is asked to, and its own address asks for nothing; a platform that decides on
+    pages itself behaves like this one. The paging as such stays Open edX's.
+    """
+    from lti_consumer import models
+
+    address = models.get_lti_nrps_context_membership_url
+
+    def address_with_limit(configuration_id):
+        limit = COURSE.roster_page_size
+        return address(configuration_id) + (f"?limit={limit}" if limit else "")
+
+    models.get_lti_nrps_context_membership_url = address_with_limit
+
+
 def create_tables():
     """Create the tables of every model as `syncdb` did; the migrations need an LMS."""
     from django.db import connection
@@ -122,6 +139,7 @@ def set_up(base_url, tool):
 
     lms_calls.replace()
     remember_parsed_keys()
+    page_the_roster()
     create_tables()
     create_users()
     configuration = configure_tool(tool)

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model, login
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from lti_consumer.api import get_lti_1p3_content_url, get_lti_1p3_launch_start_url
 from lti_consumer.data import Lti1p3LaunchData
-from lti_consumer.models import LtiConfiguration, LtiDlContentItem
+from lti_consumer.models import LtiAgsLineItem, LtiConfiguration, LtiDlContentItem
 from lti_consumer.utils import resolve_custom_parameter_template
 
 from . import lms
@@ -99,7 +99,8 @@ def control(request):
 
     Parts: `people` (list of id, username, name, email, role, employee_number, optional external_id), `custom`
     (custom parameters, `${employee_number}` and `${username}` are resolved), `share_in_launch`,
-    `share_in_roster`, `past_due`, `ags_mode`, and `clear` (list of `grades`, `requests`).
+    `share_in_roster`, `past_due`, `ags_mode`, `roster_page_size` (0: the whole roster in one answer, see
+    `lms.page_the_roster`), `clear` (list of `grades`, `requests`), `reset` (true: all as at the start).
     """
     if request.method == "POST":
         try:
@@ -139,6 +140,15 @@ def set_ags_mode(mode):
     LtiConfiguration.objects.filter(location=BLOCK_LOCATION).update(lti_advantage_ags_mode=mode)
 
 
+def reset(_wanted):
+    COURSE.reset()
+    lms.create_users()
+    lms.share_personal_data(enabled=True)
+    set_ags_mode("programmatic")
+    LtiAgsLineItem.objects.all().delete()
+    LtiDlContentItem.objects.all().delete()
+
+
 def clear(names):
     if set(names) - {"grades", "requests"}:
         raise ValueError(f"cannot clear {names}")
@@ -153,5 +163,7 @@ CHANGES = {
     "past_due": functools.partial(setattr, COURSE, "past_due"),
     "share_in_roster": lms.share_personal_data,
     "ags_mode": set_ags_mode,
+    "roster_page_size": functools.partial(setattr, COURSE, "roster_page_size"),
     "clear": clear,
+    "reset": reset,
 }

@@ -347,6 +347,15 @@ def test_explain_unmatched_when_common_faults_hide_others_names_the_one_that_alo
     assert found.reason == "no_junior"
 
 
+def test_explain_unmatched_when_nothing_alone_would_help_names_what_removes_the_most():
+    finn = frozenset({"fi"})
+    mentors = [
+        person("mentor", "a1", languages=finn, offers={}),
+        person("mentor", "a2", languages=finn, rank=9),
+    ]
+    assert reasons(mentors, [person("mentee", "b1")])["b1"].reason == "language"
+
+
 def test_explain_unmatched_when_partners_are_taken_names_the_best_and_how_many_others_were_allowed():
     mentors = [
         person("mentor", "a1", offers={"ai": 3}, motivation=5),

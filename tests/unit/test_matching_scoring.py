@@ -192,16 +192,17 @@ def test_build_when_new_joiner_stands_as_high_as_the_mentee_pairs_them_by_tenure
 
 
 @pytest.mark.parametrize(
-    "rules", [{"min_rank_gap": 0}, {"min_tenure_gap_months": -1}, {"min_common_minutes": -1}]
+    "rules",
+    [
+        {"min_rank_gap": 0},
+        {"min_tenure_gap_months": -1},
+        {"min_common_minutes": -1},
+        {"junior_by_rank": False, "junior_by_tenure": False},
+    ],
 )
 def test_rules_when_out_of_range_are_refused(rules):
     with pytest.raises(ValueError):
         Rules(**rules)
-
-
-def test_rules_when_nothing_makes_junior_are_refused():
-    with pytest.raises(ValueError):
-        Rules(junior_by_rank=False, junior_by_tenure=False)
 
 
 @pytest.mark.parametrize(

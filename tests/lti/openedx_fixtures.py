@@ -11,55 +11,16 @@ import requests
 from flask import Flask, Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from lti.jwks import generate_signing_key, public_jwk
+from lti.jwks import generate_signing_key
 from lti.platforms import Platform
 from lti.routes import create_blueprint
 from lti.service import ServiceClient
+from tests.fakes.lti_store import MemoryStore
 from tests.fakes.openedx.client import OpenEdxPlatform, browser, installed
 
 
 def now():
     return datetime.now(UTC)
-
-
-class MemoryStore:
-    """What a host application keeps for `lti`, in one process."""
-
-    def __init__(self):
-        self.platforms = []
-        self.deployments = {}
-        self._key = generate_signing_key()
-        self._attempts = {}
-        self._cache = {}
-
-    def find_platforms(self, issuer, client_id):
-        return [
-            platform
-            for platform in self.platforms
-            if platform.issuer == issuer and client_id in (None, platform.client_id)
-        ]
-
-    def deployment_state(self, platform, deployment_id):
-        return self.deployments.get((platform.key, deployment_id), "unknown")
-
-    def remember_login(self, attempt):
-        self._attempts[attempt.state] = attempt
-
-    def take_login(self, state):
-        return self._attempts.pop(state, None)
-
-    def signing_key(self):
-        return self._key
-
-    def published_jwks(self):
-        return [public_jwk(self._key.kid, self._key.private_key)]
-
-    def get_cached(self, key):
-        value, expires_at = self._cache.get(key, (None, None))
-        return value if expires_at is not None and expires_at > now() else None
-
-    def put_cached(self, key, value, expires_at):
-        self._cache[key] = (value, expires_at)
 
 
 @dataclass
@@ -124,7 +85,7 @@ class QuietHandler(WSGIRequestHandler):
 def running_tool():
     """Serve a tool on a free port of the loopback interface."""
     with browser() as http:
-        tool = Tool(MemoryStore(), http)
+        tool = Tool(MemoryStore(generate_signing_key(), now), http)
         app = Flask("tool")
         app.register_blueprint(tool.blueprint())
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import marshmallow as ma
@@ -231,7 +233,9 @@ class RowReader:
                 "No column holds an employee number. Set mapping.employee_number, or key, to its name.",
             )
         self.key_index = self.columns.pop("key", self.columns.get("employee_number", 0))
-        self.plan = list(self.columns.items())
+        self.names = list(self.columns)
+        # The key comes last, twice, so that there are always two cells and the getter gives a tuple.
+        self.pick = itemgetter(*self.columns.values(), self.key_index, self.key_index)
         self.number_fields: list[str] = [
             n for n in ("employee_number", "manager", "manager_key") if n in self.columns
         ]
@@ -254,19 +258,22 @@ class RowReader:
             raise SkippableRecordError(ref, "row", "The quotation marks of the row cannot be understood.")
         if looks_total(row):
             raise SkippableRecordError(ref, "row", "This is a line of totals, not a person.")
-        joined = "".join(row)
-        if not joined.isascii() or not joined.isprintable() or "#" in joined:
-            row = [clean(cell, ref) for cell in row]
         if len(row) != self.width:
             more = "more" if len(row) > self.width else "fewer"
             raise SkippableRecordError(ref, "row", f"The row has {more} cells than the header.")
-        values: dict[str, Any] = {name: cell for name, i in self.plan if (cell := row[i].strip())}
-        key = row[self.key_index].strip()
-        if not key:
-            raise SkippableRecordError(
-                ref, "source_key", "The row has no key, so nobody can tell whose it is."
-            )
-        if SCIENTIFIC.fullmatch(key):
+        cells = self.pick(row)
+        joined = "".join(cells)
+        if not joined.isascii() or not joined.isprintable() or "#" in joined:
+            cells = tuple(clean(cell, ref) for cell in cells)
+        values: dict[str, Any] = {
+            name: cell for name, cell in zip(self.names, map(str.strip, cells), strict=False) if cell
+        }
+        if len(joined) > LONGEST_CELL and max(map(len, values.values()), default=0) > LONGEST_CELL:
+            raise SkippableRecordError(ref, "row", f"A cell is longer than {LONGEST_CELL} characters.")
+        key = cells[-1].strip()
+        if not 0 < len(key) <= LONGEST_CELL:
+            raise SkippableRecordError(ref, "source_key", "The row has no key, so nobody knows whose it is.")
+        if "+" in key and SCIENTIFIC.fullmatch(key):
             raise _shortened(ref, "source_key")
         self._convert(values, ref)
         return EmployeeRecord(source_key=key, ref=ref, **values)
@@ -276,14 +283,14 @@ class RowReader:
 
         **Touches** pure.
         """
-        if row is None or len(row) != self.width or looks_total(row):
+        if row is None or len(row) <= self.key_index or looks_total(row):
             return None
         key = row[self.key_index].strip()
         return None if not key or SCIENTIFIC.fullmatch(key) or "\0" in key else key
 
     def _convert(self, values: dict[str, Any], ref: str) -> None:
         for name in self.number_fields:
-            if name in values and SCIENTIFIC.fullmatch(values[name]):
+            if name in values and "+" in values[name] and SCIENTIFIC.fullmatch(values[name]):
                 raise _shortened(ref, name)
         for name in self.date_fields:
             if name in values:
@@ -293,8 +300,6 @@ class RowReader:
                     raise SkippableRecordError(
                         ref, name, f"The date is not of the declared format {self.date.date_format}."
                     ) from None
-        if max(map(len, (v for v in values.values() if v.__class__ is str)), default=0) > LONGEST_CELL:
-            raise SkippableRecordError(ref, "row", f"A cell is longer than {LONGEST_CELL} characters.")
         _convert_names(values, ref)
         _convert_emails(values, ref)
         self._convert_words(values, ref)
@@ -387,8 +392,8 @@ def _manager(text: str, manager_by: str) -> dict[str, str]:
 def _convert_names(values: dict[str, Any], ref: str) -> None:
     if "display_name" in values:
         return
-    given = values.get("preferred_name") or values.get("given_name")
-    name = " ".join(filter(None, (given, values.get("family_name"))))
+    given = values.get("preferred_name") or values.get("given_name", "")
+    name = f"{given} {values.get('family_name', '')}".strip()
     if not name:
         raise SkippableRecordError(ref, "display_name", "The row has no name.")
     values["display_name"] = name
@@ -408,6 +413,7 @@ def _convert_emails(values: dict[str, Any], ref: str) -> None:
             values[name] = f"{local}@{domain.lower()}"
 
 
+@lru_cache(maxsize=4096)
 def _languages(text: str) -> tuple[str, ...]:
     codes = (re.split(r"[-_]", word)[0].lower() for word in re.split(r"[\s,;/|]+", text))
     return tuple(dict.fromkeys(code for code in codes if len(code) == 2 and code.isalpha()))

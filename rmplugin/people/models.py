@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned
 
+# Statuses of people who are in the source and no longer work there.
+LEFT = ("terminated", "deceased")
+
 
 class Person(Base, TenantOwned):
     """A person as one HR account knows them. There is no birth date, on purpose.
@@ -164,7 +167,10 @@ class LtiUser(Base, TenantOwned):
 
 
 class CourseMember(Base, TenantOwned):
-    """An LMS user in a course, with the roles of the last launch there."""
+    """An LMS user in a course, with the roles of the last launch there.
+
+    :ivar graded_link_id: the link with a gradebook column that they launched last; None before one.
+    """
 
     __tablename__ = "course_member"
     __table_args__ = (UniqueConstraint("context_id", "lti_user_id"),)
@@ -172,6 +178,9 @@ class CourseMember(Base, TenantOwned):
     lti_user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_user.id", ondelete="CASCADE"), index=True)
     roles: Mapped[list[str]]
     is_learner: Mapped[bool]
+    graded_link_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("lti_resource_link.id", ondelete="SET NULL")
+    )
     last_launch_at: Mapped[datetime]
 
 

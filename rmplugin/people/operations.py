@@ -1,0 +1,266 @@
+"""What changes persons: the verbs of a roster run."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Table, bindparam, insert, update
+
+from rmplugin import audit, jobs
+from rmplugin.db import Db
+from rmplugin.people import queries
+from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.roster import STORED, Change, RunReport, Staging
+from rmplugin.tenants.models import HrAccount, Tenant
+
+CHUNK = 2000
+PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
+
+# Brakes: a run that passes one of these is held. One person alone never holds a run, however small the firm.
+LEAVING_PEOPLE, LEAVING_SHARE = 5, 0.20
+SHRINK_SHARE = 0.10
+EMAILS_SHARE = 0.10
+MANAGERS_SHARE = 0.20
+BLANKS_POINTS = 0.20
+DUPLICATES_SHARE = 0.005
+
+
+def begin_run(db: Db, account: HrAccount, mode: str, now: datetime) -> RosterRun:
+    """Open a run. The caller holds the account's lock, so an open run of before was killed: it is closed.
+
+    :param mode: "full" or "incremental".
+    :return: the new run, status "running".
+    **Touches** writes roster_run, hr_account.
+    """
+    db.execute(
+        update(RosterRun)
+        .where(RosterRun.account_id == account.id, RosterRun.status == "running")
+        .values(
+            status="failed",
+            held_reason="The run was stopped before its end. Nobody was changed. Run it again.",
+            finished_at=now,
+        )
+    )
+    run = RosterRun(
+        id=None, account_id=account.id, mode=mode, status="running", counts={}, skipped=[], notes={},
+        held_reason=None, cursor=account.cursor, started_at=now, finished_at=None,
+    )  # fmt: skip
+    db.add(run)
+    db.execute(update(HrAccount).where(HrAccount.id == account.id).values(running_since=now))
+    db.flush()
+    return run
+
+
+def fail_run(db: Db, run_id: uuid.UUID, reason: str, finished_at: datetime) -> None:
+    """Close a run that could not read its source; the account stays where it was.
+
+    :param reason: what happened, that nobody was changed, what to do; no personal data.
+    **Touches** writes roster_run, hr_account, outbox_event.
+    """
+    run = db.get_one(RosterRun, run_id)
+    run.held_reason = reason
+    _close(db, run, "failed", finished_at)
+
+
+def preview_roster(db: Db, account: HrAccount, staging: Staging, *, everybody: bool) -> RunReport:
+    """Say what a run would do.
+
+    :param everybody: the source gave its whole roster.
+    :return: counts; status "held" when the run would be held.
+    **Touches** reads person, roster_run.
+    """
+    staging.add_known(queries.known_rows(db, account.id))
+    change = staging.compare(everybody=everybody)
+    report = _report(None, account, staging, change, everybody=everybody)
+    brakes = find_brakes(change, _blanks_before(db, account.id), everybody=everybody)
+    if brakes:
+        report.status, report.held_reason = "held", held_sentence(account.name, brakes)
+        report.notes["brakes"] = list(brakes)
+    return report
+
+
+def apply_roster(
+    db: Db,
+    run: RosterRun,
+    staging: Staging,
+    now: datetime,
+    *,
+    everybody: bool,
+    accept_shrink: bool = False,
+    actor: str = "command",
+    finished_at: datetime | None = None,
+) -> RunReport:
+    """Make the account's persons equal to the staged roster, or hold the run and change nobody.
+
+    :param run: from `begin_run`.
+    :param everybody: the source gave its whole roster, so that absence means departure.
+    :param accept_shrink: a person has looked and wants the change that a brake would hold.
+    :param finished_at: None for `now`.
+    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry.
+    """
+    account = db.get_one(HrAccount, run.account_id)
+    report = preview_roster(db, account, staging, everybody=everybody)
+    report.run_id, report.mode = str(run.id), run.mode
+    run.notes, run.skipped, run.counts = report.notes, report.skipped, report.counts
+    if report.status == "held" and not accept_shrink:
+        run.held_reason = report.held_reason
+        _close(db, run, "held", finished_at or now)
+        return report
+    if report.status == "held":
+        run.shrink_accepted = True
+        audit.record(
+            db, actor, "roster_run.accept_shrink", run.id, now, brakes=report.notes["brakes"], **report.counts
+        )
+        report.status, report.held_reason = "complete", None
+    _write_people(db, account.id, staging, now, everybody=everybody)
+    run.cursor = account.cursor = report.cursor
+    _close(db, run, "complete", finished_at or now)
+    return report
+
+
+def _report(
+    run_id: str | None, account: HrAccount, staging: Staging, change: Change, *, everybody: bool
+) -> RunReport:
+    kinds = change.kinds
+    return RunReport(
+        run_id=run_id,
+        status="complete",
+        mode="full" if everybody else "incremental",
+        seen=staging.seen,
+        created=kinds.get("created", 0),
+        updated=kinds.get("updated", 0),
+        unchanged=kinds.get("unchanged", 0),
+        deactivated=change.leaving,
+        reactivated=kinds.get("reactivated", 0),
+        skipped=staging.skipped,
+        cursor=staging.cursor if staging.cursor is not None else account.cursor,
+        notes={
+            "blanks": {column: round(share, 4) for column, share in change.blanks.items()},
+            "managers": staging.manager_states(),
+            "unmapped_grades": staging.unmapped_grades(),
+        },
+    )
+
+
+def _blanks_before(db: Db, account_id: uuid.UUID) -> Mapping[str, float]:
+    last = queries.find_last_good_run(db, account_id)
+    blanks: Mapping[str, float] = last.notes.get("blanks", {}) if last else {}
+    return blanks
+
+
+def find_brakes(change: Change, blanks_before: Mapping[str, float], *, everybody: bool) -> dict[str, str]:
+    """Find what speaks against applying a roster without a person's word.
+
+    :param blanks_before: share of empty cells per column in the last good run; empty before it.
+    :return: what happened per brake, in plain words; empty when nothing does.
+    **Touches** pure.
+    """
+    found: dict[str, str] = {}
+    known = change.working_before
+    rows = change.usable + change.duplicates
+    if everybody and change.usable == 0:
+        found["zero_rows"] = "The source listed nobody."
+    elif everybody and change.leaving > max(LEAVING_PEOPLE, LEAVING_SHARE * known):
+        found["leaving"] = (
+            f"{change.leaving} of {known} people would leave ({_percent(change.leaving, known)})."
+        )
+    if everybody and change.usable and _over(known - change.working_after, known, SHRINK_SHARE):
+        found["shrunk"] = f"The roster has {change.working_after} people at work; {known} were known before."
+    if _over(change.emails[1], change.emails[0], EMAILS_SHARE):
+        found["emails"] = f"{change.emails[1]} of {change.emails[0]} e-mail addresses would change."
+    if _over(change.managers[1], change.managers[0], MANAGERS_SHARE):
+        found["managers"] = f"{change.managers[1]} of {change.managers[0]} people would get another manager."
+    if _over(change.duplicates, rows, DUPLICATES_SHARE):
+        found["duplicates"] = f"{change.duplicates} of {rows} records have a key that another record has too."
+    if everybody and change.usable > 1:
+        emptier = [c for c, b in blanks_before.items() if change.blanks.get(c, b) - b > BLANKS_POINTS]
+        if emptier:
+            found["blanks"] = f"These columns are much emptier than before: {', '.join(sorted(emptier))}."
+    return found
+
+
+def _over(part: int, whole: int, share: float) -> bool:
+    return part > 1 and part > share * whole
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "all"
+
+
+def held_sentence(account_name: str, brakes: Mapping[str, str]) -> str:
+    """Say why a run is held, that nobody was changed, and what to do. **Touches** pure."""
+    return (
+        f"{' '.join(brakes.values())} Nobody was changed. Check the source. If it is right, run "
+        f"`rmplugin hris sync {account_name} --accept-shrink`."
+    )
+
+
+def _close(db: Db, run: RosterRun, status: str, finished_at: datetime) -> None:
+    run.status, run.finished_at = status, finished_at
+    db.execute(update(HrAccount).where(HrAccount.id == run.account_id).values(running_since=None))
+    tenant = db.get_one(Tenant, db.tenant_id)
+    jobs.enqueue(db, "roster_synced", finished_at, tenant_slug=tenant.slug, run_id=str(run.id), status=status)
+
+
+def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, everybody: bool) -> None:
+    connection = db.connection()
+    mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
+    fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now}
+    for rows in _chunks(staging.rows(("created",))):
+        connection.execute(insert(PERSON), [{**fixed, **_values(row, now)} for row in rows])
+    names = [column for column in _values_columns() if column != "id"]
+    change_one = (
+        update(PERSON)
+        .where(*mine, PERSON.c.id == bindparam("person_id"))
+        .values({name: bindparam(f"new_{name}") for name in names})
+    )
+    for rows in _chunks(staging.rows(("updated", "reactivated", "deactivated"))):
+        connection.execute(change_one, [_renamed(_values(row, now)) for row in rows])
+    move_one = (
+        update(PERSON)
+        .where(*mine, PERSON.c.id == bindparam("person_id"))
+        .values(manager_id=bindparam("boss"), manager_state=bindparam("state"), updated_at=now)
+    )
+    for rows in _chunks(staging.moved()):
+        connection.execute(
+            move_one,
+            [{"person_id": uuid.UUID(pid), "boss": _uuid(boss), "state": state} for pid, boss, state in rows],
+        )
+    for absent in _chunks(staging.absent()):
+        gone = PERSON.c.id.in_([uuid.UUID(pid) for pid in absent])
+        connection.execute(update(PERSON).where(*mine, gone).values(lifecycle="tombstoned", updated_at=now))
+    if everybody:
+        connection.execute(update(PERSON).where(*mine, PERSON.c.lifecycle == "present").values(seen_at=now))
+    # Objects that this session loaded before know nothing of the statements above.
+    db.expire_all()
+
+
+def _values_columns() -> tuple[str, ...]:
+    return ("id", "manager_id", "manager_state", "row_hash", *STORED, "lifecycle", "seen_at", "updated_at")
+
+
+def _values(row: Sequence[Any], now: datetime) -> dict[str, Any]:
+    values = dict(zip(_values_columns(), (*row, "present", now, now), strict=True))
+    values["id"] = uuid.UUID(values["id"])
+    values["manager_id"] = _uuid(values["manager_id"])
+    values["languages"] = values["languages"].split()
+    for name in ("hire_date", "termination_date"):
+        if values[name] is not None:
+            values[name] = date.fromisoformat(values[name])
+    return values
+
+
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"person_id" if name == "id" else f"new_{name}": value for name, value in values.items()}
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
+    return None if text is None else uuid.UUID(text)
+
+
+def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk

@@ -1,0 +1,156 @@
+"""Reads about persons."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import and_, func, select
+
+from rmplugin.db import Db
+from rmplugin.errors import NotFoundError
+from rmplugin.people.models import LEFT, Person, RosterRun
+from rmplugin.tenants.models import HrAccount
+
+WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+
+
+def get_account(db: Db, name: str) -> HrAccount:
+    """Give an HR account by its name.
+
+    :raises NotFoundError: this tenant has none of that name.
+    **Touches** reads hr_account.
+    """
+    account = db.scalars(select(HrAccount).where(HrAccount.name == name)).one_or_none()
+    if account is None:
+        raise NotFoundError(f"HR account '{name}'")
+    return account
+
+
+def get_person(db: Db, person_id: uuid.UUID) -> Person:
+    """Give a person by our id, also one who has left.
+
+    :raises NotFoundError: this tenant has no such person.
+    **Touches** reads person.
+    """
+    person = db.scalars(select(Person).where(Person.id == person_id)).one_or_none()
+    if person is None:
+        raise NotFoundError("person")
+    return person
+
+
+def find_person_by_employee_number(db: Db, employee_number: str) -> Person | None:
+    """Find the one working person with this number; None when there is none, or more than one.
+
+    :param employee_number: as the source writes it, leading zeros included; surrounding blanks do not count.
+    **Touches** reads person.
+    """
+    return _find_one(db, Person.employee_number == employee_number.strip())
+
+
+def find_person_by_email(db: Db, email: str) -> Person | None:
+    """Find the one working person with this work address; None when there is none, or more than one.
+
+    :param email: an address that the caller has reason to trust; case does not count.
+    **Touches** reads person.
+    """
+    return _find_one(db, Person.email_folded == email.strip().casefold())
+
+
+def _find_one(db: Db, condition: Any) -> Person | None:
+    found = db.scalars(select(Person).where(condition, WORKING).limit(2)).all()
+    return found[0] if len(found) == 1 else None
+
+
+def find_people(db: Db, text: str, limit: int = 20) -> list[Person]:
+    """Find working people for a search box, by name, number or address.
+
+    :param text: part of a name, or the beginning of a number or an address.
+    **Touches** reads person.
+    """
+    word = text.strip().casefold()
+    condition = (
+        func.lower(Person.display_name).contains(word, autoescape=True)
+        | func.lower(Person.employee_number).startswith(word, autoescape=True)
+        | Person.email_folded.startswith(word, autoescape=True)
+    )
+    query = select(Person).where(condition, WORKING).order_by(Person.display_name, Person.id).limit(limit)
+    return list(db.scalars(query))
+
+
+def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
+    """Give the manager of every present person who has one, for keeping reporting lines out of pairs.
+
+    :return: person's id -> manager's id; free of cycles.
+    **Touches** reads person.
+    """
+    query = select(Person.id, Person.manager_id).where(
+        Person.lifecycle == "present", Person.manager_id.is_not(None)
+    )
+    return {row.id: row.manager_id for row in db.execute(query)}
+
+
+def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Give the names by which people are shown.
+
+    :return: a name per id that this tenant has; people who left included.
+    **Touches** reads person.
+    """
+    names: dict[uuid.UUID, str] = {}
+    ordered = sorted(person_ids)
+    for start in range(0, len(ordered), 500):
+        query = select(Person.id, Person.display_name).where(Person.id.in_(ordered[start : start + 500]))
+        names.update((row.id, row.display_name) for row in db.execute(query))
+    return names
+
+
+def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
+    """Stream what a roster run compares with, in the shape of `roster.Staging.add_known`.
+
+    **Touches** reads person.
+    """
+    manager_ref = func.coalesce(Person.manager_key, Person.manager_email, Person.manager_name, "")
+    query = select(
+        Person.source_key,
+        Person.id,
+        Person.row_hash,
+        Person.employee_number,
+        Person.email_folded,
+        Person.display_name,
+        manager_ref,
+        Person.manager_id,
+        Person.manager_state,
+        Person.lifecycle,
+        Person.status,
+    ).where(Person.account_id == account_id)
+    for *head, manager, state, lifecycle, status in db.execute(query, execution_options={"yield_per": 2000}):
+        head[1] = head[1].hex
+        present = lifecycle == "present"
+        working = present and status not in LEFT
+        yield (*head, manager.hex if manager else None, state, present, working)
+
+
+def find_last_good_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
+    """Give the newest complete run of an account; None before the first.
+
+    **Touches** reads roster_run.
+    """
+    query = (
+        select(RosterRun)
+        .where(RosterRun.account_id == account_id, RosterRun.status == "complete", RosterRun.mode == "full")
+        .order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
+        .limit(1)
+    )
+    return db.scalars(query).one_or_none()
+
+
+def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[tuple[RosterRun, str]]:
+    """List roster runs, newest first, each with its account's name.
+
+    :param account_name: None for all accounts.
+    **Touches** reads roster_run, hr_account.
+    """
+    query = select(RosterRun, HrAccount.name).join(HrAccount, HrAccount.id == RosterRun.account_id)
+    if account_name is not None:
+        query = query.where(HrAccount.name == account_name)
+    query = query.order_by(RosterRun.started_at.desc(), RosterRun.id.desc()).limit(limit)
+    return [(run, name) for run, name in db.execute(query)]

@@ -1,0 +1,189 @@
+"""Background work with persons: reading an HR account, with short transactions around the slow reading."""
+
+import fcntl
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import marshmallow as ma
+import structlog
+from sqlalchemy import text
+
+from rmplugin.db import Database
+from rmplugin.errors import ConflictError, InputError, RmError
+from rmplugin.people import operations, queries
+from rmplugin.people.models import RosterRun
+from rmplugin.people.roster import RunReport, Staging
+from rmplugin.plugins import Plugins
+from rmplugin.records import CheckResult, HrisConnector
+from rmplugin.tenants.models import HrAccount
+
+log = structlog.get_logger()
+
+
+def sync_roster(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: uuid.UUID,
+    account_name: str,
+    *,
+    full: bool = False,
+    dry_run: bool = False,
+    accept_shrink: bool = False,
+    now: datetime,
+    actor: str = "command",
+) -> RunReport:
+    """Read an HR account and make its persons equal to it.
+
+    :param full: read everything, even where the source could give changes only.
+    :param dry_run: count only; leaves no trace.
+    :param accept_shrink: apply what a brake would hold; written to the audit log.
+    :return: what happened; status "failed" when the source could not be read.
+    :raises NotFoundError: no such account or connector.
+    :raises InputError: the account's settings are wrong.
+    :raises ConflictError: another run of this account is at work.
+    **Touches** the connector's system; writes person, roster_run, hr_account, outbox_event, audit_entry.
+    """
+    started = time.monotonic()
+    with database.transaction(tenant_id, write=False) as db:
+        account = queries.get_account(db, account_name)
+    connector = plugins.connector(account.connector)
+    settings = load_settings(database, connector, account)
+    cursor = None if full else account.cursor
+    everybody = bool(settings.get("full", True)) and (connector.complete or cursor is None)
+    with hold_account(database, account.id):
+        run = None
+        if not dry_run:
+            with database.transaction(tenant_id) as db:
+                run = operations.begin_run(db, account, "full" if everybody else "incremental", now)
+        with Staging(account.grade_ranks, now.date()) as staging:
+            failure = _read(connector, settings, cursor, staging)
+            ended = now + timedelta(seconds=time.monotonic() - started)
+            if failure is not None:
+                report = _failed(staging, failure, everybody=everybody)
+                if run is not None:
+                    report.run_id = str(run.id)
+                    with database.transaction(tenant_id) as db:
+                        operations.fail_run(db, run.id, failure, ended)
+            elif run is None:
+                with database.transaction(tenant_id, write=False) as db:
+                    report = operations.preview_roster(db, account, staging, everybody=everybody)
+            else:
+                with database.transaction(tenant_id) as db:
+                    report = operations.apply_roster(
+                        db,
+                        db.get_one(RosterRun, run.id),
+                        staging,
+                        now,
+                        everybody=everybody,
+                        accept_shrink=accept_shrink,
+                        actor=actor,
+                        finished_at=ended,
+                    )
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def check_account(
+    database: Database, plugins: Plugins, tenant_id: uuid.UUID, account_name: str
+) -> list[CheckResult]:
+    """Try an account's connection without changing anything.
+
+    :raises NotFoundError: no such account or connector.
+    :raises InputError: the account's settings are wrong.
+    **Touches** the connector's system.
+    """
+    with database.transaction(tenant_id, write=False) as db:
+        account = queries.get_account(db, account_name)
+    connector = plugins.connector(account.connector)
+    return connector.check(load_settings(database, connector, account))
+
+
+def load_settings(database: Database, connector: HrisConnector, account: HrAccount) -> dict[str, Any]:
+    """Give an account's settings as its connector wants them, secrets included.
+
+    :raises InputError: they do not fit the connector's schema; `details` names the fields.
+    **Touches** decrypts the secrets.
+    """
+    secrets = {} if account.secrets_locked is None else database.secrets.unlock(account.secrets_locked)
+    try:
+        return dict(connector.settings_schema().load(_merged(account.settings, secrets)))
+    except ma.ValidationError as error:
+        messages = dict(error.messages_dict)
+        raise InputError(
+            "hris_settings",
+            f"The settings of the HR account '{account.name}' cannot be used: {', '.join(sorted(messages))}.",
+            messages,
+        ) from error
+
+
+def _merged(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(settings)
+    for name, value in secrets.items():
+        inner = merged.get(name)
+        merged[name] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _read(
+    connector: HrisConnector, settings: Mapping[str, Any], cursor: str | None, staging: Staging
+) -> str | None:
+    """Read all pages into the staging file; give the reason when that fails."""
+    try:
+        for page in connector.read(settings, cursor):
+            staging.add_page(page)
+    except RmError as error:
+        log.warning("roster_read_failed", connector=connector.key, code=error.code)
+        nobody = "" if "Nobody was changed" in error.message_for_user else " Nobody was changed."
+        return f"{error.message_for_user}{nobody}"
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the run must end as failed.
+        log.error("roster_read_crashed", connector=connector.key, error=type(error).__name__)
+        return (
+            f"The connector '{connector.key}' stopped with an unexpected error ({type(error).__name__}). "
+            "Nobody was changed. Try again; if it happens again, tell the connector's author."
+        )
+    return None
+
+
+def _failed(staging: Staging, reason: str, *, everybody: bool) -> RunReport:
+    return RunReport(
+        run_id=None,
+        status="failed",
+        mode="full" if everybody else "incremental",
+        seen=staging.seen,
+        skipped=staging.skipped,
+        held_reason=reason,
+    )
+
+
+@contextmanager
+def hold_account(database: Database, account_id: uuid.UUID) -> Iterator[None]:
+    """Hold an account so that no second run of it begins; a killed process lets go by dying.
+
+    :raises ConflictError: another run holds it.
+    **Touches** a lock file beside the SQLite file, or an advisory lock of PostgreSQL.
+    """
+    busy = ConflictError(
+        "roster_run_busy", "Another run of this HR account is at work. Nothing was changed. Try again later."
+    )
+    if database.engine.dialect.name == "sqlite":
+        path = Path(f"{database.engine.url.database}-roster-{account_id}.lock")
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise busy from None
+            yield
+        return
+    key = {"key": int.from_bytes(account_id.bytes[8:], "big", signed=True)}
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(text("select pg_try_advisory_lock(:key)"), key):
+            raise busy
+        try:
+            yield
+        finally:
+            connection.execute(text("select pg_advisory_unlock(:key)"), key)

@@ -44,17 +44,17 @@ def rm_nav_links() -> "Sequence[NavLink]":
 
 
 @hookspec
-def rm_roster_synced(tenant_slug: str, run_id: str, status: str) -> None:
+def rm_roster_synced(tenant_id: str, run_id: str, status: str) -> None:
     """Be told that a roster run has ended ("complete", "held" or "failed"). After the commit, in a task."""
 
 
 @hookspec
-def rm_pairing_started(tenant_slug: str, pairing_id: str) -> None:
+def rm_pairing_started(tenant_id: str, pairing_id: str) -> None:
     """Be told that both people accepted and a pairing began. After the commit, in a task."""
 
 
 @hookspec
-def rm_session_confirmed(tenant_slug: str, session_id: str, minutes: int) -> None:
+def rm_session_confirmed(tenant_id: str, session_id: str, minutes: int) -> None:
     """Be told that both people confirmed a session. After the commit, in a task.
 
     :param minutes: counted minutes, the lower of both claims after caps.
@@ -62,10 +62,10 @@ def rm_session_confirmed(tenant_slug: str, session_id: str, minutes: int) -> Non
 
 
 @hookspec
-def rm_credit_awarded(tenant_slug: str, entry_id: str, person_id: str, minutes: int) -> None:
+def rm_credit_awarded(tenant_id: str, entry_id: str, person_id: str, minutes: int) -> None:
     """Be told that a credit entry was written. After the commit, in a task."""
 
 
 @hookspec
-def rm_pairing_closed(tenant_slug: str, pairing_id: str) -> None:
+def rm_pairing_closed(tenant_id: str, pairing_id: str) -> None:
     """Be told that a pairing ended. Neither who ended it nor why is said. After the commit, in a task."""

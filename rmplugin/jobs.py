@@ -133,7 +133,7 @@ def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bo
 
 def _take_effect(runtime: Runtime, db: Db, event: OutboxEvent, now: datetime) -> None:
     if event.kind.startswith("rm_"):
-        runtime.plugins.tell(event.kind, **event.payload)
+        runtime.plugins.tell(event.kind, tenant_id=str(event.tenant_id), **event.payload)
         return
     for handler in runtime.handlers.get(event.kind, ()):
         handler(db, event.payload, now)

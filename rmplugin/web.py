@@ -68,7 +68,6 @@ class WebSession(Base, HasId):
     is_manager: Mapped[bool]
     display_name: Mapped[str]
     frame_origins: Mapped[list[str]]
-    return_url: Mapped[str | None]
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime] = mapped_column(index=True)
 

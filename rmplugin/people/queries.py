@@ -14,18 +14,6 @@ from rmplugin.tenants.models import HrAccount
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
 
 
-def get_account(db: Db, name: str) -> HrAccount:
-    """Give an HR account by its name.
-
-    :raises NotFoundError: this tenant has none of that name.
-    **Touches** reads hr_account.
-    """
-    account = db.scalars(select(HrAccount).where(HrAccount.name == name)).one_or_none()
-    if account is None:
-        raise NotFoundError(f"HR account '{name}'")
-    return account
-
-
 def get_person(db: Db, person_id: uuid.UUID) -> Person:
     """Give a person by our id, also one who has left.
 

@@ -15,12 +15,14 @@ from sqlalchemy import text
 
 from rmplugin.db import Database
 from rmplugin.errors import ConflictError, InputError, RmError
-from rmplugin.people import operations, queries
+from rmplugin.people import operations
 from rmplugin.people.models import RosterRun
 from rmplugin.people.roster import RunReport, Staging
 from rmplugin.plugins import Plugins
 from rmplugin.records import CheckResult, HrisConnector
 from rmplugin.tenants.models import HrAccount
+from rmplugin.tenants.operations import load_account_settings
+from rmplugin.tenants.queries import get_account
 
 log = structlog.get_logger()
 
@@ -50,7 +52,7 @@ def sync_roster(
     """
     started = time.monotonic()
     with database.transaction(tenant_id, write=False) as db:
-        account = queries.get_account(db, account_name)
+        account = get_account(db, account_name)
     connector = plugins.connector(account.connector)
     settings = load_settings(database, connector, account)
     cursor = None if full else account.cursor
@@ -98,7 +100,7 @@ def check_account(
     **Touches** the connector's system.
     """
     with database.transaction(tenant_id, write=False) as db:
-        account = queries.get_account(db, account_name)
+        account = get_account(db, account_name)
     connector = plugins.connector(account.connector)
     return connector.check(load_settings(database, connector, account))
 
@@ -109,9 +111,8 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
     :raises InputError: they do not fit the connector's schema; `details` names the fields.
     **Touches** decrypts the secrets.
     """
-    secrets = {} if account.secrets_locked is None else database.secrets.unlock(account.secrets_locked)
     try:
-        return dict(connector.settings_schema().load(_merged(account.settings, secrets)))
+        return dict(load_account_settings(account, connector, database.secrets))
     except ma.ValidationError as error:
         messages = dict(error.messages_dict)
         raise InputError(
@@ -119,14 +120,6 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
             f"The settings of the HR account '{account.name}' cannot be used: {', '.join(sorted(messages))}.",
             messages,
         ) from error
-
-
-def _merged(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(settings)
-    for name, value in secrets.items():
-        inner = merged.get(name)
-        merged[name] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _read(

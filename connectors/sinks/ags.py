@@ -1,0 +1,1 @@
+"""LTI Assignment and Grade Services."""

@@ -1,0 +1,5 @@
+"""Pages of agreements."""
+
+from rmplugin import web
+
+pages = web.Pages("agreements", __name__)

@@ -1,0 +1,280 @@
+"""Wiring only: settings in, an app or a worker out. Errors become pages here and nowhere else."""
+
+import importlib.resources
+import logging
+import sys
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import flask
+import flask_babel
+import huey
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from rmplugin import http, web
+from rmplugin.db import Database, Secrets
+from rmplugin.errors import NotFoundError, RmError, SessionEndedError
+from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
+from rmplugin.plugins import Plugins
+from rmplugin.records import NavLink
+from rmplugin.settings import Settings
+
+log = structlog.get_logger()
+
+# The order is the order of the house: a capability's pages are in its own folder.
+PAGES = (
+    "launches",
+    "dashboard",
+    "programmes",
+    "matching",
+    "agreements",
+    "goals",
+    "sessions",
+    "checkins",
+    "credits",
+)
+ASSETS = {
+    "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),
+    "htmx.min.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript"),
+    "rm.css": ("rmplugin", "static/rm.css", "text/css"),
+    "rm.js": ("rmplugin", "static/rm.js", "text/javascript"),
+}
+
+
+def utc_now() -> datetime:
+    """Tell the time, aware UTC. **Touches** the clock."""
+    return datetime.now(UTC)
+
+
+def make_runtime(
+    settings: Settings, *, plugins: Iterable[Any] = (), clock: Clock = utc_now, http_session: Any = None
+) -> Runtime:
+    """Open database, queue and plug-ins.
+
+    :param plugins: plug-in objects that no entry point names.
+    :param clock: tells aware UTC.
+    :raises ConfigError: what is missing or wrong.
+    **Touches** the database file and the queue file.
+    """
+    return Runtime(
+        settings=settings,
+        database=Database(settings.database_url, Secrets(settings.secret_key)),
+        plugins=Plugins(plugins),
+        http=http_session or http.make_session(),
+        clock=clock,
+        queue=make_queue(settings.queue_url),
+        handlers=_handlers(),
+        hooks={
+            "roster_synced": "rm_roster_synced",
+            "pairing_started": "rm_pairing_started",
+            "session_confirmed": "rm_session_confirmed",
+            "credit_awarded": "rm_credit_awarded",
+            "pairing_closed": "rm_pairing_closed",
+        },
+    )
+
+
+def _handlers() -> dict[str, Any]:
+    from rmplugin.credits import operations as credits
+
+    return {
+        "session_confirmed": (credits.on_session_confirmed,),
+        "progress_changed": (credits.on_progress_changed,),
+    }
+
+
+def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
+    """Make the app.
+
+    :param runtime: opened already; None opens one from the settings.
+    :raises ConfigError: what is missing or wrong.
+    **Touches** what `make_runtime` touches.
+    """
+    configure_logging(settings.log_format)
+    runtime = runtime or make_runtime(settings, plugins=plugins)
+    app = Flask("rmplugin", static_folder=None)
+    app.secret_key = settings.secret_key
+    app.config.update(MAX_CONTENT_LENGTH=2_000_000, TRAP_HTTP_EXCEPTIONS=False)
+    app.extensions["rm_runtime"] = runtime
+    app.extensions["rm_wake"] = make_worker(runtime)["work"]
+    flask_babel.Babel(app)
+    _add_pages(app, runtime)
+    _add_template_words(app, runtime)
+    app.register_error_handler(RmError, _explain)
+    app.register_error_handler(HTTPException, _explain_http)
+    app.register_error_handler(Exception, _explain_fault)
+    app.after_request(_protect)
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    return app
+
+
+def _add_pages(app: Flask, runtime: Runtime) -> None:
+    roles: dict[str, web.Role] = {"asset": web.Role.PUBLIC}
+    for name in PAGES:
+        pages: web.Pages = import_module(f"rmplugin.{name}.views").pages
+        app.register_blueprint(pages.blueprint)
+        roles |= pages.roles
+    app.add_url_rule("/assets/<name>", "asset", _asset)
+    lti_blueprint, lti_roles = import_module("rmplugin.launches.views").make_lti_blueprint(runtime)
+    app.register_blueprint(lti_blueprint)
+    roles |= lti_roles
+    for blueprint in runtime.plugins.gather("rm_register_blueprints"):
+        app.register_blueprint(blueprint)
+    app.extensions["rm_roles"] = roles
+
+
+def _add_template_words(app: Flask, runtime: Runtime) -> None:
+    links: list[NavLink] = list(runtime.plugins.gather("rm_nav_links"))
+
+    def navigation() -> list[NavLink]:
+        visit: web.Visit = flask.g.visit
+        own = []
+        if visit.session.person_id is not None:
+            own += [NavLink("Home", "/home", "participant"), NavLink("My credits", "/credits", "participant")]
+        if visit.is_manager:
+            own.append(NavLink("Programme desk", "/manage", "manager"))
+        return own + [link for link in links if link.role != "manager" or visit.is_manager]
+
+    app.jinja_env.globals.update(
+        asset=_asset_url, navigation=navigation, new_token=web.new_token, said=web.said, request=request
+    )
+    app.jinja_env.filters["moment"] = web.local_moment
+    app.jinja_env.add_extension("jinja2.ext.do")
+
+
+def _asset_path(name: str) -> Path:
+    package, inside, _kind = ASSETS[name]
+    return Path(str(importlib.resources.files(package))) / inside
+
+
+def _asset_url(name: str) -> str:
+    # The size changes with nearly every change of a file; a stale copy would be seen at once in the demo.
+    return flask.url_for("asset", name=name, v=int(_asset_path(name).stat().st_mtime))
+
+
+def _asset(name: str) -> Response:
+    if name not in ASSETS:
+        raise NotFoundError("file")
+    return flask.send_file(_asset_path(name), mimetype=ASSETS[name][2], max_age=31_536_000)
+
+
+def _explain(error: RmError) -> Any:
+    typed: list[tuple[str, str]] = []
+    if isinstance(error, SessionEndedError) and request.method == "POST":
+        hidden = (web.TOKEN_FIELD, web.ONCE_FIELD)
+        typed = [(name, value) for name, value in request.form.items(multi=True) if name not in hidden and value]
+    titles = {
+        401: "Please reopen the activity from your course",
+        403: "This page is not for you",
+        404: "Not found",
+        409: "Already done",
+        422: "Some answers need a change",
+    }
+    page = web.render(
+        "message.html",
+        flask.g.get("visit"),
+        title=titles.get(error.status, "That did not work"),
+        text=error.message_for_user,
+        typed=typed,
+        back="/home" if "visit" in flask.g else None,
+    )
+    return flask.make_response(page, error.status)
+
+
+def _explain_http(error: HTTPException) -> Any:
+    if error.code == 404:
+        return _explain(NotFoundError())
+    page = web.render(
+        "message.html", flask.g.get("visit"), title=error.name, text=error.description or "", back=None
+    )
+    return flask.make_response(page, error.code or 500)
+
+
+def _explain_fault(error: Exception) -> Any:
+    if flask.current_app.testing:
+        raise error
+    reference = uuid.uuid4().hex[:12]
+    # The traceback is wanted for mending; its text is not, because exceptions quote rows.
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
+    log.error("fault", reference=reference, kind=type(error).__name__, where=where, path=request.path)
+    page = web.render(
+        "message.html",
+        None,
+        title="Something went wrong on our side",
+        text="Your last step was not saved; everything before it is safe. Please try again. If it happens again, "
+        "give your administrator the reference below.",
+        reference=reference,
+    )
+    return flask.make_response(page, 500)
+
+
+def _protect(response: Response) -> Response:
+    visit: web.Visit | None = flask.g.get("visit")
+    # Pages without a session carry nothing that a click could change, and must show inside any LMS.
+    ancestors = " ".join(["'self'", *visit.session.frame_origins]) if visit else "*"
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        f"form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}",
+    )
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.endpoint not in ("asset", "lti.jwks"):
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def make_worker(runtime: Runtime) -> dict[str, Any]:
+    """Register the worker's tasks on the queue.
+
+    :return: name -> huey task, callable to enqueue it.
+    **Touches** the queue's registry only.
+    """
+    from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.matching import tasks as matching_tasks
+
+    queue = runtime.queue
+
+    def work() -> None:
+        work_outbox(runtime)
+        credit_tasks.deliver_due(runtime)
+        work_outbox(runtime)
+
+    def match(tenant_id: str, run_id: str) -> None:
+        matching_tasks.run(runtime, uuid.UUID(tenant_id), uuid.UUID(run_id))
+
+    tasks = {"work": queue.task(name="work")(work), "match": queue.task(name="match")(match)}
+    queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
+    return tasks
+
+
+def configure_logging(log_format: str) -> None:
+    """Send the log to standard error, for people or for machines.
+
+    **Touches** the process's logging.
+    """
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -1,0 +1,5 @@
+"""Pages of goals."""
+
+from rmplugin import web
+
+pages = web.Pages("goals", __name__)

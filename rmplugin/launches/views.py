@@ -1,0 +1,100 @@
+"""The door: an accepted launch becomes a session, a refused one becomes a page that says why."""
+
+import flask
+import structlog
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from lti.errors import LaunchError
+from lti.launch import Launch
+from lti.routes import AttemptInfo, create_blueprint
+from rmplugin import web
+from rmplugin.jobs import Runtime
+from rmplugin.launches import operations
+from rmplugin.tenants.operations import record_pending_deployment
+from rmplugin.tenants.store import PlatformStore
+from rmplugin.web import Role
+
+log = structlog.get_logger()
+pages = web.Pages("launches", __name__)
+
+
+def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
+    """Make the blueprint of the protocol's addresses.
+
+    :return: the blueprint and the role of each of its routes.
+    **Touches** nothing until a request comes.
+    """
+    store = PlatformStore(runtime.database, runtime.clock)
+    blueprint = create_blueprint(
+        lambda: store,
+        runtime.http,
+        on_launch=on_launch,
+        on_refused=on_refused,
+        on_new_tab=on_new_tab,
+        public_url=lambda: runtime.settings.public_url,
+        clock=runtime.clock,
+        log=_log_attempt,
+    )
+    names = ("login", "launch", "relaunch", "jwks")
+    return blueprint, {f"lti.{name}": Role.PUBLIC for name in names}
+
+
+def _log_attempt(fields: object) -> None:
+    facts = dict(fields)  # type: ignore[call-overload]
+    log.info(facts.pop("event"), **facts)
+
+
+def on_launch(launch: Launch) -> Response:
+    """Turn an accepted launch into a session and go on to the first page.
+
+    **Touches** what `operations.enter` touches, writes web_session.
+    """
+    runtime = web.get_runtime()
+    now = runtime.clock()
+    if launch.subject is None:
+        return _message(
+            "Your LMS did not say who you are",
+            "Reverse mentoring needs to know who takes part. Ask the administrator of your LMS to let this activity "
+            "see the user.",
+            403,
+        )
+    if launch.message_type != "LtiResourceLinkRequest":
+        return _message(
+            "This kind of launch is not supported",
+            f"The LMS asked for '{launch.message_type}', which this tool does not offer. Nothing was lost. Open the "
+            "activity from your course instead.",
+            400,
+        )
+    with runtime.database.unbound() as db:
+        platform = operations.platform_of(db, launch)
+        db.info["tenant_id"] = platform.tenant_id
+        db.info["all_tenants"] = False
+        if launch.deployment_state != "approved":
+            record_pending_deployment(db, platform, launch.deployment_id, now)
+            code = None
+        else:
+            code = web.open_session(db, operations.enter(db, platform, launch, now))
+    if code is None:
+        return _message(
+            "One click of your administrator is missing",
+            f"The tool was added to your LMS in a new place (deployment '{launch.deployment_id}'), which an "
+            "administrator of the tool has to approve: rmplugin platform approve. Then open the activity again.",
+            403,
+        )
+    return flask.redirect(flask.url_for("dashboard.entry", code=code), 303)
+
+
+def on_new_tab(relaunch_url: str) -> Response:
+    """Say that the browser keeps no cookies for us in the frame, and offer the way around."""
+    return flask.make_response(web.render("launches/new_tab.html", None, relaunch_url=relaunch_url), 200)
+
+
+def on_refused(error: LaunchError, info: AttemptInfo) -> Response:
+    """Say in plain words why a launch was refused."""
+    return _message("The activity could not be opened", error.message, error.status, info.reference)
+
+
+def _message(title: str, text: str, status: int, reference: str | None = None) -> Response:
+    page = web.render("message.html", None, title=title, text=text, reference=reference)
+    return flask.make_response(page, status)

@@ -1,0 +1,5 @@
+"""Pages of matching."""
+
+from rmplugin import web
+
+pages = web.Pages("matching", __name__)

@@ -1,0 +1,5 @@
+"""Pages of programmes."""
+
+from rmplugin import web
+
+pages = web.Pages("programmes", __name__)

@@ -1,0 +1,5 @@
+"""Pages of sessions."""
+
+from rmplugin import web
+
+pages = web.Pages("sessions", __name__)

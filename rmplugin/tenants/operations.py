@@ -1,0 +1,266 @@
+"""What changes tenants, registrations, keys and HR accounts."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import marshmallow as ma
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import delete, select
+
+from rmplugin import audit
+from rmplugin.db import Db, Secrets
+from rmplugin.errors import ConflictError, InputError
+from rmplugin.records import HrisConnector
+from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, Tenant, ToolKey
+from rmplugin.tenants.queries import list_deployments
+
+RETIRING_FOR = timedelta(days=14)
+FAMILIES = ("moodle", "canvas", "openedx", "blackboard", "brightspace", "sakai", "schoology", "generic")
+# Tried in this order on every platform; the administrator of a platform may name others.
+EMPLOYEE_NUMBER_PARAMS = ["employee_number", "emp", "hr_id"]
+
+
+def ensure_tenant(db: Db, slug: str, name: str, now: datetime) -> Tenant:
+    """Give the tenant of that slug, made if there is none.
+
+    **Touches** writes tenant.
+    """
+    tenant = db.scalars(select(Tenant).where(Tenant.slug == slug)).one_or_none()
+    if tenant is None:
+        tenant = Tenant(slug=slug, name=name, created_at=now)
+        db.add(tenant)
+        db.flush()
+    return tenant
+
+
+def ensure_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:
+    """Make sure that a current and a next signing key exist.
+
+    **Source** LTI Security 1.0 section 6.3. **Touches** writes tool_key.
+    """
+    states = set(db.scalars(select(ToolKey.state)))
+    for state in ("current", "next"):
+        if state not in states:
+            _add_key(db, secrets_box, state, now)
+
+
+def rotate_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:
+    """Let the next key sign, go on publishing the old one for a while, and make a new next one.
+
+    **Touches** writes tool_key.
+    """
+    ensure_tool_keys(db, secrets_box, now)
+    db.flush()
+    old = delete(ToolKey).where(ToolKey.state == "retiring", ToolKey.state_since < now - RETIRING_FOR)
+    db.execute(old)
+    follows = {"current": "retiring", "next": "current"}
+    for key in db.scalars(select(ToolKey).where(ToolKey.state.in_(follows))).all():
+        key.state, key.state_since = follows[key.state], now
+    _add_key(db, secrets_box, "next", now)
+
+
+def _add_key(db: Db, secrets_box: Secrets, state: str, now: datetime) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    db.add(
+        ToolKey(
+            kid=secrets.token_urlsafe(9),
+            state=state,
+            private_key_locked=secrets_box.lock(pem),
+            created_at=now,
+            state_since=now,
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformValues:
+    """What an LMS prints about itself for a registration by hand."""
+
+    name: str
+    issuer: str
+    client_id: str
+    auth_url: str
+    token_url: str
+    jwks_url: str
+    deployment_ids: Sequence[str] = ()
+    family: str = "generic"
+    token_audience: str | None = None
+    employee_number_params: Sequence[str] = field(default_factory=lambda: list(EMPLOYEE_NUMBER_PARAMS))
+
+
+def add_platform(db: Db, values: PlatformValues, now: datetime) -> LtiPlatform:
+    """Register the tool with a platform, as the platform printed it.
+
+    :raises InputError: an address is none, or the family is unknown.
+    :raises ConflictError: the name, or issuer and client id together, are taken.
+    **Touches** writes lti_platform, lti_deployment, audit_entry.
+    """
+    _check_platform(values)
+    # Issuer and client id are looked up before the tenant is known, so they are unique over all tenants.
+    taken = select(LtiPlatform.id).where(LtiPlatform.name == values.name)
+    if db.execute(taken).first() or _pair_is_taken(db, values):
+        raise ConflictError(
+            "platform_taken",
+            "A platform of this name, or with this issuer and client id, is registered already. Nothing was changed.",
+        )
+    platform = LtiPlatform(
+        name=values.name,
+        issuer=values.issuer,
+        client_id=values.client_id,
+        auth_url=values.auth_url,
+        token_url=values.token_url,
+        jwks_url=values.jwks_url,
+        token_audience=values.token_audience,
+        family=values.family,
+        employee_number_params=list(values.employee_number_params),
+        created_at=now,
+    )
+    db.add(platform)
+    db.flush()
+    for deployment_id in values.deployment_ids:
+        db.add(_deployment(platform, deployment_id, "approved", now))
+    audit.record(db, "command", "platform.add", platform.id, now)
+    return platform
+
+
+def _pair_is_taken(db: Db, values: PlatformValues) -> bool:
+    table = LtiPlatform.__table__
+    query = select(table.c.id).where(table.c.issuer == values.issuer, table.c.client_id == values.client_id)
+    return db.execute(query).first() is not None
+
+
+def _check_platform(values: PlatformValues) -> None:
+    faults: dict[str, str] = {}
+    for name in ("auth_url", "token_url", "jwks_url"):
+        parts = urlsplit(getattr(values, name))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            faults[name] = "must be a full address that begins with https://"
+    for name in ("name", "issuer", "client_id"):
+        if not getattr(values, name).strip():
+            faults[name] = "must not be empty"
+    if values.family not in FAMILIES:
+        faults["family"] = f"must be one of {', '.join(FAMILIES)}"
+    if faults:
+        text = "; ".join(f"{name} {fault}" for name, fault in faults.items())
+        raise InputError("platform_invalid", f"The platform was not added: {text}.", faults)
+
+
+def _deployment(platform: LtiPlatform, deployment_id: str, state: str, now: datetime) -> LtiDeployment:
+    return LtiDeployment(
+        tenant_id=platform.tenant_id,
+        platform_id=platform.id,
+        deployment_id=deployment_id,
+        state=state,
+        first_seen_at=now,
+    )
+
+
+def record_pending_deployment(db: Db, platform: LtiPlatform, deployment_id: str, now: datetime) -> None:
+    """Remember that an unknown deployment tried to launch, for the administrator to decide.
+
+    **Touches** writes lti_deployment.
+    """
+    known = {row.deployment_id for row in list_deployments(db, platform.id)}
+    if deployment_id not in known:
+        db.add(_deployment(platform, deployment_id, "pending", now))
+
+
+def approve_deployments(
+    db: Db, platform: LtiPlatform, deployment_id: str | None, actor: str, now: datetime
+) -> list[str]:
+    """Let a deployment launch.
+
+    :param deployment_id: None for all that wait; one that never tried is approved ahead.
+    :return: the ids that may launch now and could not before.
+    **Touches** writes lti_deployment, audit_entry.
+    """
+    rows = {row.deployment_id: row for row in list_deployments(db, platform.id)}
+    if deployment_id is not None and deployment_id not in rows:
+        rows[deployment_id] = _deployment(platform, deployment_id, "pending", now)
+        db.add(rows[deployment_id])
+    wanted = [row for key, row in rows.items() if deployment_id in (None, key) and row.state == "pending"]
+    for row in wanted:
+        row.state = "approved"
+    audit.record(db, actor, "platform.approve", platform.id, now, deployments=len(wanted))
+    return [row.deployment_id for row in wanted]
+
+
+def remove_platform(db: Db, platform: LtiPlatform, now: datetime) -> None:
+    """Forget a registration with its deployments and courses; programmes and credits stay.
+
+    **Touches** deletes lti_platform and what belongs to it, writes audit_entry.
+    """
+    audit.record(db, "command", "platform.remove", platform.id, now)
+    db.delete(platform)
+
+
+def add_account(
+    db: Db,
+    name: str,
+    connector: HrisConnector,
+    settings: Mapping[str, Any],
+    grade_ranks: Mapping[str, int],
+    secrets_box: Secrets,
+    now: datetime,
+) -> HrAccount:
+    """Connect an HR system.
+
+    :param settings: as given, secrets among them; checked by the connector's schema.
+    :param grade_ranks: grade word -> 0 (most junior) .. 100.
+    :raises InputError: `details` maps each wrong setting to a sentence.
+    :raises ConflictError: the name is taken.
+    **Touches** writes hr_account, audit_entry.
+    """
+    schema = connector.settings_schema()
+    try:
+        schema.load(settings)
+    except ma.ValidationError as error:
+        messages = error.normalized_messages()
+        text = "; ".join(f"{key}: {value}" for key, value in messages.items())
+        raise InputError("settings_invalid", f"The HR account was not added. {text}", messages) from error
+    ranks = {str(grade): int(rank) for grade, rank in grade_ranks.items()}
+    if any(not 0 <= rank <= 100 for rank in ranks.values()):
+        raise InputError("rank_invalid", "The HR account was not added: ranks go from 0 to 100.")
+    if db.scalars(select(HrAccount.id).where(HrAccount.name == name)).first():
+        raise ConflictError("account_taken", f"An HR account '{name}' exists already. Nothing was changed.")
+    secret_names = {key for key, f in schema.fields.items() if f.metadata.get("secret")}
+    kept_apart = {key: value for key, value in settings.items() if key in secret_names}
+    account = HrAccount(
+        name=name,
+        connector=connector.key,
+        settings={key: value for key, value in settings.items() if key not in secret_names},
+        secrets_locked=secrets_box.lock(kept_apart) if kept_apart else None,
+        grade_ranks=ranks,
+        created_at=now,
+    )
+    db.add(account)
+    db.flush()
+    audit.record(db, "command", "hr_account.add", account.id, now)
+    return account
+
+
+def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_box: Secrets) -> Any:
+    """Give an account's settings as its connector wants them, secrets included.
+
+    **Touches** pure but for the key.
+    """
+    hidden = secrets_box.unlock(account.secrets_locked) if account.secrets_locked else {}
+    return connector.settings_schema().load({**account.settings, **hidden})
+
+
+def remove_account(db: Db, account: HrAccount, now: datetime) -> None:
+    """Forget an HR account and the people who came from it.
+
+    :raises ConflictError: a run is under way.
+    **Touches** deletes hr_account and its persons, writes audit_entry.
+    """
+    if account.running_since is not None:
+        raise ConflictError("account_running", "A roster run is under way; try again when it has ended.")
+    audit.record(db, "command", "hr_account.remove", account.id, now)
+    db.delete(account)

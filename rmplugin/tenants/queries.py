@@ -1,0 +1,91 @@
+"""Reads of tenants, platforms, deployments, courses and HR accounts."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from rmplugin.db import Db
+from rmplugin.errors import InputError, NotFoundError
+from rmplugin.tenants.models import HrAccount, LtiContext, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
+
+
+def get_tenant(db: Db, slug: str | None) -> Tenant:
+    """Give a tenant.
+
+    :param db: bound to no tenant.
+    :param slug: None for the only one.
+    :raises NotFoundError: there is none of that name, or no tenant at all.
+    :raises InputError: there are several and none was named.
+    **Touches** reads tenant.
+    """
+    tenants = db.scalars(select(Tenant).where(Tenant.slug == slug) if slug else select(Tenant)).all()
+    if not tenants:
+        raise NotFoundError(f"tenant '{slug}'" if slug else "tenant (run `rmplugin init` first)")
+    if len(tenants) > 1:
+        names = ", ".join(sorted(tenant.slug for tenant in tenants))
+        raise InputError("tenant_unclear", f"Several tenants exist; choose one with --tenant: {names}.")
+    return tenants[0]
+
+
+def list_platforms(db: Db) -> Sequence[LtiPlatform]:
+    """List the tenant's registrations by name. **Touches** reads lti_platform."""
+    return db.scalars(select(LtiPlatform).order_by(LtiPlatform.name)).all()
+
+
+def get_platform(db: Db, name: str) -> LtiPlatform:
+    """Give a registration by its name.
+
+    :raises NotFoundError: the tenant has none of that name.
+    **Touches** reads lti_platform.
+    """
+    platform = db.scalars(select(LtiPlatform).where(LtiPlatform.name == name)).one_or_none()
+    if platform is None:
+        raise NotFoundError(f"platform '{name}'")
+    return platform
+
+
+def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
+    """List the deployments of a registration. **Touches** reads lti_deployment."""
+    query = select(LtiDeployment).where(LtiDeployment.platform_id == platform_id)
+    return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
+
+
+def get_account(db: Db, name: str) -> HrAccount:
+    """Give an HR account by its name.
+
+    :raises NotFoundError: the tenant has none of that name.
+    **Touches** reads hr_account.
+    """
+    account = db.scalars(select(HrAccount).where(HrAccount.name == name)).one_or_none()
+    if account is None:
+        raise NotFoundError(f"HR account '{name}'")
+    return account
+
+
+def list_accounts(db: Db) -> Sequence[HrAccount]:
+    """List the tenant's HR accounts by name. **Touches** reads hr_account."""
+    return db.scalars(select(HrAccount).order_by(HrAccount.name)).all()
+
+
+def get_context(db: Db, context_id: uuid.UUID) -> LtiContext:
+    """Give a course.
+
+    :raises NotFoundError: it is none of the tenant's.
+    **Touches** reads lti_context.
+    """
+    context = db.get(LtiContext, context_id)
+    if context is None:
+        raise NotFoundError("course")
+    return context
+
+
+def list_graded_links(db: Db, context_id: uuid.UUID) -> Sequence[LtiResourceLink]:
+    """List a course's links that have a gradebook column of their own, the last launched first.
+
+    **Touches** reads lti_resource_link.
+    """
+    query = select(LtiResourceLink).where(
+        LtiResourceLink.context_id == context_id, LtiResourceLink.line_item_url.is_not(None)
+    )
+    return db.scalars(query.order_by(LtiResourceLink.last_launch_at.desc())).all()

@@ -1,0 +1,172 @@
+"""Gives `lti` its data: each call is one short transaction of its own."""
+
+import threading
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from lti.jwks import public_jwk
+from lti.platforms import DeploymentState, LoginAttempt, Platform, SigningKey
+from rmplugin.db import Database
+from rmplugin.jobs import Clock
+from rmplugin.tenants.models import LtiCache, LtiDeployment, LtiLogin, LtiPlatform, ToolKey
+
+# A registration that is changed or removed takes effect on every process within this time.
+REMEMBERED_FOR = timedelta(seconds=10)
+
+
+class PlatformStore:
+    """The store of one process. Platforms and keys are found before the tenant is known.
+
+    :param clock: tells aware UTC.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: dict[Any, tuple[datetime, Any]] = {}
+        self._parsed: dict[str, RSAPrivateKey] = {}
+
+    def find_platforms(self, issuer: str, client_id: str | None) -> Sequence[Platform]:
+        """See `lti.platforms.Store`."""
+
+        def read() -> tuple[Platform, ...]:
+            query = select(LtiPlatform).where(LtiPlatform.issuer == issuer)
+            if client_id is not None:
+                query = query.where(LtiPlatform.client_id == client_id)
+            with self._database.unbound(write=False) as db:
+                return tuple(as_platform(row) for row in db.scalars(query))
+
+        found: tuple[Platform, ...] = self._remember(("platforms", issuer, client_id), read)
+        return found
+
+    def deployment_state(self, platform: Platform, deployment_id: str) -> DeploymentState:
+        """See `lti.platforms.Store`."""
+
+        def read() -> str | None:
+            query = select(LtiDeployment.state).where(
+                LtiDeployment.platform_id == uuid.UUID(platform.key),
+                LtiDeployment.deployment_id == deployment_id,
+            )
+            with self._database.unbound(write=False) as db:
+                state = db.scalar(query)
+            # Only a yes is remembered, so that an approval takes effect at the next click.
+            return state if state == "approved" else None
+
+        if self._remember(("deployment", platform.key, deployment_id), read) == "approved":
+            return "approved"
+        return "pending"
+
+    def remember_login(self, attempt: LoginAttempt) -> None:
+        """See `lti.platforms.Store`."""
+        with self._database.transaction(None) as db:
+            db.execute(
+                LtiLogin.__table__.insert().values(  # type: ignore[attr-defined]  # SQLAlchemy types it FromClause.
+                    state=attempt.state,
+                    nonce=attempt.nonce,
+                    platform_key=attempt.platform_key,
+                    target_link_uri=attempt.target_link_uri,
+                    flow=attempt.flow,
+                    issued_at=attempt.issued_at,
+                    expires_at=attempt.expires_at,
+                )
+            )
+
+    def take_login(self, state: str) -> LoginAttempt | None:
+        """See `lti.platforms.Store`. The row is deleted by the statement that reads it, so one taker wins."""
+        columns = LtiLogin.__table__.c
+        taken = delete(LtiLogin.__table__).where(columns.state == state).returning(*columns)  # type: ignore[arg-type]
+        with self._database.transaction(None) as db:
+            row = db.execute(taken).one_or_none()
+        if row is None:
+            return None
+        return LoginAttempt(
+            state=row.state,
+            nonce=row.nonce,
+            platform_key=row.platform_key,
+            target_link_uri=row.target_link_uri,
+            issued_at=row.issued_at,
+            expires_at=row.expires_at,
+            flow=row.flow,
+        )
+
+    def signing_key(self) -> SigningKey:
+        """See `lti.platforms.Store`."""
+
+        def read() -> SigningKey:
+            with self._database.transaction(None, write=False) as db:
+                row = db.scalars(select(ToolKey).where(ToolKey.state == "current")).one()
+                return SigningKey(row.kid, self._parse(row))
+
+        key: SigningKey = self._remember("signing_key", read)
+        return key
+
+    def published_jwks(self) -> list[dict[str, Any]]:
+        """See `lti.platforms.Store`."""
+
+        def read() -> list[dict[str, Any]]:
+            with self._database.transaction(None, write=False) as db:
+                rows = db.scalars(select(ToolKey).order_by(ToolKey.created_at)).all()
+                return [public_jwk(row.kid, self._parse(row)) for row in rows]
+
+        jwks: list[dict[str, Any]] = self._remember("jwks", read)
+        return jwks
+
+    def get_cached(self, key: str) -> str | None:
+        """See `lti.platforms.Store`."""
+        with self._database.transaction(None, write=False) as db:
+            row = db.get(LtiCache, key)
+            if row is None or row.expires_at <= self._clock():
+                return None
+            value: str = self._database.secrets.unlock(row.value_locked)
+            return value
+
+    def put_cached(self, key: str, value: str, expires_at: datetime) -> None:
+        """See `lti.platforms.Store`. Everything is encrypted: access tokens are among it."""
+        insert = sqlite_insert if self._database.url.startswith("sqlite") else postgresql_insert
+        fields = {"value_locked": self._database.secrets.lock(value), "expires_at": expires_at}
+        statement = insert(LtiCache).values(key=key, **fields)
+        with self._database.transaction(None) as db:
+            db.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fields))
+
+    def _parse(self, row: ToolKey) -> RSAPrivateKey:
+        if row.kid not in self._parsed:
+            pem = self._database.secrets.unlock(row.private_key_locked)
+            key = load_pem_private_key(pem.encode(), password=None)
+            assert isinstance(key, RSAPrivateKey)
+            self._parsed[row.kid] = key
+        return self._parsed[row.kid]
+
+    def _remember(self, what: Any, read: Any) -> Any:
+        now = self._clock()
+        with self._lock:
+            until, value = self._remembered.get(what, (now, None))
+        if now < until:
+            return value
+        value = read()
+        if value:
+            with self._lock:
+                self._remembered[what] = (now + REMEMBERED_FOR, value)
+        return value
+
+
+def as_platform(row: LtiPlatform) -> Platform:
+    """Give a registration as `lti` knows it. **Touches** pure."""
+    return Platform(
+        key=str(row.id),
+        issuer=row.issuer,
+        client_id=row.client_id,
+        auth_url=row.auth_url,
+        token_url=row.token_url,
+        jwks_url=row.jwks_url,
+        token_audience=row.token_audience,
+        family=row.family,
+    )

@@ -1,0 +1,159 @@
+"""Fixtures of all tests: a real database per test, an app with a clock that stands still, signed-in browsers."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from rmplugin import migrations
+from rmplugin.app import create_app, make_runtime
+from rmplugin.db import Base, Database, Secrets
+from rmplugin.jobs import Runtime
+from rmplugin.settings import Settings
+from rmplugin.tenants.models import Tenant
+from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys
+from tests.factories.browser import Browser
+
+SECRET_KEY = Fernet.generate_key().decode()
+START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+# "postgresql" runs the suite there: RM_TEST_POSTGRES_URL names a server on which databases can be made.
+ENGINE = os.environ.get("RM_TEST_DATABASE", "sqlite")
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: float) -> datetime:
+        self.now += timedelta(**by)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(START)
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory) -> Iterator[str]:
+    """Migrate one database per test process; tests work on copies (SQLite) or on it, emptied (PostgreSQL)."""
+    if ENGINE == "sqlite":
+        path = tmp_path_factory.mktemp("template") / "template.sqlite3"
+        database = Database(f"sqlite:///{path}", Secrets(SECRET_KEY))
+        migrations.upgrade(database.engine)
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("BEGIN")
+        database.close()
+        yield str(path)
+        return
+    server = make_url(os.environ["RM_TEST_POSTGRES_URL"])
+    name = f"rm_test_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    url = server.set(database=name).render_as_string(hide_password=False)
+    engine = create_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
+    yield url
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.dispose()
+
+
+@pytest.fixture
+def database_url(_template, tmp_path) -> Iterator[str]:
+    """Give the URL of an empty, migrated database that belongs to this test alone."""
+    if ENGINE == "sqlite":
+        path = tmp_path / "test.sqlite3"
+        shutil.copy(_template, path)
+        yield f"sqlite:///{path}"
+        return
+    yield _template
+    engine = create_engine(_template)
+    tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(database_url, tmp_path) -> Settings:
+    return Settings(
+        data_dir=Path(tmp_path),
+        database_url=database_url,
+        queue_url=f"sqlite:///{tmp_path / 'queue.sqlite3'}",
+        public_url="http://localhost:5000",
+        secret_key=SECRET_KEY,
+        smtp_url=None,
+        log_format="text",
+        trusted_proxies=0,
+    )
+
+
+@pytest.fixture
+def runtime(settings, clock) -> Iterator[Runtime]:
+    runtime = make_runtime(settings, clock=clock)
+    yield runtime
+    runtime.database.close()
+    runtime.queue.storage.close()
+
+
+@pytest.fixture
+def database(runtime) -> Database:
+    return runtime.database
+
+
+@pytest.fixture
+def tenant(runtime, clock) -> Tenant:
+    """Give a tenant with tool keys."""
+    with runtime.database.transaction(None) as db:
+        tenant = ensure_tenant(db, "acme", "Acme", clock.now)
+    return tenant
+
+
+@pytest.fixture
+def other_tenant(runtime, clock) -> Tenant:
+    with runtime.database.transaction(None) as db:
+        tenant = ensure_tenant(db, "rival", "Rival", clock.now)
+    return tenant
+
+
+@pytest.fixture
+def tool_keys(runtime, clock) -> None:
+    with runtime.database.transaction(None) as db:
+        ensure_tool_keys(db, runtime.database.secrets, clock.now)
+
+
+@pytest.fixture
+def app(settings, runtime) -> Flask:
+    app = create_app(settings, runtime=runtime)
+    app.testing = True
+    return app
+
+
+@pytest.fixture
+def sign_in(app, runtime, clock):
+    """Open browsers: ``sign_in(person=..., manager=True)`` gives one that is signed in."""
+
+    def open_browser(
+        tenant: Tenant, person=None, *, manager: bool = False, context=None, link=None, lti_user=None
+    ) -> Browser:
+        return Browser.signed_in(app, runtime, tenant, person, manager, context, link, lti_user, clock.now)
+
+    return open_browser

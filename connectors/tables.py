@@ -87,7 +87,8 @@ SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 NO_EMAIL = frozenset({"-", "n/a", "na", "none", "null", "unknown"})
 TOTALS = re.compile(
-    r"((grand )?totals?|sum|summe|gesamt|(row |record )?count|records|end of (file|report))\b", re.IGNORECASE
+    r"\s*((grand )?totals?|sum|summe|gesamt|(row |record )?count|records|end of (file|report))\b",
+    re.IGNORECASE,
 )
 SPREADSHEET_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 
@@ -105,7 +106,14 @@ class MappingSchema(ma.Schema):
 
         unknown = ma.RAISE
 
-    locals().update({name: ma.fields.String() for name in ALIASES})
+    locals().update({name: ma.fields.String() for name in (*ALIASES, "manager_employee_number")})
+
+    @ma.post_load
+    def take_synonym(self, data: dict[str, str], **_options: Any) -> dict[str, str]:
+        """Take `manager_employee_number` for what it is, the manager's key. **Touches** pure."""
+        if "manager_employee_number" in data:
+            data.setdefault("manager_key", data.pop("manager_employee_number"))
+        return data
 
     @ma.validates_schema
     def refuse_private_columns(self, data: Mapping[str, str], **_options: Any) -> None:
@@ -301,13 +309,13 @@ class RowReader:
                         ref, name, f"The date is not of the declared format {self.date.date_format}."
                     ) from None
         _convert_names(values, ref)
+        manager = values.pop("manager", None)
+        if manager is not None:
+            values |= _manager(manager, self.manager_by)
         _convert_emails(values, ref)
         self._convert_words(values, ref)
 
     def _convert_words(self, values: dict[str, Any], ref: str) -> None:
-        manager = values.pop("manager", None)
-        if manager is not None:
-            values |= _manager(manager, self.manager_by)
         status = values.get("status")
         if status is not None:
             values["status_raw"] = status
@@ -328,11 +336,11 @@ class RowReader:
 
 def looks_total(row: Sequence[str]) -> bool:
     """Tell a line of totals, such as `Total;;;412`, from a person. **Touches** pure."""
-    # Nearly every row is a person with its first and last cells filled, so the cheap question comes first.
-    if row[0] and row[-1] and len(row) > 2:
+    # Nearly every row is a person with its first cell filled, so the cheap question comes first.
+    if row[0] and not TOTALS.match(row[0]):
         return False
     filled = [cell for cell in map(str.strip, row) if cell]
-    return len(filled) <= max(2, len(row) // 3) and any(TOTALS.match(cell) for cell in filled)
+    return len(filled) <= max(2, len(row) // 3) and TOTALS.match(filled[0]) is not None
 
 
 def clean(cell: str, ref: str) -> str:
@@ -406,11 +414,12 @@ def _convert_emails(values: dict[str, Any], ref: str) -> None:
             continue
         if address.casefold() in NO_EMAIL:
             del values[name]
-        elif not EMAIL.fullmatch(address):
-            raise SkippableRecordError(ref, name, "The e-mail address is not one.")
-        else:
+        elif EMAIL.fullmatch(address):
             local, _, domain = address.rpartition("@")
             values[name] = f"{local}@{domain.lower()}"
+        elif name == "email":
+            # A manager's address that is none only leaves the manager unresolved, which the run counts.
+            raise SkippableRecordError(ref, name, "The e-mail address is not one.")
 
 
 @lru_cache(maxsize=4096)

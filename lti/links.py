@@ -40,7 +40,8 @@ def next_page(header: str | None, current: str) -> str | None:
     for target, relations in parse_links(header or ""):
         if "next" in relations and target:
             try:
-                return urljoin(current, target)
+                # urljoin rewrites absolute addresses a little; platforms compare their own byte for byte.
+                return target if urlsplit(target).scheme else urljoin(current, target)
             except ValueError:
                 return None
     return None

@@ -1,8 +1,8 @@
 """A strict LTI 1.3 platform on loopback.
 
-It shares no code with `lti`: it signs and verifies with jwcrypto and follows what was measured on Moodle 5.1 (exact media
-types, scores that must be newer by whole seconds, 404 from the token endpoint when the tool's keys cannot be read, next
-links whose letters must keep their case).
+It shares no code with `lti`: it signs and verifies with jwcrypto and follows what was measured on Moodle 5.1
+(exact media types, scores newer by whole seconds, 404 from the token endpoint when the tool's keys cannot be
+read, next links whose letters must keep their case).
 """
 
 import base64
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from jwcrypto.jwk import JWK
@@ -67,7 +67,9 @@ class LtiPlatform:
     client_id = "client-1"
     deployment_id = "36"
 
-    def __init__(self, key: JWK, tool_jwks: Callable[[], dict[str, Any]], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, key: JWK, tool_jwks: Callable[[], dict[str, Any]], clock: Callable[[], datetime]
+    ) -> None:
         self.keys = [key]
         self.tool_jwks = tool_jwks
         self.clock = clock
@@ -76,7 +78,9 @@ class LtiPlatform:
         self.jwks_answer: tuple[int, str] | None = None
         self.outage: dict[str, tuple[int, dict[str, str]]] = {}
         self.token_lifetime: Any = 3600
-        self.offered = {AGS_SCOPE + name for name in ("lineitem", "lineitem.readonly", "result.readonly", "score")}
+        self.offered = {
+            AGS_SCOPE + name for name in ("lineitem", "lineitem.readonly", "result.readonly", "score")
+        }
         self.offered.add(NRPS_SCOPE)
         self.tokens: dict[str, tuple[set[str], datetime]] = {}
         self.assertion_ids: set[str] = set()
@@ -89,9 +93,11 @@ class LtiPlatform:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.base = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
-    def __enter__(self) -> "LtiPlatform":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -100,13 +106,13 @@ class LtiPlatform:
         self._server.server_close()
         self._thread.join()
 
-    # ---- launches -------------------------------------------------------------------------------------------------
+    # ---- launches ----
 
-    def login_request(self, target_link_uri: str, **changes: str | None) -> dict[str, str]:
+    def login_request(self, target: str, /, **changes: str | None) -> dict[str, str]:
         request = {
             "iss": self.issuer,
             "login_hint": "7",
-            "target_link_uri": target_link_uri,
+            "target_link_uri": target,
             "lti_message_hint": '{"cmid":5}',
             "client_id": self.client_id,
             "lti_deployment_id": self.deployment_id,
@@ -119,7 +125,12 @@ class LtiPlatform:
         parts = urlsplit(url)
         assert url.startswith(self.base + "/auth?")
         query = {name: values[0] for name, values in parse_qs(parts.query, strict_parsing=True).items()}
-        fixed = {"scope": "openid", "response_type": "id_token", "response_mode": "form_post", "prompt": "none"}
+        fixed = {
+            "scope": "openid",
+            "response_type": "id_token",
+            "response_mode": "form_post",
+            "prompt": "none",
+        }
         assert fixed.items() <= query.items()
         assert query["client_id"] == self.client_id
         assert query["login_hint"] == "7"
@@ -144,7 +155,12 @@ class LtiPlatform:
             CLAIM + "deployment_id": self.deployment_id,
             CLAIM + "target_link_uri": query.get("target", "https://tool.example/lti/launch"),
             CLAIM + "roles": [LEARNER],
-            CLAIM + "context": {"id": "3", "label": "RM", "title": "Reverse mentoring", "type": ["CourseSection"]},
+            CLAIM + "context": {
+                "id": "3",
+                "label": "RM",
+                "title": "Reverse mentoring",
+                "type": ["CourseSection"],
+            },
             CLAIM + "resource_link": {"id": "12", "title": "Mentoring"},
             CLAIM + "custom": {"emp": "E-1001"},
             CLAIM + "launch_presentation": {"locale": "en", "return_url": self.base + "/return?sesskey=x"},
@@ -166,7 +182,7 @@ class LtiPlatform:
         token.make_signed_token(key)
         return token.serialize()
 
-    # ---- line items -----------------------------------------------------------------------------------------------
+    # ---- line items ----
 
     def add_line_item(self, **members: Any) -> str:
         number = str(next(self._numbers))
@@ -174,7 +190,7 @@ class LtiPlatform:
         self.line_items[number] = {"label": "x", "scoreMaximum": 100, **members, "id": url}
         return url
 
-    # ---- HTTP -----------------------------------------------------------------------------------------------------
+    # ---- HTTP ----
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         platform = self
@@ -194,8 +210,10 @@ class LtiPlatform:
                     first = parts.path.split("/")[1]
                     if first in platform.outage:
                         status, headers = platform.outage[first]
-                        raise Refused(status, "outage", "<html>down</html>")
-                    status, kind, answer, headers = platform.route(self.command, parts.path, query, self.headers, body)
+                        raise Refused(status, "outage", "<html>down</html>")  # noqa: TRY301 - one answer for all.
+                    status, kind, answer, headers = platform.route(
+                        self.command, parts.path, query, self.headers, body
+                    )
                 except Refused as refused:
                     platform.refusals.append(refused.reason)
                     status, kind, answer = refused.status, "text/html", refused.body
@@ -212,7 +230,7 @@ class LtiPlatform:
 
         return Handler
 
-    def route(self, method, path, query, headers, body):
+    def route(self, method, path, query, headers, body):  # noqa: PLR0911 - one return per service.
         if (method, path) == ("GET", "/jwks"):
             if self.jwks_answer is not None:
                 return self.jwks_answer[0], "application/json", self.jwks_answer[1], {}
@@ -340,7 +358,9 @@ class LtiPlatform:
         self._need(member is not None and "Learner" in member["roles"], 400, "not_gradable")
         self._need("scoreGiven" not in score or score.get("scoreMaximum", 0) > 0, 400, "score_maximum")
         stored = self.scores.get((number, score["userId"]))
-        self._need(stored is None or int(at.timestamp()) > int(stored["at"].timestamp()), 409, "stale_timestamp")
+        self._need(
+            stored is None or int(at.timestamp()) > int(stored["at"].timestamp()), 409, "stale_timestamp"
+        )
         graded = score["gradingProgress"] == "FullyGraded" and "scoreGiven" in score
         ratio = min(score["scoreGiven"] / score["scoreMaximum"], 1) if graded else None
         result = None if ratio is None else ratio * self.line_items[number]["scoreMaximum"]

@@ -67,7 +67,7 @@ class Tool:
 
 
 class Lms:
-    """The way of a launch through one browser: login at the tool, authorisation at the platform, post to the tool."""
+    """The way of a launch through one browser: login, authorisation at the platform, post to the tool."""
 
     def __init__(self, tool: Tool, platform: LtiPlatform) -> None:
         self.tool = tool

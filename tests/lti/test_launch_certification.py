@@ -1,4 +1,4 @@
-"""The cases of the 1EdTech certification guide, each through the whole OIDC flow with a really signed token."""
+"""The cases of the 1EdTech certification guide, each through the whole OIDC flow, really signed."""
 
 import pytest
 

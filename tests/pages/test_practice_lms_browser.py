@@ -1,0 +1,175 @@
+"""The practice LMS in a real browser that blocks third-party cookies, with a tool on another host name."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import jwt
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+
+from rmplugin.demo.practice_lms import LmsPerson, LmsSettings, make_lms_server
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+PEOPLE = (
+    LmsPerson(
+        user_id="11", given_name="Ina", family_name="Berg", role="instructor", group="Programme manager"
+    ),
+    *(LmsPerson(user_id=str(12 + n), given_name=f"Tom{n}", family_name="Okoro") for n in range(20)),
+)
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+class ToolHandler(BaseHTTPRequestHandler):
+    """A tool that does nothing but the handshake; `/slow/` goes on by a script instead of a redirect."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = {name: values[0] for name, values in parse_qs(body).items()}
+        if self.path.endswith("/login"):
+            self._go_on(form)
+        else:
+            self._show(form)
+
+    def _go_on(self, form: dict[str, str]) -> None:
+        asked = {
+            "scope": "openid",
+            "response_type": "id_token",
+            "response_mode": "form_post",
+            "prompt": "none",
+            "client_id": form["client_id"],
+            "redirect_uri": f"http://{self.headers['Host']}/lti/launch",
+            "login_hint": form["login_hint"],
+            "lti_message_hint": form["lti_message_hint"],
+            "state": "s",
+            "nonce": "n",
+        }
+        url = f"{form['iss']}/auth?{urlencode(asked)}"
+        if self.path.startswith("/slow/"):
+            self._answer(200, f"<script>location.href = {json.dumps(url)}</script>")
+        else:
+            self._answer(302, "", Location=url)
+
+    def _show(self, form: dict[str, str]) -> None:
+        if "id_token" in form:
+            claims = jwt.decode(form["id_token"], options={"verify_signature": False})
+            text = f"Hello {claims['name']}"
+        else:
+            text = form["error_description"]
+        self._answer(
+            200, f"<!doctype html><html lang=en><title>t</title><main><h1>{escape(text)}</h1></main>"
+        )
+
+    def _answer(self, status: int, page: str, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page.encode())))
+        self.end_headers()
+        self.wfile.write(page.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def run(server: Any) -> threading.Thread:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def lms_url(request, tmp_path: Path) -> Iterator[str]:
+    tool = ThreadingHTTPServer(("127.0.0.1", 0), ToolHandler)
+    tool_url = f"http://localhost:{tool.server_port}"
+    # The port has to be known before the settings, so a first server finds a free one.
+    probe = ThreadingHTTPServer(("127.0.0.1", 0), ToolHandler)
+    port = probe.server_port
+    probe.server_close()
+    settings = LmsSettings(
+        issuer=f"http://127.0.0.1:{port}",
+        tool_url=tool_url,
+        login_url=f"{tool_url}/{getattr(request, 'param', 'lti')}/login",
+        data_dir=tmp_path / "lms",
+        people=PEOPLE,
+    )
+    lms = make_lms_server(settings, port=port)
+    threads = [run(tool), run(lms)]
+    yield settings.issuer
+    for server in (tool, lms):
+        server.shutdown()
+        server.server_close()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    profile = tmp_path / "profile" / "Default"
+    profile.mkdir(parents=True)
+    # Third-party cookies are blocked: the normal case of today's browsers.
+    (profile / "Preferences").write_text(json.dumps({"profile": {"cookie_controls_mode": 1}}))
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(profile.parent),
+            executable_path=CHROMIUM,
+            headless=True,
+            viewport={"width": 360, "height": 740},
+        )
+        context.set_default_timeout(10_000)
+        yield context.pages[0]
+        context.close()
+
+
+@pytest.mark.parametrize("lms_url", ["lti", "slow"], indirect=True)
+def test_launch_when_third_party_cookies_are_blocked_reaches_the_tool(lms_url: str, page: Page) -> None:
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(lms_url)
+    page.get_by_role("button", name="Tom3 Okoro").click()
+    page.get_by_role("link", name="Reverse mentoring").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", name="Hello Tom3 Okoro").wait_for()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Open in a new window").click()
+    opened.value.get_by_role("heading", name="Hello Tom3 Okoro").wait_for()
+    assert [text for text in problems if "Content Security" in text or "Refused" in text] == []
+    assert urlsplit(opened.value.url).hostname == "localhost"
+
+
+def test_pages_when_seen_at_360_px_fit_and_pass_axe(lms_url: str, page: Page) -> None:
+    page.goto(lms_url)
+    check_page(page)
+    page.get_by_role("button", name="Ina Berg").click()
+    page.wait_for_url("**/course/101")
+    for path in ("/course/101", "/course/101/roster", "/course/101/grades", "/practice", "/course/404"):
+        page.goto(lms_url + path)
+        check_page(page)
+
+
+def check_page(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
+    found = Axe().run(page, options={"runOnly": WCAG})
+    assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
+
+
+def test_front_page_when_used_by_keyboard_alone_signs_in(lms_url: str, page: Page) -> None:
+    page.goto(lms_url)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if "Ina Berg" in (page.evaluate("document.activeElement.innerText") or ""):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/course/101")
+    assert "Ina Berg" in page.locator("header").inner_text()

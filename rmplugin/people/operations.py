@@ -233,7 +233,8 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
         connection.execute(update(PERSON).where(*mine, gone).values(lifecycle="tombstoned", updated_at=now))
     if everybody:
         connection.execute(update(PERSON).where(*mine, PERSON.c.lifecycle == "present").values(seen_at=now))
-    # Objects that this session loaded before know nothing of the statements above.
+    # Objects that this session loaded before know nothing of the statements above; their own changes stay.
+    db.flush()
     db.expire_all()
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from rmplugin.demo.company_data import (
     COLUMNS,
@@ -24,6 +25,7 @@ from rmplugin.demo.lms_settings import LmsPerson
 MIN_PEOPLE, MAX_PEOPLE = 100, 20_000
 MAIL_DOMAIN = "nordlicht.example"
 MENTORS_IN_COURSE = 60
+BY_HAND = 3
 SPECIALIST = "Learning and Development Specialist"
 ADVISOR_GROUP = "Programme manager"
 MENTEE_GROUP = "Senior leaders (to be mentored)"
@@ -73,6 +75,7 @@ class Company:
     :param seniority: grade -> rank, 0 the most junior to 100 the most senior.
     :param advisor: employee number of the learning specialist who runs the programme.
     :param mentees, mentors: employee numbers of the senior leaders and of the juniors in the course.
+    :param by_hand: the few of them that the demo leaves for the visitor to enrol.
     """
 
     path: Path
@@ -87,6 +90,7 @@ class Company:
     advisor: str
     mentees: tuple[str, ...]
     mentors: tuple[str, ...]
+    by_hand: tuple[str, ...]
 
     def by_number(self) -> dict[str, Employee]:
         """Return everybody by employee number."""
@@ -127,7 +131,24 @@ def write_company(path: Path, people: int = 400, seed: int = 7, *, as_of: date |
         advisor=advisor.employee_number,
         mentees=tuple(p.employee_number for p in mentees),
         mentors=tuple(p.employee_number for p in mentors),
+        by_hand=tuple(p.employee_number for p in _choose_by_hand(mentees) + _choose_by_hand(mentors)),
     )
+
+
+def csv_settings(company: Company) -> dict[str, Any]:
+    """Return the settings with which the CSV connector reads the export.
+
+    :return: path, delimiter, encoding, date format, and the mapping canonical field -> column.
+
+    **Touches**: pure.
+    """
+    return {
+        "path": str(company.path),
+        "delimiter": company.delimiter,
+        "encoding": company.encoding,
+        "date_format": company.date_format,
+        "mapping": dict(company.mapping),
+    }
 
 
 class _Builder:
@@ -350,6 +371,17 @@ def _choose_mentors(
     return sorted(chosen, key=lambda person: person.employee_number)
 
 
+def _choose_by_hand(people: list[Employee]) -> list[Employee]:
+    """Choose three people of different departments; no officers, nobody without an address."""
+    chosen: dict[str, Employee] = {}
+    for person in people:
+        if person.level < 11 and person.email:
+            chosen.setdefault(person.department.name, person)
+    # A small company has so few departments with directors that one may have to serve twice.
+    others = [p for p in people if p not in chosen.values() and p.level < 12 and p.email]
+    return [*chosen.values(), *others][:BY_HAND]
+
+
 def lms_people(company: Company) -> list[LmsPerson]:
     """Say who has an account in the demo's LMS, and in which role.
 
@@ -366,8 +398,8 @@ def lms_people(company: Company) -> list[LmsPerson]:
     )
     wanted = [
         (company.advisor, ADVISOR_GROUP),
-        *((number, MENTEE_GROUP) for number in company.mentees),
-        *((number, MENTOR_GROUP) for number in company.mentors),
+        *((number, MENTEE_GROUP) for number in _order(company, company.mentees)),
+        *((number, MENTOR_GROUP) for number in _order(company, company.mentors)),
         (ordinary.employee_number, OTHER_GROUP),
     ]
     accounts = [
@@ -388,7 +420,20 @@ def lms_people(company: Company) -> list[LmsPerson]:
     ]
 
 
+def _order(company: Company, numbers: tuple[str, ...]) -> list[str]:
+    """Put those that the visitor enrols first, then one of each department in turn."""
+    known = company.by_number()
+    turns: Counter[str] = Counter()
+    places: dict[str, tuple[bool, int]] = {}
+    for number in numbers:
+        department = known[number].department.name
+        places[number] = (number not in company.by_hand, turns[department])
+        turns[department] += 1
+    return sorted(numbers, key=places.__getitem__)
+
+
 def _account(person: Employee, group: str, *, user_id: str) -> LmsPerson:
+    department = [] if person.department.name in person.job_title else [person.department.name]
     return LmsPerson(
         user_id=user_id,
         given_name=person.given_name,
@@ -397,5 +442,5 @@ def _account(person: Employee, group: str, *, user_id: str) -> LmsPerson:
         employee_number=person.employee_number,
         role="instructor" if group == ADVISOR_GROUP else "learner",
         group=group,
-        about=f"{person.job_title}, {person.department.name}, {person.site.city}",
+        about=", ".join([person.job_title, *department, person.site.city]),
     )

@@ -79,7 +79,6 @@ class SampleProfile:
     by_hand: bool
 
 
-BY_HAND = 3
 MENTEE_TEXTS = (
     "I decide about {want} every week and have not done it myself for years. I want to see it done.",
     "My teams are younger than I am. I would like to hear what they do not tell me, starting with {want}.",
@@ -101,7 +100,7 @@ def sample_profiles(company: Company) -> list[SampleProfile]:
 
     The same company always gives the same profiles.
 
-    :return: mentees first, then mentors, by employee number; three of each are marked `by_hand`.
+    :return: mentees first, then mentors, by employee number; those of `company.by_hand` are marked.
 
     **Touches**: pure.
     """
@@ -109,17 +108,11 @@ def sample_profiles(company: Company) -> list[SampleProfile]:
     known = company.by_number()
     profiles = []
     for role, numbers in (("mentee", company.mentees), ("mentor", company.mentors)):
-        by_hand = set(_choose_by_hand(role, numbers))
         for number in numbers:
             person = known[number]
             make = _mentee if role == "mentee" else _mentor
-            profiles.append(make(rng, person, by_hand=number in by_hand))
+            profiles.append(make(rng, person, by_hand=number in company.by_hand))
     return profiles
-
-
-def _choose_by_hand(role: str, numbers: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave the first few mentors, and a few mentees below the chief executive, to the visitor."""
-    return numbers[1 : 1 + BY_HAND] if role == "mentee" else numbers[:BY_HAND]
 
 
 def _choose(rng: random.Random, entries: list[SkillEntry], person: Employee, count: int) -> list[SkillEntry]:

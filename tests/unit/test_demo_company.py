@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rmplugin.demo.company import Company, lms_people, write_company
+from connectors.hris.csv_file import CsvFileConnector
+from rmplugin.demo.company import Company, csv_settings, lms_people, write_company
 from rmplugin.demo.company_profiles import CATALOGUE, sample_profiles
 
 DAY = date(2026, 11, 23)
@@ -42,6 +43,24 @@ def test_export_when_written_is_a_semicolon_file_with_bom_quotes_and_crlf(middle
 def test_export_when_read_with_the_mapping_has_every_canonical_field(middle: Company) -> None:
     assert set(middle.mapping.values()) == set(rows_of(middle)[0])
     assert len(middle.mapping) == 19
+
+
+def test_export_when_read_by_the_csv_connector_loses_nobody(company: Company) -> None:
+    connector = CsvFileConnector()
+    settings = connector.settings_schema().load(csv_settings(company))
+    pages = list(connector.read(settings, None))
+    records = [record for page in pages for record in page.records]
+    assert [skipped for page in pages for skipped in page.skipped] == []
+    known = company.by_number()
+    assert {record.employee_number for record in records} == set(known)
+    for record in records:
+        person = known[record.employee_number]
+        assert (record.given_name, record.email) == (person.given_name, person.email)
+        assert (record.hire_date, record.termination_date) == (person.hired_on, person.left_on)
+        assert record.manager_key == person.manager
+        assert record.grade in company.seniority
+        assert record.status == person.status.lower()
+        assert record.employment_type == person.employment_type.lower()
 
 
 def test_company_when_written_twice_is_the_same_to_the_byte(middle: Company, tmp_path: Path) -> None:

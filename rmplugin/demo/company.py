@@ -306,7 +306,7 @@ def _title(level: int, department: Department) -> str:
         10: f"Vice President {name}",
         9: f"Director {name}",
         8: f"Senior Manager {name}",
-        7: f"{name} Manager",
+        7: f"{name} Team Lead",
     }
     prefix = {1: "Trainee ", 2: "Junior ", 3: "", 4: "", 5: "Senior ", 6: "Principal "}
     return leading.get(level) or f"{prefix[level]}{craft}"

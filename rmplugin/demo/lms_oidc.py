@@ -121,11 +121,11 @@ def authorize() -> Response:
     return _form(redirect_uri, {"id_token": lms.key.sign(claims)} | _state(asked))
 
 
-def _state(asked: "MultiDict[str, str]") -> dict[str, str]:
+def _state(asked: MultiDict[str, str]) -> dict[str, str]:
     return {"state": asked["state"]} if asked.get("state") else {}
 
 
-def _find_request_fault(asked: "MultiDict[str, str]") -> tuple[str, str] | None:
+def _find_request_fault(asked: MultiDict[str, str]) -> tuple[str, str] | None:
     """Return OIDC error code and text for the first thing wrong with an authentication request."""
     wanted = {"response_type": "id_token", "response_mode": "form_post", "prompt": "none"}
     if "openid" not in asked.get("scope", "").split():

@@ -22,6 +22,7 @@ class Programme(Base, TenantOwned):
     :ivar min_sessions, min_minutes: completion asks for as many confirmed sessions and minutes,
     :ivar needs_goal_review: and a reviewed goal of one's own,
     :ivar needs_agreement: and an agreement that both signed.
+    :ivar topics: what pairs are encouraged to talk about, in words.
     """
 
     __tablename__ = "programme"
@@ -50,6 +51,7 @@ class Programme(Base, TenantOwned):
     min_minutes: Mapped[int]
     needs_goal_review: Mapped[bool]
     needs_agreement: Mapped[bool]
+    topics: Mapped[list[str]]
     created_by: Mapped[str]
     created_at: Mapped[datetime]
 
@@ -71,6 +73,8 @@ class Enrolment(Base, TenantOwned):
     :ivar capacity: how many pairings at once the person can carry.
     :ivar motivation_level: 1..5.
     :ivar motivation: own words; seen by the programme manager, never by the partner.
+    :ivar active_pairings: how many pairings the person is in now; the answers are fixed while there is one.
+    :ivar consented_at: when the person agreed that the matching uses the answers; None when they came from a file.
     """
 
     __tablename__ = "enrolment"
@@ -82,6 +86,7 @@ class Enrolment(Base, TenantOwned):
         ),
         CheckConstraint("capacity between 1 and 3", name="capacity"),
         CheckConstraint("motivation_level between 1 and 5", name="motivation_level"),
+        CheckConstraint("active_pairings >= 0", name="active_pairings"),
     )
     programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
@@ -91,6 +96,8 @@ class Enrolment(Base, TenantOwned):
     motivation_level: Mapped[int | None]
     motivation: Mapped[str | None]
     decline_reason: Mapped[str | None]
+    active_pairings: Mapped[int] = mapped_column(default=0)
+    consented_at: Mapped[datetime | None]
     invited_at: Mapped[datetime | None]
     submitted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -1,6 +1,6 @@
 """First tables
 
-Revision: 0001, after: , made: 2026-11-23 14:58:57.919138
+Revision: 0001, after: , made: 2026-11-23 15:06:47.507399
 """
 
 import sqlalchemy as sa
@@ -521,6 +521,7 @@ def upgrade() -> None:
         sa.Column("min_minutes", sa.Integer(), nullable=False),
         sa.Column("needs_goal_review", sa.Boolean(), nullable=False),
         sa.Column("needs_agreement", sa.Boolean(), nullable=False),
+        sa.Column("topics", sa.JSON(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -673,6 +674,8 @@ def upgrade() -> None:
         sa.Column("motivation_level", sa.Integer(), nullable=True),
         sa.Column("motivation", sa.String(), nullable=True),
         sa.Column("decline_reason", sa.String(), nullable=True),
+        sa.Column("active_pairings", sa.Integer(), nullable=False),
+        sa.Column("consented_at", UtcDateTime(), nullable=True),
         sa.Column("invited_at", UtcDateTime(), nullable=True),
         sa.Column("submitted_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
@@ -684,6 +687,7 @@ def upgrade() -> None:
             "state in ('invited', 'started', 'submitted', 'declined', 'withdrawn', 'completed')",
             name=op.f("ck_enrolment_state"),
         ),
+        sa.CheckConstraint("active_pairings >= 0", name=op.f("ck_enrolment_active_pairings")),
         sa.CheckConstraint("capacity between 1 and 3", name=op.f("ck_enrolment_capacity")),
         sa.CheckConstraint("motivation_level between 1 and 5", name=op.f("ck_enrolment_motivation_level")),
         sa.ForeignKeyConstraint(

@@ -27,6 +27,7 @@ DEEP_LINKING_SETTINGS = DEEP_LINKING + "deep_linking_settings"
 MAXIMUM_ID_LENGTH = 255
 _LTI_PREFIX = "https://purl.imsglobal.org/spec/lti"
 _LOGGABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}|https?://[A-Za-z0-9./_-]{1,120}")
+_LOGGABLE_VALUE = re.compile(r"[A-Za-z0-9_.:/+=~-]{1,120}")
 _UNSUBSTITUTED = re.compile(r"\$\{?[A-Za-z][\w.]*\}?|@X@.*", re.DOTALL)
 
 
@@ -41,6 +42,11 @@ def loggable_names(body: Mapping[str, Any]) -> tuple[str, ...]:
     **Touches** pure.
     """
     return tuple(sorted(name for name in body if _LOGGABLE_NAME.fullmatch(name))[:80])
+
+
+def loggable(value: object) -> str:
+    """Return a machine word; free text could hold personal data or forge log lines. **Touches** pure."""
+    return value if isinstance(value, str) and _LOGGABLE_VALUE.fullmatch(value) else "unreadable"
 
 
 def object_claim(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:

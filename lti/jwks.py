@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from lti.claims import loggable
 from lti.errors import LaunchError
 from lti.platforms import SigningKey, Store
 
@@ -130,7 +131,7 @@ class KeySets:
             known = self._look_further(store, url, kid, at)
         key = known.keys[kid]
         if key is None:
-            raise LaunchError("key_invalid", kid=kid[:100])
+            raise LaunchError("key_invalid", kid=loggable(kid))
         return key
 
     def _is_fresh(self, known: _KeySet, at: float) -> bool:
@@ -152,7 +153,7 @@ class KeySets:
         if kid in known.keys:
             return known
         reachable = known.keys and known.fetched_at >= known.tried_at
-        raise LaunchError("kid_unknown" if reachable else "key_set_unreachable", kid=kid[:100])
+        raise LaunchError("kid_unknown" if reachable else "key_set_unreachable", kid=loggable(kid))
 
     def _newest(self, store: Store, url: str) -> _KeySet:
         """Return this process's set or, if newer, the one that another process has shared."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from lti.claims import loggable
 from lti.errors import LaunchError
 from lti.platforms import LoginAttempt, Platform, Store
 
@@ -24,6 +25,7 @@ FLOW_PARAMETERS = (
     "target_link_uri",
     "lti_deployment_id",
     "deployment_id",
+    "lti_storage_target",
 )
 MAXIMUM_FLOW_CHARACTERS = 32 * 1024
 _STATE = re.compile(r"[A-Za-z0-9_-]{20,100}")
@@ -178,11 +180,11 @@ def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:
     found = store.find_platforms(issuer, client_id)
     if not found:
         known = client_id is not None and store.find_platforms(issuer, None)
-        raise LaunchError("client_unknown" if known else "issuer_unknown", issuer=issuer[:255])
+        raise LaunchError("client_unknown" if known else "issuer_unknown", issuer=loggable(issuer))
     if len(found) > 1:
         found = _narrow(found, flow, store)
     if len(found) > 1:
-        raise LaunchError("client_ambiguous", issuer=issuer[:255])
+        raise LaunchError("client_ambiguous", issuer=loggable(issuer))
     return found[0]
 
 

@@ -50,10 +50,13 @@ def members(
     :param url: the launch's `nrps_url`
     :param resource_link_id: only people who can see this link, with its claims; None means all
     :param role: only this role, a URI or a short name; filtered here too, because Moodle's next link drops it
+    :raises ValueError: the role is unknown
     :raises ServiceError: the list is then incomplete and must not be used to remove anybody
     **Source** NRPS 2.0, section 2.4. **Touches** calls the platform.
     """
     wanted = parse_roles([role]).roles if role is not None else frozenset()
+    if role is not None and not wanted:
+        raise ValueError("The role is unknown")
     first = with_query(url, rlid=resource_link_id, role=role)
     for page in client.pages(platform, first, [SCOPE_MEMBERSHIP], accept=MEMBERSHIP_TYPE):
         entries = page.get("members") if isinstance(page, dict) else None

@@ -1,15 +1,20 @@
 """What must never start a session: replays, foreign browsers, wrong signatures, stale clocks."""
 
 import json
+from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwcrypto.jwk import JWK
 
 from lti import claims
 from lti.errors import LAUNCH_CODES
+from lti.launch import begin_login
 from tests.fakes.lti_platform import CLAIM, make_key, sign, unsigned
 
 TOOL = "https://tool.example"
@@ -135,6 +140,12 @@ def test_login_sets_a_host_cookie_for_this_launch_that_frames_may_send(lms, tool
         assert not any(attribute.startswith("Domain") for attribute in attributes)
 
 
+def test_login_when_tool_runs_without_https_uses_a_cookie_name_that_browsers_accept(tool, platform, clock):
+    request = platform.login_request("http://localhost:5000/x")
+    began = begin_login(request, tool.store, launch_url="http://localhost:5000/lti/launch", now=clock())
+    assert began.cookie_name == "lti-" + began.state[:12]
+
+
 def test_launch_when_it_ends_removes_its_cookie(lms, tool):
     browser = tool.browser()
     lms.launch(browser)
@@ -196,13 +207,23 @@ def other_header(**changes):
     return lambda body, platform: sign(body, platform.keys[0], {"alg": "RS256", "kid": "Kid-One", **changes})
 
 
+def critical_token(body, platform):
+    """Sign by hand: the libraries refuse to write an extension that nobody knows."""
+    parts = ({"alg": "RS256", "kid": "Kid-One", "crit": ["x"], "x": 1}, body)
+    signed = ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    key = load_pem_private_key(platform.keys[0].export_to_pem(private_key=True, password=None), None)
+    signature = key.sign(signed.encode(), PKCS1v15(), SHA256())
+    return f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 @pytest.mark.parametrize(
     ("token", "code"),
     [
         (lambda body, _: unsigned(body), "algorithm_not_allowed"),
         (hmac_token, "algorithm_not_allowed"),
         (other_header(alg="RS384"), "algorithm_not_allowed"),
-        (other_header(kid=7), "token_malformed"),
+        (other_header(kid=7), "kid_unknown"),
+        (critical_token, "token_malformed"),
         (other_header(kid=""), "kid_missing"),
         (lambda _, __: "abc", "token_malformed"),
         (lambda _, __: "a.b.c", "token_malformed"),
@@ -408,7 +429,15 @@ def test_keys_when_unknown_kids_come_in_a_row_are_fetched_once_in_half_a_minute(
 
 @pytest.mark.parametrize(
     "answer",
-    [(503, "{}"), (200, "<html>"), (200, "{}"), (200, '{"keys": []}'), (200, "[]"), (302, '{"keys": []}')],
+    [
+        (503, "{}"),
+        (200, "<html>"),
+        (200, "{}"),
+        (200, '{"keys": []}'),
+        (200, "[]"),
+        (302, '{"keys": [{"kid": "redirected"}]}'),
+        (200, '{"keys": [{"kid": "too-large"}]}' + " " * 600_000),
+    ],
 )
 def test_keys_when_platform_is_down_stay_the_last_good_ones(lms, platform, clock, answer):
     assert lms.launch().json == {"code": "ok"}
@@ -449,6 +478,12 @@ def test_keys_when_published_key_is_not_for_rs256_signatures_are_refused(lms, pl
 def test_keys_when_shorter_than_2048_bits_are_refused(lms, platform):
     platform.keys = [make_key("short", 1024)]
     assert code_of(lms.launch()) == "key_invalid"
+
+
+def test_log_when_a_sender_writes_lines_of_its_own_does_not_repeat_them(lms, platform):
+    header = {"alg": "RS256", "kid": "a\ncode=ok Ada"}
+    assert code_of(lms.launch(token=lambda c: sign(c, platform.keys[0], header))) == "kid_unknown"
+    assert lms.tool.log[-1]["detail_kid"] == "unreadable"
 
 
 def test_log_when_nothing_is_injected_goes_to_the_standard_logger(caplog, store, http, clock, registration):

@@ -294,6 +294,8 @@ def test_members_when_a_role_is_asked_for_filters_pages_that_forgot_it(services,
     course.members = [member("1"), member("3"), member("2", "Instructor"), member("4")]
     found = list(nrps.members(services, registration, url, role="Learner"))
     assert [m.user_id for m in found] == ["1", "3", "4"]
+    with pytest.raises(ValueError, match="unknown"):
+        next(nrps.members(services, registration, url, role="Boss"))
 
 
 def test_members_when_asked_for_a_link_bring_its_claims(services, registration, course):

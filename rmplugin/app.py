@@ -171,7 +171,9 @@ def _explain(error: RmError) -> Any:
     typed: list[tuple[str, str]] = []
     if isinstance(error, SessionEndedError) and request.method == "POST":
         hidden = (web.TOKEN_FIELD, web.ONCE_FIELD)
-        typed = [(name, value) for name, value in request.form.items(multi=True) if name not in hidden and value]
+        typed = [
+            (name, value) for name, value in request.form.items(multi=True) if name not in hidden and value
+        ]
     titles = {
         401: "Please reopen the activity from your course",
         403: "This page is not for you",
@@ -266,7 +268,9 @@ def configure_logging(log_format: str) -> None:
     **Touches** the process's logging.
     """
     renderer: Any = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
     )
     structlog.configure(
         processors=[

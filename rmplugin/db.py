@@ -238,7 +238,8 @@ def _stamp_tenant(session: Db, _context: Any, _instances: Any) -> None:
     for row in session.new:
         if not isinstance(row, TenantOwned):
             continue
-        if row.tenant_id is None and tenant_id is not None:  # type: ignore[redundant-expr]  # None before the flush.
+        owner: uuid.UUID | None = row.tenant_id  # None before the flush, whatever the column says.
+        if owner is None and tenant_id is not None:
             row.tenant_id = tenant_id
-        elif tenant_id is not None and row.tenant_id != tenant_id:
+        elif tenant_id is not None and owner != tenant_id:
             raise AssertionError(f"{type(row).__name__} belongs to another tenant")

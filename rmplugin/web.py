@@ -389,7 +389,7 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
     try:
         return cast("dict[str, Any]", schema.load(data, unknown=ma.EXCLUDE))
     except ma.ValidationError as error:
-        messages = {name: _first(message) for name, message in error.normalized_messages().items()}
+        messages = {name: _first(message) for name, message in error.messages_dict.items()}
         raise InputError(
             "form_invalid", "Some answers need a change; they are marked below. Nothing was lost.", messages
         ) from error

@@ -126,7 +126,12 @@ def link_person(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) ->
         problem = "not_working"
     before = (user.link_state, user.person_id)
     if found is not None and problem is None:
-        user.link_state, user.person_id, user.link_source, user.link_problem = "confirmed", found.id, source, None
+        user.link_state, user.person_id, user.link_source, user.link_problem = (
+            "confirmed",
+            found.id,
+            source,
+            None,
+        )
     else:
         state = "conflict" if problem == "conflict" else "unlinked"
         user.link_state, user.person_id, user.link_source, user.link_problem = state, None, None, problem

@@ -221,7 +221,7 @@ def add_account(
     try:
         schema.load(settings)
     except ma.ValidationError as error:
-        messages = error.normalized_messages()
+        messages = error.messages_dict
         text = "; ".join(f"{key}: {value}" for key, value in messages.items())
         raise InputError("settings_invalid", f"The HR account was not added. {text}", messages) from error
     ranks = {str(grade): int(rank) for grade, rank in grade_ranks.items()}

@@ -1,0 +1,220 @@
+"""The demo: tool, worker and practice LMS as they run in earnest, with a sample company."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import click
+import requests
+
+from rmplugin import migrations
+from rmplugin.app import make_runtime
+from rmplugin.cli.seed import seed
+from rmplugin.demo.company import ADVISOR_GROUP, Company, lms_people, write_company
+from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
+from rmplugin.demo.practice_lms import make_lms_server
+from rmplugin.jobs import Runtime
+from rmplugin.people.tasks import sync_roster
+from rmplugin.settings import Settings, make_secret_key, read_settings
+from rmplugin.tenants.models import Tenant
+from rmplugin.tenants.operations import (
+    PlatformValues,
+    add_account,
+    add_platform,
+    ensure_tenant,
+    ensure_tool_keys,
+)
+from rmplugin.tenants.queries import list_accounts, list_platforms
+
+START_SECONDS = 60
+OWN_COURSE = LmsCourse(
+    course_id="102",
+    label="PILOT-27",
+    title="Your own pilot",
+    activities=(
+        LmsActivity(
+            title="Reverse mentoring",
+            description="Empty: the manager starts a programme from a template here.",
+            score_maximum=100.0,
+            pass_mark=100.0,
+        ),
+    ),
+)
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, help="Port of the tool.")
+@click.option("--lms-port", default=5001, show_default=True, help="Port of the practice LMS.")
+@click.option(
+    "--people", default=400, show_default=True, type=click.IntRange(100, 20_000), help="Company size."
+)
+@click.option("--reset", is_flag=True, help="Throw the demo's data away and start anew.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -> None:
+    """Start tool, worker, practice LMS and a sample company. Example: rmplugin demo --people 1000 --reset"""
+    folder = Path(os.environ.get("RM_DATA_DIR", "./.data")).resolve() / "demo"
+    if reset and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = _settings(folder, port)
+    runtime = make_runtime(settings)
+    company = _company(folder, people)
+    lms = _practice_lms(folder, company, settings.public_url, lms_port)
+    click.echo("Preparing the database and reading the sample company's HR file …")
+    tenant = _prepare(runtime, company, lms)
+    with _processes(settings, port), _lms_server(lms, lms_port):
+        _wait(f"{settings.public_url}/lti/jwks", "the tool")
+        _wait(f"{lms.issuer}/", "the practice LMS")
+        seed(runtime, tenant, company, lms, DEFAULT_COURSE)
+        _announce(lms, settings.public_url)
+        if not no_browser:
+            webbrowser.open(lms.issuer)
+        _sleep_until_stopped()
+    runtime.database.close()
+    click.echo("Stopped.")
+
+
+def _settings(folder: Path, port: int) -> Settings:
+    make_secret_key(folder)
+    return read_settings({"RM_DATA_DIR": str(folder), "RM_PUBLIC_URL": f"http://localhost:{port}"})
+
+
+def _company(folder: Path, people: int) -> Company:
+    """Make the company, or the very same one again when the demo is started another time."""
+    note = folder / "company.json"
+    if not note.exists():
+        note.write_text(json.dumps({"people": people, "as_of": date.today().isoformat()}))  # noqa: DTZ011
+    known = json.loads(note.read_text())
+    return write_company(folder / "people.csv", known["people"], as_of=date.fromisoformat(known["as_of"]))
+
+
+def _practice_lms(folder: Path, company: Company, tool_url: str, port: int) -> LmsSettings:
+    return LmsSettings(
+        issuer=f"http://127.0.0.1:{port}",
+        tool_url=tool_url,
+        data_dir=folder / "lms",
+        people=tuple(lms_people(company)),
+        courses=(DEFAULT_COURSE, OWN_COURSE),
+    )
+
+
+def _prepare(runtime: Runtime, company: Company, lms: LmsSettings) -> Tenant:
+    migrations.upgrade(runtime.database.engine)
+    now = runtime.clock()
+    with runtime.database.transaction(None) as db:
+        tenant = ensure_tenant(db, "sample", "Sample company", now)
+        ensure_tool_keys(db, runtime.database.secrets, now)
+    with runtime.database.transaction(tenant.id) as db:
+        if not list_platforms(db):
+            values = platform_values(lms)
+            add_platform(
+                db,
+                PlatformValues(
+                    name="practice-lms",
+                    issuer=values.issuer,
+                    client_id=values.client_id,
+                    auth_url=values.auth_url,
+                    token_url=values.token_url,
+                    jwks_url=values.jwks_url,
+                    deployment_ids=(values.deployment_id,),
+                ),
+                now,
+            )
+        if not list_accounts(db):
+            hr_file = {
+                "path": str(company.path),
+                "delimiter": company.delimiter,
+                "encoding": company.encoding,
+                "date_format": company.date_format,
+                "mapping": company.mapping,
+            }
+            connector = runtime.plugins.connector("csv_file")
+            add_account(db, "hr-file", connector, hr_file, company.seniority, runtime.database.secrets, now)
+    report = sync_roster(runtime.database, runtime.plugins, tenant.id, "hr-file", now=now)
+    click.echo(f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped.")
+    return tenant
+
+
+@contextmanager
+def _processes(settings: Settings, port: int) -> Iterator[None]:
+    """Run server and worker as they run in production, and stop them with the demo."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RM_")}
+    environ |= {"RM_DATA_DIR": str(settings.data_dir), "RM_PUBLIC_URL": settings.public_url}
+    start = [sys.executable, "-c", "from rmplugin.cli import main; main()"]
+    commands = (["serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"], ["worker", "--threads", "2"])
+    # Sessions of their own: Ctrl-C in the terminal reaches only the demo, which then stops them in order.
+    running = [
+        subprocess.Popen([*start, *command], env=environ, start_new_session=True)  # noqa: S603 - our own program.
+        for command in commands
+    ]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _lms_server(lms: LmsSettings, port: int) -> Iterator[None]:
+    server = make_lms_server(lms, port=port)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _wait(url: str, what: str) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            if requests.get(url, timeout=2).status_code == 200:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.2)
+    raise click.ClickException(
+        f"{what} did not start within {START_SECONDS} seconds at {url}. Is the port taken?"
+    )
+
+
+def _announce(lms: LmsSettings, tool_url: str) -> None:
+    click.echo(f"\nPractice LMS   {lms.issuer}/      (start here)")
+    click.echo(f"Tool           {tool_url}      (opens inside the LMS)\n")
+    click.echo("Click as one of these on the first page, then open the course:")
+    seen: dict[str, int] = {}
+    for person in sorted(lms.people, key=lambda person: person.group != ADVISOR_GROUP):
+        seen[person.group] = seen.get(person.group, 0) + 1
+        if seen[person.group] <= 2:
+            click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
+    click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching.")
+    click.echo(f"Course '{OWN_COURSE.title}' is empty: start a programme from a template there.")
+    click.echo("Ctrl-C stops everything; `rmplugin demo --reset` starts anew.")
+
+
+def _sleep_until_stopped() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+commands = (demo,)

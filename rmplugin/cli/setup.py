@@ -1,0 +1,111 @@
+"""Commands that set up and run the tool."""
+
+import os
+import sys
+
+import click
+
+from rmplugin import migrations
+from rmplugin.app import configure_logging, make_runtime, make_worker
+from rmplugin.cli.common import as_json, opened, show, tenant_option
+from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys, rotate_tool_keys
+from rmplugin.tenants.tasks import Finding, examine
+
+
+@click.command()
+@click.option("--tenant", "slug", default="main", show_default=True, help="Short name of the company.")
+@click.option("--name", default="Our company", show_default=True, help="The company's name.")
+def init(slug: str, name: str) -> None:
+    """Create or upgrade the database, the secret key and the first signing keys.
+
+    Safe to run again: it only adds what is missing. Example: rmplugin init --tenant acme --name "Acme Ltd"
+    """
+    settings = read_settings()
+    if settings.secret_key is None:
+        make_secret_key(settings.data_dir)
+    settings = read_settings()
+    configure_logging(settings.log_format)
+    runtime = make_runtime(settings)
+    migrations.upgrade(runtime.database.engine)
+    now = runtime.clock()
+    with runtime.database.transaction(None) as db:
+        ensure_tenant(db, slug, name, now)
+        ensure_tool_keys(db, runtime.database.secrets, now)
+    runtime.database.close()
+    click.echo(f"Ready. Data is in {settings.data_dir}. Next: rmplugin platform add --help")
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:5000", show_default=True, help="Address and port.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Server processes.")
+@click.option(
+    "--threads", default=8, show_default=True, type=click.IntRange(1), help="Threads of each process."
+)
+def serve(bind: str, workers: int, threads: int) -> None:
+    """Serve the tool with gunicorn. Example: rmplugin serve --bind 0.0.0.0:5000 --workers 4"""
+    with opened():
+        pass
+    arguments = ["--bind", bind, "--workers", str(workers), "--threads", str(threads)]
+    quiet = ["--worker-class", "gthread", "--log-level", "warning", "rmplugin.wsgi:make_app()"]
+    # gunicorn takes this process over, so that signals reach it directly.
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, *quiet])  # noqa: S606
+
+
+@click.command()
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Tasks at once.")
+def worker(threads: int) -> None:
+    """Run background work: credits, deliveries, matching, schedules. Example: rmplugin worker --threads 4"""
+    with opened() as runtime:
+        make_worker(runtime)["work"]()
+        consumer = runtime.queue.create_consumer(workers=threads, max_delay=1.0, check_worker_health=True)
+        consumer.run()
+
+
+@click.command()
+@as_json
+@tenant_option
+def doctor(as_json: bool, tenant: str | None) -> None:
+    """Examine the installation and say what to do. Example: rmplugin doctor --json"""
+    with opened(migrated=False) as runtime:
+        findings = examine(runtime, tenant)
+    document = [finding._asdict() for finding in findings]
+    show(document, as_json=as_json, human=lambda _rows: "\n".join(map(_line, findings)))
+    if not all(finding.ok for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _line(finding: Finding) -> str:
+    return f"{'ok  ' if finding.ok else 'FIX '} {finding.what}: {finding.advice}"
+
+
+@click.group()
+def keys() -> None:
+    """Manage the tool's signing keys."""
+
+
+@keys.command("list")
+@as_json
+def list_keys(as_json: bool) -> None:
+    """List the signing keys. Example: rmplugin keys list --json"""
+    from sqlalchemy import select
+
+    from rmplugin.tenants.models import ToolKey
+
+    with opened() as runtime, runtime.database.transaction(None, write=False) as db:
+        rows = db.scalars(select(ToolKey).order_by(ToolKey.created_at)).all()
+        document = [
+            {"kid": row.kid, "state": row.state, "since": row.state_since.isoformat()} for row in rows
+        ]
+    show(document, as_json=as_json)
+
+
+@keys.command()
+def rotate() -> None:
+    """Sign with the next key from now on; the old one stays published for two weeks. Example: rmplugin keys rotate"""
+    with opened() as runtime, runtime.database.transaction(None) as db:
+        rotate_tool_keys(db, runtime.database.secrets, runtime.clock())
+    click.echo("Rotated. Running servers sign with the new key within ten seconds.")
+
+
+commands = (init, serve, worker, doctor, keys)

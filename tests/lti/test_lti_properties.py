@@ -252,6 +252,8 @@ def test_link_header_when_it_is_garbage_ends_without_error(header):
 
 def test_next_page_when_relative_or_absent_is_resolved():
     assert next_page('</p?Page=aB>; rel="next"', "https://LMS.example/x/y") == "https://LMS.example/p?Page=aB"
+    exact = "https://LMS.example/a;?Page=aB&x="
+    assert next_page(f"<{exact}>; rel=next", "https://lms.example/") == exact
     assert next_page(None, "https://lms.example/") is None
     assert next_page('<http://[x>; rel="next"', "https://lms.example/") is None
 

@@ -58,7 +58,7 @@ dependencies: $(READY)
 	@echo "== deptry" && $(BIN)/deptry rmplugin connectors lti
 
 dead-code: $(READY)
-	@echo "== vulture" && $(BIN)/vulture
+	@echo "== vulture" && $(BIN)/python .ci/dead_code.py
 
 documents: $(READY)
 	@echo "== documents" && $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider tests/rules/test_documents.py

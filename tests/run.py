@@ -17,7 +17,7 @@ def run_pytest(engine: str, workers: int, arguments: list[str], **environment: s
     """Run the suite on one database and give pytest's exit code."""
     print(f"== tests on {engine}", flush=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", f"--numprocesses={workers}", *arguments]
+    command = [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *arguments]
     code = subprocess.run(
         command, env=os.environ | {"RM_TEST_DATABASE": engine} | environment, check=False
     ).returncode

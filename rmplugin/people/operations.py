@@ -1,5 +1,6 @@
 """What changes persons: the verbs of a roster run."""
 
+import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -193,7 +194,7 @@ def held_sentence(account_name: str, brakes: Mapping[str, str]) -> str:
     """Say why a run is held, that nobody was changed, and what to do. **Touches** pure."""
     return (
         f"{' '.join(brakes.values())} Nobody was changed. Check the source. If it is right, run "
-        f"`rmplugin hris sync {account_name} --accept-shrink`."
+        f"`rmplugin hris sync {shlex.quote(account_name)} --accept-shrink`."
     )
 
 

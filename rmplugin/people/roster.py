@@ -38,7 +38,7 @@ MANAGER_STATES = ("none", "unresolved", "resolved", "self", "cycle")
 _plain_values = attrgetter(*AS_THEY_ARE)
 
 _TABLES = f"""
-pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -32000;
+pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000;
 create table staged (n integer primary key, ref text, pid text, row_hash text, {", ".join(STORED)});
 create unique index staged_key on staged (source_key);
 create table protected (source_key text primary key);
@@ -133,8 +133,10 @@ def usable_time_zone(name: str | None) -> str | None:
     """
     if not name:
         return None
+    if name == "UTC":
+        return name
     name = get_global("windows_zone_mapping").get(name, name)
-    if "/" not in name and name != "UTC":
+    if "/" not in name:
         return None
     try:
         ZoneInfo(name)

@@ -1,0 +1,299 @@
+"""What the home page and the manager's desk show, read in a few set-based queries."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select
+
+from rmplugin import notify
+from rmplugin.checkins.queries import pair_health
+from rmplugin.credits import queries as credit_queries
+from rmplugin.credits.models import Completion, Delivery
+from rmplugin.db import Db
+from rmplugin.matching.models import Pairing, Proposal
+from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
+from rmplugin.programmes import queries as programme_queries
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.sessions.models import MentoringSession
+
+LONG_WAIT = timedelta(days=14)
+MONTH = timedelta(days=30)
+PROBLEMS = {
+    "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
+    "no_match": "the HR roster has nobody with this employee number or e-mail address",
+    "conflict": "the employee number or e-mail address fits more than one person",
+    "not_working": "the HR roster says that this person has left or has not started",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PairingCard:
+    """One pairing of the person who looks.
+
+    :ivar role: the role of the person who looks.
+    """
+
+    pairing: Pairing
+    role: str
+    partner: Person
+    next_session: MentoringSession | None
+    to_confirm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The home page of one person in one course.
+
+    :ivar fit: None when the person is enrolled already or there is no programme.
+    """
+
+    programme: Programme | None
+    enrolment: Enrolment | None
+    fit: Any
+    proposals: Sequence[Proposal]
+    partners: dict[uuid.UUID, Person]
+    cards: Sequence[PairingCard]
+    completion: Completion | None
+    notices: Sequence[notify.Notice]
+    time_zone: str
+
+
+def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: datetime) -> Home:
+    """Read the home page of a person.
+
+    **Touches** reads programme, enrolment, proposal, pairing, mentoring_session, completion, notice.
+    """
+    programme = programme_queries.programme_of_course(db, context_id)
+    enrolment = fit = completion = None
+    if programme is not None:
+        enrolment = programme_queries.find_enrolment(db, programme.id, person_id)
+        completion = credit_queries.completion_of(db, programme.id, person_id)
+        if enrolment is None:
+            fit = programme_queries.find_fit(db, programme, person_id, now.date())
+    mine = or_(Proposal.mentor_id == person_id, Proposal.mentee_id == person_id)
+    open_proposals = select(Proposal).where(mine, Proposal.state == "released", Proposal.expires_at > now)
+    proposals = db.scalars(open_proposals.order_by(Proposal.created_at)).all()
+    return Home(
+        programme=programme,
+        enrolment=enrolment,
+        fit=fit,
+        proposals=proposals,
+        partners=_people(db, {other_of(proposal, person_id) for proposal in proposals}),
+        cards=_cards(db, person_id, now),
+        completion=completion,
+        notices=notify.unread(db, person_id),
+        time_zone=credit_queries.time_zone_of(db, person_id),
+    )
+
+
+def other_of(pair: Proposal | Pairing, person_id: uuid.UUID) -> uuid.UUID:
+    """Give the other person of two. **Touches** pure."""
+    return pair.mentee_id if pair.mentor_id == person_id else pair.mentor_id
+
+
+def _people(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    return {person.id: person for person in db.scalars(select(Person).where(Person.id.in_(person_ids)))}
+
+
+def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
+    mine = or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
+    pairings = db.scalars(select(Pairing).where(mine, Pairing.state == "active")).all()
+    partners = _people(db, {pairing.partner_of(person_id) for pairing in pairings})
+    upcoming: dict[uuid.UUID, MentoringSession] = {}
+    waiting: dict[uuid.UUID, int] = {}
+    of_mine = MentoringSession.pairing_id.in_([pairing.id for pairing in pairings])
+    for session in db.scalars(select(MentoringSession).where(of_mine).order_by(MentoringSession.starts_at)):
+        if session.state == "scheduled" and session.starts_at >= now:
+            upcoming.setdefault(session.pairing_id, session)
+        elif session.state in ("scheduled", "claimed", "disputed"):
+            waiting[session.pairing_id] = waiting.get(session.pairing_id, 0) + 1
+    return [
+        PairingCard(
+            pairing,
+            str(pairing.role_of(person_id)),
+            partners[pairing.partner_of(person_id)],
+            upcoming.get(pairing.id),
+            waiting.get(pairing.id, 0),
+        )
+        for pairing in pairings
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One pairing as the manager sees it: states and counts, never words.
+
+    :ivar health: band of the lower satisfaction of the two; None before both answered.
+    """
+
+    pairing: Pairing
+    mentor: Person
+    mentee: Person
+    confirmed: int
+    minutes: int
+    last_session: datetime | None
+    next_session: datetime | None
+    health: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The manager's desk for the newest programme of a course.
+
+    :ivar counts: enrolments by role and state.
+    :ivar needs: (sentence, path, link text) of what waits for the manager.
+    :ivar unknown: course members whom the HR roster does not know, with the reason in words.
+    """
+
+    programmes: Sequence[Programme]
+    programme: Programme | None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
+    needs: Sequence[tuple[str, str, str]] = ()
+    pairs: Sequence[PairRow] = ()
+    unknown: Sequence[tuple[LtiUser, str]] = ()
+    roster: RosterRun | None = None
+
+
+def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
+    """Read the manager's desk.
+
+    **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery, lti_user,
+    roster_run.
+    """
+    programmes = programme_queries.list_programmes(db, context_id)
+    unknown = _unknown_visitors(db, context_id)
+    roster = db.scalars(select(RosterRun).order_by(RosterRun.started_at.desc()).limit(1)).first()
+    programme = programme_queries.programme_of_course(db, context_id)
+    if programme is None:
+        return Desk(programmes, None, unknown=unknown, roster=roster)
+    counts = programme_queries.count_enrolments(db, programme.id)
+    pairs = _pair_rows(db, programme, now)
+    return Desk(
+        programmes=programmes,
+        programme=programme,
+        counts=counts,
+        numbers=_numbers(db, programme, counts, pairs, now),
+        needs=_needs(db, programme, counts, now),
+        pairs=pairs,
+        unknown=unknown,
+        roster=roster,
+    )
+
+
+def _unknown_visitors(db: Db, context_id: uuid.UUID | None) -> list[tuple[LtiUser, str]]:
+    query = (
+        select(LtiUser)
+        .join(CourseMember, CourseMember.lti_user_id == LtiUser.id)
+        .where(CourseMember.context_id == context_id, CourseMember.is_learner)
+        .where(LtiUser.link_state != "confirmed")
+        .order_by(LtiUser.last_launch_at.desc())
+        .limit(100)
+    )
+    return [(user, PROBLEMS.get(user.link_problem or "no_match", "")) for user in db.scalars(query)]
+
+
+def _numbers(
+    db: Db, programme: Programme, counts: dict[str, dict[str, int]], pairs: Sequence[PairRow], now: datetime
+) -> dict[str, str]:
+    active = [row for row in pairs if row.pairing.state == "active"]
+    submitted = sum(states.get("submitted", 0) for states in counts.values())
+    matched = len({person for row in active for person in (row.pairing.mentor_id, row.pairing.mentee_id)})
+    sessions = (
+        select(func.count(MentoringSession.id))
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(Pairing.programme_id == programme.id, MentoringSession.confirmed_at > now - MONTH)
+    )
+    completed = select(func.count(Completion.id)).where(
+        Completion.programme_id == programme.id, Completion.met_at.is_not(None)
+    )
+    return {
+        "Active pairs": str(len(active)),
+        "Matched, of those who signed up": f"{matched} of {submitted}",
+        "Sessions confirmed in 30 days": str(db.scalar(sessions) or 0),
+        "Completed": str(db.scalar(completed) or 0),
+    }
+
+
+def _needs(
+    db: Db, programme: Programme, counts: dict[str, dict[str, int]], now: datetime
+) -> list[tuple[str, str, str]]:
+    here = f"/programmes/{programme.id}"
+    needs: list[tuple[str, str, str]] = []
+    if not any(counts.values()):
+        needs.append(("Nobody is invited yet.", f"{here}", "Invite people"))
+    waiting = _count_waiting(db, programme)
+    if all(waiting.values()):
+        sentence = f"{waiting['mentor']} mentors and {waiting['mentee']} mentees wait for a partner."
+        needs.append((sentence, f"{here}/matching", "Go to the matching"))
+    released = _released(programme)
+    late = db.scalar(released.where(Proposal.expires_at < now + timedelta(days=3))) or 0
+    if late:
+        needs.append((f"{late} proposals expire within three days.", f"{here}/matching", "See the proposals"))
+    stuck = select(func.count(Delivery.id)).where(
+        Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
+    )
+    blocked = db.scalar(stuck) or 0
+    if blocked:
+        sentence = f"{blocked} results could not be written to the course record."
+        needs.append((sentence, f"{here}/deliveries", "See why"))
+    return needs
+
+
+def _released(programme: Programme) -> Any:
+    return select(func.count(Proposal.id)).where(
+        Proposal.programme_id == programme.id, Proposal.state == "released"
+    )
+
+
+def _count_waiting(db: Db, programme: Programme) -> dict[str, int]:
+    """Count people who signed up and have neither a partner nor an open proposal, by role."""
+    waiting: dict[str, int] = {}
+    for role, paired, proposed in (
+        ("mentor", Pairing.mentor_id, Proposal.mentor_id),
+        ("mentee", Pairing.mentee_id, Proposal.mentee_id),
+    ):
+        busy = select(paired).where(Pairing.programme_id == programme.id, Pairing.state == "active")
+        asked = select(proposed).where(Proposal.programme_id == programme.id, Proposal.state == "released")
+        query = select(func.count(Enrolment.id)).where(
+            Enrolment.programme_id == programme.id,
+            Enrolment.role == role,
+            Enrolment.state == "submitted",
+            Enrolment.person_id.not_in(busy),
+            Enrolment.person_id.not_in(asked),
+        )
+        waiting[role] = db.scalar(query) or 0
+    return waiting
+
+
+def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
+    query = select(Pairing).where(Pairing.programme_id == programme.id).order_by(Pairing.started_at.desc())
+    pairings = db.scalars(query.limit(200)).all()
+    people = _people(
+        db, {person for pairing in pairings for person in (pairing.mentor_id, pairing.mentee_id)}
+    )
+    confirmed: dict[uuid.UUID, list[MentoringSession]] = {}
+    coming: dict[uuid.UUID, datetime] = {}
+    of_these = MentoringSession.pairing_id.in_([pairing.id for pairing in pairings])
+    for session in db.scalars(select(MentoringSession).where(of_these).order_by(MentoringSession.starts_at)):
+        if session.state == "confirmed":
+            confirmed.setdefault(session.pairing_id, []).append(session)
+        elif session.state == "scheduled" and session.starts_at >= now:
+            coming.setdefault(session.pairing_id, session.starts_at)
+    health = pair_health(db, [pairing.id for pairing in pairings])
+    return [
+        PairRow(
+            pairing=pairing,
+            mentor=people[pairing.mentor_id],
+            mentee=people[pairing.mentee_id],
+            confirmed=len(confirmed.get(pairing.id, ())),
+            minutes=sum(session.counted_minutes or 0 for session in confirmed.get(pairing.id, ())),
+            last_session=confirmed[pairing.id][-1].starts_at if pairing.id in confirmed else None,
+            next_session=coming.get(pairing.id),
+            health=health.get(pairing.id),
+        )
+        for pairing in pairings
+    ]

@@ -1,0 +1,228 @@
+"""From a signed launch to a session: who is recognised, who is not, what is remembered, what is refused."""
+
+import pytest
+from sqlalchemy import func, select
+
+from rmplugin import web
+from rmplugin.people.models import CourseMember, LtiUser
+from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
+from rmplugin.tenants.operations import approve_deployments
+from rmplugin.tenants.queries import get_platform
+from rmplugin.web import WebSession
+from tests.factories.launches import (
+    AGS,
+    CUSTOM,
+    INSTRUCTOR,
+    ROLES,
+    TOOL,
+    Launcher,
+    hire,
+    register,
+    token_of,
+)
+from tests.fakes.lti_platform import LtiPlatform, make_key
+
+
+@pytest.fixture(scope="session")
+def platform_key():
+    return make_key("Kid-App")
+
+
+@pytest.fixture
+def platform(platform_key, runtime, tool_keys, clock):
+    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
+        yield running
+
+
+@pytest.fixture
+def lms(app, platform, tenant, database, clock):
+    register(database, tenant, platform, clock.now)
+    return Launcher(app, platform)
+
+
+def the_user(database, tenant) -> LtiUser:
+    with database.transaction(tenant.id, write=False) as db:
+        return db.scalars(select(LtiUser)).one()
+
+
+def the_session(database) -> WebSession:
+    with database.transaction(None, write=False) as db:
+        return db.scalars(select(WebSession)).one()
+
+
+def test_launch_when_employee_number_known_links_person(lms, database, tenant, clock):
+    person = hire(database, tenant, clock.now, employee_number="E-1001")
+    assert lms.launch().status_code == 200
+    user = the_user(database, tenant)
+    assert (user.person_id, user.link_state, user.link_source) == (person.id, "confirmed", "employee_number")
+    assert the_session(database).person_id == person.id
+
+
+def test_launch_when_only_sourcedid_sent_links_person(lms, database, tenant, clock):
+    person = hire(database, tenant, clock.now, employee_number="E-77")
+    lis = {"https://purl.imsglobal.org/spec/lti/claim/lis": {"person_sourcedid": "E-77"}}
+    lms.launch(**{CUSTOM: {"emp": "$Person.sourcedId"}, **lis})
+    user = the_user(database, tenant)
+    assert (user.person_id, user.link_source) == (person.id, "sourcedid")
+
+
+def test_launch_when_only_email_unique_on_both_sides_links_person(lms, database, tenant, clock):
+    person = hire(database, tenant, clock.now, employee_number="E-5", email="Ada@company.example")
+    lms.launch(**{CUSTOM: {}})
+    user = the_user(database, tenant)
+    assert (user.person_id, user.link_source) == (person.id, "email")
+
+
+def test_launch_when_email_called_unverified_links_nobody(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-5", email="ada@company.example")
+    lms.launch(**{CUSTOM: {}, "email_verified": False})
+    assert the_user(database, tenant).link_problem == "no_hr_id"
+
+
+def test_launch_when_two_people_share_email_is_conflict(lms, database, tenant, clock):
+    for number in ("E-5", "E-6"):
+        hire(database, tenant, clock.now, employee_number=number, email="ada@company.example")
+    lms.launch(**{CUSTOM: {}})
+    user = the_user(database, tenant)
+    assert (user.person_id, user.link_state) == (None, "conflict")
+
+
+def test_launch_when_name_alone_fits_links_nobody(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-5", display_name="Ada Byron")
+    page = lms.launch(**{CUSTOM: {}, "email": None})
+    assert the_user(database, tenant).person_id is None
+    assert page.status_code == 200
+
+
+def test_launch_when_number_claimed_by_another_user_is_conflict(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    lms.launch()
+    lms.launch(sub="8")
+    with database.transaction(tenant.id, write=False) as db:
+        states = dict(db.execute(select(LtiUser.sub, LtiUser.link_state)).tuples())
+    assert states == {"7": "confirmed", "8": "conflict"}
+
+
+def test_launch_when_person_left_company_links_nobody(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-1001", status="terminated")
+    lms.launch()
+    assert the_user(database, tenant).link_problem == "not_working"
+
+
+def test_launch_when_person_is_of_other_tenant_links_nobody(lms, database, tenant, other_tenant, clock):
+    hire(database, other_tenant, clock.now, employee_number="E-1001")
+    lms.launch()
+    assert the_user(database, tenant).person_id is None
+
+
+def test_launch_when_repeated_remembers_course_once(lms, database, tenant, clock):
+    item = {"lineitem": "https://lms.example/items/1?type_id=36", "scope": ["s"]}
+    lms.launch(**{AGS: item})
+    clock.forward(minutes=5)
+    lms.launch()
+    with database.transaction(tenant.id, write=False) as db:
+        context = db.scalars(select(LtiContext)).one()
+        link = db.scalars(select(LtiResourceLink)).one()
+        member = db.scalars(select(CourseMember)).one()
+    assert context.memberships_url.endswith("/nrps/members?id=3")
+    assert context.last_launch_at == clock.now
+    assert member.graded_link_id == link.id
+    assert member.is_learner
+
+
+def test_launch_when_instructor_gives_manager_session(lms, database):
+    lms.launch(**{ROLES: [INSTRUCTOR]})
+    assert the_session(database).is_manager
+
+
+def test_launch_when_mentor_role_of_lti_promotes_nobody(lms, database):
+    lms.launch(**{ROLES: ["http://purl.imsglobal.org/vocab/lis/v2/membership#Mentor"]})
+    assert not the_session(database).is_manager
+
+
+def test_launch_when_deployment_unknown_waits_for_approval(lms, database, tenant, clock):
+    other = {"https://purl.imsglobal.org/spec/lti/claim/deployment_id": "99"}
+    client = lms.app.test_client()
+    query = lms.begin(client, lti_deployment_id="99")
+    page = lms.post(client, query, **other)
+    assert page.status_code == 403
+    assert "approve" in page.get_data(as_text=True)
+    with database.transaction(tenant.id) as db:
+        row = db.scalars(select(LtiDeployment).where(LtiDeployment.deployment_id == "99")).one()
+        assert row.state == "pending"
+        assert db.scalar(select(func.count(LtiUser.id))) == 0
+        approve_deployments(db, get_platform(db, "lms"), None, "command", clock.now)
+    query = lms.begin(client, lti_deployment_id="99")
+    assert lms.post(client, query, **other).status_code == 303
+
+
+def test_launch_when_posted_twice_is_refused(lms, database):
+    client = lms.app.test_client()
+    query = lms.begin(client)
+    assert lms.post(client, query).status_code == 303
+    again = lms.post(client, query)
+    assert again.status_code == 403
+    assert "Reference" in again.get_data(as_text=True)
+
+
+def test_launch_when_cookie_blocked_offers_new_tab_and_makes_no_session(lms, database, tenant):
+    query = lms.begin(lms.app.test_client())
+    page = lms.post(lms.app.test_client(), query)
+    text = page.get_data(as_text=True)
+    assert "Open in a new tab" in text
+    with database.transaction(None, write=False) as db:
+        assert db.scalar(select(func.count(WebSession.id))) == 0
+        assert db.scalar(select(func.count()).select_from(LtiLogin)) <= 1
+
+
+def test_entry_when_opened_twice_is_refused_and_token_is_not_the_code(lms):
+    client = lms.app.test_client()
+    answer = lms.post(client, lms.begin(client))
+    first = client.get(answer.location, base_url=TOOL)
+    token = token_of(first.get_data(as_text=True))
+    assert token not in answer.location
+    second = lms.app.test_client().get(answer.location, base_url=TOOL)
+    assert second.status_code == 401
+
+
+def test_entry_when_a_minute_old_is_refused(lms, clock):
+    client = lms.app.test_client()
+    answer = lms.post(client, lms.begin(client))
+    clock.forward(seconds=61)
+    assert client.get(answer.location, base_url=TOOL).status_code == 401
+
+
+def test_first_page_frame_policy_names_the_lms_only(lms):
+    page = lms.launch()
+    policy = page.headers["Content-Security-Policy"]
+    assert f"frame-ancestors 'self' {lms.platform.base} https://moodle.example" in policy
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_session_cookie_alone_reads_but_never_changes(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    client = lms.app.test_client()
+    lms.launch(client)
+    # The test client follows browsers: a Secure cookie is kept for https, and for localhost by our base address.
+    cookie = client.get_cookie(web.COOKIE, domain="localhost")
+    assert cookie is not None
+    assert cookie.secure
+    assert cookie.http_only
+    header = {"Cookie": f"{web.COOKIE}={cookie.value}"}
+    fresh = lms.app.test_client(use_cookies=False)
+    assert fresh.get("/home", headers=header, base_url=TOOL).status_code == 200
+    posted = fresh.post("/notices/0190aaaa-0000-7000-8000-000000000000/away", headers=header, base_url=TOOL)
+    assert posted.status_code in (401, 404, 405)
+
+
+def test_session_when_idle_too_long_asks_to_reopen_and_shows_typed_text(lms, clock):
+    page = lms.launch(**{ROLES: [INSTRUCTOR]})
+    token = token_of(page.get_data(as_text=True))
+    clock.forward(hours=3)
+    client = lms.app.test_client()
+    answer = client.post(
+        "/programmes/new", data={"_session": token, "_once": "x", "purpose": "Typed with care"}, base_url=TOOL
+    )
+    if answer.status_code != 404:
+        assert answer.status_code == 401
+        assert "Typed with care" in answer.get_data(as_text=True)

@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,15 @@ def make_runtime(
     :raises ConfigError: what is missing or wrong.
     **Touches** the database file and the queue file.
     """
+    known = Plugins(plugins)
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
-        plugins=Plugins(plugins),
+        plugins=known,
         http=http_session or http.make_session(),
         clock=clock,
         queue=make_queue(settings.queue_url),
-        handlers=_handlers(),
+        handlers=_handlers(known),
         hooks={
             "roster_synced": "rm_roster_synced",
             "pairing_started": "rm_pairing_started",
@@ -81,12 +83,14 @@ def make_runtime(
     )
 
 
-def _handlers() -> dict[str, Any]:
+def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
 
+    sinks = tuple(plugins.sinks.values())
     return {
-        "session_confirmed": (credits.on_session_confirmed,),
-        "progress_changed": (credits.on_progress_changed,),
+        "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
+        "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
+        "member_seen": (credits.on_member_seen,),
     }
 
 

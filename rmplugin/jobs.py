@@ -23,6 +23,8 @@ log = structlog.get_logger()
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
+# Plug-ins that take longer may hear of the same event twice.
+TELLING_TAKES = timedelta(minutes=10)
 
 Clock = Callable[[], datetime]
 Handler = Callable[[Db, Mapping[str, Any], datetime], None]
@@ -58,6 +60,7 @@ class Runtime:
     :ivar handlers: kind of event -> functions that run in the transaction that marks the event done.
     :ivar hooks: kind of event -> notification hook that is told afterwards.
     :ivar queue: wakes the worker; a lost wake-up costs a minute, never an effect.
+    :ivar kept: what is made once per process when it is first needed, by name (e.g. the LTI service client).
     """
 
     settings: Settings
@@ -68,6 +71,7 @@ class Runtime:
     queue: huey.Huey
     handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
     hooks: Mapping[str, str] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 def enqueue(db: Db, kind: str, now: datetime, **payload: Any) -> None:
@@ -85,67 +89,97 @@ def wait_after(attempts: int) -> timedelta:
 
     **Touches** pure.
     """
-    return min(LONGEST_WAIT, FIRST_WAIT * 2 ** max(0, attempts - 1))
+    doublings = min(max(0, attempts - 1), 16)
+    return min(LONGEST_WAIT, FIRST_WAIT * (1 << doublings))
 
 
 def work_outbox(runtime: Runtime, *, limit: int = 500) -> int:
-    """Give due events their effects, oldest first, each in one transaction of its own.
+    """Give due events their effects, oldest first, each in one transaction of its own, until none is due.
 
-    :param limit: events at most in this round.
+    :param limit: events that are read at a time.
     :return: how many took effect.
     **Touches** outbox_event and what the handlers touch; plug-ins hear of it afterwards.
     """
     worked = 0
-    for event_id, tenant_id in _due_events(runtime, limit):
-        if _work_one(runtime, event_id, tenant_id):
-            worked += 1
+    tried: set[uuid.UUID] = set()
+    while due := _due_events(runtime, limit, tried):
+        for event in due:
+            tried.add(event[0])
+            worked += _work_one(runtime, *event)
     return worked
 
 
-def _due_events(runtime: Runtime, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
+def _due_events(
+    runtime: Runtime, limit: int, tried: set[uuid.UUID]
+) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
     with runtime.database.unbound(write=False) as db:
-        query = select(OutboxEvent.id, OutboxEvent.tenant_id).where(
+        query = select(OutboxEvent.id, OutboxEvent.tenant_id, OutboxEvent.kind).where(
             OutboxEvent.state == "pending", OutboxEvent.next_at <= runtime.clock()
         )
-        return [(row.id, row.tenant_id) for row in db.execute(query.order_by(OutboxEvent.id).limit(limit))]
+        rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
+    return [row.tuple() for row in rows if row.id not in tried][:limit]
 
 
-def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
+    work = _tell_plugins if kind.startswith("rm_") else _take_effect
     try:
-        with runtime.database.transaction(tenant_id) as db:
-            # Another worker may have it: on PostgreSQL the row is locked, on SQLite writers wait in line.
-            event = db.scalars(
-                select(OutboxEvent)
-                .where(OutboxEvent.id == event_id, OutboxEvent.state == "pending")
-                .with_for_update(skip_locked=True)
-            ).one_or_none()
-            if event is None:
-                return False
-            now = runtime.clock()
-            _take_effect(runtime, db, event, now)
-            event.state, event.done_at = "done", now
-            event.attempts += 1
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event must stay and be tried again.
+        return work(runtime, event_id, tenant_id)
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event stays.
         _postpone(runtime, event_id, tenant_id, error)
         return False
+
+
+def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+    """Run the handlers in the transaction that marks the event done: both happen, or neither."""
+    with runtime.database.transaction(tenant_id) as db:
+        event = _hold(db, event_id, runtime.clock())
+        if event is None:
+            return False
+        now = runtime.clock()
+        for handler in runtime.handlers.get(event.kind, ()):
+            handler(db, event.payload, now)
+        if event.kind in runtime.hooks:
+            # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
+            enqueue(db, runtime.hooks[event.kind], now, **event.payload)
+        _finish(event, now)
     return True
 
 
-def _take_effect(runtime: Runtime, db: Db, event: OutboxEvent, now: datetime) -> None:
-    if event.kind.startswith("rm_"):
-        runtime.plugins.tell(event.kind, tenant_id=str(event.tenant_id), **event.payload)
-        return
-    for handler in runtime.handlers.get(event.kind, ()):
-        handler(db, event.payload, now)
-    if event.kind in runtime.hooks:
-        # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
-        enqueue(db, runtime.hooks[event.kind], now, **event.payload)
+def _tell_plugins(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+    """Tell the plug-ins outside any transaction: they may be slow, and they may call other systems.
+
+    The event is put off first, so that no other worker tells them meanwhile; after a crash they hear it again.
+    """
+    with runtime.database.transaction(tenant_id) as db:
+        event = _hold(db, event_id, runtime.clock())
+        if event is None:
+            return False
+        event.next_at = runtime.clock() + TELLING_TAKES
+    runtime.plugins.tell(event.kind, tenant_id=str(tenant_id), **event.payload)
+    with runtime.database.transaction(tenant_id) as db:
+        told = db.get(OutboxEvent, event_id, with_for_update=True)
+        if told is not None and told.state == "pending":
+            _finish(told, runtime.clock())
+    return True
+
+
+def _hold(db: Db, event_id: uuid.UUID, now: datetime) -> OutboxEvent | None:
+    """Lock a due event; None when another worker has it. On SQLite, writers stand in line anyway."""
+    query = select(OutboxEvent).where(
+        OutboxEvent.id == event_id, OutboxEvent.state == "pending", OutboxEvent.next_at <= now
+    )
+    return db.scalars(query.with_for_update(skip_locked=True)).one_or_none()
+
+
+def _finish(event: OutboxEvent, now: datetime) -> None:
+    event.state, event.done_at = "done", now
+    event.attempts += 1
 
 
 def _postpone(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, error: Exception) -> None:
     code = error.code if isinstance(error, RmError) else type(error).__name__
     with runtime.database.transaction(tenant_id) as db:
-        event = db.get(OutboxEvent, event_id)
+        event = db.get(OutboxEvent, event_id, with_for_update=True)
         if event is None or event.state != "pending":
             return
         event.attempts += 1
@@ -154,6 +188,19 @@ def _postpone(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, error
         if event.attempts >= MOST_ATTEMPTS:
             event.state = "dead"
         log.error("event_failed", kind=event.kind, event=str(event_id), code=code, attempts=event.attempts)
+
+
+def revive_dead(db: Db, now: datetime) -> int:
+    """Make this tenant's events that were given up due again, after their cause was mended.
+
+    :return: how many.
+    **Touches** writes outbox_event.
+    """
+    dead = db.scalars(select(OutboxEvent).where(OutboxEvent.state == "dead").with_for_update()).all()
+    for event in dead:
+        event.state, event.attempts, event.next_at = "pending", 0, now
+    db.info["wake"] = True
+    return len(dead)
 
 
 def make_queue(url: str) -> huey.Huey:

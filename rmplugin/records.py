@@ -146,8 +146,10 @@ class CompletionRecord:
     :param score_given: progress towards completion, 0..score_maximum.
     :param minutes: confirmed minutes so far.
     :param completed: whether the policy's criteria are met.
-    :param last_sent_at: newest timestamp that was sent for this person and target; None before the first.
-    :param target: what the sink needs to find the place, e.g. the line item's URL.
+    :param sent_at: the timestamp to send, aware UTC. It grows by whole seconds from one call to the next for
+        the same person and place, and was stored before this call, so a crash cannot use it twice.
+    :param attempts: how often this record was handed to the sink, this time included.
+    :param target: what the sink needs to find the place: ``line_item_url`` when it asked for one.
     """
 
     delivery_id: str
@@ -158,7 +160,8 @@ class CompletionRecord:
     minutes: int
     completed: bool
     met_at: datetime | None
-    last_sent_at: datetime | None
+    sent_at: datetime
+    attempts: int
     target: Mapping[str, Any]
 
 
@@ -173,7 +176,6 @@ class SinkAnswer:
     :param message_for_user: plain sentence when not delivered.
     :param status: HTTP status; None when there was none.
     :param remote_ref: the other system's id of what it keeps; None when it names none.
-    :param sent_at: the timestamp that was sent, aware UTC.
     :param retry_after: seconds; None when the other system named none.
     """
 
@@ -181,7 +183,6 @@ class SinkAnswer:
     message_for_user: str = ""
     status: int | None = None
     remote_ref: str | None = None
-    sent_at: datetime | None = None
     retry_after: float | None = None
 
 
@@ -192,11 +193,14 @@ class CompletionSink(Protocol):
     :ivar key: name used in commands and in the database.
     :ivar title: name for people ("Course grade").
     :ivar coalesces: True when the newest state replaces older ones (a score), False for events.
+    :ivar needs_line_item: True when it writes into the gradebook column of the person's course; the record's
+        target then holds ``line_item_url`` and `SinkServices.lti` works.
     """
 
     key: str
     title: str
     coalesces: bool
+    needs_line_item: bool
 
     def deliver(self, record: CompletionRecord, services: "SinkServices", now: datetime) -> SinkAnswer:
         """Send one record. It may be called again with the same record; the effect must be one.

@@ -83,7 +83,8 @@ class Delivery(Base, TenantOwned):
     __table_args__ = (
         UniqueConstraint("idempotency_key"),
         CheckConstraint(
-            "state in ('pending', 'in_flight', 'delivered', 'retry', 'blocked', 'superseded', 'needs_human', 'dead')",
+            "state in ('pending', 'in_flight', 'delivered', 'retry', 'blocked', 'superseded', "
+            "'needs_human', 'dead')",
             name="state",
         ),
         Index("ix_delivery_state_next", "state", "next_at"),

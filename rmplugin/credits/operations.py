@@ -1,15 +1,227 @@
-"""Credits."""
+"""Credits: awards for confirmed sessions, completion derived from the ledger, and what the manager can do."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+import structlog
+from sqlalchemy import select
+
+from rmplugin import audit, notify
+from rmplugin.credits import queries, scoring, store
+from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
+from rmplugin.errors import ConflictError
+from rmplugin.jobs import enqueue
+from rmplugin.matching.models import Pairing
+from rmplugin.programmes.models import Programme
+from rmplugin.records import CompletionSink, PolicyProgress
+from rmplugin.sessions.models import MentoringSession, SessionClaim
+
+log = structlog.get_logger()
 
 
-def on_session_confirmed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
-    """Award."""
+def on_session_confirmed(
+    db: Db, payload: Mapping[str, Any], now: datetime, *, sinks: Sequence[CompletionSink] = ()
+) -> None:
+    """Award a confirmed session to both people, and bring their completion up to date.
+
+    The event may come again; an award exists once per session and person.
+
+    :param payload: {"session_id": text, …}.
+    :param sinks: the registered sinks.
+    **Touches** writes credit_entry, completion, delivery, outbox_event, notice.
+    """
+    query = select(MentoringSession).where(MentoringSession.id == uuid.UUID(payload["session_id"]))
+    # Two events for one session wait here for each other.
+    session = db.scalars(query.with_for_update()).one_or_none()
+    if session is None or session.state != "confirmed":
+        log.warning("award_without_confirmed_session", session=payload["session_id"])
+        return
+    pairing = db.get_one(Pairing, session.pairing_id)
+    for role, person_id in (("mentor", pairing.mentor_id), ("mentee", pairing.mentee_id)):
+        _award(db, session, pairing, person_id, role, now)
+    db.flush()
+    programme = db.get_one(Programme, pairing.programme_id)
+    # Everybody locks in this order, so that two sessions of overlapping pairs never wait in a circle.
+    for person_id in sorted((pairing.mentor_id, pairing.mentee_id)):
+        update_completion(db, programme, person_id, sinks, now)
 
 
-def on_progress_changed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
-    """Update completion."""
+def _award(
+    db: Db, session: MentoringSession, pairing: Pairing, person_id: uuid.UUID, role: str, now: datetime
+) -> None:
+    given = select(CreditEntry.id).where(
+        CreditEntry.session_id == session.id,
+        CreditEntry.person_id == person_id,
+        CreditEntry.unit == scoring.UNIT,
+        CreditEntry.kind == "award",
+    )
+    if db.execute(given).first() is not None:
+        return
+    claims = db.scalars(select(SessionClaim).where(SessionClaim.session_id == session.id)).all()
+    assert session.counted_minutes is not None
+    minutes = min((claim.minutes for claim in claims), default=session.counted_minutes)
+    award = scoring.award(minutes, role)
+    entry = CreditEntry(
+        person_id=person_id,
+        role=role,
+        programme_id=pairing.programme_id,
+        pairing_id=pairing.id,
+        session_id=session.id,
+        unit=scoring.UNIT,
+        minutes=award.minutes,
+        amount_hundredths=award.amount_hundredths,
+        uncapped_hundredths=award.uncapped_hundredths,
+        cap_applied=award.cap_applied,
+        policy=scoring.POLICY,
+        policy_version=scoring.POLICY_VERSION,
+        kind="award",
+        evidence_sha256=scoring.evidence_digest(_evidence(session, claims, person_id, role, award)),
+        created_at=now,
+        created_by="worker",
+    )
+    db.add(entry)
+    db.flush()
+    enqueue(
+        db, "credit_awarded", now, entry_id=str(entry.id), person_id=str(person_id), minutes=entry.minutes
+    )
+
+
+def _evidence(
+    session: MentoringSession,
+    claims: Sequence[SessionClaim],
+    person_id: uuid.UUID,
+    role: str,
+    award: scoring.Award,
+) -> dict[str, Any]:
+    """Make the canonical record of who confirmed what when; nothing of what was said is in it."""
+    said = [[str(c.person_id), c.minutes, c.claimed_at.isoformat()] for c in claims]
+    return {
+        "session": str(session.id),
+        "pairing": str(session.pairing_id),
+        "starts_at": session.starts_at.isoformat(),
+        "confirmed_at": session.confirmed_at.isoformat() if session.confirmed_at else None,
+        "claims": sorted(said),
+        "person": str(person_id),
+        "role": role,
+        "minutes": award.minutes,
+        "policy": f"{scoring.POLICY}/{scoring.POLICY_VERSION}",
+    }
+
+
+def on_progress_changed(
+    db: Db, payload: Mapping[str, Any], now: datetime, *, sinks: Sequence[CompletionSink] = ()
+) -> None:
+    """Bring one person's completion of one programme up to date.
+
+    :param payload: {"programme_id": text, "person_id": text}.
+    **Touches** writes completion, delivery, notice.
+    """
+    programme = db.get(Programme, uuid.UUID(payload["programme_id"]))
+    if programme is not None:
+        update_completion(db, programme, uuid.UUID(payload["person_id"]), sinks, now)
+
+
+def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """Look again at what was blocked, because the person launched. :param payload: {"person_id": text}.
+
+    **Touches** writes delivery.
+    """
+    unblock(db, uuid.UUID(payload["person_id"]), now)
+
+
+def progress_of(db: Db, programme: Programme, person_id: uuid.UUID) -> PolicyProgress:
+    """Work out where a person stands now, by the ledger and the programme's criteria.
+
+    **Touches** reads credit_entry, agreement, goal, pairing.
+    """
+    return scoring.completion(programme, queries.facts_of(db, programme.id, person_id))
+
+
+def update_completion(
+    db: Db, programme: Programme, person_id: uuid.UUID, sinks: Sequence[CompletionSink], now: datetime
+) -> Completion:
+    """Derive a person's completion again and write what the sinks must be told.
+
+    Once met it stays met, until a reversal in the ledger takes credit away.
+
+    **Touches** writes completion, delivery, notice.
+    """
+    row = store.hold_completion(db, programme.id, person_id, now)
+    facts = queries.facts_of(db, programme.id, person_id)
+    progress = scoring.completion(programme, facts)
+    kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
+    percent = 100 if kept else progress.percent
+    criteria = [asdict(criterion) for criterion in progress.criteria]
+    if (row.percent, row.minutes, row.criteria, row.policy_version) != (
+        percent,
+        facts.minutes,
+        criteria,
+        scoring.POLICY_VERSION,
+    ):
+        row.percent, row.minutes, row.criteria = percent, facts.minutes, criteria
+        row.policy_version, row.updated_at = scoring.POLICY_VERSION, now
+    if progress.met and row.met_at is None:
+        row.met_at = now
+        text = (
+            f"You have met every criterion of {programme.name}. Thank you for the time you gave each other."
+        )
+        notify.tell(db, person_id, "programme_completed", text, now, "/credits")
+    elif not progress.met and not kept:
+        row.met_at = None
+    db.flush()
+    for sink in sinks:
+        store.write_delivery(db, programme, row, sink, now)
+    return row
+
+
+def _reversed_since(db: Db, row: Completion) -> bool:
+    query = select(CreditEntry.id).where(
+        CreditEntry.programme_id == row.programme_id,
+        CreditEntry.person_id == row.person_id,
+        CreditEntry.kind == "reversal",
+        CreditEntry.created_at >= row.met_at,
+    )
+    return db.execute(query.limit(1)).first() is not None
+
+
+def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
+    """Look again at a person's blocked deliveries after they launched.
+
+    :return: how many are on their way now; the others say why not, in the words of today.
+    **Touches** writes delivery.
+    """
+    query = select(Delivery).where(Delivery.person_id == person_id, Delivery.state == "blocked")
+    freed = 0
+    for row in db.scalars(query.with_for_update()).all():
+        place = queries.find_place(db, db.get_one(Programme, row.programme_id), person_id)
+        if place.problem is None:
+            store.reopen(db, row, now)
+            freed += 1
+        elif row.last_error != place.problem:
+            row.last_error, row.updated_at = place.problem, now
+    return freed
+
+
+def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
+    """Send a delivery again now, because somebody says that the obstacle is gone.
+
+    :param actor: see `audit.AuditEntry`.
+    :raises ConflictError: there is nothing to send again.
+    **Touches** writes delivery, audit_entry.
+    """
+    if delivery.state == "superseded":
+        raise ConflictError(
+            "delivery_superseded", "A newer delivery took the place of this one. Nothing was lost."
+        )
+    if delivery.state == "in_flight" and delivery.lease_until is not None and delivery.lease_until > now:
+        raise ConflictError("delivery_in_flight", "This is being sent right now. Look again in a minute.")
+    if delivery.state == "delivered":
+        raise ConflictError("delivery_delivered", "This has arrived already. Nothing needs to be sent again.")
+    audit.record(
+        db, actor, "delivery.retry", delivery.id, now, state=delivery.state, attempts=delivery.attempts
+    )
+    store.reopen(db, delivery, now)

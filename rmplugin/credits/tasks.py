@@ -1,7 +1,163 @@
-"""Credits tasks."""
+"""Delivering: a short transaction to claim, the call outside any transaction, a short one to record."""
 
-from rmplugin.jobs import Runtime
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import and_, or_, select
+
+from lti.platforms import Platform
+from lti.service import ServiceClient
+from rmplugin.credits import store
+from rmplugin.credits.models import Delivery
+from rmplugin.errors import FatalError, RetriableError
+from rmplugin.jobs import Runtime, work_outbox
+from rmplugin.records import CompletionSink, SinkAnswer
+from rmplugin.tenants.store import PlatformStore
+
+log = structlog.get_logger()
+
+# After so many failures in a row, a system that is down is left alone until the next round.
+PATIENCE = 3
+BATCH = 200
 
 
-def deliver_due(runtime: Runtime) -> None:
-    """Deliver."""
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a sink is handed: see `records.SinkServices`."""
+
+    client: ServiceClient
+    platform: Platform | None
+
+    def lti(self) -> tuple[ServiceClient, Platform]:
+        """Give the client and the platform that the target lies on."""
+        if self.platform is None:
+            raise AssertionError("this sink did not ask for a line item")
+        return self.client, self.platform
+
+
+def service_client(runtime: Runtime) -> ServiceClient:
+    """Give this process's client for platforms' services; it shares access tokens through the database.
+
+    **Touches** `runtime.kept`.
+    """
+    if "lti_service" not in runtime.kept:
+        platforms = PlatformStore(runtime.database, runtime.clock)
+        runtime.kept["lti_service"] = ServiceClient(platforms, runtime.http, runtime.clock)
+    client: ServiceClient = runtime.kept["lti_service"]
+    return client
+
+
+def deliver_due(runtime: Runtime) -> Counter[str]:
+    """Deliver everything that is due, the longest waiting first.
+
+    :return: how many deliveries ended in which state.
+    **Touches** calls the sinks; writes delivery.
+    """
+    ended: Counter[str] = Counter()
+    failures: Counter[tuple[Any, ...]] = Counter()
+    tried: set[uuid.UUID] = set()
+    while due := [row for row in _due(runtime, len(tried)) if row[0] not in tried]:
+        for delivery_id, tenant_id, sink_key in due:
+            tried.add(delivery_id)
+            state = _deliver_one(runtime, tenant_id, delivery_id, runtime.plugins.sinks[sink_key], failures)
+            if state is not None:
+                ended[state] += 1
+    return ended
+
+
+def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
+    now = runtime.clock()
+    ripe = or_(
+        and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
+        and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
+    )
+    query = select(Delivery.id, Delivery.tenant_id, Delivery.sink).where(
+        ripe, Delivery.sink.in_(list(runtime.plugins.sinks))
+    )
+    with runtime.database.unbound(write=False) as db:
+        rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
+        return [row.tuple() for row in rows]
+
+
+def _deliver_one(
+    runtime: Runtime,
+    tenant_id: uuid.UUID,
+    delivery_id: uuid.UUID,
+    sink: CompletionSink,
+    failures: Counter[tuple[Any, ...]],
+) -> str | None:
+    try:
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            door = store.door_of(db, delivery_id)
+        if failures[sink.key, tenant_id, door] >= PATIENCE:
+            return None
+        with runtime.database.transaction(tenant_id) as db:
+            claim = store.claim(db, delivery_id, sink, runtime.clock())
+        if claim is None:
+            return None
+        answer = _call(runtime, sink, claim)
+        failed = answer.outcome == "retry" and (answer.status is None or answer.status >= 429)
+        failures[sink.key, tenant_id, door] = failures[sink.key, tenant_id, door] + 1 if failed else 0
+        with runtime.database.transaction(tenant_id) as db:
+            state = store.record_answer(db, claim, answer, sink, runtime.clock())
+    except Exception as error:  # noqa: BLE001 - one row's fault must not keep the others; the lease brings it back.
+        log.error("delivery_failed", delivery=str(delivery_id), sink=sink.key, error=type(error).__name__)
+        return None
+    log.info(
+        "delivery",
+        delivery=str(delivery_id),
+        sink=sink.key,
+        state=state,
+        attempt=claim.attempt,
+        status=answer.status,
+    )
+    return state
+
+
+def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:
+    """Ask the sink; whatever it raises becomes an answer."""
+    services = Services(service_client(runtime), claim.platform)
+    try:
+        return sink.deliver(claim.record, services, runtime.clock())
+    except RetriableError as error:
+        return SinkAnswer(
+            outcome="retry",
+            message_for_user=error.message_for_user,
+            status=error.remote_status,
+            retry_after=error.retry_after,
+        )
+    except FatalError as error:
+        return SinkAnswer(
+            outcome="needs_human", message_for_user=error.message_for_user, status=error.remote_status
+        )
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the delivery must go on.
+        log.error("sink_crashed", sink=sink.key, error=type(error).__name__)
+        return SinkAnswer(
+            outcome="retry",
+            message_for_user=f"The connection '{sink.key}' stopped with an unexpected error "
+            f"({type(error).__name__}). It is tried again.",
+        )
+
+
+def deliver_now(runtime: Runtime, *, wait_seconds: float = 0.0) -> dict[str, Any]:
+    """Work off the outbox and deliver what is due, for the command line.
+
+    :param wait_seconds: go on so long at most, until nothing is due or in a worker's hands; 0 is one round.
+    :return: {"states": {state: count}, "open": deliveries that are still due}.
+    **Touches** what the worker touches.
+    """
+    until = time.monotonic() + wait_seconds
+    states: Counter[str] = Counter()
+    while True:
+        work_outbox(runtime)
+        states += deliver_due(runtime)
+        work_outbox(runtime)
+        with runtime.database.unbound(write=False) as db:
+            left = store.count_open(db, runtime.clock())
+        if left == 0 or time.monotonic() >= until:
+            return {"states": dict(sorted(states.items())), "open": left}
+        time.sleep(min(0.5, max(0.0, until - time.monotonic())))

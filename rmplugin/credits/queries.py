@@ -1,0 +1,272 @@
+"""Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
+
+import contextlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, or_, select
+
+from lti.ags import SCOPE_SCORE
+from rmplugin.agreements.models import Agreement
+from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.goals.models import Goal
+from rmplugin.matching.models import Pairing
+from rmplugin.people.models import CourseMember, LtiUser, Person, Profile
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.sessions.models import MentoringSession
+from rmplugin.tenants.models import LtiContext, LtiResourceLink
+
+OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a person has reached in a programme.
+
+    :param sessions: confirmed sessions that count; `minutes`: their minutes.
+    """
+
+    sessions: int
+    minutes: int
+    signed_agreement: bool
+    reviewed_goal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a person's grade goes.
+
+    :param platform_id: our id of the registration; None when there is no place.
+    :param user_id: the person's id on the LMS.
+    :param problem: why there is no place and what to do; None when there is one.
+    """
+
+    platform_id: uuid.UUID | None = None
+    user_id: str | None = None
+    line_item_url: str | None = None
+    problem: str | None = None
+
+
+def facts_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Facts:
+    """Count what a person has reached in a programme, reversals taken off.
+
+    **Touches** reads credit_entry, agreement, goal, pairing.
+    """
+    mine = (CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
+    minutes = db.scalar(select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(*mine)) or 0
+    reversed_ids = select(CreditEntry.reverses_id).where(*mine, CreditEntry.reverses_id.is_not(None))
+    sessions = db.scalar(
+        select(func.count(CreditEntry.session_id.distinct())).where(
+            *mine, CreditEntry.kind == "award", CreditEntry.minutes > 0, CreditEntry.id.not_in(reversed_ids)
+        )
+    )
+    own = select(Pairing.id).where(
+        Pairing.programme_id == programme_id,
+        or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id),
+    )
+    signed = select(Agreement.id).where(
+        Agreement.pairing_id.in_(own),
+        Agreement.mentor_signed_at.is_not(None),
+        Agreement.mentee_signed_at.is_not(None),
+    )
+    reviewed = select(Goal.id).where(
+        Goal.pairing_id.in_(own), Goal.owner_id == person_id, Goal.state == "reviewed"
+    )
+    return Facts(
+        sessions=sessions or 0,
+        minutes=int(minutes),
+        signed_agreement=db.execute(signed.limit(1)).first() is not None,
+        reviewed_goal=db.execute(reviewed.limit(1)).first() is not None,
+    )
+
+
+def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
+    """Find the gradebook column for a person in the programme's course.
+
+    :return: the place, or a `Place` with only `problem`.
+    **Touches** reads course_member, lti_user, lti_resource_link, lti_context.
+    """
+    if programme.context_id is None:
+        return Place(problem="The programme is not open in a course yet. Its manager opens it there once.")
+    query = (
+        select(CourseMember, LtiUser, LtiContext)
+        .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
+        .join(LtiContext, LtiContext.id == CourseMember.context_id)
+        .where(
+            CourseMember.context_id == programme.context_id,
+            LtiUser.person_id == person_id,
+            LtiUser.link_state == "confirmed",
+        )
+        .order_by(CourseMember.last_launch_at.desc())
+    )
+    found = db.execute(query.limit(1)).one_or_none()
+    if found is None:
+        return Place(
+            problem="Open the activity once from your course, so that we learn where your grade goes."
+        )
+    member, user, context = found.tuple()
+    # A launch without any role is let through: the LMS itself then says whether it takes the grade.
+    if member.roles and not member.is_learner:
+        return Place(
+            problem="Your LMS course lists you as a teacher or helper, and such people get no grades. Ask to "
+            "be enrolled as a learner, then open the activity again."
+        )
+    link = db.get(LtiResourceLink, member.graded_link_id) if member.graded_link_id else None
+    if link is None or link.line_item_url is None:
+        return Place(
+            problem="The activity has no column in the gradebook of your course. Ask the people who run the "
+            "course to switch grades on for it, then open the activity again."
+        )
+    if link.scopes and SCOPE_SCORE not in link.scopes:
+        return Place(
+            problem="Your LMS does not let this tool write grades. Its administrator can allow that in the "
+            "tool's settings; then open the activity again."
+        )
+    return Place(platform_id=context.platform_id, user_id=user.sub, line_item_url=link.line_item_url)
+
+
+def credits_of(
+    db: Db, person_id: uuid.UUID, programme_id: uuid.UUID | None = None
+) -> Sequence[tuple[CreditEntry, MentoringSession]]:
+    """List a person's ledger, newest first, each line with its session.
+
+    :param programme_id: None for all programmes.
+    **Touches** reads credit_entry, mentoring_session.
+    """
+    query = (
+        select(CreditEntry, MentoringSession)
+        .join(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .where(CreditEntry.person_id == person_id)
+        .order_by(MentoringSession.starts_at.desc(), CreditEntry.id.desc())
+    )
+    if programme_id is not None:
+        query = query.where(CreditEntry.programme_id == programme_id)
+    return [row.tuple() for row in db.execute(query)]
+
+
+def minutes_of(db: Db, person_id: uuid.UUID) -> int:
+    """Give a person's credited minutes over all programmes. **Touches** reads credit_entry."""
+    query = select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(CreditEntry.person_id == person_id)
+    return int(db.scalar(query) or 0)
+
+
+def completion_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Completion | None:
+    """Give the stored completion; None before anything happened. **Touches** reads completion."""
+    query = select(Completion).where(
+        Completion.programme_id == programme_id, Completion.person_id == person_id
+    )
+    return db.scalars(query).one_or_none()
+
+
+def programmes_of(db: Db, person_id: uuid.UUID) -> Sequence[Programme]:
+    """List the programmes in which a person takes or took part, newest first.
+
+    **Touches** reads programme, enrolment, pairing.
+    """
+    enrolled = select(Enrolment.programme_id).where(
+        Enrolment.person_id == person_id, Enrolment.state.in_(("submitted", "completed"))
+    )
+    paired = select(Pairing.programme_id).where(
+        or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
+    )
+    query = select(Programme).where(or_(Programme.id.in_(enrolled), Programme.id.in_(paired)))
+    return db.scalars(query.order_by(Programme.starts_on.desc(), Programme.id.desc())).all()
+
+
+def latest_deliveries(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> dict[str, list[Delivery]]:
+    """Give the newest delivery of each sink for a person, and before it the newest that arrived.
+
+    :return: sink -> one or two rows, newest first.
+    **Touches** reads delivery.
+    """
+    query = select(Delivery).where(
+        Delivery.programme_id == programme_id, Delivery.person_id == person_id, Delivery.state != "superseded"
+    )
+    newest: dict[str, list[Delivery]] = {}
+    for row in db.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
+        kept = newest.setdefault(row.sink, [])
+        if not kept or (row.state == "delivered" and all(k.state != "delivered" for k in kept)):
+            kept.append(row)
+    return newest
+
+
+def list_deliveries(
+    db: Db, programme_id: uuid.UUID | None = None, state: str | None = None
+) -> Sequence[tuple[Delivery, Person]]:
+    """List deliveries, newest first, each with its person.
+
+    :param programme_id: None for all; `state`: None for all but superseded ones.
+    **Touches** reads delivery, person.
+    """
+    query = select(Delivery, Person).join(Person, Person.id == Delivery.person_id)
+    if programme_id is not None:
+        query = query.where(Delivery.programme_id == programme_id)
+    query = query.where(Delivery.state == state if state is not None else Delivery.state != "superseded")
+    return [row.tuple() for row in db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc()))]
+
+
+def count_deliveries(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
+    """Count a programme's deliveries by state, superseded ones left out. **Touches** reads delivery."""
+    query = (
+        select(Delivery.state, func.count())
+        .where(Delivery.programme_id == programme_id, Delivery.state != "superseded")
+        .group_by(Delivery.state)
+    )
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def get_delivery(db: Db, delivery_id: uuid.UUID) -> Delivery:
+    """Give a delivery. :raises NotFoundError: this tenant has none such. **Touches** reads delivery."""
+    delivery = db.get(Delivery, delivery_id)
+    if delivery is None:
+        raise NotFoundError("delivery")
+    return delivery
+
+
+def newest_sent(db: Db, sink: str, subject: str) -> datetime | None:
+    """Give the newest timestamp that was ever sent for a subject; None before the first.
+
+    **Touches** reads delivery.
+    """
+    query = select(func.max(Delivery.sent_timestamp)).where(
+        Delivery.sink == sink, Delivery.subject == subject
+    )
+    return db.scalar(query)
+
+
+def find_person(db: Db, reference: str) -> Person:
+    """Find a person by what an administrator types: our id, an employee number or a work address.
+
+    :raises NotFoundError: nobody; ConflictError: more than one.
+    **Touches** reads person.
+    """
+    text = reference.strip()
+    conditions: list[ColumnElement[bool]] = [
+        Person.employee_number == text,
+        Person.email_folded == text.casefold(),
+    ]
+    with contextlib.suppress(ValueError):
+        conditions.insert(0, Person.id == uuid.UUID(text))
+    for condition in conditions:
+        found = db.scalars(select(Person).where(condition).limit(2)).all()
+        if len(found) > 1:
+            raise ConflictError(
+                "person_ambiguous", "More than one person fits. Name the person by their id instead."
+            )
+        if found:
+            return found[0]
+    raise NotFoundError("person")
+
+
+def time_zone_of(db: Db, person_id: uuid.UUID) -> str:
+    """Give the zone in which a person is shown times: their own word, else HR's, else UTC.
+
+    :return: IANA name.
+    **Touches** reads profile, person.
+    """
+    own = db.scalar(select(Profile.time_zone).where(Profile.person_id == person_id))
+    return own or db.scalar(select(Person.time_zone).where(Person.id == person_id)) or "UTC"

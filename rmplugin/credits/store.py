@@ -1,0 +1,272 @@
+"""The life of a delivery: written with its cause, claimed with a lease, answered, coalesced.
+
+Whoever writes deliveries of a person and programme first locks their completion row, so that on every
+database one after the other decides what is newest.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from lti.ags import next_timestamp
+from lti.platforms import Platform
+from rmplugin.credits.models import Completion, Delivery
+from rmplugin.credits.queries import OPEN_STATES, Place, find_place, newest_sent
+from rmplugin.db import Db
+from rmplugin.jobs import wait_after
+from rmplugin.programmes.models import Programme
+from rmplugin.records import CompletionRecord, CompletionSink, SinkAnswer
+from rmplugin.tenants.models import LtiPlatform
+from rmplugin.tenants.store import as_platform
+
+LEASE = timedelta(seconds=60)
+# Longer wishes of another system are not followed: a wrong clock there must not silence us for years.
+LONGEST_ASKED_WAIT = timedelta(hours=24)
+SCORE_MAXIMUM = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker has until its lease ends.
+
+    :param attempt: number of the try; an answer counts only for the try that it belongs to.
+    :param platform: the LMS that the place lies on; None for sinks without one.
+    """
+
+    delivery_id: uuid.UUID
+    tenant_id: uuid.UUID
+    sink: str
+    attempt: int
+    record: CompletionRecord
+    platform: Platform | None
+
+
+def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: datetime) -> Completion:
+    """Give the completion row, made when there is none, locked until the transaction ends.
+
+    **Touches** may write completion.
+    """
+    query = select(Completion).where(
+        Completion.programme_id == programme_id, Completion.person_id == person_id
+    )
+    query = query.with_for_update().execution_options(populate_existing=True)
+    row = db.scalars(query).one_or_none()
+    if row is not None:
+        return row
+    try:
+        with db.begin_nested():
+            db.add(
+                Completion(
+                    programme_id=programme_id,
+                    person_id=person_id,
+                    percent=0,
+                    minutes=0,
+                    criteria=[],
+                    policy_version=0,
+                    updated_at=now,
+                )
+            )
+    except IntegrityError:
+        # Another transaction made it meanwhile and has committed.
+        pass
+    return db.scalars(query).one()
+
+
+def write_delivery(
+    db: Db, programme: Programme, completion: Completion, sink: CompletionSink, now: datetime
+) -> Delivery | None:
+    """Write what a sink has to be told about a completion; older words that are still waiting are superseded.
+
+    Nothing is written while there is nothing to tell: a first score of 0 would already tick "has a grade".
+
+    :param completion: locked by `hold_completion`.
+    :return: the new row; None when the sink knows, or waits to be told, the same already.
+    **Touches** writes delivery; reads where the grade goes.
+    """
+    subject = f"{completion.programme_id}/{completion.person_id}"
+    rows = _rows_of(db, sink.key, subject)
+    payload = {
+        "percent": completion.percent,
+        "minutes": completion.minutes,
+        "met_at": completion.met_at.isoformat() if completion.met_at else None,
+    }
+    current = [row for row in rows if row.state != "superseded"]
+    if current[-1].payload == payload if current else completion.percent == 0:
+        return None
+    place = find_place(db, programme, completion.person_id) if sink.needs_line_item else Place()
+    row = Delivery(
+        sink=sink.key,
+        subject=subject,
+        programme_id=completion.programme_id,
+        person_id=completion.person_id,
+        payload=payload,
+        idempotency_key=hashlib.sha256(f"{sink.key}\n{subject}\n{len(rows) + 1}".encode()).hexdigest(),
+        state="blocked" if place.problem else "pending",
+        last_error=place.problem,
+        next_at=_not_before(rows, now),
+        created_at=now,
+        updated_at=now,
+    )
+    if sink.coalesces:
+        for older in rows:
+            if older.state in OPEN_STATES and older.state != "in_flight":
+                older.state, older.updated_at = "superseded", now
+    db.add(row)
+    db.info["wake"] = True
+    return row
+
+
+def _rows_of(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
+    """Give all rows of a subject, oldest first."""
+    query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
+    return db.scalars(query.order_by(Delivery.created_at, Delivery.id)).all()
+
+
+def _not_before(rows: Sequence[Delivery], now: datetime) -> datetime:
+    """Keep to the pause that another system asked for with 429, also for newer words."""
+    asked = [row.next_at for row in rows if row.state == "retry" and row.last_status == 429]
+    return max([now, *asked])
+
+
+def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -> Claim | None:
+    """Take a delivery for one try, and store the timestamp that it will carry before anything is sent.
+
+    A row whose lease ended belongs to a worker that died: its push may have arrived or not, and sending again
+    is safe, because a sink has one effect per record.
+
+    :return: None when it is not its turn: taken, done, superseded, not due, or something older goes first.
+    **Touches** writes delivery; locks completion.
+    """
+    row = db.get(Delivery, delivery_id)
+    if row is None:
+        return None
+    completion = hold_completion(db, row.programme_id, row.person_id, now)
+    rows = [r for r in _fresh_rows(db, row.sink, row.subject) if r.state in OPEN_STATES]
+    if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
+        return None
+    if sink.coalesces:
+        for older in rows[:-1]:
+            older.state, older.lease_until, older.updated_at = "superseded", None, now
+        turn = rows[-1:]
+    else:
+        turn = rows[:1]
+    if not turn or turn[0].id != delivery_id or row.state not in ("pending", "retry", "in_flight"):
+        return None
+    if row.state != "in_flight" and row.next_at > now:
+        return None
+    programme = db.get_one(Programme, row.programme_id)
+    place = find_place(db, programme, row.person_id) if sink.needs_line_item else Place()
+    row.updated_at, row.lease_until = now, None
+    if place.problem is not None:
+        row.state, row.last_error = "blocked", place.problem
+        return None
+    row.sent_timestamp = next_timestamp(newest_sent(db, row.sink, row.subject), now)
+    row.state, row.lease_until = "in_flight", now + LEASE
+    row.attempts += 1
+    platform = db.get(LtiPlatform, place.platform_id) if place.platform_id else None
+    return Claim(
+        delivery_id=row.id,
+        tenant_id=row.tenant_id,
+        sink=row.sink,
+        attempt=row.attempts,
+        record=_make_record(row, programme, completion.met_at, place),
+        platform=as_platform(platform) if platform is not None else None,
+    )
+
+
+def door_of(db: Db, delivery_id: uuid.UUID) -> uuid.UUID | None:
+    """Tell which course a delivery goes through, so that a door that is shut is not knocked at for everybody.
+
+    **Touches** reads delivery, programme.
+    """
+    query = select(Programme.context_id).join(Delivery, Delivery.programme_id == Programme.id)
+    return db.scalar(query.where(Delivery.id == delivery_id))
+
+
+def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
+    query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
+    query = query.order_by(Delivery.created_at, Delivery.id).with_for_update()
+    return db.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def _make_record(
+    row: Delivery, programme: Programme, met_at: datetime | None, place: Place
+) -> CompletionRecord:
+    assert row.sent_timestamp is not None
+    return CompletionRecord(
+        delivery_id=str(row.id),
+        platform_user_id=place.user_id,
+        programme_name=programme.name,
+        score_given=float(row.payload["percent"]),
+        score_maximum=float(SCORE_MAXIMUM),
+        minutes=row.payload["minutes"],
+        completed=row.payload["percent"] == SCORE_MAXIMUM,
+        met_at=met_at if row.payload["met_at"] else None,
+        sent_at=row.sent_timestamp,
+        attempts=row.attempts,
+        target={"line_item_url": place.line_item_url} if place.line_item_url else {},
+    )
+
+
+def record_answer(
+    db: Db, claim: Claim, answer: SinkAnswer, sink: CompletionSink, now: datetime
+) -> str | None:
+    """Record what became of a try.
+
+    :return: the new state; None when the row was taken over meanwhile, and the answer is of no use.
+    **Touches** writes delivery; locks completion.
+    """
+    row = db.get(Delivery, claim.delivery_id)
+    if row is None:
+        return None
+    hold_completion(db, row.programme_id, row.person_id, now)
+    rows = _fresh_rows(db, row.sink, row.subject)
+    if row.state != "in_flight" or row.attempts != claim.attempt:
+        return None
+    row.lease_until, row.updated_at = None, now
+    row.last_status, row.remote_ref = answer.status, answer.remote_ref or row.remote_ref
+    row.last_error = answer.message_for_user or None
+    row.state = answer.outcome
+    if answer.outcome == "retry":
+        row.next_at = now + pause(row, answer)
+    if sink.coalesces and answer.outcome != "delivered" and any(_is_after(r, row) for r in rows):
+        row.state = "superseded"
+        if answer.status == 429:
+            for newer in rows:
+                newer.next_at = max(newer.next_at, row.next_at) if newer.state == "pending" else newer.next_at
+    return row.state
+
+
+def _is_after(other: Delivery, row: Delivery) -> bool:
+    return other.state in OPEN_STATES and (other.created_at, other.id) > (row.created_at, row.id)
+
+
+def pause(row: Delivery, answer: SinkAnswer) -> timedelta:
+    """Give the pause before the next try: what the other system asked for, else doubling up to six hours.
+
+    **Touches** pure.
+    """
+    if answer.retry_after is not None:
+        return max(timedelta(seconds=1), min(timedelta(seconds=answer.retry_after), LONGEST_ASKED_WAIT))
+    # Spread by the row's own id, so that what failed together does not come back together.
+    spread = int.from_bytes(hashlib.sha256(f"{row.id}{row.attempts}".encode()).digest()[:2]) / 65535
+    return wait_after(row.attempts) * (0.8 + 0.2 * spread)
+
+
+def reopen(db: Db, row: Delivery, now: datetime) -> None:
+    """Make a delivery that stands still due now. **Touches** writes delivery."""
+    row.state, row.next_at, row.updated_at, row.attempts = "pending", now, now, 0
+    db.info["wake"] = True
+
+
+def count_open(db: Db, now: datetime) -> int:
+    """Count deliveries that are on their way: due now or in a worker's hands. **Touches** reads delivery."""
+    due = (Delivery.state.in_(("pending", "retry")) & (Delivery.next_at <= now)) | (
+        Delivery.state == "in_flight"
+    )
+    return db.scalar(select(func.count()).select_from(Delivery).where(due)) or 0

@@ -23,7 +23,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "employee_number": "employee number|employee no|employee id|employeeid|personnel number|personnel no|"
         "staff number|staff id|worker id|person number|personalnummer|emp id|matricule",
         "user_name": "user name|username|login|user id|network id",
-        "email": "work email|email|e-mail|email address|e-mail address|business email|mail",
+        "email": "work email|work e-mail|email|e-mail|email address|e-mail address|business email|mail",
         "given_name": "given name|first name|firstname|forename|vorname|prénom",
         "family_name": "family name|last name|lastname|surname|nachname|nom",
         "preferred_name": "preferred name|preferred first name|known as|nickname",
@@ -40,7 +40,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "time_zone": "time zone|timezone",
         "manager": "manager|supervisor|reports to|line manager|vorgesetzter",
         "manager_key": "manager employee number|manager number|manager id|manager employee id|"
-        "supervisor id|manager personnel number|manager key",
+        "supervisor id|manager personnel number|manager personnel no|manager key",
         "manager_email": "manager email|manager e-mail|supervisor email|manager work email",
         "manager_name": "manager name|supervisor name",
         "employment_type": "employment type|worker type|employee type|contract type",

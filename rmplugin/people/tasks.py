@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,37 +58,85 @@ def sync_roster(
     settings = load_settings(database, connector, account)
     cursor = None if full else account.cursor
     everybody = bool(settings.get("full", True)) and (connector.complete or cursor is None)
-    with hold_account(database, account.id):
-        run = None
-        if not dry_run:
-            with database.transaction(tenant_id) as db:
-                run = operations.begin_run(db, account, "full" if everybody else "incremental", now)
-        with Staging(account.grade_ranks, now.date()) as staging:
+    with hold_account(database, account.id), Staging(account.grade_ranks, now.date()) as staging:
+        job = _Job(
+            database=database,
+            tenant_id=tenant_id,
+            account=account,
+            staging=staging,
+            everybody=everybody,
+            now=now,
+            started=started,
+        )
+        if dry_run:
             failure = _read(connector, settings, cursor, staging)
-            ended = now + timedelta(seconds=time.monotonic() - started)
-            if failure is not None:
-                report = _failed(staging, failure, everybody=everybody)
-                if run is not None:
-                    report.run_id = str(run.id)
-                    with database.transaction(tenant_id) as db:
-                        operations.fail_run(db, run.id, failure, ended)
-            elif run is None:
-                with database.transaction(tenant_id, write=False) as db:
-                    report = operations.preview_roster(db, account, staging, everybody=everybody)
-            else:
-                with database.transaction(tenant_id) as db:
-                    report = operations.apply_roster(
-                        db,
-                        db.get_one(RosterRun, run.id),
-                        staging,
-                        now,
-                        everybody=everybody,
-                        accept_shrink=accept_shrink,
-                        actor=actor,
-                        finished_at=ended,
-                    )
+            report = job.failed(failure) if failure else job.preview()
+        else:
+            run_id = job.begin()
+            failure = _read(connector, settings, cursor, staging)
+            report = job.fail(run_id, failure) if failure else job.apply(run_id, actor, accept_shrink)
     report.seconds = time.monotonic() - started
     return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One run with all that its short transactions need."""
+
+    database: Database
+    tenant_id: uuid.UUID
+    account: HrAccount
+    staging: Staging
+    everybody: bool
+    now: datetime
+    started: float
+
+    @property
+    def mode(self) -> str:
+        return "full" if self.everybody else "incremental"
+
+    def ended(self) -> datetime:
+        return self.now + timedelta(seconds=time.monotonic() - self.started)
+
+    def begin(self) -> uuid.UUID:
+        with self.database.transaction(self.tenant_id) as db:
+            return operations.begin_run(db, self.account, self.mode, self.now).id
+
+    def preview(self) -> RunReport:
+        with self.database.transaction(self.tenant_id, write=False) as db:
+            return operations.preview_roster(db, self.account, self.staging, everybody=self.everybody)
+
+    def apply(self, run_id: uuid.UUID, actor: str, accept_shrink: bool) -> RunReport:  # noqa: FBT001 - private.
+        try:
+            with self.database.transaction(self.tenant_id) as db:
+                return operations.apply_roster(
+                    db,
+                    db.get_one(RosterRun, run_id),
+                    self.staging,
+                    self.now,
+                    everybody=self.everybody,
+                    accept_shrink=accept_shrink,
+                    actor=actor,
+                    finished_at=self.ended(),
+                )
+        except Exception:
+            self.fail(run_id, "The roster was read but could not be stored. Nobody was changed. Try again.")
+            raise
+
+    def fail(self, run_id: uuid.UUID, reason: str) -> RunReport:
+        with self.database.transaction(self.tenant_id) as db:
+            operations.fail_run(db, run_id, reason, self.ended())
+        return self.failed(reason, run_id)
+
+    def failed(self, reason: str, run_id: uuid.UUID | None = None) -> RunReport:
+        return RunReport(
+            run_id=str(run_id) if run_id else None,
+            status="failed",
+            mode=self.mode,
+            seen=self.staging.seen,
+            skipped=self.staging.skipped,
+            held_reason=reason,
+        )
 
 
 def check_account(
@@ -140,17 +189,6 @@ def _read(
             "Nobody was changed. Try again; if it happens again, tell the connector's author."
         )
     return None
-
-
-def _failed(staging: Staging, reason: str, *, everybody: bool) -> RunReport:
-    return RunReport(
-        run_id=None,
-        status="failed",
-        mode="full" if everybody else "incremental",
-        seen=staging.seen,
-        skipped=staging.skipped,
-        held_reason=reason,
-    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from connectors.hris.csv_file import CsvFileConnector
 from rmplugin.audit import AuditEntry
@@ -383,14 +384,15 @@ class CrashingPlugin:
     key, title, complete = "crashing", "Crashing", True
     settings_schema = CsvFileConnector.settings_schema
 
-    def __init__(self, then):
-        self.then = then
+    def __init__(self, then, **values):
+        self.then, self.values = then, values
 
     def check(self, _settings):
         return []
 
     def read(self, _settings, _cursor):
-        yield RosterPage([EmployeeRecord(source_key="1", ref="1", display_name="Ada")], cursor="page-2")
+        record = EmployeeRecord(source_key="1", ref="1", display_name="Ada", **self.values)
+        yield RosterPage([record], cursor="page-2")
         self.then()
 
     @hookimpl
@@ -398,8 +400,8 @@ class CrashingPlugin:
         return [self]
 
 
-def with_connector(source, then):
-    plugins = Plugins([CrashingPlugin(then)])
+def with_connector(source, then, **values):
+    plugins = Plugins([CrashingPlugin(then, **values)])
     with source.runtime.database.transaction(source.tenant.id) as db:
         db.scalars(select(HrAccount)).one().connector = "crashing"
     return plugins
@@ -417,6 +419,15 @@ def test_sync_when_a_connector_crashes_fails_without_repeating_what_it_said(sour
     assert source.people() == {}
     account = source.rows(HrAccount)[0]
     assert (account.cursor, account.running_since) == (None, None)
+
+
+def test_sync_when_storing_fails_changes_nobody_and_closes_the_run(source, tenant):
+    plugins = with_connector(source, lambda: None, seniority_rank=200)
+    with pytest.raises(IntegrityError):
+        tasks.sync_roster(source.runtime.database, plugins, tenant.id, "hr", now=source.clock.now)
+    assert source.people() == {}
+    assert [run.status for run in source.rows(RosterRun)] == ["failed"]
+    assert source.rows(HrAccount)[0].running_since is None
 
 
 def _sync_and_die(url, secrets, tenant_id, now):

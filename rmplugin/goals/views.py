@@ -1,5 +1,120 @@
 """Pages of goals."""
 
+from uuid import UUID
+
 from rmplugin import web
+from rmplugin.goals import operations, queries
+from rmplugin.goals.forms import GoalForm, ProgressForm, ReviewForm
+from rmplugin.matching.queries import get_pairing_of
+from rmplugin.people.queries import display_names
+from rmplugin.programmes.queries import get_programme
+from rmplugin.web import Role, Visit
 
 pages = web.Pages("goals", __name__)
+
+
+@pages.get("/pairings/<uuid:pairing_id>/goals/new", role=Role.PARTICIPANT)
+def add_page(visit: Visit, pairing_id: UUID) -> web.Answer:
+    """Show the form of a new goal."""
+    pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
+    programme = get_programme(visit.db, pairing.programme_id)
+    return web.render(
+        "goals/edit.html",
+        visit,
+        pairing=pairing,
+        story=None,
+        role=pairing.role_of(visit.person_id),
+        values={"due_on": programme.ends_on},
+    )
+
+
+@pages.post("/pairings/<uuid:pairing_id>/goals", role=Role.PARTICIPANT, on_input_error=add_page)
+def add_goal(visit: Visit, pairing_id: UUID) -> web.Answer:
+    """Set a goal."""
+    pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
+    operations.add_goal(visit.db, pairing, web.load_form(GoalForm()), visit.person_id, visit.now)
+    return web.go(
+        "dashboard.pairing", said="Your goal is set. Both of you can see it here.", pairing_id=pairing_id
+    )
+
+
+@pages.get("/goals/<uuid:goal_id>", role=Role.PARTICIPANT)
+def goal_page(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Show a goal with its scale, its way and its versions."""
+    return _page(visit, goal_id, "goals/goal.html")
+
+
+@pages.get("/goals/<uuid:goal_id>/change", role=Role.PARTICIPANT)
+def change_page(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Show the form that changes a goal's words."""
+    story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    return web.render(
+        "goals/edit.html",
+        visit,
+        pairing=pairing,
+        story=story,
+        role=pairing.role_of(visit.person_id),
+        values={name: getattr(story.current, name) for name in queries.FIELDS},
+    )
+
+
+@pages.post("/goals/<uuid:goal_id>/change", role=Role.PARTICIPANT, on_input_error=change_page)
+def change_goal(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Change a goal's words."""
+    story, _pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    values = web.load_form(GoalForm())
+    version = operations.change_goal(visit.db, story.goal, values, visit.person_id, visit.now)
+    said = f"Your change is saved as version {version.version}. The first version stays for comparison."
+    return web.go("goals.goal_page", said=said, goal_id=goal_id)
+
+
+@pages.post("/goals/<uuid:goal_id>/progress", role=Role.PARTICIPANT, on_input_error=goal_page)
+def record_progress(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Write down where a goal stands."""
+    story, _pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    values = web.load_form(ProgressForm())
+    operations.record_progress(
+        visit.db, story.goal, visit.person_id, values["attainment"], values["note"], visit.now
+    )
+    return web.go("goals.goal_page", said="Your progress is saved.", goal_id=goal_id)
+
+
+@pages.get("/goals/<uuid:goal_id>/review", role=Role.PARTICIPANT)
+def review_page(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Show the initial goal and the goal as it reads now side by side, and ask where it stands."""
+    return _page(visit, goal_id, "goals/review.html")
+
+
+@pages.post("/goals/<uuid:goal_id>/review", role=Role.PARTICIPANT, on_input_error=review_page)
+def review_goal(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Close a goal by comparing now with the beginning."""
+    story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    values = web.load_form(ReviewForm())
+    operations.review_goal(visit.db, story.goal, visit.person_id, now=visit.now, **values)
+    said = "Your goal is reviewed. It counts towards completing the programme."
+    return web.go("dashboard.pairing", said=said, pairing_id=pairing.id)
+
+
+@pages.post("/goals/<uuid:goal_id>/drop", role=Role.PARTICIPANT)
+def drop_goal(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Give up a goal."""
+    story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    operations.drop_goal(visit.db, story.goal, visit.person_id)
+    return web.go("dashboard.pairing", said="The goal is dropped. Its words are kept.", pairing_id=pairing.id)
+
+
+def _page(visit: Visit, goal_id: UUID, template: str) -> web.Answer:
+    story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    return web.render(
+        template,
+        visit,
+        pairing=pairing,
+        story=story,
+        names=display_names(visit.db, {pairing.mentor_id, pairing.mentee_id}),
+        is_mine=story.goal.owner_id == visit.person_id,
+        can_write=story.goal.owner_id == visit.person_id
+        and story.goal.state == "open"
+        and pairing.state == "active",
+        level_text=queries.level_text,
+        levels=list(queries.LEVEL_FIELDS),
+    )

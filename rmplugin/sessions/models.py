@@ -12,7 +12,7 @@ from rmplugin.db import Base, TenantOwned
 class MentoringSession(Base, TenantOwned):
     """A planned or held session of a pairing.
 
-    :ivar state: scheduled, claimed (by one), disputed (claims more than 15 minutes apart), confirmed, cancelled.
+    :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), confirmed, cancelled.
     :ivar planned_minutes: length in the calendar.
     :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
     :ivar moves: how often it was rescheduled.
@@ -20,7 +20,9 @@ class MentoringSession(Base, TenantOwned):
 
     __tablename__ = "mentoring_session"
     __table_args__ = (
-        CheckConstraint("state in ('scheduled', 'claimed', 'disputed', 'confirmed', 'cancelled')", name="state"),
+        CheckConstraint(
+            "state in ('scheduled', 'claimed', 'disputed', 'confirmed', 'cancelled')", name="state"
+        ),
         CheckConstraint("planned_minutes between 5 and 480", name="planned_minutes"),
         CheckConstraint("(state = 'confirmed') = (counted_minutes is not null)", name="counted"),
     )

@@ -1,0 +1,111 @@
+"""Reads about goals."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from rmplugin.db import Db
+from rmplugin.errors import NotFoundError
+from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
+from rmplugin.matching.models import Pairing
+from rmplugin.matching.queries import get_pairing_of
+
+# Names of the five level texts, worst first, with the level that each describes.
+LEVEL_FIELDS = {
+    -2: "level_minus_2",
+    -1: "level_minus_1",
+    0: "level_0",
+    1: "level_plus_1",
+    2: "level_plus_2",
+}
+FIELDS = ("theme", "title", "baseline", *LEVEL_FIELDS.values(), "due_on")
+
+
+@dataclass(frozen=True)
+class GoalStory:
+    """A goal with its words and its way.
+
+    :ivar versions: oldest first; the first one is what outcomes are compared with.
+    :ivar progress: oldest first.
+    """
+
+    goal: Goal
+    versions: Sequence[GoalVersion]
+    progress: Sequence[GoalProgress]
+
+    @property
+    def first(self) -> GoalVersion:
+        """Give the initial goal."""
+        return self.versions[0]
+
+    @property
+    def current(self) -> GoalVersion:
+        """Give the goal as it reads now."""
+        return self.versions[-1]
+
+    @property
+    def latest(self) -> GoalProgress | None:
+        """Give the newest progress entry; None before the first."""
+        return self.progress[-1] if self.progress else None
+
+    @property
+    def review(self) -> GoalProgress | None:
+        """Give the closing comparison; None before it."""
+        return next((entry for entry in reversed(self.progress) if entry.is_review), None)
+
+
+def level_text(version: GoalVersion, level: int) -> str:
+    """Give what a level means for this goal.
+
+    :param level: -2..2.
+    **Touches** pure.
+    """
+    return str(getattr(version, LEVEL_FIELDS[level]))
+
+
+def list_goals(db: Db, pairing_id: uuid.UUID) -> list[GoalStory]:
+    """List a pairing's goals, both people's, oldest first, with versions and progress.
+
+    Only for the two people of the pairing: the caller has checked that. Managers get `themes_of` instead.
+    **Touches** reads goal, goal_version, goal_progress.
+    """
+    query = select(Goal).where(Goal.pairing_id == pairing_id).order_by(Goal.created_at, Goal.id)
+    return _stories(db, db.scalars(query).all())
+
+
+def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalStory, Pairing]:
+    """Give a goal and its pairing to one of the two people.
+
+    :raises NotFoundError: there is no such goal, or it is not of a pairing of theirs.
+    **Touches** reads goal, goal_version, goal_progress, pairing.
+    """
+    goal = db.get(Goal, goal_id)
+    if goal is None:
+        raise NotFoundError("goal")
+    pairing = get_pairing_of(db, goal.pairing_id, person_id)
+    return _stories(db, [goal])[0], pairing
+
+
+def themes_of(db: Db, pairing_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, str, str]]:
+    """Give owner, state and theme of goals: what a report may know, without a word of the text.
+
+    :return: (owner's id, state, theme as it reads now), one per goal.
+    **Touches** reads goal, goal_version.
+    """
+    goals = db.scalars(select(Goal).where(Goal.pairing_id.in_(pairing_ids)).order_by(Goal.id)).all()
+    return [(story.goal.owner_id, story.goal.state, story.current.theme) for story in _stories(db, goals)]
+
+
+def _stories(db: Db, goals: Sequence[Goal]) -> list[GoalStory]:
+    ids = [goal.id for goal in goals]
+    versions: dict[uuid.UUID, list[GoalVersion]] = {goal_id: [] for goal_id in ids}
+    progress: dict[uuid.UUID, list[GoalProgress]] = {goal_id: [] for goal_id in ids}
+    query = select(GoalVersion).where(GoalVersion.goal_id.in_(ids)).order_by(GoalVersion.version)
+    for version in db.scalars(query):
+        versions[version.goal_id].append(version)
+    entries = select(GoalProgress).where(GoalProgress.goal_id.in_(ids))
+    for entry in db.scalars(entries.order_by(GoalProgress.created_at, GoalProgress.id)):
+        progress[entry.goal_id].append(entry)
+    return [GoalStory(goal, versions[goal.id], progress[goal.id]) for goal in goals]

@@ -1,0 +1,104 @@
+"""What is asked for in a session, and local time."""
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import marshmallow as ma
+from marshmallow import validate
+
+from rmplugin.errors import InputError
+
+MEDIA = ("video", "in_person", "phone")
+_NUMBER: dict[str, Any] = {
+    "required": "Please give a number of minutes.",
+    "invalid": "Please give a whole number of minutes.",
+}
+
+
+def _words(most: int) -> ma.fields.String:
+    length = validate.Length(max=most, error=f"Please use at most {most} characters.")
+    return ma.fields.String(load_default="", validate=length)
+
+
+class PlanForm(ma.Schema):
+    """When, how long, how and where; local date and time in the person's own zone."""
+
+    on = ma.fields.Date(
+        required=True,
+        error_messages={
+            "required": "Please give a date.",
+            "invalid": "Please give a date, such as 2027-05-31.",
+        },
+    )
+    at = ma.fields.Time(
+        required=True,
+        error_messages={"required": "Please give a time.", "invalid": "Please give a time, such as 14:30."},
+    )
+    which = ma.fields.String(load_default=None, validate=validate.OneOf(("first", "second")))
+    minutes = ma.fields.Integer(
+        required=True,
+        validate=validate.Range(15, 240, error="A session is 15 to 240 minutes long."),
+        error_messages=_NUMBER,
+    )
+    medium = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(MEDIA, error="Please choose one of these."),
+        error_messages={"required": "Please choose how you meet."},
+    )
+    place = _words(200)
+    agenda = _words(1000)
+
+
+class ClaimForm(ma.Schema):
+    """How long a session was."""
+
+    minutes = ma.fields.Integer(
+        required=True,
+        validate=validate.Range(1, 480, error="Please give between 1 and 480 minutes."),
+        error_messages=_NUMBER,
+    )
+
+
+def starts_at(values: dict[str, Any], zone: str) -> datetime:
+    """Give the moment that a filled-in `PlanForm` means.
+
+    :param zone: IANA name of the person's own zone.
+    :return: aware UTC.
+    :raises InputError: see `local_to_utc`.
+    **Touches** pure.
+    """
+    return local_to_utc(values["on"], values["at"], zone, values["which"])
+
+
+def local_to_utc(on: date, at: time, zone: str, which: str | None) -> datetime:
+    """Turn a local date and time into a moment.
+
+    :param zone: IANA name.
+    :param which: "first" or "second", for a time that comes twice in the night when the clocks go back; None
+        when the person was not asked.
+    :return: aware UTC.
+    :raises InputError: the time does not exist that day (clocks go forward), or comes twice, `which` None.
+    **Source** PEP 495, fold. **Touches** pure.
+    """
+    here = ZoneInfo(zone)
+    wall = datetime.combine(on, at.replace(second=0, microsecond=0, tzinfo=None))
+    first = wall.replace(tzinfo=here, fold=0)
+    second = wall.replace(tzinfo=here, fold=1)
+    if first.astimezone(UTC).astimezone(here).replace(tzinfo=None) != wall:
+        after = first.astimezone(UTC).astimezone(here)
+        raise InputError(
+            "time_skipped",
+            "The time needs a change. Nothing was lost.",
+            {
+                "at": f"The clocks go forward that day: {wall:%H:%M} does not exist in {zone}. "
+                f"You could choose {after:%H:%M}."
+            },
+        )
+    if first.utcoffset() != second.utcoffset() and which is None:
+        raise InputError(
+            "time_twice",
+            "One answer is missing. Nothing was lost.",
+            {"which": f"The clocks go back that day: {wall:%H:%M} comes twice in {zone}. Which is it?"},
+        )
+    return (second if which == "second" else first).astimezone(UTC)

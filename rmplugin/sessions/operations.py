@@ -1,0 +1,275 @@
+"""Sessions: plan, move, cancel, say how long they were."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select
+
+from rmplugin import jobs, notify
+from rmplugin.agreements.queries import current_agreement
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError
+from rmplugin.matching.models import Pairing
+from rmplugin.matching.queries import get_pairing_of, lock_active_pairing
+from rmplugin.people.queries import display_names
+from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.sessions.queries import find_overlap
+
+# A session that was never planned can be written down this long after it took place.
+LOG_WITHIN = timedelta(days=60)
+PLAN_WITHIN = timedelta(days=366)
+MAX_MINUTES = 120
+MIN_MINUTES = 15
+TOLERANCE_MINUTES = 15
+
+
+def minutes_that_count(first: int, second: int) -> int | None:
+    """Decide how many minutes two claims give.
+
+    :param first, second: claimed minutes of the two sides, in any order.
+    :return: the lower one, at most 120; 0 when it is under 15; None when they lie more than 15 apart.
+    **Source** credit policy: evidence of both sides. **Touches** pure.
+    """
+    if abs(first - second) > TOLERANCE_MINUTES:
+        return None
+    lower = min(first, second)
+    return min(lower, MAX_MINUTES) if lower >= MIN_MINUTES else 0
+
+
+def needs_agreement_first(db: Db, pairing_id: uuid.UUID) -> bool:
+    """Tell whether another session has to wait for a signed agreement: the first is free, the second is not.
+
+    **Touches** reads mentoring_session, agreement.
+    """
+    query = select(func.count()).select_from(MentoringSession)
+    query = query.where(MentoringSession.pairing_id == pairing_id, MentoringSession.state != "cancelled")
+    return bool(db.scalar(query)) and current_agreement(db, pairing_id) is None
+
+
+def plan(
+    db: Db,
+    pairing: Pairing,
+    person_id: uuid.UUID,
+    starts_at: datetime,
+    values: Mapping[str, Any],
+    now: datetime,
+) -> MentoringSession:
+    """Plan a session, or write down one that already took place.
+
+    :param starts_at: aware UTC, from 60 days ago to a year ahead.
+    :param values: minutes, medium, place, agenda.
+    :raises InputError: the time is out of that range, or another session of the two is at that time.
+    :raises ConflictError: a second session without a signed agreement, or the pairing has ended.
+    **Touches** writes mentoring_session, notice.
+    """
+    lock_active_pairing(db, pairing.id, person_id)
+    if needs_agreement_first(db, pairing.id):
+        raise ConflictError(
+            "agreement_first",
+            "Before your second session, please write and sign your agreement together. Nothing was lost: "
+            "your first session stays as it is.",
+        )
+    _check_time(db, pairing.id, starts_at, values["minutes"], now)
+    session = MentoringSession(
+        pairing_id=pairing.id,
+        state="scheduled",
+        starts_at=starts_at,
+        planned_minutes=values["minutes"],
+        medium=values["medium"],
+        place=values["place"],
+        agenda=values["agenda"],
+        planned_by=person_id,
+        created_at=now,
+        updated_at=now,
+    )
+    db.add(session)
+    db.flush()
+    _tell_partner(db, pairing, person_id, session, "planned a session", now)
+    return session
+
+
+def reschedule(
+    db: Db,
+    session: MentoringSession,
+    person_id: uuid.UUID,
+    starts_at: datetime,
+    values: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Change a session that nobody has confirmed; another start counts as a move.
+
+    :param starts_at: aware UTC, from 60 days ago to a year ahead.
+    :param values: minutes, medium, place, agenda.
+    :raises InputError: the time is out of that range, or another session of the two is at that time.
+    :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended.
+    **Touches** writes mentoring_session, notice.
+    """
+    pairing = lock_active_pairing(db, session.pairing_id, person_id)
+    db.refresh(session, with_for_update=True)
+    if session.state != "scheduled":
+        raise ConflictError(
+            "not_scheduled", "This session is confirmed or cancelled already, so it was left as it is."
+        )
+    moved = starts_at != session.starts_at
+    if moved or values["minutes"] != session.planned_minutes:
+        _check_time(db, pairing.id, starts_at, values["minutes"], now, besides=session.id)
+    session.starts_at = starts_at
+    session.planned_minutes = values["minutes"]
+    session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
+    session.updated_at = now
+    if moved:
+        session.moves += 1
+        _tell_partner(db, pairing, person_id, session, "moved a session", now)
+
+
+def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
+    """Cancel a session. Who did is recorded. One's own word that it took place is taken back with it.
+
+    Cancelling a cancelled session changes nothing.
+    :raises ConflictError: the other side has said that it took place, or the pairing has ended.
+    **Touches** writes mentoring_session, session_claim, notice.
+    """
+    pairing = lock_active_pairing(db, session.pairing_id, person_id)
+    db.refresh(session, with_for_update=True)
+    if session.state == "cancelled":
+        return
+    partner_id = pairing.partner_of(person_id)
+    if session.state == "confirmed" or partner_id in _claims(db, session.id):
+        raise ConflictError(
+            "took_place",
+            "The other side has confirmed that this session took place, so it cannot be cancelled. Please talk "
+            "to each other: they can take their word back.",
+        )
+    db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
+    session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
+    _tell_partner(db, pairing, person_id, session, "cancelled a session", now)
+
+
+def claim(
+    db: Db, session: MentoringSession, person_id: uuid.UUID, minutes: int, now: datetime
+) -> MentoringSession:
+    """Say that a session took place, and for how long. The second word that fits the first confirms it.
+
+    The same word twice changes nothing. A session that began before its pairing ended can still be confirmed.
+    :param minutes: 1..480.
+    :return: the session: claimed, disputed (more than 15 minutes apart) or confirmed.
+    :raises InputError: the session has not begun.
+    :raises ConflictError: it is cancelled, or both have confirmed it with another number.
+    **Touches** writes session_claim, mentoring_session, notice, outbox_event.
+    """
+    pairing = get_pairing_of(db, session.pairing_id, person_id)
+    # Both may confirm at the same moment: the second waits here until the first is done.
+    db.refresh(session, with_for_update=True)
+    claims = _claims(db, session.id)
+    mine = claims.get(person_id)
+    if session.state == "cancelled":
+        raise ConflictError("session_cancelled", "This session was cancelled, so it cannot be confirmed.")
+    if mine is not None and mine.minutes == minutes:
+        return session
+    if session.state == "confirmed":
+        raise ConflictError(
+            "already_confirmed",
+            f"Both of you confirmed this session already; it counts {session.counted_minutes} minutes. Nothing "
+            "was changed.",
+        )
+    if session.starts_at > now or (pairing.ended_at is not None and session.starts_at > pairing.ended_at):
+        raise InputError(
+            "not_begun",
+            "This session has not begun. Nothing was lost.",
+            {"minutes": "You can confirm the session once it has begun."},
+        )
+    if mine is None:
+        db.add(SessionClaim(session_id=session.id, person_id=person_id, minutes=minutes, claimed_at=now))
+    else:
+        mine.minutes, mine.claimed_at = minutes, now
+    session.updated_at = now
+    theirs = claims.get(pairing.partner_of(person_id))
+    _settle(db, session, pairing, person_id, minutes, theirs.minutes if theirs else None, now)
+    db.flush()
+    return session
+
+
+def _settle(
+    db: Db,
+    session: MentoringSession,
+    pairing: Pairing,
+    person_id: uuid.UUID,
+    mine: int,
+    theirs: int | None,
+    now: datetime,
+) -> None:
+    if theirs is None:
+        session.state = "claimed"
+        _tell_partner(db, pairing, person_id, session, "confirmed a session; please confirm it, too", now)
+        return
+    counted = minutes_that_count(mine, theirs)
+    if counted is None:
+        session.state = "disputed"
+        _tell_partner(
+            db, pairing, person_id, session, "gave another length for a session; please look at it", now
+        )
+        return
+    session.state, session.counted_minutes, session.confirmed_at = "confirmed", counted, now
+    jobs.enqueue(db, "session_confirmed", now, session_id=str(session.id), minutes=counted)
+    for person in (pairing.mentor_id, pairing.mentee_id):
+        jobs.enqueue(
+            db, "progress_changed", now, programme_id=str(pairing.programme_id), person_id=str(person)
+        )
+
+
+def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """Cancel what an ended pairing had planned for later. By nobody: it says nothing about who ended it.
+
+    :param payload: pairing_id.
+    **Touches** writes mentoring_session.
+    """
+    query = select(MentoringSession).where(
+        MentoringSession.pairing_id == uuid.UUID(payload["pairing_id"]),
+        MentoringSession.state == "scheduled",
+        MentoringSession.starts_at > now,
+    )
+    for session in db.scalars(query.with_for_update()):
+        session.state, session.updated_at = "cancelled", now
+
+
+def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
+    query = select(SessionClaim).where(SessionClaim.session_id == session_id)
+    rows = db.scalars(query.execution_options(populate_existing=True))
+    return {row.person_id: row for row in rows}
+
+
+def _check_time(
+    db: Db,
+    pairing_id: uuid.UUID,
+    starts_at: datetime,
+    minutes: int,
+    now: datetime,
+    besides: uuid.UUID | None = None,
+) -> None:
+    message = "The time needs a change. Nothing was lost."
+    if starts_at < now - LOG_WITHIN:
+        raise InputError(
+            "too_long_ago",
+            message,
+            {"on": "A session can be written down up to 60 days after it took place."},
+        )
+    if starts_at > now + PLAN_WITHIN:
+        raise InputError(
+            "too_far_ahead", message, {"on": "Please choose a day within the next twelve months."}
+        )
+    if find_overlap(db, pairing_id, starts_at, minutes, besides=besides) is not None:
+        raise InputError(
+            "overlap",
+            message,
+            {"at": "The two of you already have a session at that time. Please choose another."},
+        )
+
+
+def _tell_partner(
+    db: Db, pairing: Pairing, person_id: uuid.UUID, session: MentoringSession, did: str, now: datetime
+) -> None:
+    name = display_names(db, {person_id}).get(person_id, "Your partner")
+    text = f"{name} {did}."
+    notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, f"/sessions/{session.id}")

@@ -1,0 +1,165 @@
+"""Reads about sessions."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from rmplugin.db import Db
+from rmplugin.errors import NotFoundError
+from rmplugin.matching.models import Pairing
+from rmplugin.matching.queries import get_pairing_of
+from rmplugin.people.models import Profile
+from rmplugin.people.queries import is_zone
+from rmplugin.sessions.models import MentoringSession, SessionClaim
+
+WAITING = ("scheduled", "claimed", "disputed")
+
+
+@dataclass(frozen=True)
+class SessionStory:
+    """A session with the claims of both sides.
+
+    :ivar claims: person's id -> claim.
+    """
+
+    session: MentoringSession
+    claims: Mapping[uuid.UUID, SessionClaim]
+
+    def waits_for(self, person_id: uuid.UUID, now: datetime) -> bool:
+        """Tell whether the person should say how long the session was (again, when the two differ)."""
+        session = self.session
+        if session.state not in WAITING or session.starts_at > now:
+            return False
+        return session.state == "disputed" or person_id not in self.claims
+
+
+def list_sessions(db: Db, pairing_id: uuid.UUID) -> list[SessionStory]:
+    """List a pairing's sessions, newest first, cancelled ones included.
+
+    **Touches** reads mentoring_session, session_claim.
+    """
+    query = select(MentoringSession).where(MentoringSession.pairing_id == pairing_id)
+    query = query.order_by(MentoringSession.starts_at.desc(), MentoringSession.id.desc())
+    return _stories(db, db.scalars(query).all())
+
+
+def get_session_of(db: Db, session_id: uuid.UUID, person_id: uuid.UUID) -> tuple[SessionStory, Pairing]:
+    """Give a session and its pairing to one of the two people.
+
+    :raises NotFoundError: there is no such session, or it is not of a pairing of theirs.
+    **Touches** reads mentoring_session, session_claim, pairing.
+    """
+    session = db.get(MentoringSession, session_id)
+    if session is None:
+        raise NotFoundError("session")
+    pairing = get_pairing_of(db, session.pairing_id, person_id)
+    return _stories(db, [session])[0], pairing
+
+
+def next_session(db: Db, pairing_id: uuid.UUID, now: datetime) -> MentoringSession | None:
+    """Give the next session that is not over yet; None when none is planned.
+
+    **Touches** reads mentoring_session.
+    """
+    query = select(MentoringSession).where(
+        MentoringSession.pairing_id == pairing_id, MentoringSession.state == "scheduled"
+    )
+    planned = db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
+    return next((session for session in planned if _ends_at(session) > now), None)
+
+
+def _ends_at(session: MentoringSession) -> datetime:
+    return session.starts_at + timedelta(minutes=session.planned_minutes)
+
+
+def to_confirm(db: Db, person_id: uuid.UUID, now: datetime) -> list[SessionStory]:
+    """List what waits for the person's word, over all their pairings, oldest first.
+
+    **Touches** reads mentoring_session, session_claim, pairing.
+    """
+    mine = (Pairing.mentor_id == person_id) | (Pairing.mentee_id == person_id)
+    query = (
+        select(MentoringSession)
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(mine, MentoringSession.state.in_(WAITING), MentoringSession.starts_at <= now)
+        .order_by(MentoringSession.starts_at, MentoringSession.id)
+    )
+    return [story for story in _stories(db, db.scalars(query).all()) if story.waits_for(person_id, now)]
+
+
+def confirmed_minutes(db: Db, pairing_id: uuid.UUID) -> int:
+    """Give the minutes of a pairing that both confirmed and that count.
+
+    **Touches** reads mentoring_session.
+    """
+    query = select(func.coalesce(func.sum(MentoringSession.counted_minutes), 0))
+    return int(db.scalar(query.where(MentoringSession.pairing_id == pairing_id)) or 0)
+
+
+def find_overlap(
+    db: Db, pairing_id: uuid.UUID, starts_at: datetime, minutes: int, *, besides: uuid.UUID | None = None
+) -> MentoringSession | None:
+    """Find a session of the pairing at the same time, so that no hour can count twice.
+
+    :param starts_at: aware UTC.
+    :param besides: a session to leave out of account; None for none.
+    **Touches** reads mentoring_session.
+    """
+    query = select(MentoringSession).where(
+        MentoringSession.pairing_id == pairing_id,
+        MentoringSession.state != "cancelled",
+        MentoringSession.starts_at < starts_at + timedelta(minutes=minutes),
+    )
+    for session in db.scalars(query.order_by(MentoringSession.starts_at)):
+        if session.id != besides and _ends_at(session) > starts_at:
+            return session
+    return None
+
+
+def common_starts(
+    db: Db, pairing: Pairing, earliest: datetime, minutes: int, *, most: int = 3
+) -> list[datetime]:
+    """Find starts that lie in the working hours of both, at most one a day, within four weeks.
+
+    :param earliest: aware UTC; nothing before it is given.
+    :param minutes: length of the session.
+    :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
+    **Touches** reads profile.
+    """
+    query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
+    profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
+    if len(profiles) < 2:
+        return []
+    found: list[datetime] = []
+    half_hour = timedelta(minutes=30)
+    start = earliest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    for step in range(28 * 48):
+        moment = start + step * half_hour
+        if found and moment - found[-1] < timedelta(hours=18):
+            continue
+        if all(_works_at(profile, moment, minutes) for profile in profiles):
+            found.append(moment)
+            if len(found) == most:
+                break
+    return found
+
+
+def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:
+    local = moment.astimezone(ZoneInfo(profile.time_zone))
+    minute = local.hour * 60 + local.minute
+    return (
+        local.weekday() in profile.work_days
+        and profile.work_from_minute <= minute
+        and minute + minutes <= profile.work_to_minute
+    )
+
+
+def _stories(db: Db, sessions: Sequence[MentoringSession]) -> list[SessionStory]:
+    claims: dict[uuid.UUID, dict[uuid.UUID, SessionClaim]] = {session.id: {} for session in sessions}
+    for claim in db.scalars(select(SessionClaim).where(SessionClaim.session_id.in_(list(claims)))):
+        claims[claim.session_id][claim.person_id] = claim
+    return [SessionStory(session, claims[session.id]) for session in sessions]

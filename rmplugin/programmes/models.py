@@ -73,8 +73,8 @@ class Enrolment(Base, TenantOwned):
     :ivar capacity: how many pairings at once the person can carry.
     :ivar motivation_level: 1..5.
     :ivar motivation: own words; seen by the programme manager, never by the partner.
-    :ivar active_pairings: how many pairings the person is in now; the answers are fixed while there is one.
-    :ivar consented_at: when the person agreed that the matching uses the answers; None when they came from a file.
+    :ivar active_pairings: how many pairings the person is in now; meanwhile the answers are fixed.
+    :ivar consented_at: when the person agreed that the matching uses the answers; None when a file told them.
     """
 
     __tablename__ = "enrolment"

@@ -1,0 +1,102 @@
+"""Revisions: each goes up and down with rows in every table, and all of them together make the models' tables."""
+
+import uuid
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, create_engine, func, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
+
+from rmplugin import migrations
+from rmplugin.db import Base, Database, Secrets
+from tests.conftest import ENGINE, SECRET_KEY
+from tests.factories.rows import ROWS, fill
+
+SCRIPTS = ScriptDirectory.from_config(migrations._config())
+REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
+
+
+@pytest.fixture
+def engine(tmp_path, _template):
+    """Give an empty database without any table."""
+    if ENGINE == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'revisions.sqlite3'}", Secrets(SECRET_KEY))
+        yield database.engine
+        database.close()
+        return
+    name = f"rm_revisions_{uuid.uuid4().hex[:12]}"
+    server = create_engine(make_url(_template), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine = create_engine(make_url(_template).set(database=name))
+    yield engine
+    engine.dispose()
+    with server.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}"'))
+    server.dispose()
+
+
+def tables(engine):
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def write_rows(engine):
+    with engine.begin() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        return fill(connection, found, {})
+
+
+def count_rows(engine):
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table))
+            for table in found.sorted_tables
+            if table.name != "alembic_version"
+        }
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_revision_when_rows_are_there_goes_up_down_and_up_again(engine, revision):
+    before = SCRIPTS.get_revision(revision).down_revision or "base"
+    if before != "base":
+        migrations.upgrade(engine, before)
+        write_rows(engine)
+    kept = count_rows(engine) if before != "base" else {}
+    migrations.upgrade(engine, revision)
+    assert kept.items() <= count_rows(engine).items()
+    if before == "base":
+        write_rows(engine)
+        assert set(count_rows(engine).values()) == {ROWS}
+    migrations.downgrade(engine, before)
+    assert tables(engine) == set(kept)
+    migrations.upgrade(engine, revision)
+    assert kept.items() <= count_rows(engine).items()
+
+
+def test_revisions_when_all_applied_equal_the_models(engine):
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_is_current_when_a_revision_is_missing_is_false(engine):
+    migrations.upgrade(engine)
+    assert migrations.is_current(engine)
+    migrations.downgrade(engine, SCRIPTS.get_revision(REVISIONS[-1]).down_revision or "base")
+    assert not migrations.is_current(engine)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE credit_entry SET minutes = 999", "DELETE FROM credit_entry"])
+def test_ledger_when_an_entry_is_changed_or_deleted_refuses(engine, statement):
+    migrations.upgrade(engine)
+    write_rows(engine)
+    with pytest.raises(DatabaseError, match="append-only"), engine.begin() as connection:
+        connection.execute(text(statement))
+    assert count_rows(engine)["credit_entry"] == ROWS

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -105,11 +105,11 @@ class Settings:
     """
 
     data_dir: Path
-    database_url: str
-    queue_url: str
+    database_url: str = field(repr=False)
+    queue_url: str = field(repr=False)
     public_url: str
-    secret_key: str | None
-    smtp_url: str | None
+    secret_key: str | None = field(repr=False)
+    smtp_url: str | None = field(repr=False)
     log_format: str
     trusted_proxies: int
 

@@ -197,6 +197,9 @@ def _visit(
         if write:
             _take_form_once(db, now)
             session.seen_at = now
+            db.flush()
+        # A rollback would empty the loaded row, and the page that explains the error still needs it.
+        db.expunge(session)
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         answer = flask.make_response(view(visit, **path))
@@ -393,6 +396,20 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
         raise InputError(
             "form_invalid", "Some answers need a change; they are marked below. Nothing was lost.", messages
         ) from error
+
+
+def load_query(schema: ma.Schema) -> dict[str, Any]:
+    """Check what the address asks for: a page number, a filter. A wrong value counts as not given.
+
+    :param schema: fields by parameter name, each with a `load_default`.
+    **Touches** reads the request.
+    """
+    data = {name: text.strip() for name, text in request.args.items() if text.strip()}
+    try:
+        return cast("dict[str, Any]", schema.load(data, unknown=ma.EXCLUDE))
+    except ma.ValidationError as error:
+        right = {name: text for name, text in data.items() if name not in error.messages_dict}
+        return cast("dict[str, Any]", schema.load(right, unknown=ma.EXCLUDE))
 
 
 def _first(message: Any) -> str:

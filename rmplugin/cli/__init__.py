@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from rmplugin.cli import credits, demo, hris, match, platforms, programmes, setup
+from rmplugin.cli import credits as credits_commands
+from rmplugin.cli import demo, hris, match, platforms, programmes, setup
 from rmplugin.errors import RmError
 
 
@@ -22,7 +23,7 @@ def rmplugin() -> None:
     """
 
 
-for _group in (setup, platforms, hris, programmes, match, credits, demo):
+for _group in (setup, platforms, hris, programmes, match, credits_commands, demo):
     for _command in _group.commands:
         rmplugin.add_command(_command)
 

@@ -130,6 +130,7 @@ def read_secrets(names: Sequence[str]) -> dict[str, str]:
             found[key] = os.environ[where[1:]]
         else:
             raise click.UsageError(
-                f"A secret is never a plain argument. Use --set-secret {key} (asks), {key}=@file or {key}=$VARIABLE."
+                f"A secret is never a plain argument. Use --set-secret {key} (asks), {key}=@file or "
+                f"{key}=$VARIABLE."
             )
     return found

@@ -102,7 +102,10 @@ def list_keys(as_json: bool) -> None:
 
 @keys.command()
 def rotate() -> None:
-    """Sign with the next key from now on; the old one stays published for two weeks. Example: rmplugin keys rotate"""
+    """Sign with the next key from now on; the old one stays published for two weeks.
+
+    Example: rmplugin keys rotate
+    """
     with opened() as runtime, runtime.database.transaction(None) as db:
         rotate_tool_keys(db, runtime.database.secrets, runtime.clock())
     click.echo("Rotated. Running servers sign with the new key within ten seconds.")

@@ -161,8 +161,8 @@ class Desk:
 def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
     """Read the manager's desk.
 
-    **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery, lti_user,
-    roster_run.
+    **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery,
+    lti_user, roster_run.
     """
     programmes = programme_queries.list_programmes(db, context_id)
     unknown = _unknown_visitors(db, context_id)

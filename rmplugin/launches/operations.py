@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from lti.launch import Launch
 from rmplugin import audit
 from rmplugin.db import Db
+from rmplugin.jobs import enqueue
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.web import WebSession
@@ -101,10 +102,14 @@ def _remember_member(
     if member is None:
         member = CourseMember(context_id=context.id, lti_user_id=user.id)
         db.add(member)
+    before = (member.is_learner, member.graded_link_id, member.last_launch_at is None)
     member.roles = sorted(launch.roles.names("context"))
     member.is_learner = launch.roles.is_learner
     if link is not None and link.line_item_url:
         member.graded_link_id = link.id
+    if user.person_id is not None and before != (member.is_learner, member.graded_link_id, False):
+        # A result that could not be delivered for want of a place may have one now.
+        enqueue(db, "member_seen", now, person_id=str(user.person_id))
     member.last_launch_at = now
 
 

@@ -99,7 +99,7 @@ def test_launch_when_number_claimed_by_another_user_is_conflict(lms, database, t
     lms.launch()
     lms.launch(sub="8")
     with database.transaction(tenant.id, write=False) as db:
-        states = dict(db.execute(select(LtiUser.sub, LtiUser.link_state)).tuples())
+        states = {user.sub: user.link_state for user in db.scalars(select(LtiUser))}
     assert states == {"7": "confirmed", "8": "conflict"}
 
 

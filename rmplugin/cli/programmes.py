@@ -1,0 +1,140 @@
+"""Commands for programmes and enrolments, and for people's data."""
+
+from pathlib import Path
+
+import click
+
+from rmplugin.cli.common import (
+    as_json,
+    find_tenant,
+    opened,
+    read_assignments,
+    show,
+    table,
+    tenant_option,
+    tenant_transaction,
+)
+from rmplugin.credits.queries import find_person
+from rmplugin.programmes import operations, queries
+from rmplugin.programmes.catalogue import TEMPLATES
+from rmplugin.programmes.imports import import_enrolments, read_enrolment_rows
+
+PERSON_FIELDS = (
+    "id",
+    "employee_number",
+    "display_name",
+    "email",
+    "job_title",
+    "grade",
+    "seniority_rank",
+    "department",
+    "location",
+    "time_zone",
+    "manager_id",
+    "manager_state",
+    "status",
+    "lifecycle",
+    "hire_date",
+)
+
+
+@click.group()
+def programme() -> None:
+    """Create programmes and enrol people without a screen."""
+
+
+@programme.command()
+@click.option("--template", required=True, help="See `rmplugin programme templates`.")
+@click.option("--name", required=True)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another value than the template's."
+)
+@click.option("--open", "is_open", is_flag=True, help="Open enrolment at once.")
+@as_json
+@tenant_option
+def create(
+    template: str, name: str, settings: tuple[str, ...], is_open: bool, as_json: bool, tenant: str | None
+) -> None:
+    """Create a programme from a template.
+
+    Example: rmplugin programme create --template digital --name "Digital 2027" --set session_minutes=45
+    """
+    values = read_assignments(settings, "--set") | {"name": name}
+    with tenant_transaction(tenant) as (runtime, db):
+        now = runtime.clock()
+        row = operations.create_programme(db, template, values, "command", now)
+        if is_open:
+            operations.change_state(db, row, "enrolling", "command", now)
+        document = {"id": str(row.id), "name": row.name, "template": row.template, "state": row.state}
+    show(document, as_json=as_json)
+
+
+@programme.command()
+@as_json
+def templates(as_json: bool) -> None:
+    """List the templates. Example: rmplugin programme templates"""
+    show([{"key": row.key, "name": row.name} for row in TEMPLATES], as_json=as_json)
+
+
+@programme.command("list")
+@as_json
+@tenant_option
+def list_(as_json: bool, tenant: str | None) -> None:
+    """List the programmes. Example: rmplugin programme list --json"""
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        document = queries.list_programmes_report(db)
+    show(document, as_json=as_json)
+
+
+@programme.command("import-enrolments")
+@click.argument("programme")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+@tenant_option
+def import_people(programme: str, file: Path, as_json: bool, tenant: str | None) -> None:
+    """Enrol people from a CSV file; bad rows are listed and skipped, good ones kept.
+
+    \b
+    Columns: employee_number or email, role, offers ("Skill:level|Skill:level"),
+    wants ("Skill:level:priority|…"), languages, motivation, motivation_level,
+    capacity, work_from, work_to, work_days, time_zone.
+    Example: rmplugin programme import-enrolments "Digital 2027" people.csv
+    """
+    rows = read_enrolment_rows(file.read_text(encoding="utf-8-sig"))
+    with opened() as runtime:
+        tenant_id = find_tenant(runtime, tenant).id
+        with runtime.database.transaction(tenant_id) as db:
+            found = queries.find_programme(db, programme)
+            report = import_enrolments(db, found, rows, "command", runtime.clock())
+    show(
+        report.as_json(),
+        as_json=as_json,
+        human=lambda r: (
+            f"{r['created']} enrolled, {r['updated']} updated, of {r['seen']} rows.\n" + table(r["skipped"])
+        ),
+    )
+    if report.skipped:
+        raise click.exceptions.Exit(1)
+
+
+@click.group()
+def person() -> None:
+    """Look a person up."""
+
+
+@person.command("show")
+@click.argument("reference")
+@as_json
+@tenant_option
+def show_person(reference: str, as_json: bool, tenant: str | None) -> None:
+    """Show what the roster says about a person: employee number, e-mail address or id.
+
+    Example: rmplugin person show 10042 --json
+    """
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        row = find_person(db, reference)
+        document = {name: getattr(row, name) for name in PERSON_FIELDS}
+    show(document, as_json=as_json)
+
+
+commands = (programme, person)

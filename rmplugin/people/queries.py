@@ -3,27 +3,15 @@
 import uuid
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import and_, func, select
 
 from rmplugin.db import Db
-from rmplugin.errors import NotFoundError
-from rmplugin.people.models import LEFT, Person, RosterRun
+from rmplugin.people.models import LEFT, Person, Profile, RosterRun
 from rmplugin.tenants.models import HrAccount
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
-
-
-def get_person(db: Db, person_id: uuid.UUID) -> Person:
-    """Give a person by our id, also one who has left.
-
-    :raises NotFoundError: this tenant has no such person.
-    **Touches** reads person.
-    """
-    person = db.scalars(select(Person).where(Person.id == person_id)).one_or_none()
-    if person is None:
-        raise NotFoundError("person")
-    return person
 
 
 def find_person_by_employee_number(db: Db, employee_number: str) -> Person | None:
@@ -47,22 +35,6 @@ def find_person_by_email(db: Db, email: str) -> Person | None:
 def _find_one(db: Db, condition: Any) -> Person | None:
     found = db.scalars(select(Person).where(condition, WORKING).limit(2)).all()
     return found[0] if len(found) == 1 else None
-
-
-def find_people(db: Db, text: str, limit: int = 20) -> list[Person]:
-    """Find working people for a search box, by name, number or address.
-
-    :param text: part of a name, or the beginning of a number or an address.
-    **Touches** reads person.
-    """
-    word = text.strip().casefold()
-    condition = (
-        func.lower(Person.display_name).contains(word, autoescape=True)
-        | func.lower(Person.employee_number).startswith(word, autoescape=True)
-        | Person.email_folded.startswith(word, autoescape=True)
-    )
-    query = select(Person).where(condition, WORKING).order_by(Person.display_name, Person.id).limit(limit)
-    return list(db.scalars(query))
 
 
 def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
@@ -89,6 +61,29 @@ def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
         query = select(Person.id, Person.display_name).where(Person.id.in_(ordered[start : start + 500]))
         names.update((row.id, row.display_name) for row in db.execute(query))
     return names
+
+
+def zone_of(db: Db, person_id: uuid.UUID) -> str:
+    """Give a person's time zone: what they said themselves, else what HR says, else UTC.
+
+    :return: IANA name that this machine knows.
+    **Touches** reads profile, person.
+    """
+    own = select(Profile.time_zone).where(Profile.person_id == person_id)
+    from_hr = select(Person.time_zone).where(Person.id == person_id)
+    for name in (db.scalar(own), db.scalar(from_hr)):
+        if name and is_zone(name):
+            return name
+    return "UTC"
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether this machine knows a time zone of that name. **Touches** reads the zone data."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:

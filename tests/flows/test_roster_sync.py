@@ -580,4 +580,8 @@ def test_find_person_when_number_and_email_are_unique_among_those_present_finds_
         assert queries.find_person_by_employee_number(db, "22") is None
         assert queries.find_person_by_email(db, "p5@EXAMPLE.com") is None
         assert queries.find_person_by_email(db, "P6@example.com").display_name == "Person 6"
-        assert [p.source_key for p in queries.find_people(db, "person 19")] == ["19"]
+        ids = {p.source_key: p.id for p in db.scalars(select(Person))}
+        assert queries.display_names(db, {ids["7"], ids["22"]}) == {
+            ids["7"]: "Person 7",
+            ids["22"]: "Person 22",
+        }

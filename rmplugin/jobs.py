@@ -117,7 +117,7 @@ def _due_events(
             OutboxEvent.state == "pending", OutboxEvent.next_at <= runtime.clock()
         )
         rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
-    return [row.tuple() for row in rows if row.id not in tried][:limit]
+    return [tuple(row) for row in rows if row.id not in tried][:limit]
 
 
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
@@ -148,7 +148,7 @@ def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) ->
 def _tell_plugins(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
     """Tell the plug-ins outside any transaction: they may be slow, and they may call other systems.
 
-    The event is put off first, so that no other worker tells them meanwhile; after a crash they hear it again.
+    The event is put off first, so that no other worker tells them meanwhile; after a crash they hear again.
     """
     with runtime.database.transaction(tenant_id) as db:
         event = _hold(db, event_id, runtime.clock())

@@ -108,7 +108,7 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
         return Place(
             problem="Open the activity once from your course, so that we learn where your grade goes."
         )
-    member, user, context = found.tuple()
+    member, user, context = found
     # A launch without any role is let through: the LMS itself then says whether it takes the grade.
     if member.roles and not member.is_learner:
         return Place(
@@ -145,7 +145,7 @@ def credits_of(
     )
     if programme_id is not None:
         query = query.where(CreditEntry.programme_id == programme_id)
-    return [row.tuple() for row in db.execute(query)]
+    return db.execute(query).all()
 
 
 def minutes_of(db: Db, person_id: uuid.UUID) -> int:
@@ -206,7 +206,7 @@ def list_deliveries(
     if programme_id is not None:
         query = query.where(Delivery.programme_id == programme_id)
     query = query.where(Delivery.state == state if state is not None else Delivery.state != "superseded")
-    return [row.tuple() for row in db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc()))]
+    return db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())).all()
 
 
 def count_deliveries(db: Db, programme_id: uuid.UUID) -> dict[str, int]:

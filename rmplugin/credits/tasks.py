@@ -80,7 +80,7 @@ def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
-        return [row.tuple() for row in rows]
+        return list(rows)
 
 
 def _deliver_one(
@@ -104,7 +104,7 @@ def _deliver_one(
         failures[sink.key, tenant_id, door] = failures[sink.key, tenant_id, door] + 1 if failed else 0
         with runtime.database.transaction(tenant_id) as db:
             state = store.record_answer(db, claim, answer, sink, runtime.clock())
-    except Exception as error:  # noqa: BLE001 - one row's fault must not keep the others; the lease brings it back.
+    except Exception as error:  # noqa: BLE001 - one row's fault keeps no other; the lease brings it back.
         log.error("delivery_failed", delivery=str(delivery_id), sink=sink.key, error=type(error).__name__)
         return None
     log.info(

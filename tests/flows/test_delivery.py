@@ -1,0 +1,404 @@
+"""From the ledger to the gradebook of a strict platform, and what happens when it says no."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from rmplugin.credits import operations, tasks
+from rmplugin.credits.models import Delivery
+from rmplugin.errors import ConflictError
+from rmplugin.jobs import enqueue, work_outbox
+from rmplugin.people.models import CourseMember
+from rmplugin.programmes.models import Programme
+from tests.factories.credits import confirm_session, join_course, make_course, make_pair
+from tests.fakes.ags_platform import AgsPlatform
+
+
+@pytest.fixture
+def lms(runtime, tool_keys, clock):
+    with AgsPlatform(runtime, clock) as platform:
+        platform.enrol("u-mentor")
+        platform.enrol("u-mentee")
+        yield platform
+
+
+class World:
+    """A pair whose programme runs in a course of the LMS."""
+
+    def __init__(self, runtime, tenant, clock, lms, *, family="moodle", joined=True, **fields) -> None:
+        self.runtime, self.tenant, self.clock, self.lms = runtime, tenant, clock, lms
+        with self.db() as db:
+            self.course = make_course(db, clock.now, lms.base, lms.line_item_url, family=family)
+            self.pair = make_pair(
+                db, clock.now, context_id=self.course.context.id, min_sessions=4, min_minutes=240, **fields
+            )
+            if joined:
+                join_course(db, self.course, self.pair.mentor, "u-mentor", clock.now)
+                join_course(db, self.course, self.pair.mentee, "u-mentee", clock.now)
+
+    def db(self):
+        return self.runtime.database.transaction(self.tenant.id)
+
+    def confirm(self, minutes=60):
+        with self.db() as db:
+            confirm_session(db, self.pair, self.clock.now, minutes)
+
+    def work(self):
+        work_outbox(self.runtime)
+        return tasks.deliver_due(self.runtime)
+
+    def rows(self, person=None):
+        query = select(Delivery).order_by(Delivery.created_at, Delivery.id)
+        query = query.where(Delivery.person_id == (person or self.pair.mentee).id)
+        with self.db() as db:
+            return db.scalars(query).all()
+
+    def row(self, person=None) -> Delivery:
+        return self.rows(person)[-1]
+
+
+@pytest.fixture
+def world(runtime, tenant, clock, lms):
+    return World(runtime, tenant, clock, lms)
+
+
+def test_delivery_when_sessions_are_confirmed_raises_the_score_to_100(world, lms, clock):
+    shown = []
+    for _ in range(4):
+        world.confirm()
+        world.work()
+        shown.append(dict(lms.grades))
+        clock.forward(days=7)
+    assert [grades["u-mentee"] for grades in shown] == [25, 50, 75, 100]
+    assert shown[-1] == {"u-mentor": 100, "u-mentee": 100}
+    last = [body for body in lms.bodies if body["userId"] == "u-mentee"]
+    assert [body["activityProgress"] for body in last] == ["InProgress"] * 3 + ["Completed"]
+    assert {body["gradingProgress"] for body in last} == {"FullyGraded"}
+    assert {body["scoreMaximum"] for body in last} == {100}
+    assert {row.state for row in world.rows()} == {"delivered"}
+    assert len(lms.line_items) == 1
+
+
+def test_delivery_when_nothing_changed_sends_nothing(world, lms, clock):
+    world.confirm()
+    world.work()
+    with world.db() as db:
+        enqueue(
+            db,
+            "progress_changed",
+            clock.now,
+            programme_id=str(world.pair.programme.id),
+            person_id=str(world.pair.mentee.id),
+        )
+    world.work()
+    assert len(lms.pushes) == 2
+
+
+def test_delivery_when_progress_is_zero_sends_nothing(world, lms, clock):
+    with world.db() as db:
+        operations.on_progress_changed(
+            db,
+            {"programme_id": str(world.pair.programme.id), "person_id": str(world.pair.mentee.id)},
+            clock.now,
+            sinks=tuple(world.runtime.plugins.sinks.values()),
+        )
+    world.work()
+    assert world.rows() == []
+
+
+def test_delivery_when_several_wait_sends_the_newest_only(world, lms):
+    for _ in range(3):
+        world.confirm()
+    world.work()
+    assert sorted(lms.taken) == [("u-mentee", 75), ("u-mentor", 75)]
+    assert [row.state for row in world.rows()] == ["superseded", "superseded", "delivered"]
+
+
+def test_delivery_when_pushes_fall_into_one_second_grows_by_whole_seconds(world, lms, clock):
+    for _ in range(3):
+        world.confirm(20)
+        world.work()
+        clock.forward(milliseconds=100)
+    assert {status for *_, status in lms.pushes} == {200}
+    sent = [row.sent_timestamp.replace(microsecond=0) for row in world.rows()]
+    assert len(set(sent)) == 3
+    assert sent == sorted(sent)
+
+
+def test_delivery_when_the_lms_is_down_for_an_hour_arrives_afterwards(world, lms, clock):
+    lms.outage["ags"] = (503, {})
+    start = clock.now
+    while clock.now - start < timedelta(hours=1):
+        if (clock.now - start) in (timedelta(0), timedelta(minutes=20)):
+            world.confirm()
+        world.work()
+        clock.forward(minutes=1)
+    row = world.row()
+    assert row.state == "retry"
+    assert row.last_status == 503
+    assert "tried again by itself" in row.last_error
+    assert lms.grades == {}
+    # Doubling pauses: far fewer knocks than minutes.
+    assert row.attempts < 10
+    lms.outage.clear()
+    for _ in range(40):
+        world.work()
+        clock.forward(minutes=1)
+    assert lms.grades == {"u-mentor": 50, "u-mentee": 50}
+    assert [r.state for r in world.rows()] == ["superseded", "delivered"]
+
+
+def test_delivery_when_the_lms_stays_down_goes_on_every_six_hours(world, lms, clock):
+    lms.outage["ags"] = (500, {})
+    world.confirm()
+    for _ in range(30):
+        world.work()
+        clock.forward(hours=6)
+    row = world.row()
+    assert (row.state, row.attempts) == ("retry", 30)
+    assert row.next_at <= clock.now
+    lms.outage.clear()
+    world.work()
+    assert lms.grades["u-mentee"] == 25
+
+
+def test_delivery_when_told_to_wait_keeps_to_it_also_for_newer_words(world, lms, clock):
+    lms.outage["ags"] = (429, {"Retry-After": "600"})
+    world.confirm()
+    world.work()
+    assert world.row().next_at == clock.now + timedelta(seconds=600)
+    lms.outage.clear()
+    clock.forward(minutes=5)
+    world.confirm()
+    world.work()
+    assert lms.grades == {}
+    clock.forward(minutes=5)
+    world.work()
+    assert lms.grades["u-mentee"] == 50
+
+
+def test_delivery_when_the_answer_was_lost_compares_and_sends_once_more(world, lms, clock):
+    lms.lost_answers = 1
+    world.confirm()
+    world.work()
+    clock.forward(minutes=2)
+    world.work()
+    assert lms.grades == {"u-mentor": 25, "u-mentee": 25}
+    assert world.row().state == world.row(world.pair.mentor).state == "delivered"
+
+
+def test_delivery_when_the_platform_calls_it_stale_but_has_it_is_delivered(world, lms, clock):
+    number = next(iter(lms.line_items))
+    lms.scores[number, "u-mentee"] = {"at": clock.now + timedelta(hours=1), "result": 25, "comment": None}
+    world.confirm()
+    world.work()
+    row = world.row()
+    assert (row.state, row.last_status, row.last_error) == ("delivered", 409, None)
+
+
+def test_delivery_when_the_platform_has_a_newer_other_grade_is_sent_again_later(world, lms, clock):
+    number = next(iter(lms.line_items))
+    lms.scores[number, "u-mentee"] = {"at": clock.now + timedelta(minutes=3), "result": 7, "comment": None}
+    world.confirm()
+    world.work()
+    assert (world.row().state, world.row().last_status) == ("retry", 409)
+    for _ in range(20):
+        clock.forward(minutes=1)
+        world.work()
+    assert lms.grades["u-mentee"] == 25
+    assert world.row().state == "delivered"
+
+
+def test_delivery_when_the_person_is_no_learner_there_is_blocked_in_plain_words(world, lms, clock):
+    lms.members = [
+        {"user_id": "u-mentor", "roles": ["Learner"]},
+        {"user_id": "u-mentee", "roles": ["Instructor"]},
+    ]
+    world.confirm()
+    world.work()
+    row = world.row()
+    assert (row.state, row.last_status) == ("blocked", 400)
+    assert "not enrolled as a learner" in row.last_error
+    assert lms.grades == {"u-mentor": 25}
+    pushes = len(lms.pushes)
+    clock.forward(days=2)
+    world.work()
+    assert len(lms.pushes) == pushes, "a blocked delivery is not tried again blindly"
+    lms.members[1]["roles"] = ["Learner"]
+    with world.db() as db:
+        enqueue(db, "member_seen", clock.now, person_id=str(world.pair.mentee.id))
+    world.work()
+    assert lms.grades["u-mentee"] == 25
+
+
+def test_delivery_when_the_column_was_deleted_says_so_and_makes_no_other(world, lms):
+    lms.line_items.clear()
+    world.confirm()
+    world.work()
+    row = world.row()
+    assert (row.state, row.last_status) == ("blocked", 404)
+    assert "column of this activity was deleted" in row.last_error
+    assert lms.line_items == {}
+
+
+def test_delivery_when_there_is_no_place_waits_until_the_person_launches(runtime, tenant, clock, lms):
+    world = World(runtime, tenant, clock, lms, joined=False)
+    world.confirm()
+    world.work()
+    row = world.row()
+    assert row.state == "blocked"
+    assert row.last_error.startswith("Open the activity once from your course")
+    assert lms.pushes == []
+    clock.forward(hours=1)
+    with world.db() as db:
+        join_course(db, world.course, world.pair.mentee, "u-mentee", clock.now)
+        enqueue(db, "member_seen", clock.now, person_id=str(world.pair.mentee.id))
+    world.work()
+    assert lms.grades == {"u-mentee": 25}
+    assert world.row(world.pair.mentor).state == "blocked"
+
+
+def test_unblock_when_launched_as_a_teacher_changes_the_sentence(runtime, tenant, clock, lms):
+    world = World(runtime, tenant, clock, lms, joined=False)
+    world.confirm()
+    world.work()
+    with world.db() as db:
+        join_course(db, world.course, world.pair.mentee, "u-mentee", clock.now, roles=("Instructor",))
+        assert operations.unblock(db, world.pair.mentee.id, clock.now) == 0
+    assert "lists you as a teacher" in world.row().last_error
+
+
+def test_delivery_when_the_link_has_no_column_says_who_can_add_one(world, lms):
+    with world.db() as db:
+        for member in db.scalars(select(CourseMember)):
+            member.graded_link_id = None
+    world.confirm()
+    world.work()
+    assert "no column in the gradebook" in world.row().last_error
+
+
+def test_delivery_when_the_place_vanishes_before_the_push_is_blocked(world, lms, clock):
+    lms.outage["ags"] = (503, {})
+    world.confirm()
+    world.work()
+    with world.db() as db:
+        db.get(Programme, world.pair.programme.id).context_id = None
+    clock.forward(minutes=5)
+    world.work()
+    assert world.row().state == "blocked"
+    assert "not open in a course" in world.row().last_error
+
+
+def test_delivery_when_access_is_refused_is_tried_again(world, lms, clock):
+    lms.outage["token"] = (400, {})
+    world.confirm()
+    world.work()
+    row = world.row()
+    assert (row.state, row.last_status) == ("retry", 400)
+    assert "sign-in" in row.last_error
+    lms.outage.clear()
+    clock.forward(minutes=1)
+    world.work()
+    assert lms.grades["u-mentee"] == 25
+
+
+def test_delivery_when_two_workers_race_pushes_each_snapshot_once(world, lms):
+    world.confirm()
+    work_outbox(world.runtime)
+    workers = [threading.Thread(target=tasks.deliver_due, args=(world.runtime,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted((user, given) for user, given, *_ in lms.pushes) == [("u-mentee", 25), ("u-mentor", 25)]
+
+
+def test_delivery_when_one_is_in_flight_the_next_waits_its_turn(world, lms, clock):
+    lms.holding = True
+    world.confirm()
+    work_outbox(world.runtime)
+    first = threading.Thread(target=tasks.deliver_due, args=(world.runtime,))
+    first.start()
+    assert lms.reached.wait(10)
+    user = lms.taken[0][0]
+    world.confirm()
+    work_outbox(world.runtime)
+    lms.holding = False
+    tasks.deliver_due(world.runtime)
+    assert [given for who, given in lms.taken if who == user] == [25], "one in flight per person"
+    lms.answer_now.set()
+    first.join()
+    clock.forward(seconds=1)
+    tasks.deliver_due(world.runtime)
+    assert [given for who, given in lms.taken if who == user] == [25, 50]
+    assert lms.grades == {"u-mentor": 50, "u-mentee": 50}
+
+
+def test_delivery_when_a_lease_ends_is_taken_over_and_the_late_answer_is_void(world, lms, clock):
+    lms.holding = True
+    world.confirm()
+    work_outbox(world.runtime)
+    slow = threading.Thread(target=tasks.deliver_due, args=(world.runtime,))
+    slow.start()
+    assert lms.reached.wait(10)
+    lms.holding = False
+    clock.forward(seconds=61)
+    assert tasks.deliver_due(world.runtime)["delivered"] == 2
+    lms.answer_now.set()
+    slow.join()
+    assert {row.state for row in (world.row(), world.row(world.pair.mentor))} == {"delivered"}
+    assert max(row.attempts for row in (world.row(), world.row(world.pair.mentor))) == 2
+
+
+def test_delivery_when_many_are_refused_by_a_dead_lms_leaves_it_alone(runtime, tenant, clock, lms):
+    world = World(runtime, tenant, clock, lms)
+    with world.db() as db:
+        for number in range(6):
+            pair = make_pair(db, clock.now, programme=world.pair.programme)
+            join_course(db, world.course, pair.mentor, f"m{number}", clock.now)
+            join_course(db, world.course, pair.mentee, f"e{number}", clock.now)
+            confirm_session(db, pair, clock.now)
+    lms.outage["ags"] = (503, {})
+    world.work()
+    assert (
+        len([path for method, path in lms.requests if path.endswith("/scores?type_id=36")]) == tasks.PATIENCE
+    )
+
+
+def test_delivery_on_canvas_makes_no_new_submission(runtime, tenant, clock, lms):
+    world = World(runtime, tenant, clock, lms, family="canvas")
+    world.confirm()
+    world.work()
+    extension = "https://canvas.instructure.com/lti/submission"
+    assert {body[extension]["new_submission"] for body in lms.bodies} == {False}
+
+
+def test_retry_when_the_obstacle_is_gone_sends_at_once(world, lms, clock):
+    lms.refuse_scores = 422
+    world.confirm()
+    world.work()
+    blocked = world.row()
+    assert blocked.state == "blocked"
+    lms.refuse_scores = None
+    with world.db() as db:
+        operations.retry(db, db.get(Delivery, blocked.id), "command", clock.now)
+    world.work()
+    assert lms.grades == {"u-mentee": 25}
+    with world.db() as db, pytest.raises(ConflictError):
+        operations.retry(db, db.get(Delivery, blocked.id), "command", clock.now)
+
+
+def test_delivery_when_the_tenant_is_another_is_kept_apart(world, other_tenant, lms, clock, runtime):
+    world.confirm()
+    world.work()
+    mine = world.row().id
+    with runtime.database.transaction(other_tenant.id) as db:
+        assert db.scalars(select(Delivery)).all() == []
+        assert db.get(Delivery, mine) is None
+
+
+def test_deliver_now_when_waiting_ends_with_nothing_open(world, lms):
+    world.confirm()
+    assert tasks.deliver_now(world.runtime, wait_seconds=5) == {"states": {"delivered": 2}, "open": 0}

@@ -139,8 +139,8 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
     if session.state == "confirmed" or partner_id in _claims(db, session.id):
         raise ConflictError(
             "took_place",
-            "The other side has confirmed that this session took place, so it cannot be cancelled. Please talk "
-            "to each other: they can take their word back.",
+            "The other side has confirmed that this session took place, so it cannot be cancelled. Please "
+            "talk to each other: they can take their word back.",
         )
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
     session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
@@ -171,8 +171,8 @@ def claim(
     if session.state == "confirmed":
         raise ConflictError(
             "already_confirmed",
-            f"Both of you confirmed this session already; it counts {session.counted_minutes} minutes. Nothing "
-            "was changed.",
+            f"Both of you confirmed this session already; it counts {session.counted_minutes} minutes. "
+            "Nothing was changed.",
         )
     if session.starts_at > now or (pairing.ended_at is not None and session.starts_at > pairing.ended_at):
         raise InputError(

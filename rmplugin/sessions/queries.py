@@ -36,6 +36,10 @@ class SessionStory:
             return False
         return session.state == "disputed" or person_id not in self.claims
 
+    def is_coming(self, now: datetime) -> bool:
+        """Tell whether the session is planned and not over yet."""
+        return self.session.state == "scheduled" and ends_at(self.session) > now
+
 
 def list_sessions(db: Db, pairing_id: uuid.UUID) -> list[SessionStory]:
     """List a pairing's sessions, newest first, cancelled ones included.
@@ -69,10 +73,11 @@ def next_session(db: Db, pairing_id: uuid.UUID, now: datetime) -> MentoringSessi
         MentoringSession.pairing_id == pairing_id, MentoringSession.state == "scheduled"
     )
     planned = db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
-    return next((session for session in planned if _ends_at(session) > now), None)
+    return next((session for session in planned if ends_at(session) > now), None)
 
 
-def _ends_at(session: MentoringSession) -> datetime:
+def ends_at(session: MentoringSession) -> datetime:
+    """Give the planned end, aware UTC. **Touches** pure."""
     return session.starts_at + timedelta(minutes=session.planned_minutes)
 
 
@@ -115,7 +120,7 @@ def find_overlap(
         MentoringSession.starts_at < starts_at + timedelta(minutes=minutes),
     )
     for session in db.scalars(query.order_by(MentoringSession.starts_at)):
-        if session.id != besides and _ends_at(session) > starts_at:
+        if session.id != besides and ends_at(session) > starts_at:
             return session
     return None
 

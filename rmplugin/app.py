@@ -85,12 +85,14 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
+    from rmplugin.matching import operations as matching
 
     sinks = tuple(plugins.sinks.values())
     return {
         "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
+        "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
     }
 
 
@@ -256,12 +258,12 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     def work() -> None:
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
+        matching_tasks.expire_due(runtime)
+        # Last, because it can take long; a queued run is its own outbox row.
+        matching_tasks.run_queued(runtime)
         work_outbox(runtime)
 
-    def match(tenant_id: str, run_id: str) -> None:
-        matching_tasks.run(runtime, uuid.UUID(tenant_id), uuid.UUID(run_id))
-
-    tasks = {"work": queue.task(name="work")(work), "match": queue.task(name="match")(match)}
+    tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
     return tasks
 

@@ -1,9 +1,87 @@
-"""Matching tasks."""
+"""Matching in the background: short transactions around the long computation."""
 
+import time
 import uuid
 
+import structlog
+from sqlalchemy import select
+
+from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
+from rmplugin.matching import operations, queries, store
+from rmplugin.matching.models import MatchRun, Proposal
+from rmplugin.matching.solver import explain_unmatched
+from rmplugin.programmes.models import Programme
+
+log = structlog.get_logger()
 
 
 def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
-    """Run."""
+    """Compute a queued run. Stopped half-way it stays queued; done twice it has one effect.
+
+    :raises NotFoundError: this tenant has no such run.
+    **Touches** writes match_run, proposal.
+    """
+    started = time.monotonic()
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        match_run = queries.get_run(db, run_id)
+        if match_run.state != "queued":
+            return
+        programme = db.scalars(select(Programme).where(Programme.id == match_run.programme_id)).one()
+        pool = store.load_pool(db, programme, runtime.clock())
+    try:
+        table, solution = operations.solve_pool(pool)
+        unmatched = explain_unmatched(table, solution)
+    except InputError as error:
+        _fail(runtime, tenant_id, run_id, error.message_for_user, error.details)
+        return
+    except Exception as error:  # noqa: BLE001 - whatever the solver raises, the manager must be told.
+        log.error("match_failed", run=str(run_id), kind=type(error).__name__)
+        _fail(runtime, tenant_id, run_id, operations.COULD_NOT_SOLVE, {})
+        return
+    with runtime.database.transaction(tenant_id) as db:
+        seconds = time.monotonic() - started
+        operations.record_proposals(
+            db, run_id, pool, table, solution, unmatched, seconds=seconds, now=runtime.clock()
+        )
+
+
+def run_queued(runtime: Runtime) -> int:
+    """Compute every queued run of every tenant, the oldest first.
+
+    :return: how many were tried.
+    **Touches** what `run` touches.
+    """
+    with runtime.database.unbound(write=False) as db:
+        query = select(MatchRun.id, MatchRun.tenant_id).where(MatchRun.state == "queued")
+        queued = db.execute(query.order_by(MatchRun.created_at, MatchRun.id)).all()
+    for row in queued:
+        try:
+            run(runtime, row.tenant_id, row.id)
+        except Exception as error:  # noqa: BLE001 - one tenant's trouble must not keep the others waiting.
+            log.error("match_postponed", run=str(row.id), kind=type(error).__name__)
+    return len(queued)
+
+
+def expire_due(runtime: Runtime) -> int:
+    """Close the proposals of every tenant whose time is over or whose people left the pool.
+
+    :return: how many were closed.
+    **Touches** writes proposal, notice.
+    """
+    with runtime.database.unbound(write=False) as db:
+        query = select(Proposal.tenant_id).where(Proposal.state == "released").distinct()
+        tenants = db.scalars(query).all()
+    closed = 0
+    for tenant_id in tenants:
+        with runtime.database.transaction(tenant_id) as db:
+            now = runtime.clock()
+            closed += operations.expire_proposals(db, now) + operations.close_stale_proposals(db, now)
+    return closed
+
+
+def _fail(
+    runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID, why: str, facts: dict[str, object]
+) -> None:
+    with runtime.database.transaction(tenant_id) as db:
+        operations.fail_run(db, run_id, why, facts, runtime.clock())

@@ -1,0 +1,476 @@
+"""Verbs of matching: run, change and release it; answer a proposal; end a pairing."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from rmplugin import audit, jobs, notify
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError, NotFoundError
+from rmplugin.matching import queries, store, words
+from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
+from rmplugin.matching.scoring import PairTable
+from rmplugin.matching.solver import Solution, Unmatched, solve
+from rmplugin.people.queries import display_names
+from rmplugin.programmes import operations as programmes
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.queries import find_enrolment
+
+PROPOSAL_LIFE = timedelta(days=14)
+OBJECTIVES = ("total",)
+# Fixed words: whoever reads them learns neither who decided nor why.
+NEUTRAL_CLOSED = (
+    "A pairing that was proposed to you did not come about. That happens for many reasons, and there is "
+    "nothing that you need to do."
+)
+NEUTRAL_ENDED = (
+    "Your pairing with {name} has ended. Pairings end for many reasons and nobody is to blame. Your "
+    "confirmed sessions and credits stay yours."
+)
+COULD_NOT_SOLVE = (
+    "The matching could not be computed because of a fault on our side. Nothing was changed. Run it again; "
+    "if it fails again, tell your administrator the number of this run."
+)
+
+
+def start_run(db: Db, programme: Programme, actor: str, now: datetime, objective: str = "total") -> MatchRun:
+    """Ask for a matching; the worker computes it after the commit, from the data as they are then.
+
+    :param objective: one of `OBJECTIVES`.
+    :return: the run, state "queued".
+    :raises ConflictError: one is queued already, or the programme is archived.
+    :raises InputError: the objective is unknown.
+    **Touches** writes match_run, audit_entry; wakes the worker.
+    """
+    if objective not in OBJECTIVES:
+        raise InputError(
+            "unknown_objective",
+            "This objective is not known. Nothing was changed.",
+            {"objective": f"Choose one of: {', '.join(OBJECTIVES)}."},
+        )
+    programme = store.lock_programme(db, programme.id)
+    if programme.state == "archived":
+        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
+    store.refuse_while_queued(db, programme.id)
+    run = MatchRun(
+        programme_id=programme.id,
+        state="queued",
+        objective=objective,
+        rules={},
+        weights={},
+        metrics={},
+        unmatched=[],
+        created_by=actor,
+        created_at=now,
+    )
+    db.add(run)
+    db.flush()
+    audit.record(db, actor, "match_run.start", run.id, now, objective=objective)
+    # A queued run is its own outbox row: the worker's round looks for it.
+    db.info["wake"] = True
+    return run
+
+
+def record_proposals(
+    db: Db,
+    run_id: uuid.UUID,
+    pool: store.Pool,
+    table: PairTable,
+    solution: Solution,
+    unmatched: Sequence[Unmatched],
+    *,
+    seconds: float,
+    now: datetime,
+) -> bool:
+    """Write down what a run found, with reasons; unreleased proposals of earlier runs give way.
+
+    :param seconds: how long reading and solving took.
+    :return: False when the run is no longer queued: somebody else wrote it down, and nothing is changed.
+    **Touches** writes match_run, proposal.
+    """
+    run = queries.get_run(db, run_id)
+    store.lock_programme(db, run.programme_id)
+    db.refresh(run)
+    if run.state != "queued":
+        return False
+    store.supersede(db, run)
+    mentors = {candidate.id: candidate for candidate in table.mentors}
+    mentees = {candidate.id: candidate for candidate in table.mentees}
+    for pair in solution.pairs:
+        mentor, mentee = mentors[pair.mentor_id], mentees[pair.mentee_id]
+        reasons = words.describe_pair(pool.skills, pool.rules, mentor, mentee)
+        contributions = table.contributions(pair.row)
+        store.add_proposal(
+            db, run, pair.mentor_id, pair.mentee_id, contributions, reasons, now, pinned=pair.pinned
+        )
+    run.state, run.finished_at, run.seconds = "solved", now, round(seconds, 3)
+    run.rules, run.weights = store.rules_document(pool.rules), asdict(pool.weights)
+    run.inputs_hash = pool.digest(run.objective)
+    run.mentors, run.mentees = len(table.mentors), len(table.mentees)
+    run.total_score, run.proved, run.gap = solution.total_score, solution.proved, solution.gap
+    run.metrics = words.measure(table, solution) | {"seconds": round(seconds, 3)}
+    run.unmatched = [words.describe_unmatched(pool.skills, pool.rules, left) for left in unmatched]
+    return True
+
+
+def fail_run(db: Db, run_id: uuid.UUID, why: str, facts: dict[str, Any], now: datetime) -> None:
+    """Close a queued run that could not be computed; earlier runs stay as they are.
+
+    :param why: what happened, that nothing was changed, what to do; no names.
+    :param facts: ids for the page, e.g. the pins at fault.
+    **Touches** writes match_run.
+    """
+    run = queries.get_run(db, run_id)
+    if run.state == "queued":
+        run.state, run.failure, run.metrics, run.finished_at = "failed", why, facts, now
+
+
+def drop_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+    """Take a pair out of a run before it is released; no further run proposes it until it is brought back.
+
+    :raises ConflictError: it was released or replaced already.
+    **Touches** writes proposal, audit_entry.
+    """
+    store.lock_proposal(db, proposal)
+    if proposal.state == "dropped":
+        return
+    if proposal.state != "proposed":
+        raise ConflictError("not_open", "This proposal was released or replaced before. Nothing was changed.")
+    proposal.state, proposal.pinned = "dropped", False
+    audit.record(db, actor, "proposal.drop", proposal.id, now)
+
+
+def restore_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+    """Bring a dropped pair back: into its run while that is open, else only into what may be proposed.
+
+    :raises ConflictError: it is not dropped, or one of the two has another proposal in the run by now.
+    **Touches** writes proposal, audit_entry.
+    """
+    store.lock_proposal(db, proposal)
+    if proposal.state != "dropped":
+        raise ConflictError("not_dropped", "This pair is not dropped. Nothing was changed.")
+    run = queries.get_run(db, proposal.run_id)
+    if run.state != "solved":
+        proposal.state = "void"
+    else:
+        pool = store.load_pool(db, store.programme_of(db, run), now, without=None)
+        if store.over_places(db, pool, run, proposal.mentor_id, proposal.mentee_id) != []:
+            raise ConflictError(
+                "no_place",
+                "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
+                "first, or run the matching again.",
+            )
+        proposal.state = "proposed"
+    audit.record(db, actor, "proposal.restore", proposal.id, now)
+
+
+def pin_pair(
+    db: Db, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID, actor: str, now: datetime
+) -> Proposal:
+    """Keep a pair in this run and in every further one. Proposals that need its places give way.
+
+    :raises InputError: the rules bar the pair; `details` says in words why.
+    :raises ConflictError: the run is not open.
+    **Touches** writes proposal, audit_entry.
+    """
+    store.lock_open_run(db, run)
+    query = select(Proposal).where(
+        Proposal.run_id == run.id, Proposal.mentor_id == mentor_id, Proposal.mentee_id == mentee_id
+    )
+    proposal = db.scalars(query).one_or_none()
+    if proposal is None or proposal.state != "proposed":
+        proposal = _pin_new(db, run, proposal, mentor_id, mentee_id, now)
+    proposal.pinned = True
+    audit.record(db, actor, "proposal.pin", proposal.id, now)
+    return proposal
+
+
+def unpin(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+    """Let further runs decide about a pair again.
+
+    **Touches** writes proposal, audit_entry.
+    """
+    store.lock_proposal(db, proposal)
+    if proposal.pinned:
+        proposal.pinned = False
+        audit.record(db, actor, "proposal.unpin", proposal.id, now)
+
+
+def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, int]:
+    """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
+
+    :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
+    :raises ConflictError: it was released before, is not open, or has no proposal.
+    **Touches** writes match_run, proposal, notice, audit_entry.
+    """
+    store.lock_open_run(db, run)
+    pairs = [pair.row for pair in queries.list_proposals(db, run.id) if pair.row.state == "proposed"]
+    if not pairs:
+        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    pool = store.load_pool(db, store.programme_of(db, run), now)
+    faults = store.check_pairs(pool, [(str(row.mentor_id), str(row.mentee_id)) for row in pairs])
+    places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
+    released = 0
+    for row in sorted(pairs, key=lambda row: (not row.pinned, -row.score, row.id)):
+        pair = str(row.mentor_id), str(row.mentee_id)
+        codes = faults[pair] or ([] if all(places[person] > 0 for person in pair) else ["no_place"])
+        row.pinned = False
+        if codes:
+            store.leave_out(row, codes)
+            continue
+        released += 1
+        for person in pair:
+            places[person] -= 1
+        row.state, row.expires_at = "released", now + PROPOSAL_LIFE
+        _tell_both(db, row, "proposal", _invitation(row), now, f"/proposals/{row.id}")
+    run.state, run.released_at = "released", now
+    left_out = len(pairs) - released
+    audit.record(db, actor, "match_run.release", run.id, now, released=released, left_out=left_out)
+    return released, left_out
+
+
+def answer(
+    db: Db,
+    proposal: Proposal,
+    person_id: uuid.UUID,
+    yes: bool,  # noqa: FBT001 - It is the answer itself.
+    reason: str | None,
+    now: datetime,
+) -> Proposal:
+    """Say yes or no to a proposal. Two yes start the pairing, one no returns both people to the pool.
+
+    :param yes: the same answer twice is harmless; a yes can become a no until the pairing starts.
+    :param reason: a code of `forms.DECLINE_REASONS`, only kept with a no; None when none was given.
+    :return: the proposal; state "void" when the rules no longer allow the pair.
+    :raises NotFoundError: it is not the person's, or not released.
+    :raises ConflictError: it is closed, or its time is over.
+    **Touches** writes proposal, pairing, notice, outbox_event.
+    """
+    store.lock_proposal(db, proposal)
+    role = {proposal.mentor_id: "mentor", proposal.mentee_id: "mentee"}.get(person_id)
+    if role is None or proposal.expires_at is None:
+        raise NotFoundError("proposal")
+    word = "yes" if yes else "no"
+    if proposal.state != "released":
+        _check_repeated(proposal, getattr(proposal, f"{role}_answer"), word)
+        return proposal
+    if proposal.expires_at <= now:
+        raise ConflictError(
+            "expired",
+            "The time to answer this proposal is over, so nothing was changed. You stay in the pool, and the "
+            "next matching looks for you again.",
+        )
+    setattr(proposal, f"{role}_answer", word)
+    setattr(proposal, f"{role}_answered_at", now)
+    if not yes:
+        proposal.state, proposal.decline_reason = "declined", reason
+        other = proposal.mentee_id if role == "mentor" else proposal.mentor_id
+        notify.tell(db, other, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+    elif proposal.mentor_answer == proposal.mentee_answer == "yes":
+        _start_pairing(db, proposal, now)
+    return proposal
+
+
+def end_pairing(
+    db: Db, pairing: Pairing, person_id: uuid.UUID, reason: str | None, next_choice: str, now: datetime
+) -> Closure:
+    """End a pairing without blame, by either of the two; the partner is told in fixed neutral words.
+
+    :param reason: a code of `forms.CLOSURE_REASONS`; None when none was given.
+    :param next_choice: "rematch" keeps the person in the pool, "pause" and "leave" take them out.
+    :raises NotFoundError: it is not the person's.
+    :raises ConflictError: it has ended already.
+    **Touches** writes pairing, closure, enrolment, proposal, notice, outbox_event.
+    """
+    store.lock_programme(db, pairing.programme_id)
+    db.refresh(pairing)
+    if pairing.role_of(person_id) is None:
+        raise NotFoundError("pairing")
+    if pairing.state != "active":
+        raise ConflictError("already_ended", "This pairing has ended already. Nothing was done twice.")
+    pairing.state, pairing.ended_at = "ended", now
+    closure = Closure(
+        pairing_id=pairing.id,
+        initiator_id=person_id,
+        reason=reason,
+        next_choice=next_choice,
+        created_at=now,
+    )
+    db.add(closure)
+    for person in (pairing.mentor_id, pairing.mentee_id):
+        programmes.count_pairing(db, pairing.programme_id, person, -1)
+    enrolment = find_enrolment(db, pairing.programme_id, person_id)
+    if next_choice != "rematch" and enrolment is not None:
+        # Another pairing of the same person goes on; only new partners are no longer looked for.
+        enrolment.state, enrolment.updated_at = "withdrawn", now
+        close_stale_proposals(db, now)
+    name = display_names(db, {person_id})[person_id]
+    notify.tell(
+        db, pairing.partner_of(person_id), "pairing_ended", NEUTRAL_ENDED.format(name=name), now, "/home"
+    )
+    jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
+    return closure
+
+
+def expire_proposals(db: Db, now: datetime) -> int:
+    """Close released proposals whose time is over; both people are back in the pool and told so.
+
+    :return: how many were closed.
+    **Touches** writes proposal, notice.
+    """
+    query = select(Proposal).where(Proposal.state == "released", Proposal.expires_at <= now)
+    proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
+    for proposal in proposals:
+        proposal.state = "expired"
+        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+    return len(proposals)
+
+
+def on_enrolment_withdrawn(db: Db, payload: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG001 - All are looked at.
+    """Let go of the proposals of somebody who left the pool.
+
+    :param payload: of the event "enrolment_withdrawn".
+    **Touches** what `close_stale_proposals` touches.
+    """
+    close_stale_proposals(db, now)
+
+
+def close_stale_proposals(db: Db, now: datetime) -> int:
+    """Close released proposals of people who are no longer in the pool; the other one is told neutrally.
+
+    :return: how many were closed.
+    **Touches** reads enrolment; writes proposal, notice.
+    """
+    in_pool = (
+        select(Enrolment.id)
+        .where(
+            Enrolment.programme_id == Proposal.programme_id,
+            Enrolment.person_id.in_((Proposal.mentor_id, Proposal.mentee_id)),
+            Enrolment.state != "submitted",
+        )
+        .exists()
+    )
+    query = select(Proposal).where(Proposal.state == "released", in_pool)
+    proposals = db.scalars(query.with_for_update(skip_locked=True, of=Proposal)).all()
+    for proposal in proposals:
+        store.leave_out(proposal, ["not_taking_part"])
+        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+    return len(proposals)
+
+
+def solve_pool(pool: store.Pool) -> tuple[PairTable, Solution]:
+    """Compute the best pairs of everybody with a free place.
+
+    :raises InputError: a pin cannot be kept.
+    :raises RuntimeError: the solver gave no proof.
+    **Touches** nothing.
+    """
+    table = pool.free_table()
+    return table, solve(table, pool.pins)
+
+
+def _pin_new(
+    db: Db,
+    run: MatchRun,
+    earlier: Proposal | None,
+    mentor_id: uuid.UUID,
+    mentee_id: uuid.UUID,
+    now: datetime,
+) -> Proposal:
+    """Bring a pair into a run that the solver did not choose, or that left it."""
+    pool = store.load_pool(db, store.programme_of(db, run), now)
+    ids = str(mentor_id), str(mentee_id)
+    mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
+    codes = store.check_pairs(pool, [ids])[ids]
+    if not codes:
+        codes = _make_room(db, pool, run, mentor_id, mentee_id)
+    if codes or mentor is None or mentee is None:
+        why = " ".join(words.PAIR_FAULTS[code] for code in codes)
+        raise InputError(
+            "pin_not_allowed",
+            f"This pair cannot be. {why} Nothing was changed.",
+            {"mentee": why, "form": f"This pair cannot be. {why} Nothing was changed."},
+        )
+    table = pool.table([mentor], [mentee])
+    reasons, contributions = (
+        words.describe_pair(pool.skills, pool.rules, mentor, mentee),
+        table.contributions(0),
+    )
+    if earlier is None:
+        earlier = store.add_proposal(db, run, *ids, contributions, reasons, now, pinned=True)
+        db.flush()
+    earlier.state, earlier.reasons, earlier.contributions = "proposed", reasons, contributions
+    earlier.score = sum(contributions.values())
+    return earlier
+
+
+def _make_room(
+    db: Db, pool: store.Pool, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID
+) -> list[str]:
+    going = store.over_places(db, pool, run, mentor_id, mentee_id)
+    if going is None or any(row.pinned for row in going):
+        return ["no_place"]
+    for row in going:
+        store.leave_out(row, ["gave_way"])
+    return []
+
+
+def _tell_both(db: Db, proposal: Proposal, kind: str, text: str, now: datetime, path: str) -> None:
+    for person in (proposal.mentor_id, proposal.mentee_id):
+        notify.tell(db, person, kind, text, now, path)
+
+
+def _invitation(proposal: Proposal) -> str:
+    assert proposal.expires_at is not None
+    day = f"{proposal.expires_at.day} {proposal.expires_at:%B}"
+    return f"We found somebody for you. Look at the proposal and answer by {day}."
+
+
+def _check_repeated(proposal: Proposal, answered: str | None, word: str) -> None:
+    """Let the same answer pass again; a closed proposal takes no other."""
+    if proposal.state == "accepted" and word == "no":
+        raise ConflictError(
+            "pairing_started",
+            "You both said yes and the pairing has started. Nothing was changed. You can end it on its own "
+            "page without giving a reason.",
+        )
+    if answered != word or proposal.state in ("expired", "void"):
+        raise ConflictError(
+            "proposal_closed",
+            "This proposal is closed, so nothing was changed. You stay in the pool, and the next matching "
+            "looks for you again.",
+        )
+
+
+def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
+    """Make the pairing, if the rules still allow it today."""
+    programme = store.lock_programme(db, proposal.programme_id)
+    pool = store.load_pool(db, programme, now, without=proposal.id)
+    ids = str(proposal.mentor_id), str(proposal.mentee_id)
+    codes = store.check_pairs(pool, [ids])[ids]
+    if not codes and not all(c.capacity for c in (*pool.mentors, *pool.mentees) if c.id in ids):
+        codes = ["no_place"]
+    if codes:
+        store.leave_out(proposal, codes)
+        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+        return
+    pairing = Pairing(
+        programme_id=proposal.programme_id,
+        proposal_id=proposal.id,
+        mentor_id=proposal.mentor_id,
+        mentee_id=proposal.mentee_id,
+        state="active",
+        started_at=now,
+    )
+    db.add(pairing)
+    proposal.state = "accepted"
+    db.flush()
+    for person in (pairing.mentor_id, pairing.mentee_id):
+        programmes.count_pairing(db, programme.id, person, 1)
+    text = "You both said yes: your pairing has started. Begin with the agreement."
+    _tell_both(db, proposal, "pairing_started", text, now, f"/pairings/{pairing.id}")
+    jobs.enqueue(db, "pairing_started", now, pairing_id=str(pairing.id))

@@ -1,0 +1,380 @@
+"""Reads about match runs, proposals and pairings."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import aliased
+
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.matching.models import MatchRun, Pairing, Proposal
+from rmplugin.people.models import Person
+from rmplugin.people.queries import WORKING
+from rmplugin.programmes.models import Enrolment, Programme
+
+CAN_TAKE_PART = WORKING & (Person.status != "suspended")
+# A participant never sees what a manager has not released.
+SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
+FEWEST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A proposal or pairing with both people."""
+
+    row: Any
+    mentor: Person
+    mentee: Person
+
+
+@dataclass(frozen=True)
+class PoolMember:
+    """Somebody who has enrolled in a programme and can take part.
+
+    :param places: how many partners they can still take, 0 or more.
+    """
+
+    person_id: uuid.UUID
+    role: str
+    places: int
+
+
+def get_run(db: Db, run_id: uuid.UUID) -> MatchRun:
+    """Give a match run.
+
+    :raises NotFoundError: this tenant has no such run.
+    **Touches** reads match_run.
+    """
+    run = db.scalars(select(MatchRun).where(MatchRun.id == run_id)).one_or_none()
+    if run is None:
+        raise NotFoundError("match run")
+    return run
+
+
+def list_runs(db: Db, programme_id: uuid.UUID) -> Sequence[MatchRun]:
+    """List the runs of a programme, newest first.
+
+    **Touches** reads match_run.
+    """
+    query = select(MatchRun).where(MatchRun.programme_id == programme_id)
+    return db.scalars(query.order_by(MatchRun.created_at.desc(), MatchRun.id.desc())).all()
+
+
+def get_proposal(db: Db, proposal_id: uuid.UUID) -> Proposal:
+    """Give a proposal, for a manager.
+
+    :raises NotFoundError: this tenant has no such proposal.
+    **Touches** reads proposal.
+    """
+    proposal = db.scalars(select(Proposal).where(Proposal.id == proposal_id)).one_or_none()
+    if proposal is None:
+        raise NotFoundError("proposal")
+    return proposal
+
+
+def get_proposal_of(db: Db, proposal_id: uuid.UUID, person_id: uuid.UUID) -> Pair:
+    """Give a released proposal to one of its two people.
+
+    :raises NotFoundError: it is not theirs, or not released.
+    **Touches** reads proposal, person.
+    """
+    pairs = _pairs(db, Proposal, Proposal.id == proposal_id, SHOWN_TO_PEOPLE, _is_one_of(Proposal, person_id))
+    if not pairs:
+        raise NotFoundError("proposal")
+    return pairs[0]
+
+
+def open_proposals_of(db: Db, person_id: uuid.UUID) -> Sequence[Proposal]:
+    """List the proposals that a person can answer, or has answered and the other has not; oldest first.
+
+    **Touches** reads proposal.
+    """
+    query = select(Proposal).where(Proposal.state == "released", _is_one_of(Proposal, person_id))
+    return db.scalars(query.order_by(Proposal.created_at, Proposal.id)).all()
+
+
+def list_proposals(db: Db, run_id: uuid.UUID) -> list[Pair]:
+    """List the proposals of a run with both people, the best first.
+
+    **Touches** reads proposal, person.
+    """
+    pairs = _pairs(db, Proposal, Proposal.run_id == run_id)
+    return sorted(pairs, key=lambda pair: (-pair.row.score, pair.mentee.display_name, str(pair.row.id)))
+
+
+def list_dropped(db: Db, programme_id: uuid.UUID) -> list[Pair]:
+    """List the pairs that managers dropped, which no further run proposes.
+
+    **Touches** reads proposal, person.
+    """
+    pairs = _pairs(db, Proposal, Proposal.programme_id == programme_id, Proposal.state == "dropped")
+    return sorted(pairs, key=lambda pair: (pair.mentee.display_name, pair.mentor.display_name))
+
+
+def list_pins(db: Db, programme_id: uuid.UUID) -> list[Pair]:
+    """List the pairs that every further run of a programme keeps.
+
+    **Touches** reads proposal, person.
+    """
+    return _pairs(
+        db, Proposal, Proposal.programme_id == programme_id, Proposal.pinned, Proposal.state == "proposed"
+    )
+
+
+def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
+    """Give a pairing to one of its two people.
+
+    :raises NotFoundError: it is not theirs.
+    **Touches** reads pairing.
+    """
+    query = select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id))
+    pairing = db.scalars(query).one_or_none()
+    if pairing is None:
+        raise NotFoundError("pairing")
+    return pairing
+
+
+def lock_active_pairing(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
+    """Take an active pairing for a change by one of its two people; others wait until the transaction ends.
+
+    :raises NotFoundError: it is not theirs.
+    :raises ConflictError: it has ended.
+    **Touches** locks pairing.
+    """
+    pairing = get_pairing_of(db, pairing_id, person_id)
+    db.refresh(pairing, with_for_update=True)
+    if pairing.state != "active":
+        raise ConflictError(
+            "pairing_ended", "This pairing has ended, so nothing was changed. What you wrote before is kept."
+        )
+    return pairing
+
+
+def list_pairings_of(
+    db: Db, person_id: uuid.UUID, programme_id: uuid.UUID | None = None
+) -> Sequence[Pairing]:
+    """List a person's pairings, active ones first, then the newest first.
+
+    :param programme_id: None for all programmes.
+    **Touches** reads pairing.
+    """
+    query = select(Pairing).where(_is_one_of(Pairing, person_id))
+    if programme_id is not None:
+        query = query.where(Pairing.programme_id == programme_id)
+    pairings = db.scalars(query.order_by(Pairing.started_at.desc(), Pairing.id)).all()
+    return sorted(pairings, key=lambda pairing: pairing.state != "active")
+
+
+def list_pairings(db: Db, programme_id: uuid.UUID) -> list[Pair]:
+    """List the pairings of a programme with both people, the newest first.
+
+    **Touches** reads pairing, person.
+    """
+    pairs = _pairs(db, Pairing, Pairing.programme_id == programme_id)
+    return sorted(pairs, key=lambda pair: (pair.row.started_at, str(pair.row.id)), reverse=True)
+
+
+def find_pairing_of_proposal(db: Db, proposal_id: uuid.UUID) -> Pairing | None:
+    """Find the pairing that came of a proposal; None before both said yes.
+
+    **Touches** reads pairing.
+    """
+    return db.scalars(select(Pairing).where(Pairing.proposal_id == proposal_id)).one_or_none()
+
+
+def list_pool(db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None) -> list[PoolMember]:
+    """List everybody who has enrolled and can take part, with their free places.
+
+    Active pairings and released proposals take a place each.
+
+    :param without: a proposal that takes no place in this count.
+    **Touches** reads enrolment, person, pairing, proposal.
+    """
+    taken: Counter[uuid.UUID] = Counter()
+    for pair in taken_pairs(db, programme_id, without):
+        taken.update(pair)
+    query = (
+        select(Enrolment.person_id, Enrolment.role, Enrolment.capacity)
+        .join(Person, Person.id == Enrolment.person_id)
+        .where(Enrolment.programme_id == programme_id, Enrolment.state == "submitted", CAN_TAKE_PART)
+    )
+    return [
+        PoolMember(row.person_id, row.role, max(0, row.capacity - taken[row.person_id]))
+        for row in db.execute(query)
+    ]
+
+
+def taken_pairs(
+    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None
+) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """List (mentor, mentee) of each active pairing and each released proposal of a programme.
+
+    :param without: a proposal that is left out.
+    **Touches** reads pairing, proposal.
+    """
+    active = select(Pairing.mentor_id, Pairing.mentee_id).where(
+        Pairing.programme_id == programme_id, Pairing.state == "active"
+    )
+    waiting = select(Proposal.mentor_id, Proposal.mentee_id).where(
+        Proposal.programme_id == programme_id, Proposal.state == "released"
+    )
+    if without is not None:
+        waiting = waiting.where(Proposal.id != without)
+    return [(row.mentor_id, row.mentee_id) for query in (active, waiting) for row in db.execute(query)]
+
+
+def ruled_out_pairs(
+    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None
+) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """List the pairs that must not be proposed: declined, ended, together or waiting now, dropped here.
+
+    What two people said or lived through counts in every programme; what a manager dropped, in this one.
+
+    :param without: a proposal that is left out.
+    **Touches** reads pairing, proposal.
+    """
+    pairings = select(Pairing.mentor_id, Pairing.mentee_id).where(
+        or_(Pairing.state != "completed", Pairing.programme_id == programme_id)
+    )
+    dropped_here = (Proposal.state == "dropped") & (Proposal.programme_id == programme_id)
+    proposals = select(Proposal.mentor_id, Proposal.mentee_id).where(
+        or_(Proposal.state.in_(("declined", "released")), dropped_here)
+    )
+    if without is not None:
+        proposals = proposals.where(Proposal.id != without)
+    return [(row.mentor_id, row.mentee_id) for query in (pairings, proposals) for row in db.execute(query)]
+
+
+def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
+    """Count the reasons that people gave when they said no.
+
+    :return: code -> how often; empty until there are five, so that nobody can be singled out.
+    **Touches** reads proposal.
+    """
+    query = (
+        select(Proposal.decline_reason, func.count())
+        .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
+        .group_by(Proposal.decline_reason)
+    )
+    counts = {str(code): int(count) for code, count in db.execute(query)}
+    return counts if sum(counts.values()) >= FEWEST_SHOWN else {}
+
+
+def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    """Give persons by id, also those who have left.
+
+    **Touches** reads person.
+    """
+    found: dict[uuid.UUID, Person] = {}
+    ordered = sorted(set(person_ids))
+    for start in range(0, len(ordered), 500):
+        chunk = ordered[start : start + 500]
+        found.update({person.id: person for person in db.scalars(select(Person).where(Person.id.in_(chunk)))})
+    return found
+
+
+def left_out_of_run(run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, Any]]:
+    """List who of a run's pool has no proposal in it now: the solver's list and what managers changed since.
+
+    :return: like `MatchRun.unmatched`, sorted by role; each has a "sentence".
+    **Touches** nothing.
+    """
+    live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
+    met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
+    left = {entry["person"]: entry for entry in run.unmatched if entry["person"] not in met}
+    for row in (pair.row for pair in proposals):
+        for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
+            if person in met or person in left:
+                continue
+            code = "proposal_dropped" if row.state == "dropped" else "proposal_left_out"
+            left[person] = {
+                "person": person,
+                "role": role,
+                "reason": code,
+                "details": {},
+                "sentence": "Their proposal was dropped by a manager."
+                if row.state == "dropped"
+                else "Their proposal was left out; the reason stands with the pair.",
+            }
+    return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
+
+
+def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
+    """Give what `match run --json` prints.
+
+    **Source** the product's interface description. **Touches** reads programme, proposal, person.
+    """
+    programme = db.scalars(select(Programme).where(Programme.id == run.programme_id)).one()
+    return {
+        "run_id": str(run.id),
+        "programme": programme.name,
+        "state": run.state,
+        "failure": run.failure,
+        "mentors": run.mentors,
+        "mentees": run.mentees,
+        "pairs": run.metrics.get("pairs", 0),
+        "objective": run.objective,
+        "total_score": run.total_score,
+        "optimality": {"proved": run.proved, "gap": run.gap},
+        "unmatched": [
+            {
+                "person": entry["person"],
+                "role": entry["role"],
+                "reason": entry["reason"],
+                "sentence": entry["sentence"],
+                "candidates_removed_by": entry["details"].get("removed_by", {}),
+            }
+            for entry in run.unmatched
+        ],
+        "metrics": run.metrics,
+        "seconds": run.seconds,
+    }
+
+
+def show_document(db: Db, run: MatchRun) -> dict[str, Any]:
+    """Give what `match show --json` prints: the run and each of its proposals.
+
+    **Touches** reads programme, proposal, person.
+    """
+    return run_document(db, run) | {
+        "rules": run.rules,
+        "weights": run.weights,
+        "inputs_hash": run.inputs_hash,
+        "proposals": [proposal_document(pair) for pair in list_proposals(db, run.id)],
+    }
+
+
+def proposal_document(pair: Pair) -> dict[str, Any]:
+    """Give one proposal for a command; who answered what is nobody's business but the two people's.
+
+    **Touches** nothing.
+    """
+    return {
+        "proposal_id": str(pair.row.id),
+        "mentor": {"id": str(pair.mentor.id), "name": pair.mentor.display_name},
+        "mentee": {"id": str(pair.mentee.id), "name": pair.mentee.display_name},
+        "state": pair.row.state,
+        "pinned": pair.row.pinned,
+        "score": pair.row.score,
+        "contributions": pair.row.contributions,
+        "reasons": pair.row.reasons,
+    }
+
+
+def _is_one_of(table: Any, person_id: uuid.UUID) -> Any:
+    return or_(table.mentor_id == person_id, table.mentee_id == person_id)
+
+
+def _pairs(db: Db, table: Any, *conditions: Any) -> list[Pair]:
+    mentor, mentee = aliased(Person), aliased(Person)
+    query = (
+        select(table, mentor, mentee)
+        .join(mentor, mentor.id == table.mentor_id)
+        .join(mentee, mentee.id == table.mentee_id)
+        .where(*conditions)
+    )
+    return [Pair(*row) for row in db.execute(query)]

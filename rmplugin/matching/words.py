@@ -1,0 +1,213 @@
+"""What the engine found, in words and numbers for people: pairs, the unmatched, whole runs."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rmplugin.matching.scoring import (
+    FACTORS,
+    SLOT_MINUTES,
+    SLOTS_PER_WEEK,
+    Candidate,
+    PairTable,
+    Rules,
+    build,
+    failed_rules,
+)
+from rmplugin.matching.solver import Solution, Unmatched, compare_skills
+
+# Why a pair may not be, as sentences about the two.
+PAIR_FAULTS = {
+    "same_person": "Mentor and mentee are the same person.",
+    "no_candidate_skill": "The mentor offers none of the skills that the mentee wants.",
+    "no_junior": "The mentor is not junior to the mentee: neither a lower grade nor a shorter tenure.",
+    "reporting_line": "One of the two is in the other's reporting line.",
+    "same_team": "Both have the same manager.",
+    "language": "They have no language in common.",
+    "hours": "Their working hours have no time in common that is long enough for a session.",
+    "blocked": "The two were ruled out before: they are together or proposed to each other already, one "
+    "of them said no, their pairing ended, or a manager dropped the pair.",
+    "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
+    "no_place": "One of the two has no free place.",
+    "gave_way": "The pair gave way to one that a manager pinned.",
+}
+# Why everybody is out of reach for one person; {session} is the length of a session in minutes.
+SIDE_FAULTS = {
+    ("mentee", "no_candidate_skill"): "they offer none of the skills that this person wants",
+    ("mentor", "no_candidate_skill"): "they want none of the skills that this person offers",
+    ("mentee", "no_junior"): "they are junior to this person neither by grade nor by tenure",
+    ("mentor", "no_junior"): "this person is junior to them neither by grade nor by tenure",
+    ("", "reporting_line"): "they are in this person's reporting line",
+    ("", "same_team"): "they have the same manager as this person",
+    ("", "language"): "they have no language in common with this person",
+    ("", "hours"): "their working hours have no {session} minutes in common with this person's",
+    ("", "blocked"): "the two were ruled out before, by one of them or by a manager",
+    ("", "same_person"): "they are the same person",
+}
+
+
+def describe_pair(
+    skills: Mapping[str, str], rules: Rules, mentor: Candidate, mentee: Candidate
+) -> dict[str, Any]:
+    """Say what two people have for each other.
+
+    :param skills: skill id -> name.
+    :return: "mentee" and "mentor": their wanted skills that are covered, partly covered or uncovered, each
+        with name and both levels; "languages"; "common_minutes" of working time a week and the "windows" it
+        is in, as [first, count] of quarters of an hour since Monday 00:00 UTC; "junior": by grade, tenure or
+        both.
+    **Touches** nothing.
+    """
+    common = mentor.hours & mentee.hours
+    return {
+        "mentee": _skill_words(skills, mentee, mentor),
+        "mentor": _skill_words(skills, mentor, mentee),
+        "languages": sorted(mentor.languages & mentee.languages),
+        "common_minutes": common.bit_count() * SLOT_MINUTES,
+        "windows": _windows(common, rules.min_common_minutes),
+        "junior": _junior_by(rules, mentor, mentee),
+    }
+
+
+def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched) -> dict[str, Any]:
+    """Give one entry of `MatchRun.unmatched`, with a plain sentence.
+
+    **Touches** nothing.
+    """
+    details = left.details
+    named = [{**skill, "skill": skills[skill["skill"]]} for skill in details["skills"]]
+    return {
+        "person": left.person_id,
+        "role": left.role,
+        "reason": left.reason,
+        "details": details | {"skills": named},
+        "sentence": _sentence(left, named, rules.min_common_minutes),
+    }
+
+
+def measure(table: PairTable, solution: Solution) -> dict[str, Any]:
+    """Give the numbers of a run for the manager; shares are between 0 and 1, None of nobody.
+
+    **Touches** nothing.
+    """
+    scores = [pair.score for pair in solution.pairs]
+    met = {pair.mentor_id for pair in solution.pairs} | {pair.mentee_id for pair in solution.pairs}
+    people = len(table.mentors) + len(table.mentees)
+    wanted, covered, partly = _most_wanted(table, solution)
+    return {
+        "mentors": len(table.mentors),
+        "mentees": len(table.mentees),
+        "pairs": len(scores),
+        "matched_people": len(met),
+        "matched_share": round(len(met) / people, 4) if people else None,
+        "min_score": min(scores, default=None),
+        "median_score": int(statistics.median(scores)) if scores else None,
+        "first_wishes": wanted,
+        "first_wishes_covered": covered,
+        "first_wishes_partly": partly,
+        "first_wishes_covered_share": round(covered / wanted, 4) if wanted else None,
+    }
+
+
+def _most_wanted(table: PairTable, solution: Solution) -> tuple[int, int, int]:
+    """Count the skills of priority 1 that matched mentees want, and those fully and partly covered."""
+    mentors = {candidate.id: candidate for candidate in table.mentors}
+    partners: dict[str, list[Candidate]] = {}
+    for pair in solution.pairs:
+        partners.setdefault(pair.mentee_id, []).append(mentors[pair.mentor_id])
+    wanted = covered = partly = 0
+    for mentee in table.mentees:
+        for skill, (level, priority) in mentee.wants.items():
+            if priority != 1 or mentee.id not in partners:
+                continue
+            best = max(mentor.offers.get(skill, 0) for mentor in partners[mentee.id])
+            wanted += 1
+            covered += best >= max(level, 1)
+            partly += 0 < best < level
+    return wanted, covered, partly
+
+
+def _skill_words(
+    skills: Mapping[str, str], wanter: Candidate, offerer: Candidate
+) -> dict[str, list[dict[str, Any]]]:
+    return {
+        group: [
+            {
+                "skill": skills[skill],
+                "wanted": wanter.wants[skill][0],
+                "offered": offerer.offers.get(skill, 0),
+            }
+            for skill in group_skills
+        ]
+        for group, group_skills in compare_skills(wanter, offerer).items()
+    }
+
+
+def _windows(common: int, least_minutes: int) -> list[list[int]]:
+    """Cut a week of quarters of an hour into pieces in which a session fits."""
+    bits = format(common, f"0{SLOTS_PER_WEEK}b")[::-1]
+    windows, start = [], 0
+    for piece in bits.replace("10", "1 0").replace("01", "0 1").split():
+        if piece[0] == "1" and len(piece) * SLOT_MINUTES >= least_minutes:
+            windows.append([start, len(piece)])
+        start += len(piece)
+    return windows
+
+
+def _junior_by(rules: Rules, mentor: Candidate, mentee: Candidate) -> list[str]:
+    """Say in which ways the mentor is junior, by asking the rules with the other way switched off."""
+    ways = []
+    for way, rank, tenure in (("grade", True, False), ("tenure", False, True)):
+        if not getattr(rules, "junior_by_rank" if rank else "junior_by_tenure"):
+            continue
+        alone = replace(rules, junior_by_rank=rank, junior_by_tenure=tenure)
+        table = build([mentor], [mentee], reporting={}, rules=alone)
+        if "no_junior" not in failed_rules(int(table.bars[0, 0])):
+            ways.append(way)
+    return ways
+
+
+def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int) -> str:
+    details = left.details
+    others = "mentors" if left.role == "mentee" else "mentees"
+    total, reason = details["candidates"], left.reason
+    if reason == "nobody_there":
+        return f"There are no {others} with a free place in the pool."
+    if reason == "capacity_taken":
+        count = details["admissible"]
+        who = f"One of the {others} fits" if count == 1 else f"{count} {others} fit"
+        return f"{who}, but every place there went to a pair that adds more. {_market(left.role, skills)}"
+    words = SIDE_FAULTS.get((left.role, reason)) or SIDE_FAULTS[("", reason)]
+    words = words.format(session=session)
+    market = f" {_market(left.role, skills)}" if reason == "no_candidate_skill" else ""
+    removed = details["removed_by"].get(reason, 0)
+    if removed == total:
+        return f"All {total} {others} are out of reach: {words}.{market}"
+    only = details["removed_only_by"].get(reason, 0)
+    if only:
+        return f"{_count(only, others)} would fit but for one thing: {words}.{market}"
+    return f"Each of the {total} {others} fails more than one rule; for {removed} of them, {words}.{market}"
+
+
+def _count(number: int, others: str) -> str:
+    return f"One of the {others}" if number == 1 else f"{number} {others}"
+
+
+def _market(role: str, skills: Sequence[Mapping[str, Any]]) -> str:
+    """Name the up to three scarcest skills: few who offer for a mentee, few who want for a mentor."""
+    key = "offer" if role == "mentee" else "want"
+    scarce = sorted(skills, key=lambda skill: (skill[key], skill["skill"]))[:3]
+    parts = [
+        f"“{skill['skill']}”: wanted by {skill['want'] or 'nobody'}, offered by {skill['offer'] or 'nobody'}"
+        for skill in scarce
+    ]
+    return "; ".join(parts) + "." if parts else "This person's list of skills is empty."
+
+
+def score_share(score: int, weights: Mapping[str, Any]) -> int:
+    """Give a score as a percentage of the most that a pair could reach with these weights.
+
+    **Touches** nothing.
+    """
+    return round(100 * score / sum(int(weights[factor]) for factor in FACTORS))

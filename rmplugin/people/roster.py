@@ -55,6 +55,8 @@ class RunReport:
     """What one roster run did; `as_json` is the public document.
 
     :ivar run_id: None for a dry run, which leaves no trace.
+    :ivar seen: records that the source gave, skipped ones among them.
+    :ivar created, updated, unchanged, deactivated, reactivated: people; of a held or dry run what it would do.
     :ivar skipped: {"ref", "field", "reason"} each, 10,000 at most.
     :ivar notes: facts for an administrator: unmapped grades by frequency, manager states, brakes.
     """

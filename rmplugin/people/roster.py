@@ -56,7 +56,7 @@ class RunReport:
 
     :ivar run_id: None for a dry run, which leaves no trace.
     :ivar seen: records that the source gave, skipped ones among them.
-    :ivar created, updated, unchanged, deactivated, reactivated: people; of a held or dry run what it would do.
+    :ivar created, updated, unchanged, deactivated, reactivated: people; of a held or dry run, as if applied.
     :ivar skipped: {"ref", "field", "reason"} each, 10,000 at most.
     :ivar notes: facts for an administrator: unmapped grades by frequency, manager states, brakes.
     """

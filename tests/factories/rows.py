@@ -1,14 +1,27 @@
 """Valid rows for every table, made up from the schema itself: for rules that hold for all tables."""
 
+import importlib
 import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, MetaData, Table, TypeDecorator, inspect
+
+import rmplugin
 
 ROWS = 2  # Two, so that a row can name two different people.
+
+
+def import_models() -> None:
+    """Import every module that declares a table, so that the metadata is complete."""
+    folder = Path(rmplugin.__path__[0])
+    for path in [*folder.glob("*.py"), *folder.glob("*/models.py")]:
+        if re.search(r"^    __tablename__ = ", path.read_text(encoding="utf-8"), re.MULTILINE):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            importlib.import_module(".".join(parts))
 
 
 def fill(connection: Connection, metadata: MetaData, given: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -49,7 +62,8 @@ def _row(table: Table, checks: str, ids: Mapping[str, list[Any]], number: int) -
 
 
 def _value(column: Column[Any], checks: str) -> Any:
-    kind = column.type.python_type
+    declared = column.type
+    kind = (declared.impl_instance if isinstance(declared, TypeDecorator) else declared).python_type
     if kind is uuid.UUID:
         return uuid.uuid4()
     if kind is str:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from rmplugin import migrations
 from rmplugin.db import Base, Database, Secrets
 from tests.conftest import ENGINE, SECRET_KEY
-from tests.factories.rows import ROWS, fill
+from tests.factories.rows import ROWS, fill, import_models
 
 SCRIPTS = ScriptDirectory.from_config(migrations._config())
 REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
@@ -80,6 +80,7 @@ def test_revision_when_rows_are_there_goes_up_down_and_up_again(engine, revision
 
 
 def test_revisions_when_all_applied_equal_the_models(engine):
+    import_models()
     migrations.upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -86,6 +86,7 @@ def make_runtime(
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
     from rmplugin.matching import operations as matching
+    from rmplugin.sessions import operations as sessions
 
     sinks = tuple(plugins.sinks.values())
     return {
@@ -93,6 +94,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
         "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
+        "pairing_closed": (sessions.on_pairing_closed,),
     }
 
 

@@ -6,9 +6,17 @@ from typing import NamedTuple
 import flask
 
 from rmplugin import notify, web
+from rmplugin.agreements.queries import current_agreement, open_agreement, signed_by
+from rmplugin.checkins.queries import due_checkin, next_wave_at
+from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
+from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.models import LtiUser
+from rmplugin.people.queries import zone_of
+from rmplugin.programmes.queries import get_programme
+from rmplugin.sessions.queries import confirmed_minutes, list_sessions
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("dashboard", __name__)
@@ -99,6 +107,106 @@ def _enrolment_step(home: Home) -> Step:
         "completed": Step("You have completed the programme. Thank you!", "/credits", "See your credits"),
     }
     return steps[home.enrolment.state]
+
+
+@pages.get("/pairings/<uuid:pairing_id>", role=Role.PARTICIPANT)
+def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
+    """Show all that the two of a pairing share, with the one next action on top."""
+    me = visit.person_id
+    pair = get_pairing_of(visit.db, pairing_id, me)
+    role = str(pair.role_of(me))
+    in_force, waiting = current_agreement(visit.db, pair.id), open_agreement(visit.db, pair.id)
+    goals = list_goals(visit.db, pair.id)
+    sessions = list_sessions(visit.db, pair.id)
+    to_confirm = [story for story in reversed(sessions) if story.waits_for(me, visit.now)]
+    coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
+    wave = due_checkin(visit.db, pair, me, visit.now)
+    partner_id = pair.partner_of(me)
+    partner = people_by_id(visit.db, [partner_id])[partner_id]
+    step = _pair_step(
+        {
+            "over": pair.state != "active",
+            "sign": waiting is not None and not signed_by(waiting, role),
+            "confirm": bool(to_confirm),
+            "checkin": wave is not None,
+            "agreement": in_force is None and waiting is None,
+            "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
+            "first": not any(story.session.state != "cancelled" for story in sessions),
+            "wait_for_signature": in_force is None and not coming,
+            "plan": not coming,
+        },
+        pair.id,
+        partner.display_name,
+        f"/sessions/{to_confirm[0].session.id}" if to_confirm else "",
+    )
+    return web.render(
+        "dashboard/pairing.html",
+        visit,
+        pairing=pair,
+        role=role,
+        partner=partner,
+        step=step,
+        programme=get_programme(visit.db, pair.programme_id),
+        zone=zone_of(visit.db, me),
+        partner_zone=zone_of(visit.db, partner.id),
+        in_force=in_force,
+        waiting=waiting,
+        signed=waiting is not None and signed_by(waiting, role),
+        goals=goals,
+        level_text=level_text,
+        sessions=sessions,
+        next_session=coming[0] if coming else None,
+        to_confirm=to_confirm,
+        minutes=confirmed_minutes(visit.db, pair.id),
+        completion=completion_of(visit.db, pair.programme_id, me),
+        wave=wave,
+        next_checkin_at=next_wave_at(pair, visit.now),
+    )
+
+
+def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, session_path: str) -> Step:
+    """Choose the one thing to do next in a pairing: the first that is open, in this order."""
+    here = f"/pairings/{pairing_id}"
+    steps = {
+        "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
+        "sign": Step(
+            f"A version of your agreement waits for your signature, {partner} will see that you signed.",
+            f"{here}/agreement",
+            "Read and sign it",
+        ),
+        "confirm": Step(
+            "Did your session take place? Say how long it was.", session_path, "Confirm the session"
+        ),
+        "checkin": Step(
+            f"How is it going, for you? A check-in of two minutes; {partner} never sees your answers.",
+            f"{here}/checkin",
+            "Answer the check-in",
+        ),
+        "agreement": Step(
+            "Write your agreement: how often and where you meet, what you hope for, what stays between you. "
+            "You can also do it together in your first session.",
+            f"{here}/agreement/new",
+            "Write your agreement",
+        ),
+        "goal": Step(
+            "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
+        ),
+        "first": Step(
+            f"Plan your first session with {partner}.", f"{here}/sessions/new", "Plan the first session"
+        ),
+        "wait_for_signature": Step(
+            f"Your agreement waits for the signature of {partner}. After that you can plan the next session.",
+            f"{here}/agreement",
+            "See the agreement",
+        ),
+        "plan": Step(
+            f"Plan your next session with {partner}.", f"{here}/sessions/new", "Plan the next session"
+        ),
+    }
+    return next(
+        (steps[name] for name in steps if open_[name]),
+        Step("All is set. The next step is your session; come back here afterwards to confirm it."),
+    )
 
 
 @pages.post("/notices/<uuid:notice_id>/away", role=Role.PARTICIPANT)

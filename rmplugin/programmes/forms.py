@@ -35,6 +35,14 @@ DECLINE_REASONS = {
     "manager": "My manager needs me elsewhere",
     "other": "Another reason",
 }
+STATES = {
+    "invited": "invited",
+    "started": "started, not sent",
+    "submitted": "signed up",
+    "declined": "declined",
+    "withdrawn": "left",
+    "completed": "completed",
+}
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 COMMON_LANGUAGES = (
     "en",
@@ -287,6 +295,36 @@ def _first(message: Any) -> str:
     return str(message)
 
 
+class ListQuery(ma.Schema):
+    """Which part of a list of people to show."""
+
+    role = ma.fields.String(load_default=None, validate=validate.OneOf(("mentor", "mentee")))
+    state = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(STATES)))
+    page = ma.fields.Integer(load_default=1, validate=validate.Range(1, 100_000))
+    q = ma.fields.String(load_default="", validate=validate.Length(max=100))
+
+
+class InviteForm(ma.Schema):
+    """Whom to invite: the ticked people, and where in the list they were."""
+
+    people = ma.fields.List(ma.fields.UUID(), load_default=list)
+    role = ma.fields.String(load_default=None, validate=validate.OneOf(("mentor", "mentee")))
+    page = ma.fields.Integer(load_default=1)
+    q = ma.fields.String(load_default="")
+
+
+class StepForm(ma.Schema):
+    """The state that a programme is moved to."""
+
+    state = ma.fields.String(required=True)
+
+
+class DeclineForm(ma.Schema):
+    """Why somebody declines, if they want to say."""
+
+    reason = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(DECLINE_REASONS)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What a person answers at enrolment.
@@ -366,6 +404,7 @@ class AnswersForm(ma.Schema):
     motivation_level = _number(1, 5, required=False, load_default=None, allow_none=True)
     motivation = _text(1000, required=False, load_default=None, allow_none=True)
     consent = ma.fields.Boolean(load_default=False)
+    step = ma.fields.String(load_default="submit", validate=validate.OneOf(("submit", "draft")))
 
     @ma.validates_schema
     def check_together(self, data: Mapping[str, Any], **_: Any) -> None:

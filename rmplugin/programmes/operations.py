@@ -232,7 +232,7 @@ def _invite_one(db: Db, programme: Programme, person_id: uuid.UUID, role: str, n
         "programme_invitation",
         f"You are invited to “{programme.name}” as a {role}. Have a look and decide for yourself.",
         now,
-        f"/programmes/{programme.id}",
+        f"/enrol/{programme.id}",
     )
 
 

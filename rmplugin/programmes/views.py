@@ -1,5 +1,347 @@
-"""Pages of programmes."""
+"""Pages of programmes: the manager's, and the enrolment of a participant."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rmplugin import web
+from rmplugin.errors import InputError, NotAllowedError, NotFoundError
+from rmplugin.people.models import Person, Skill
+from rmplugin.programmes import forms, operations, queries
+from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.web import Role, Visit
 
 pages = web.Pages("programmes", __name__)
+
+PAGE = 25
+# What a manager can do next with a programme: state that it moves to -> words on the button.
+STEP_WORDS = {
+    "draft": {"enrolling": "Open enrolment", "archived": "Put the draft away"},
+    "enrolling": {"running": "Close enrolment", "archived": "End and archive the programme"},
+    "running": {"enrolling": "Open enrolment again", "concluding": "Begin to conclude"},
+    "concluding": {"running": "Go on running", "archived": "Archive the programme"},
+    "archived": {},
+}
+STEP_SAID = {
+    "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
+    "running": "The programme is running. The invited can still sign up; nobody else can.",
+    "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
+    "archived": "The programme is archived.",
+}
+
+
+@pages.get("/programmes", role=Role.MANAGER)
+def programmes(visit: Visit) -> web.Answer:
+    """List the programmes of this course, and those that are in no course yet."""
+    found = queries.list_programmes(visit.db, visit.session.context_id)
+    counts = {programme.id: queries.count_enrolments(visit.db, programme.id) for programme in found}
+    return web.render("programmes/programmes.html", visit, programmes=found, counts=counts)
+
+
+@pages.get("/programmes/new", role=Role.MANAGER)
+def new_programme(visit: Visit) -> web.Answer:
+    """Offer the templates."""
+    return web.render("programmes/choose_template.html", visit, templates=TEMPLATES)
+
+
+@pages.get("/programmes/new/<template_key>", role=Role.MANAGER)
+def programme_form(visit: Visit, template_key: str) -> web.Answer:
+    """Show the settings that a template proposes."""
+    try:
+        template = get_template(template_key)
+    except InputError as error:
+        raise NotFoundError("template") from error
+    values = forms.template_values(template, visit.now.date())
+    return web.render(
+        "programmes/programme_form.html",
+        visit,
+        base=template,
+        programme=None,
+        values=values,
+        themes=_themes(SKILLS),
+        fixed=False,
+    )
+
+
+@pages.post("/programmes/new/<template_key>", role=Role.MANAGER, on_input_error=programme_form)
+def create_programme(visit: Visit, template_key: str) -> web.Answer:
+    """Create a programme in this course."""
+    values = web.load_form(forms.ProgrammeForm())
+    programme = operations.create_programme(
+        visit.db, template_key, values, visit.actor, visit.now, visit.session.context_id
+    )
+    said = "The programme is created. Now look who is eligible, and invite them."
+    return web.go("programmes.programme", said, programme_id=programme.id)
+
+
+@pages.get("/programmes/<uuid:programme_id>", role=Role.MANAGER)
+def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Show a programme: what to do next, who is eligible, who takes part, its settings."""
+    found = queries.get_programme(visit.db, programme_id)
+    return web.render(
+        "programmes/programme.html",
+        visit,
+        programme=found,
+        eligibility=queries.count_eligibility(visit.db, found, visit.now.date()),
+        counts=queries.count_enrolments(visit.db, found.id),
+        skills=queries.skills_of_programme(visit.db, found.id),
+        why=queries.WHY,
+        themes=THEMES,
+        states=forms.STATES,
+        steps=STEP_WORDS[found.state],
+        foreign=found.context_id is not None and found.context_id != visit.session.context_id,
+    )
+
+
+@pages.get("/programmes/<uuid:programme_id>/settings", role=Role.MANAGER)
+def settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Show the settings for changing; once people were invited, only the safe ones."""
+    found = queries.get_programme(visit.db, programme_id)
+    skills = queries.skills_of_programme(visit.db, found.id)
+    return web.render(
+        "programmes/programme_form.html",
+        visit,
+        base=None,
+        programme=found,
+        values=_values_of(found, skills),
+        themes=_themes(SKILLS),
+        fixed=operations.is_fixed(visit.db, found),
+    )
+
+
+@pages.post("/programmes/<uuid:programme_id>/settings", role=Role.MANAGER, on_input_error=settings)
+def change_settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Keep changed settings."""
+    found = queries.get_programme(visit.db, programme_id)
+    fixed = operations.is_fixed(visit.db, found)
+    values = web.load_form(forms.SafeProgrammeForm() if fixed else forms.ProgrammeForm())
+    operations.change_programme(visit.db, found, values, visit.actor, visit.now)
+    return web.go("programmes.programme", "The settings are saved.", programme_id=found.id)
+
+
+@pages.post("/programmes/<uuid:programme_id>/state", role=Role.MANAGER)
+def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Open or close enrolment, conclude, archive."""
+    found = queries.get_programme(visit.db, programme_id)
+    state = web.load_form(forms.StepForm())["state"]
+    operations.change_state(visit.db, found, state, visit.actor, visit.now)
+    return web.go("programmes.programme", STEP_SAID[found.state], programme_id=found.id)
+
+
+@pages.post("/programmes/<uuid:programme_id>/course", role=Role.MANAGER)
+def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Let a programme that was made by command run in this course."""
+    found = queries.get_programme(visit.db, programme_id)
+    if visit.session.context_id is None:
+        raise NotAllowedError("no_course", "Open the activity inside a course to let a programme run there.")
+    operations.put_into_course(visit.db, found, visit.session.context_id, visit.actor, visit.now)
+    return web.go("programmes.programme", "The programme runs in this course now.", programme_id=found.id)
+
+
+@pages.get("/programmes/<uuid:programme_id>/people", role=Role.MANAGER)
+def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """List who is eligible and why, for inviting them."""
+    found = queries.get_programme(visit.db, programme_id)
+    asked = web.load_query(forms.ListQuery())
+    today, role, search = visit.now.date(), asked["role"], asked["q"]
+    total = queries.count_eligible_people(visit.db, found, today, role, search=search)
+    page = min(asked["page"], _pages(total))
+    listed = queries.eligible_people(
+        visit.db, found, today, role, search=search, offset=(page - 1) * PAGE, limit=PAGE
+    )
+    return web.render(
+        "programmes/people.html",
+        visit,
+        programme=found,
+        people=listed,
+        total=total,
+        page=page,
+        pages=_pages(total),
+        asked=asked,
+        eligibility=queries.count_eligibility(visit.db, found, today),
+        states=forms.STATES,
+    )
+
+
+@pages.post("/programmes/<uuid:programme_id>/invite", role=Role.MANAGER, on_input_error=people)
+def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Invite the ticked people."""
+    found = queries.get_programme(visit.db, programme_id)
+    values = web.load_form(forms.InviteForm())
+    if not values["people"]:
+        raise InputError(
+            "nobody_ticked", "Nobody is ticked, so nobody was invited. Tick people in the list first."
+        )
+    report = operations.invite(visit.db, found, visit.actor, visit.now, person_ids=values["people"])
+    kept = {name: values[name] for name in ("role", "page", "q") if values[name]}
+    return web.go("programmes.people", _said_of(report), programme_id=found.id, **kept)
+
+
+@pages.post("/programmes/<uuid:programme_id>/invite-all", role=Role.MANAGER, on_input_error=people)
+def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Invite everybody who is eligible for a role."""
+    found = queries.get_programme(visit.db, programme_id)
+    role = web.load_form(forms.InviteForm())["role"]
+    report = operations.invite(visit.db, found, visit.actor, visit.now, role=role)
+    return web.go("programmes.people", _said_of(report), programme_id=found.id, role=role)
+
+
+@pages.get("/programmes/<uuid:programme_id>/enrolments", role=Role.MANAGER)
+def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """List who was invited and who signed up."""
+    found = queries.get_programme(visit.db, programme_id)
+    asked = web.load_query(forms.ListQuery())
+
+    def read(page: int) -> tuple[list[Any], int]:
+        where = {"offset": (page - 1) * PAGE, "limit": PAGE}
+        return queries.page_of_enrolments(visit.db, found.id, asked["role"], asked["state"], **where)
+
+    rows, total = read(asked["page"])
+    page = min(asked["page"], _pages(total))
+    if page != asked["page"]:
+        rows, total = read(page)
+    return web.render(
+        "programmes/enrolments.html",
+        visit,
+        programme=found,
+        rows=rows,
+        total=total,
+        page=page,
+        pages=_pages(total),
+        asked=asked,
+        counts=queries.count_enrolments(visit.db, found.id),
+        states=forms.STATES,
+        reasons=forms.DECLINE_REASONS,
+        motivation=dict(forms.MOTIVATION),
+    )
+
+
+@pages.get("/enrol/<uuid:programme_id>", role=Role.PARTICIPANT)
+def enrolment(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Show what a programme asks and gives, then the questions; or why it is not for this person."""
+    found = queries.get_programme(visit.db, programme_id)
+    own = queries.find_enrolment(visit.db, found.id, visit.person_id)
+    try:
+        roles = operations.open_roles(visit.db, found, own, visit.person_id, visit.now)
+    except NotAllowedError as error:
+        fit = queries.find_fit(visit.db, found, visit.person_id, visit.now.date())
+        page = web.render(
+            "programmes/not_open.html",
+            visit,
+            programme=found,
+            own=own,
+            fit=fit,
+            why=error,
+            states=forms.STATES,
+        )
+        return page, error.status
+    person = visit.db.get_one(Person, visit.person_id)
+    profile, offers, wants = queries.answers_of(visit.db, visit.person_id)
+    languages = list(profile.languages if profile else person.languages)
+    zone = profile.time_zone if profile else person.time_zone or "UTC"
+    skills = queries.skills_of_programme(visit.db, found.id)
+    return web.render(
+        "programmes/enrolment.html",
+        visit,
+        programme=found,
+        own=own,
+        role=own.role if own and own.role in roles else roles[0],
+        roles=roles,
+        profile=profile,
+        offers=offers,
+        wants=wants,
+        themes=_themes(skills),
+        languages=languages,
+        language_options=_language_options(languages),
+        zone=zone,
+        zones=sorted({zone, *forms.time_zones()}),
+        day_options=list(enumerate(forms.DAYS)),
+        words=forms,
+        invited=own is not None and own.state in ("invited", "started") and own.invited_at is not None,
+    )
+
+
+@pages.post("/enrol/<uuid:programme_id>", role=Role.PARTICIPANT, on_input_error=enrolment)
+def send_enrolment(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Keep a draft, or sign up."""
+    found = queries.get_programme(visit.db, programme_id)
+    skill_ids = [skill.id for skill in queries.skills_of_programme(visit.db, found.id)]
+    loaded = web.load_form(forms.make_answers_form(skill_ids))
+    answers = forms.read_answers(loaded, skill_ids)
+    if loaded["step"] == "draft":
+        operations.start_enrolment(visit.db, found, visit.person_id, answers, visit.now)
+        said = "Your draft is saved. You are not signed up yet; come back to send it."
+    else:
+        before = queries.find_enrolment(visit.db, found.id, visit.person_id)
+        again = before is not None and before.state == "submitted"
+        operations.submit_enrolment(visit.db, found, visit.person_id, answers, visit.now)
+        said = "Your answers are changed." if again else "You are signed up. You hear when there is a match."
+    return web.go("programmes.enrolment", said, programme_id=found.id)
+
+
+@pages.post("/enrol/<uuid:programme_id>/decline", role=Role.PARTICIPANT, on_input_error=enrolment)
+def decline(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Say no to an invitation."""
+    own = _own(visit, programme_id)
+    operations.decline_invitation(own, web.load_form(forms.DeclineForm())["reason"], visit.now)
+    said = "You said no, and nobody asks further. You can change your mind while enrolment is open."
+    return web.go("programmes.enrolment", said, programme_id=programme_id)
+
+
+@pages.post("/enrol/<uuid:programme_id>/withdraw", role=Role.PARTICIPANT)
+def withdraw(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Leave the pool."""
+    operations.withdraw(visit.db, _own(visit, programme_id), visit.now)
+    said = "You have left the programme. Your answers are kept in case you come back."
+    return web.go("programmes.enrolment", said, programme_id=programme_id)
+
+
+def _own(visit: Visit, programme_id: uuid.UUID) -> Enrolment:
+    found = queries.get_programme(visit.db, programme_id)
+    own = queries.find_enrolment(visit.db, found.id, visit.person_id)
+    if own is None:
+        raise NotFoundError("enrolment")
+    return own
+
+
+def _pages(total: int) -> int:
+    return max(1, -(-total // PAGE))
+
+
+def _themes(skills: Sequence[Any]) -> list[tuple[str, list[Any]]]:
+    """Group skills by theme, in the order of the themes, with the theme's words."""
+    groups = [(title, [skill for skill in skills if skill.theme == key]) for key, title in THEMES.items()]
+    return [(title, group) for title, group in groups if group]
+
+
+def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, Any]:
+    """Give a programme's settings as the form shows them."""
+    known = {skill.name for skill in SKILLS}
+    values = {column.name: getattr(programme, column.name) for column in Programme.__table__.columns}
+    own = [f"{skill.name} | {THEMES[skill.theme]}" for skill in skills if skill.name not in known]
+    return values | {
+        "topics": "\n".join(programme.topics),
+        "skills": [skill.name for skill in skills if skill.name in known],
+        "own_skills": "\n".join(own),
+    }
+
+
+def _language_options(own: Sequence[str]) -> list[tuple[str, str]]:
+    """Offer the common languages and those that the person has already."""
+    codes = dict.fromkeys([*own, *forms.COMMON_LANGUAGES])
+    return [(code, forms.LANGUAGES.get(code, code)) for code in codes]
+
+
+def _said_of(report: operations.InviteReport) -> str:
+    """Say what an invitation did; the same one twice says that nothing changed."""
+    parts = []
+    if report.invited:
+        parts.append(f"{report.invited} invited. They find the invitation when they open the activity.")
+    else:
+        parts.append("Nobody new was invited.")
+    if report.already:
+        parts.append(f"{report.already} had been invited or enrolled before; nothing changed for them.")
+    if report.not_eligible:
+        parts.append(f"{report.not_eligible} are not eligible and were left out.")
+    return " ".join(parts)

@@ -20,7 +20,7 @@ import requests
 from rmplugin import migrations
 from rmplugin.app import make_runtime
 from rmplugin.cli.seed import seed
-from rmplugin.demo.company import ADVISOR_GROUP, Company, lms_people, write_company
+from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
 from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
@@ -131,13 +131,9 @@ def _prepare(runtime: Runtime, company: Company, lms: LmsSettings) -> Tenant:
                 now,
             )
         if not list_accounts(db):
-            hr_file = {
-                "path": str(company.path),
-                "delimiter": company.delimiter,
-                "encoding": company.encoding,
-                "date_format": company.date_format,
-                "mapping": company.mapping,
-            }
+            hr_file = csv_settings(company)
+            # The file says "Last, First"; without that column the name is put together in everyday order.
+            hr_file["mapping"]["display_name"] = ""
             connector = runtime.plugins.connector("csv_file")
             add_account(db, "hr-file", connector, hr_file, company.seniority, runtime.database.secrets, now)
     report = sync_roster(runtime.database, runtime.plugins, tenant.id, "hr-file", now=now)

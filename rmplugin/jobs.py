@@ -117,7 +117,7 @@ def _due_events(
             OutboxEvent.state == "pending", OutboxEvent.next_at <= runtime.clock()
         )
         rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
-    return [tuple(row) for row in rows if row.id not in tried][:limit]
+    return [(row.id, row.tenant_id, row.kind) for row in rows if row.id not in tried][:limit]
 
 
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
@@ -187,7 +187,7 @@ def _postpone(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, error
         event.next_at = runtime.clock() + wait_after(event.attempts)
         if event.attempts >= MOST_ATTEMPTS:
             event.state = "dead"
-        log.error("event_failed", kind=event.kind, event=str(event_id), code=code, attempts=event.attempts)
+        log.error("event_failed", kind=event.kind, event_id=str(event_id), code=code, attempts=event.attempts)
 
 
 def revive_dead(db: Db, now: datetime) -> int:

@@ -2,9 +2,10 @@
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
@@ -15,11 +16,14 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
-from rmplugin.people.models import CourseMember, LtiUser, Person, Profile
+from rmplugin.people.models import CourseMember, LtiUser, Person
+from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.models import LtiContext, LtiResourceLink
 
+# What needs somebody first, then what is on its way, then what arrived.
+STATE_ORDER = ("needs_human", "dead", "blocked", "retry", "in_flight", "pending", "delivered", "superseded")
 OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
 
 
@@ -209,18 +213,12 @@ def list_deliveries(
     return db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())).all()
 
 
-def count_deliveries(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
-    """Count a programme's deliveries by state, superseded ones left out. **Touches** reads delivery."""
-    query = (
-        select(Delivery.state, func.count())
-        .where(Delivery.programme_id == programme_id, Delivery.state != "superseded")
-        .group_by(Delivery.state)
-    )
-    return {row[0]: row[1] for row in db.execute(query)}
-
-
 def get_delivery(db: Db, delivery_id: uuid.UUID) -> Delivery:
-    """Give a delivery. :raises NotFoundError: this tenant has none such. **Touches** reads delivery."""
+    """Give a delivery.
+
+    :raises NotFoundError: this tenant has none such.
+    **Touches** reads delivery.
+    """
     delivery = db.get(Delivery, delivery_id)
     if delivery is None:
         raise NotFoundError("delivery")
@@ -241,7 +239,8 @@ def newest_sent(db: Db, sink: str, subject: str) -> datetime | None:
 def find_person(db: Db, reference: str) -> Person:
     """Find a person by what an administrator types: our id, an employee number or a work address.
 
-    :raises NotFoundError: nobody; ConflictError: more than one.
+    :raises NotFoundError: nobody fits.
+    :raises ConflictError: more than one person fits.
     **Touches** reads person.
     """
     text = reference.strip()
@@ -262,11 +261,148 @@ def find_person(db: Db, reference: str) -> Person:
     raise NotFoundError("person")
 
 
-def time_zone_of(db: Db, person_id: uuid.UUID) -> str:
-    """Give the zone in which a person is shown times: their own word, else HR's, else UTC.
+def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:
+    """Give the zone in which times are shown: the person's, or UTC for somebody the roster does not know.
 
     :return: IANA name.
     **Touches** reads profile, person.
     """
-    own = db.scalar(select(Profile.time_zone).where(Profile.person_id == person_id))
-    return own or db.scalar(select(Person.time_zone).where(Person.id == person_id)) or "UTC"
+    return zone_of(db, person_id) if person_id is not None else "UTC"
+
+
+def current_deliveries(db: Db, programme_id: uuid.UUID) -> list[tuple[Delivery, Person]]:
+    """List what each sink was told last about each person of a programme; what needs somebody comes first.
+
+    **Touches** reads delivery, person.
+    """
+    newest: dict[tuple[str, str], tuple[Delivery, Person]] = {}
+    for row, person in list_deliveries(db, programme_id):
+        newest.setdefault((row.sink, row.subject), (row, person))
+    rank = {state: number for number, state in enumerate(STATE_ORDER)}
+    return sorted(
+        newest.values(), key=lambda pair: (rank[pair[0].state], pair[1].display_name.casefold(), pair[0].sink)
+    )
+
+
+def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
+    """Give the document of ``credits deliveries --json``.
+
+    :param state: None for all but superseded ones.
+    **Touches** reads delivery, person.
+    """
+    return [
+        {
+            "id": str(row.id),
+            "sink": row.sink,
+            "person": person.employee_number or str(person.id),
+            "state": row.state,
+            "attempts": row.attempts,
+            "last_status": row.last_status,
+            "last_error": row.last_error,
+            "remote_ref": row.remote_ref,
+            "sent_at": row.sent_timestamp.isoformat() if row.sent_timestamp else None,
+            "next_at": row.next_at.isoformat() if row.state in ("pending", "retry") else None,
+            "percent": row.payload["percent"],
+        }
+        for row, person in list_deliveries(db, state=state)
+    ]
+
+
+def report_person(db: Db, person: Person) -> dict[str, Any]:
+    """Give the document of ``credits show PERSON --json``.
+
+    **Touches** reads credit_entry, mentoring_session, completion, delivery.
+    """
+    lines = credits_of(db, person.id)
+    return {
+        "person": person.employee_number or str(person.id),
+        "minutes": sum(entry.minutes for entry, _session in lines),
+        "programmes": [
+            _report_programme(db, programme, person.id) for programme in programmes_of(db, person.id)
+        ],
+        "entries": [
+            {
+                "id": str(entry.id),
+                "kind": entry.kind,
+                "role": entry.role,
+                "programme_id": str(entry.programme_id),
+                "session_id": str(session.id),
+                "session_at": session.starts_at.isoformat(),
+                "minutes": entry.minutes,
+                "hours_hundredths": entry.amount_hundredths,
+                "uncapped_hundredths": entry.uncapped_hundredths,
+                "cap_applied": entry.cap_applied,
+                "policy": f"{entry.policy}/{entry.policy_version}",
+                "reason": entry.reason,
+                "evidence_sha256": entry.evidence_sha256,
+                "created_at": entry.created_at.isoformat(),
+            }
+            for entry, session in lines
+        ],
+    }
+
+
+def _report_programme(db: Db, programme: Programme, person_id: uuid.UUID) -> dict[str, Any]:
+    row = completion_of(db, programme.id, person_id)
+    newest = latest_deliveries(db, programme.id, person_id)
+    return {
+        "id": str(programme.id),
+        "name": programme.name,
+        "percent": row.percent if row else 0,
+        "met_at": row.met_at.isoformat() if row and row.met_at else None,
+        "criteria": row.criteria if row else [],
+        "deliveries": {
+            sink: {"state": d[0].state, "last_error": d[0].last_error} for sink, d in newest.items()
+        },
+    }
+
+
+EXPORT_COLUMNS = (
+    "entry_id",
+    "kind",
+    "employee_number",
+    "name",
+    "email",
+    "role",
+    "programme",
+    "session_at_utc",
+    "minutes",
+    "hours",
+    "cap_applied",
+    "reason",
+    "evidence_sha256",
+    "created_at_utc",
+)
+
+
+def export_rows(db: Db) -> Iterator[tuple[str | int, ...]]:
+    """Give the ledger line by line, oldest first, in the order of `EXPORT_COLUMNS`.
+
+    Reversals are lines of their own with negative minutes.
+    **Touches** reads credit_entry, person, programme, mentoring_session.
+    """
+    query = (
+        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at)
+        .join(Person, Person.id == CreditEntry.person_id)
+        .join(Programme, Programme.id == CreditEntry.programme_id)
+        .join(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .order_by(CreditEntry.created_at, CreditEntry.id)
+    )
+    for entry, person, programme, starts_at in db.execute(query, execution_options={"yield_per": 1000}):
+        hours = f"{'-' if entry.amount_hundredths < 0 else ''}{abs(entry.amount_hundredths) // 100}"
+        yield (
+            str(entry.id),
+            entry.kind,
+            person.employee_number or "",
+            person.display_name,
+            person.email or "",
+            entry.role,
+            programme,
+            f"{starts_at:%Y-%m-%dT%H:%M:%SZ}",
+            entry.minutes,
+            f"{hours}.{abs(entry.amount_hundredths) % 100:02d}",
+            entry.cap_applied or "",
+            entry.reason or "",
+            entry.evidence_sha256,
+            f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        )

@@ -1,5 +1,119 @@
-"""Pages of credits."""
+"""Pages of credits: one's own ledger, and what became of everybody's course records."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import flask
 
 from rmplugin import web
+from rmplugin.credits import operations, queries
+from rmplugin.credits.models import Completion, Delivery
+from rmplugin.errors import NotFoundError
+from rmplugin.programmes.models import Programme
+from rmplugin.programmes.queries import get_programme
+from rmplugin.records import PolicyProgress
+from rmplugin.web import Role, Visit
 
 pages = web.Pages("credits", __name__)
+PAGE_SIZE = 100
+# State -> words for a manager.
+STATES = {
+    "delivered": "sent",
+    "pending": "on its way",
+    "in_flight": "being sent",
+    "retry": "will be tried again",
+    "blocked": "blocked",
+    "needs_human": "needs somebody",
+    "dead": "given up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkLine:
+    """What one system was told about a person.
+
+    :ivar newest: None before there was anything to tell.
+    :ivar arrived: the newest that arrived; None when none did.
+    """
+
+    title: str
+    newest: Delivery | None
+    arrived: Delivery | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeCard:
+    """How far a person is in one programme, and which systems know."""
+
+    programme: Programme
+    progress: PolicyProgress
+    completion: Completion | None
+    sinks: list[SinkLine]
+
+
+@pages.get("/credits", role=Role.PARTICIPANT)
+def own_credits(visit: Visit) -> web.Answer:
+    """Show a person's own credits."""
+    entries = queries.credits_of(visit.db, visit.person_id)
+    return web.render(
+        "credits/credits.html",
+        visit,
+        entries=entries,
+        minutes=sum(entry.minutes for entry, _session in entries),
+        cards=[_card(visit, programme) for programme in queries.programmes_of(visit.db, visit.person_id)],
+        zone=queries.time_zone_of(visit.db, visit.person_id),
+    )
+
+
+def _card(visit: Visit, programme: Programme) -> ProgrammeCard:
+    newest = queries.latest_deliveries(visit.db, programme.id, visit.person_id)
+    lines = []
+    for sink in visit.runtime.plugins.sinks.values():
+        rows = newest.get(sink.key, [])
+        arrived = next((row for row in rows if row.state == "delivered"), None)
+        lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
+    return ProgrammeCard(
+        programme,
+        operations.progress_of(visit.db, programme, visit.person_id),
+        queries.completion_of(visit.db, programme.id, visit.person_id),
+        lines,
+    )
+
+
+@pages.get("/programmes/<uuid:programme_id>/deliveries", role=Role.MANAGER)
+def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show what each sink was told about each person of a programme."""
+    programme = get_programme(visit.db, programme_id)
+    rows = queries.current_deliveries(visit.db, programme_id)
+    counts = {state: sum(row.state == state for row, _person in rows) for state in STATES}
+    wanted = flask.request.args.get("state")
+    shown = [pair for pair in rows if wanted in (None, pair[0].state)]
+    last = max(1, -(-len(shown) // PAGE_SIZE))
+    page = min(max(1, flask.request.args.get("page", 1, type=int)), last)
+    sinks = visit.runtime.plugins.sinks
+    return web.render(
+        "credits/deliveries.html",
+        visit,
+        programme=programme,
+        rows=shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
+        counts={state: count for state, count in counts.items() if count},
+        total=len(rows),
+        wanted=wanted,
+        page=page,
+        last=last,
+        states=STATES,
+        titles={key: sink.title for key, sink in sinks.items()},
+        stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
+        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+    )
+
+
+@pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)
+def retry(visit: Visit, programme_id: UUID, delivery_id: UUID) -> web.Answer:
+    """Send one again."""
+    delivery = queries.get_delivery(visit.db, delivery_id)
+    if delivery.programme_id != programme_id:
+        raise NotFoundError("delivery")
+    operations.retry(visit.db, delivery, visit.actor, visit.now)
+    said = "It is being sent again. Look here in a minute to see what became of it."
+    return web.go("credits.deliveries", said=said, programme_id=programme_id)

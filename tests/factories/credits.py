@@ -1,4 +1,4 @@
-"""Rows for tests of credits: a pair in a programme, its confirmed sessions, and the course that takes the grades."""
+"""Rows for tests of credits: a pair in a programme, its sessions, the course that takes the grades."""
 
 from __future__ import annotations
 

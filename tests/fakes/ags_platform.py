@@ -1,4 +1,4 @@
-"""The strict LTI platform with handles for tests of deliveries: it counts pushes, and can hold an answer back."""
+"""The strict LTI platform with handles for tests of deliveries: counts pushes, can hold answers back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AgsPlatform(LtiPlatform):
     :ivar pushes: (user, score given, timestamp, status) of every score that was posted, in order.
     :ivar reached: set when a score was taken in; its answer then waits for `answer_now` while `holding`.
     :ivar refuse_scores: status with which every score is refused; None for the platform's own rules.
-    :ivar extra_status: the same, but the score is taken in all the same.
+    :ivar lost_answers: so many scores are taken in, but answered with 502.
     """
 
     def __init__(self, runtime, clock) -> None:
@@ -43,8 +43,7 @@ class AgsPlatform(LtiPlatform):
         score = json.loads(body)
         self.bodies.append(score)
         try:
-            if self.refuse_scores is not None:
-                raise Refused(self.refuse_scores, "refused")
+            self._need(self.refuse_scores is None, self.refuse_scores or 0, "refused")
             answer = super()._score(number, method, headers, body)
         except Refused as refused:
             self._note(score, refused.status)

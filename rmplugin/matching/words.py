@@ -3,7 +3,9 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rmplugin.matching.scoring import (
     FACTORS,
@@ -16,6 +18,8 @@ from rmplugin.matching.scoring import (
     failed_rules,
 )
 from rmplugin.matching.solver import Solution, Unmatched, compare_skills
+
+SLOT = timedelta(minutes=SLOT_MINUTES)
 
 # Why a pair may not be, as sentences about the two.
 PAIR_FAULTS = {
@@ -45,6 +49,40 @@ SIDE_FAULTS = {
     ("", "blocked"): "the two were ruled out before, by one of them or by a manager",
     ("", "same_person"): "they are the same person",
 }
+
+
+FACTOR_NAMES = {
+    "coverage": "The mentor offers what the mentee wants",
+    "learning": "The mentee offers what the mentor wants",
+    "motivation": "Both said how keen they are",
+    "other_department": "They work in different departments",
+    "other_site": "They work at different places",
+    "tenure": "One has been here much longer than the other",
+}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def describe_windows(windows: Sequence[Sequence[int]], zone: str, on: date) -> list[str]:
+    """Write the common working time of a week for people in one zone: "Mon–Fri 09:00–12:30".
+
+    :param windows: from `describe_pair`.
+    :param zone: IANA name.
+    :param on: the day whose summer or winter time counts.
+    **Touches** nothing.
+    """
+    monday = datetime.combine(on - timedelta(days=on.weekday()), time(), UTC)
+    days: dict[str, list[int]] = {}
+    for first, count in windows:
+        start = (monday + first * SLOT).astimezone(ZoneInfo(zone))
+        end = (monday + (first + count) * SLOT).astimezone(ZoneInfo(zone))
+        days.setdefault(f"{start:%H:%M}–{end:%H:%M}", []).append(start.weekday())
+    return [f"{_days(sorted(numbers))} {hours}" for hours, numbers in days.items()]
+
+
+def _days(numbers: Sequence[int]) -> str:
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{DAYS[numbers[0]]}–{DAYS[numbers[-1]]}"
+    return ", ".join(DAYS[number] for number in numbers)
 
 
 def describe_pair(

@@ -1,4 +1,4 @@
-"""Rows of matching: a small company with a programme, people in its pool, runs, released proposals, pairings."""
+"""Rows of matching: a programme with people in its pool, runs, released proposals, pairings."""
 
 from __future__ import annotations
 

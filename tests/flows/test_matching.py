@@ -276,7 +276,7 @@ def test_pinned_pair_stays_in_further_runs(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana Ben", "Pia Qin")
     first = scene.run()
     crossed = {("Ana", "Pia"), ("Ana", "Qin"), ("Ben", "Pia"), ("Ben", "Qin")} - set(scene.proposals(first))
-    mentor, mentee = sorted(crossed)[0]
+    mentor, mentee = min(crossed)
     pin(scene, first, mentor, mentee)
     assert (mentor, mentee) in scene.live(first)
     assert len(scene.live(first)) == 1, "both earlier pairs gave way to the pin"

@@ -53,7 +53,9 @@ def first_page(visit: Visit) -> web.Answer:
     found = queries.home_of(visit.db, visit.session.context_id, visit.person_id, visit.now)
     if visit.is_manager and found.enrolment is None and not found.cards:
         return desk(visit)
-    return web.render("dashboard/home.html", visit, home=found, step=_next_step(visit, found), settle=True)
+    return web.render(
+        "dashboard/home.html", visit, home=found, step=_next_step(visit, found), settle=True, current="/home"
+    )
 
 
 def _next_step(visit: Visit, home: Home) -> Step:
@@ -220,7 +222,7 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
-    return web.render("dashboard/desk.html", visit, desk=found, settle=True)
+    return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
 
 
 @pages.get("/help", role=Role.VISITOR)

@@ -11,6 +11,7 @@ from typing import Any
 import uuid_utils.compat
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import (
+    Connection,
     DateTime,
     Engine,
     ForeignKey,
@@ -166,6 +167,18 @@ class Database:
         finally:
             session.close()
             connection.close()
+
+    @contextmanager
+    def connection(self, *, write: bool = True) -> Iterator[Connection]:
+        """Open one transaction without objects, for the few statements that every launch runs.
+
+        **Touches** what the block does. Nothing binds these statements to a tenant: `tests/rules` lists the
+        callers.
+        """
+        with self.engine.connect() as connection:
+            connection.execution_options(rm_write=write)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def unbound(self, *, write: bool = True) -> Iterator[Db]:

@@ -16,13 +16,13 @@ import itsdangerous
 import marshmallow as ma
 import structlog
 from flask import Response, request
-from sqlalchemy import ForeignKey, select, update
+from sqlalchemy import Connection, ForeignKey, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin.db import Base, Db, HasId
+from rmplugin.db import Base, Db, HasId, new_id
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, SessionEndedError
 from rmplugin.jobs import Runtime
 
@@ -64,12 +64,15 @@ class WebSession(Base, HasId):
     lti_user_id: Mapped[uuid.UUID]
     person_id: Mapped[uuid.UUID | None]
     context_id: Mapped[uuid.UUID | None]
-    resource_link_id: Mapped[uuid.UUID | None]
     is_manager: Mapped[bool]
     display_name: Mapped[str]
     frame_origins: Mapped[list[str]]
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+# Built once: building a statement costs more than running it.
+_INSERT_SESSION = insert(WebSession)
 
 
 class PostedForm(Base):
@@ -288,17 +291,22 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def open_session(db: Db, session: WebSession) -> str:
+def open_session(db: Db | Connection, facts: Mapping[str, Any], now: datetime) -> str:
     """Store a new session and give the one-time code that the redirect after the launch carries.
 
-    :param session: without token; both digests are set here.
+    :param facts: columns of `WebSession` but for id, digests and moments.
     :return: the code; good once, for 60 seconds.
     **Touches** writes web_session.
     """
     code = new_token()
-    session.entry_sha256 = digest(code)
-    session.token_sha256 = digest(_token_of(code))
-    db.add(session)
+    own = {
+        "id": new_id(),
+        "entry_sha256": digest(code),
+        "token_sha256": digest(_token_of(code)),
+        "created_at": now,
+        "seen_at": now,
+    }
+    db.execute(_INSERT_SESSION, {**facts, **own})
     return code
 
 

@@ -1,10 +1,13 @@
 """What a launch leaves behind: the course, the LMS user, the person they are, a session."""
 
+import hashlib
+import json
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Table, bindparam, func, select
 
 from lti.launch import Launch
 from rmplugin import audit
@@ -12,33 +15,92 @@ from rmplugin.db import Db
 from rmplugin.jobs import enqueue
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
-from rmplugin.web import WebSession
+
+# Within this time the same launch again is recognised at once; later it is taken in anew.
+KNOWN_FOR = timedelta(hours=1)
+
+_MEMBER: Table = CourseMember.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
+_USER: Table = LtiUser.__table__  # type: ignore[assignment]
+_PERSON: Table = Person.__table__  # type: ignore[assignment]
+# Built once: building a statement costs more than running it, and every launch runs this.
+_KNOWN = (
+    select(_USER.c.tenant_id, _USER.c.id, _USER.c.person_id, _MEMBER.c.context_id)
+    .join(_MEMBER, _MEMBER.c.lti_user_id == _USER.c.id)
+    .join(_PERSON, _PERSON.c.id == _USER.c.person_id)
+    .where(
+        _USER.c.platform_id == bindparam("platform"),
+        _USER.c.sub == bindparam("sub"),
+        _USER.c.link_state == "confirmed",
+        _MEMBER.c.launch_sha256 == bindparam("launch"),
+        _MEMBER.c.last_launch_at > bindparam("since"),
+        _PERSON.c.updated_at <= _MEMBER.c.last_launch_at,
+    )
+)
 
 
-def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> WebSession:
+def recognise(connection: Connection, launch: Launch, now: datetime) -> dict[str, Any] | None:
+    """Find out whether this very launch was taken in a short time ago and nothing has changed since.
+
+    Most launches are of this kind: somebody reopens the activity. They cost one look.
+
+    :return: facts for `web.open_session`; None when the launch must be taken in by `enter`.
+    **Touches** reads lti_user, course_member, person.
+    """
+    facts = {
+        "platform": uuid.UUID(launch.platform.key),
+        "sub": launch.subject,
+        "launch": launch_digest(launch),
+        "since": now - KNOWN_FOR,
+    }
+    row = connection.execute(_KNOWN, facts).one_or_none()
+    if row is None:
+        return None
+    return _session_facts(launch, row.tenant_id, row.id, row.person_id, row.context_id)
+
+
+def launch_digest(launch: Launch) -> str:
+    """Give a digest of all that a launch says and that does not change with each launch.
+
+    **Touches** pure.
+    """
+    changing = ("iat", "exp", "nonce", "jti", "nbf")
+    lasting = {name: value for name, value in launch.claims.items() if name not in changing}
+    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+
+
+def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[str, Any]:
     """Take in an accepted launch whose deployment is approved.
 
     :param launch: with a subject.
-    :return: a session without tokens, not stored yet.
-    **Touches** writes lti_context, lti_resource_link, lti_user, course_member, audit_entry.
+    :return: facts for `web.open_session`.
+    **Touches** writes lti_context, lti_resource_link, lti_user, course_member, audit_entry, outbox_event.
     """
     context = _remember_course(db, platform, launch, now)
     link = _remember_link(db, context, launch, now) if context else None
     user = link_person(db, platform, launch, now)
     if context is not None:
         _remember_member(db, context, link, user, launch, now)
-    return WebSession(
-        tenant_id=platform.tenant_id,
-        lti_user_id=user.id,
-        person_id=user.person_id if user.link_state == "confirmed" else None,
-        context_id=context.id if context else None,
-        resource_link_id=link.id if link else None,
-        is_manager=launch.roles.is_instructor or launch.roles.is_administrator,
-        display_name=launch.display_name or "",
-        frame_origins=_frame_origins(platform, launch),
-        created_at=now,
-        seen_at=now,
-    )
+    db.flush()
+    person_id = user.person_id if user.link_state == "confirmed" else None
+    return _session_facts(launch, platform.tenant_id, user.id, person_id, context.id if context else None)
+
+
+def _session_facts(
+    launch: Launch,
+    tenant_id: uuid.UUID,
+    user_id: uuid.UUID,
+    person_id: uuid.UUID | None,
+    context_id: uuid.UUID | None,
+) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "lti_user_id": user_id,
+        "person_id": person_id,
+        "context_id": context_id,
+        "is_manager": launch.roles.is_instructor or launch.roles.is_administrator,
+        "display_name": launch.display_name or "",
+        "frame_origins": _frame_origins(launch),
+    }
 
 
 def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> LtiContext | None:
@@ -110,14 +172,17 @@ def _remember_member(
     if user.person_id is not None and before != (member.is_learner, member.graded_link_id, False):
         # A result that could not be delivered for want of a place may have one now.
         enqueue(db, "member_seen", now, person_id=str(user.person_id))
+    member.launch_sha256 = launch_digest(launch)
     member.last_launch_at = now
 
 
 def link_person(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> LtiUser:
     """Find out which person of the HR roster the LMS user is.
 
-    The sources, in this order: an employee number in a custom parameter, `lis.person_sourcedid`, an e-mail address
-    that is unique on both sides and that the platform does not call unverified. Never the name. A value that two
+    The sources, in this order: an employee number in a custom parameter, `lis.person_sourcedid`, an
+    e-mail address
+    that is unique on both sides and that the platform does not call unverified. Never the name. A
+    value that two
     LMS users share links neither.
 
     :return: the LMS user, linked or with the reason why not.
@@ -202,10 +267,10 @@ def _is_claimed(db: Db, user: LtiUser, person: Person) -> bool:
     return db.execute(query.limit(1)).first() is not None
 
 
-def _frame_origins(platform: LtiPlatform, launch: Launch) -> list[str]:
+def _frame_origins(launch: Launch) -> list[str]:
     """Give the origins that may show the tool: those of the registration and of this launch's way back."""
     origins = set()
-    for url in (platform.issuer, platform.auth_url, launch.return_url):
+    for url in (launch.platform.issuer, launch.platform.auth_url, launch.return_url):
         parts = urlsplit(url or "")
         if parts.scheme in ("http", "https") and parts.netloc:
             origins.add(f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}")

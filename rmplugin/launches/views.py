@@ -55,17 +55,24 @@ def on_launch(launch: Launch) -> Response:
     if launch.subject is None:
         return _message(
             "Your LMS did not say who you are",
-            "Reverse mentoring needs to know who takes part. Ask the administrator of your LMS to let this activity "
+            "Reverse mentoring needs to know who takes part. Ask the administrator of your LMS to let "
+            "this activity "
             "see the user.",
             403,
         )
     if launch.message_type != "LtiResourceLinkRequest":
         return _message(
             "This kind of launch is not supported",
-            f"The LMS asked for '{launch.message_type}', which this tool does not offer. Nothing was lost. Open the "
+            f"The LMS asked for '{launch.message_type}', which this tool does not offer. Nothing was "
+            f"lost. Open the "
             "activity from your course instead.",
             400,
         )
+    if launch.deployment_state == "approved":
+        with runtime.database.connection() as connection:
+            known = operations.recognise(connection, launch, now)
+            if known is not None:
+                return _go_in(web.open_session(connection, known, now))
     with runtime.database.unbound() as db:
         platform = operations.platform_of(db, launch)
         db.info["tenant_id"] = platform.tenant_id
@@ -74,14 +81,19 @@ def on_launch(launch: Launch) -> Response:
             record_pending_deployment(db, platform, launch.deployment_id, now)
             code = None
         else:
-            code = web.open_session(db, operations.enter(db, platform, launch, now))
+            code = web.open_session(db, operations.enter(db, platform, launch, now), now)
     if code is None:
         return _message(
             "One click of your administrator is missing",
             f"The tool was added to your LMS in a new place (deployment '{launch.deployment_id}'), which an "
-            "administrator of the tool has to approve: rmplugin platform approve. Then open the activity again.",
+            "administrator of the tool has to approve: rmplugin platform approve. Then open the "
+            "activity again.",
             403,
         )
+    return _go_in(code)
+
+
+def _go_in(code: str) -> Response:
     return flask.redirect(flask.url_for("dashboard.entry", code=code), 303)
 
 

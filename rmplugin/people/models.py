@@ -170,6 +170,7 @@ class CourseMember(Base, TenantOwned):
     """An LMS user in a course, with the roles of the last launch there.
 
     :ivar graded_link_id: the link with a gradebook column that they launched last; None before one.
+    :ivar launch_sha256: digest of what the last launch said; the same again soon need not be taken in again.
     """
 
     __tablename__ = "course_member"
@@ -181,6 +182,7 @@ class CourseMember(Base, TenantOwned):
     graded_link_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("lti_resource_link.id", ondelete="SET NULL")
     )
+    launch_sha256: Mapped[str]
     last_launch_at: Mapped[datetime]
 
 

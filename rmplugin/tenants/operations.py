@@ -107,7 +107,8 @@ def add_platform(db: Db, values: PlatformValues, now: datetime) -> LtiPlatform:
     if db.execute(taken).first() or _pair_is_taken(db, values):
         raise ConflictError(
             "platform_taken",
-            "A platform of this name, or with this issuer and client id, is registered already. Nothing was changed.",
+            "A platform of this name, or with this issuer and client id, is registered already. Nothing "
+            "was changed.",
         )
     platform = LtiPlatform(
         name=values.name,

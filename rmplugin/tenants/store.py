@@ -3,12 +3,13 @@
 import threading
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from sqlalchemy import delete, select
+from sqlalchemy import Table, bindparam, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -20,6 +21,12 @@ from rmplugin.tenants.models import LtiCache, LtiDeployment, LtiLogin, LtiPlatfo
 
 # A registration that is changed or removed takes effect on every process within this time.
 REMEMBERED_FOR = timedelta(seconds=10)
+
+
+# Built once: building a statement costs more than running it, and every launch runs these.
+_LOGIN: Table = LtiLogin.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
+_REMEMBER = insert(_LOGIN)
+_TAKE = delete(_LOGIN).where(_LOGIN.c.state == bindparam("taken")).returning(*_LOGIN.c)
 
 
 class PlatformStore:
@@ -67,36 +74,14 @@ class PlatformStore:
 
     def remember_login(self, attempt: LoginAttempt) -> None:
         """See `lti.platforms.Store`."""
-        with self._database.transaction(None) as db:
-            db.execute(
-                LtiLogin.__table__.insert().values(  # type: ignore[attr-defined]  # SQLAlchemy types it FromClause.
-                    state=attempt.state,
-                    nonce=attempt.nonce,
-                    platform_key=attempt.platform_key,
-                    target_link_uri=attempt.target_link_uri,
-                    flow=attempt.flow,
-                    issued_at=attempt.issued_at,
-                    expires_at=attempt.expires_at,
-                )
-            )
+        with self._database.connection() as connection:
+            connection.execute(_REMEMBER, asdict(attempt))
 
     def take_login(self, state: str) -> LoginAttempt | None:
         """See `lti.platforms.Store`. The row is deleted by the statement that reads it, so one taker wins."""
-        columns = LtiLogin.__table__.c
-        taken = delete(LtiLogin.__table__).where(columns.state == state).returning(*columns)  # type: ignore[arg-type]
-        with self._database.transaction(None) as db:
-            row = db.execute(taken).one_or_none()
-        if row is None:
-            return None
-        return LoginAttempt(
-            state=row.state,
-            nonce=row.nonce,
-            platform_key=row.platform_key,
-            target_link_uri=row.target_link_uri,
-            issued_at=row.issued_at,
-            expires_at=row.expires_at,
-            flow=row.flow,
-        )
+        with self._database.connection() as connection:
+            row = connection.execute(_TAKE, {"taken": state}).one_or_none()
+        return None if row is None else LoginAttempt(**row._asdict())
 
     def signing_key(self) -> SigningKey:
         """See `lti.platforms.Store`."""
@@ -131,9 +116,9 @@ class PlatformStore:
 
     def put_cached(self, key: str, value: str, expires_at: datetime) -> None:
         """See `lti.platforms.Store`. Everything is encrypted: access tokens are among it."""
-        insert = sqlite_insert if self._database.url.startswith("sqlite") else postgresql_insert
+        upsert = sqlite_insert if self._database.url.startswith("sqlite") else postgresql_insert
         fields = {"value_locked": self._database.secrets.lock(value), "expires_at": expires_at}
-        statement = insert(LtiCache).values(key=key, **fields)
+        statement = upsert(LtiCache).values(key=key, **fields)
         with self._database.transaction(None) as db:
             db.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fields))
 

@@ -202,7 +202,8 @@ def _try_roster(client: ServiceClient, platform: Platform, course: LtiContext) -
 def _try_gradebook(client: ServiceClient, platform: Platform, link: LtiResourceLink) -> Finding:
     if link.line_item_url is None:
         advice = (
-            "The activity has no gradebook column of its own. In Moodle: set 'Grade' to Point and let the tool accept "
+            "The activity has no gradebook column of its own. In Moodle: set 'Grade' to Point and let "
+            "the tool accept "
             "grades. In Canvas: add it as an assignment of type External Tool."
         )
         return Finding("gradebook (AGS)", ok=False, advice=advice)
@@ -221,7 +222,8 @@ def _try_gradebook(client: ServiceClient, platform: Platform, link: LtiResourceL
 def _advise(error: ServiceError) -> str:
     if error.code == "token_refused":
         return (
-            f"The platform gave no access token ({error.status}). Check client id, token address and that the platform "
+            f"The platform gave no access token ({error.status}). Check client id, token address and "
+            f"that the platform "
             "can reach this tool's key set at /lti/jwks."
         )
     return f"{error}"

@@ -67,20 +67,16 @@ class Browser:
     @classmethod
     def signed_in(cls, app, runtime, tenant, person, manager, context, link, lti_user, now) -> Browser:
         with app.app_context(), runtime.database.transaction(None) as db:
-            session = web.WebSession(
+            facts = dict(
                 tenant_id=tenant.id,
                 lti_user_id=lti_user.id if lti_user else uuid.uuid4(),
                 person_id=person.id if person else None,
                 context_id=context.id if context else None,
-                resource_link_id=link.id if link else None,
                 is_manager=manager,
                 display_name=person.display_name if person else "Manager",
                 frame_origins=["http://127.0.0.1:5001"],
-                created_at=now,
-                seen_at=now,
             )
-            code = web.open_session(db, session)
-            db.flush()
+            code = web.open_session(db, facts, now)
             _session, token = web.take_entry(db, code, now)
         return cls(app.test_client(), token)
 

@@ -1,6 +1,6 @@
 """First tables
 
-Revision: 0001, after: , made: 2026-11-23 15:06:47.507399
+Revision: 0001, after: , made: 2026-11-23 15:28:31.959631
 """
 
 import sqlalchemy as sa
@@ -209,7 +209,6 @@ def upgrade() -> None:
         sa.Column("lti_user_id", sa.Uuid(), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=True),
         sa.Column("context_id", sa.Uuid(), nullable=True),
-        sa.Column("resource_link_id", sa.Uuid(), nullable=True),
         sa.Column("is_manager", sa.Boolean(), nullable=False),
         sa.Column("display_name", sa.String(), nullable=False),
         sa.Column("frame_origins", sa.JSON(), nullable=False),
@@ -586,6 +585,7 @@ def upgrade() -> None:
         sa.Column("roles", sa.JSON(), nullable=False),
         sa.Column("is_learner", sa.Boolean(), nullable=False),
         sa.Column("graded_link_id", sa.Uuid(), nullable=True),
+        sa.Column("launch_sha256", sa.String(), nullable=False),
         sa.Column("last_launch_at", UtcDateTime(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -172,7 +172,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     steps = {
         "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
         "sign": Step(
-            f"A version of your agreement waits for your signature, {partner} will see that you signed.",
+            f"A version of the agreement with {partner} waits for your signature.",
             f"{here}/agreement",
             "Read and sign it",
         ),

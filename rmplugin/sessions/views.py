@@ -131,7 +131,8 @@ def _suggestion(visit: Visit, pairing: Pairing) -> tuple[dict[str, Any], list[An
         "at": f"{local:%H:%M}" if starts else "10:00",
         "minutes": minutes,
         "medium": agreement.medium if agreement and agreement.medium != "mixed" else "video",
-        "place": agreement.place if agreement else "",
+        # A café is no place for a video call.
+        "place": agreement.place if agreement and agreement.medium == "in_person" else "",
         "agenda": "",
     }
     return values, starts

@@ -34,14 +34,13 @@ SCORE_MAXIMUM = 100
 class Claim:
     """A delivery that this worker has until its lease ends.
 
-    :param attempt: number of the try; an answer counts only for the try that it belongs to.
+    :param record: its timestamp names the try: an answer counts only for the try that it belongs to.
     :param platform: the LMS that the place lies on; None for sinks without one.
     """
 
     delivery_id: uuid.UUID
     tenant_id: uuid.UUID
     sink: str
-    attempt: int
     record: CompletionRecord
     platform: Platform | None
 
@@ -173,7 +172,6 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         delivery_id=row.id,
         tenant_id=row.tenant_id,
         sink=row.sink,
-        attempt=row.attempts,
         record=_make_record(row, programme, completion.met_at, place),
         platform=as_platform(platform) if platform is not None else None,
     )
@@ -226,7 +224,7 @@ def record_answer(
         return None
     hold_completion(db, row.programme_id, row.person_id, now)
     rows = _fresh_rows(db, row.sink, row.subject)
-    if row.state != "in_flight" or row.attempts != claim.attempt:
+    if row.state != "in_flight" or row.sent_timestamp != claim.record.sent_at:
         return None
     row.lease_until, row.updated_at = None, now
     row.last_status, row.remote_ref = answer.status, answer.remote_ref or row.remote_ref

@@ -112,7 +112,7 @@ def _deliver_one(
         delivery=str(delivery_id),
         sink=sink.key,
         state=state,
-        attempt=claim.attempt,
+        attempt=claim.record.attempts,
         status=answer.status,
     )
     return state

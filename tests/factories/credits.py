@@ -253,6 +253,7 @@ def join_course(db, course: Course, person: Person, sub: str, now, roles=("Learn
         roles=list(roles),
         is_learner="Learner" in roles,
         graded_link_id=course.link.id if graded else None,
+        launch_sha256="",
         last_launch_at=now,
     )
     db.add(member)

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from rmplugin.credits import operations, tasks
+from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
+from rmplugin.app import make_runtime
+from rmplugin.credits import operations, store, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
@@ -402,3 +404,97 @@ def test_delivery_when_the_tenant_is_another_is_kept_apart(world, other_tenant, 
 def test_deliver_now_when_waiting_ends_with_nothing_open(world, lms):
     world.confirm()
     assert tasks.deliver_now(world.runtime, wait_seconds=5) == {"states": {"delivered": 2}, "open": 0}
+
+
+def test_retry_when_pressed_while_a_dead_workers_answer_is_late_keeps_the_newer_try(world, lms, clock):
+    world.confirm()
+    work_outbox(world.runtime)
+    sink = world.runtime.plugins.sinks["ags"]
+    row = world.row()
+    with world.db() as db:
+        late = store.claim(db, row.id, sink, clock.now)
+    clock.forward(seconds=61)
+    with world.db() as db:
+        operations.retry(db, db.get(Delivery, row.id), "command", clock.now)
+    with world.db() as db:
+        newer = store.claim(db, row.id, sink, clock.now)
+    blocked = SinkAnswer(outcome="blocked", message_for_user="old news")
+    with world.db() as db:
+        assert store.record_answer(db, late, blocked, sink, clock.now) is None
+        assert store.record_answer(db, newer, SinkAnswer(outcome="delivered"), sink, clock.now) == "delivered"
+    assert (world.row().state, world.row().last_error) == ("delivered", None)
+
+
+class EventSink:
+    """A sink for events, as a plug-in could bring it: every snapshot counts, in order."""
+
+    key, title, coalesces, needs_line_item = "events", "Event log", False, False
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, int]] = []
+        self.raises: Exception | None = None
+
+    def deliver(self, record, services, now):  # noqa: ARG002 - names of the protocol.
+        if self.raises is not None:
+            raise self.raises
+        self.seen.append((record.delivery_id, record.score_given, record.minutes))
+        return SinkAnswer(outcome="delivered")
+
+    @hookimpl
+    def rm_register_completion_sinks(self):
+        return [self]
+
+
+@pytest.fixture
+def events(settings, clock):
+    sink = EventSink()
+    runtime = make_runtime(settings, clock=clock, plugins=[sink])
+    yield sink, runtime
+    runtime.database.close()
+    runtime.queue.storage.close()
+
+
+def test_event_sink_when_down_gets_every_snapshot_in_order_afterwards(events, tenant, clock, lms):
+    sink, runtime = events
+    world = World(runtime, tenant, clock, lms)
+    sink.raises = RetriableError("events", "POST", "https://log.example/x?token=secret", 503)
+    for _ in range(3):
+        world.confirm()
+        world.work()
+        clock.forward(minutes=1)
+    assert sink.seen == []
+    sink.raises = None
+    for _ in range(20):
+        world.work()
+        clock.forward(minutes=1)
+    mine = [row for row in world.rows() if row.sink == "events"]
+    assert [row.state for row in mine] == ["delivered"] * 3
+    ids = [str(row.id) for row in mine]
+    assert [seen[1:] for seen in sink.seen if seen[0] in ids] == [(25, 60), (50, 120), (75, 180)]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "words"),
+    [
+        (ValueError("name of a person"), "retry", "unexpected error (ValueError)"),
+        (
+            FatalError("events", "POST", "https://log.example/x?token=secret", 401),
+            "needs_human",
+            "answered 401",
+        ),
+    ],
+)
+def test_event_sink_when_it_raises_keeps_the_delivery_and_leaks_nothing(
+    events, tenant, clock, lms, error, state, words
+):
+    sink, runtime = events
+    world = World(runtime, tenant, clock, lms)
+    sink.raises = error
+    world.confirm()
+    world.work()
+    row = next(row for row in world.rows() if row.sink == "events")
+    assert row.state == state
+    assert words in row.last_error
+    assert "name of a person" not in row.last_error
+    assert "secret" not in row.last_error
+    assert lms.grades["u-mentee"] == 25, "one sink's fault is not another's"

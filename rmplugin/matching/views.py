@@ -104,9 +104,9 @@ def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = queries.get_run(visit.db, run_id)
     released, left_out = operations.release_run(visit.db, run, visit.actor, visit.now)
-    said = f"{released} proposals went out. Both people of each have 14 days to answer."
+    said = f"Proposals sent: {released}. Both people of each have 14 days to answer."
     if left_out:
-        said += f" {left_out} were left out, because the rules no longer allow them; the reasons stand below."
+        said += f" Left out, because the rules no longer allow them: {left_out}. The reasons stand below."
     return web.go("matching.run_page", said, run_id=run_id)
 
 

@@ -214,8 +214,11 @@ def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int
         return f"There are no {others} with a free place in the pool."
     if reason == "capacity_taken":
         count = details["admissible"]
-        who = f"One of the {others} fits" if count == 1 else f"{count} {others} fit"
-        return f"{who}, but every place there went to a pair that adds more. {_market(left.role, skills)}"
+        who = f"One of the {others}" if count == 1 else f"{count} {others}"
+        asked = [skill for skill in skills if skill["want"] and skill["offer"]]
+        return (
+            f"{who} would fit, but all places there went to pairs that add more. {_market(left.role, asked)}"
+        )
     words = SIDE_FAULTS.get((left.role, reason)) or SIDE_FAULTS[("", reason)]
     words = words.format(session=session)
     market = f" {_market(left.role, skills)}" if reason == "no_candidate_skill" else ""
@@ -233,9 +236,9 @@ def _count(number: int, others: str) -> str:
 
 
 def _market(role: str, skills: Sequence[Mapping[str, Any]]) -> str:
-    """Name the up to three scarcest skills: few who offer for a mentee, few who want for a mentor."""
-    key = "offer" if role == "mentee" else "want"
-    scarce = sorted(skills, key=lambda skill: (skill[key], skill["skill"]))[:3]
+    """Name up to three skills: those that few offer for a mentee, those that few want for a mentor."""
+    few, many = ("offer", "want") if role == "mentee" else ("want", "offer")
+    scarce = sorted(skills, key=lambda skill: (skill[few] - skill[many], skill["skill"]))[:3]
     parts = [
         f"“{skill['skill']}”: wanted by {skill['want'] or 'nobody'}, offered by {skill['offer'] or 'nobody'}"
         for skill in scarce

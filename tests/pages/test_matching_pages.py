@@ -45,7 +45,7 @@ def test_manager_starts_a_run_watches_it_and_sees_the_result(scene, manager, run
     says = manager.says()
     assert "teaches Pia Senior" in says
     assert "Covered: Generative AI tools (wants 3, offered 3)" in says
-    assert "every place there went to a pair that adds more" in says
+    assert "all places there went to pairs that add more" in says
     assert "hx-trigger" not in manager.text
 
 
@@ -76,7 +76,7 @@ def test_manager_drops_and_brings_back_a_pair(scene, manager):
     assert "There is no pair to release" in manager.says()
     manager.submit("/restore")
     assert "The pair is back in this run." in manager.says()
-    assert "Release 1 proposals" in manager.says()
+    assert "Release 1 proposal" in manager.says()
 
 
 def test_pin_of_a_barred_pair_is_refused_with_the_reason(scene, manager):
@@ -133,7 +133,7 @@ def test_two_managers_releasing_the_same_run_have_one_effect(scene, sign_in, ten
     first.get(path)
     second.get(path)
     first.submit("/release")
-    assert "1 proposals went out" in first.says()
+    assert "Proposals sent: 1." in first.says()
     second.submit("/release")
     assert second.status == 409
     assert "was released before" in second.says()
@@ -257,7 +257,7 @@ def test_run_page_says_when_released_pairs_were_left_out(scene, manager):
         person = db.get(type(scene.Pia), scene.Pia.id)
         person.status = "terminated"
     manager.submit("/release")
-    assert "0 proposals went out" in manager.says()
+    assert "Proposals sent: 0." in manager.says()
     assert "not enrolled, withdrawn, or not at work" in manager.says()
 
 

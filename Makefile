@@ -19,7 +19,7 @@ DEMO ?=
 # Old makes (macOS) cannot keep the outputs of parallel targets apart; they run one after the other.
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--jobs=2 --output-sync=target)
 
-.PHONY: help demo test check bench clean environment \
+.PHONY: help demo test check docs bench clean environment \
 	format-check lint types import-rules dependencies dead-code documents audit format
 
 help: ## list the targets
@@ -68,6 +68,9 @@ audit: $(READY)
 
 format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: $(READY) ## write the documents that follow from the code: settings, commands
+	@$(BIN)/python -m tests.rules.documents
 
 bench: $(READY) ## launches per second and roster sync against their floors
 	@$(BIN)/python -m benchmarks.launch

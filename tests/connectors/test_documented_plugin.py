@@ -1,0 +1,74 @@
+"""The example of docs/plugins.md, installed as a third party would, runs a roster from end to end."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.rules.source import ROOT
+
+DOCUMENT = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+PEOPLE = """10007|Grace|Brewster|grace@example.com|G9|
+10042|Ada|Byron|ada@example.com|G1|10007
+broken line
+10043|Alan|Mathison||G1|10042
+"""
+
+
+def code(language: str) -> str:
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+@pytest.fixture
+def command(tmp_path, database_url):
+    """Run `rmplugin` in a folder where the example is installed: ``command("hris", "list")``."""
+    site, home = tmp_path / "site", tmp_path / "home"
+    project = tomllib.loads(code("toml"))["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    home.mkdir()
+    (site / "acme_people.py").write_text(code("python"), encoding="utf-8")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = project["entry-points"]["rmplugin"]
+    lines = "\n".join(f"{name} = {module}" for name, module in points.items())
+    (info / "entry_points.txt").write_text(f"[rmplugin]\n{lines}\n")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RM_")} | {
+        "PYTHONPATH": str(site),
+        "RM_DATA_DIR": str(tmp_path / "data"),
+        "RM_DATABASE_URL": database_url,
+    }
+
+    def run(*arguments: str) -> str:
+        program = str(Path(sys.executable).parent / "rmplugin")
+        done = subprocess.run(
+            [program, *arguments], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run.home = home
+    return run
+
+
+def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
+    (command.home / "people.txt").write_text(PEOPLE, encoding="utf-8")
+    command("init", "--tenant", "acme", "--name", "Acme")
+    assert "acme_people" in {found["key"] for found in json.loads(command("hris", "connectors", "--json"))}
+    command("hris", "add", "staff", "--connector", "acme_people", "--set", "path=people.txt", "--rank", "G1=0")
+    assert json.loads(command("hris", "check", "staff", "--json"))[0]["ok"] is True
+    run = json.loads(command("hris", "sync", "staff", "--json"))
+    assert (run["status"], run["created"]) == ("complete", 3)
+    assert run["skipped"][0]["ref"] == "line 3"
+    again = json.loads(command("hris", "sync", "staff", "--json"))
+    assert (again["created"], again["unchanged"]) == (0, 3)
+    person = json.loads(command("person", "show", "10042", "--json"))
+    assert "Ada" in json.dumps(person)

@@ -196,11 +196,16 @@ class Database:
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:
+    # Errors quote their statement; its parameters are people's data and must not reach a log or a terminal.
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=pool_size, max_overflow=20, pool_pre_ping=True)
+        return create_engine(
+            url, pool_size=pool_size, max_overflow=20, pool_pre_ping=True, hide_parameters=True
+        )
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=pool_size, max_overflow=20, connect_args={"timeout": 30})
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=20, connect_args={"timeout": 30}, hide_parameters=True
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

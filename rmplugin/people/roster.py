@@ -6,7 +6,7 @@ Pages stream in, SQLite compares sets, rows to write stream out; memory stays fl
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
@@ -156,6 +156,15 @@ def fold_name(name: str | None) -> str | None:
     return " ".join((f"{first} {last}" if comma else name).casefold().split())
 
 
+def shown_name(record: EmployeeRecord) -> str:
+    """Give the name by which a person is shown when the source has none: given and family name, else a key.
+
+    **Touches** pure.
+    """
+    names = (record.preferred_name or record.given_name, record.family_name)
+    return " ".join(filter(None, names)) or record.user_name or record.employee_number or record.source_key
+
+
 class Staging:
     """One run's roster on disk. Close it, or use it in a `with`; the file goes away with it.
 
@@ -209,6 +218,8 @@ class Staging:
         self.cursor = page.cursor
 
     def _row(self, record: EmployeeRecord) -> tuple[Any, ...]:
+        if not record.display_name:
+            record = replace(record, display_name=shown_name(record))
         plain = _plain_values(record)
         rank = record.seniority_rank
         if rank is None and record.grade is not None:

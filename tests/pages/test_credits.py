@@ -75,7 +75,7 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     assert "Agreement signed by both: not yet" in words
     assert "0.83 confirmed by both" in words
     assert "2.00 confirmed by both; one session counts 120 minutes at most" in words
-    assert "Your course record could not take it: Open the activity once from your course" in words
+    assert "not in your course record yet. Open the activity once from your course" in words
 
 
 def test_credits_when_sent_say_when_with_the_zone(sign_in, runtime, tenant, pair, clock):

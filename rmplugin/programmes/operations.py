@@ -304,7 +304,7 @@ def _keep(
     enrolment = queries.find_enrolment(db, programme.id, person_id)
     roles = open_roles(db, programme, enrolment, person_id, now)
     if enrolment is None:
-        enrolment = new_enrolment(programme, person_id, roles[0], state, now)
+        enrolment = new_enrolment(programme, person_id, roles[0], "started", now)
         db.add(enrolment)
     if enrolment.active_pairings:
         raise ConflictError(

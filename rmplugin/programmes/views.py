@@ -164,7 +164,7 @@ def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     )
 
 
-@pages.post("/programmes/<uuid:programme_id>/invite", role=Role.MANAGER, on_input_error=people)
+@pages.post("/programmes/<uuid:programme_id>/invite-ticked", role=Role.MANAGER, on_input_error=people)
 def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Invite the ticked people."""
     found = queries.get_programme(visit.db, programme_id)

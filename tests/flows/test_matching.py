@@ -1,6 +1,8 @@
 """The matching from the pool to the pairing, on a real database."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -612,3 +614,35 @@ def test_person_outside_the_pool_cannot_be_pinned(runtime, tenant):
     run_id = scene.run()
     with pytest.raises(InputError, match="not in the pool"):
         pin(scene, run_id, "Out", "Pia")
+
+
+def test_two_releases_and_two_last_answers_at_the_same_moment_have_one_effect_each(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    assert sorted(at_once(lambda: scene.release(run_id), lambda: scene.release(run_id))) == [
+        "already_released",
+        "done",
+    ]
+    row = scene.proposals(run_id)["Ana", "Pia"]
+    answers = at_once(
+        lambda: scene.answer(row, scene.Ana, yes=True), lambda: scene.answer(row, scene.Pia, yes=True)
+    )
+    assert answers == ["done", "done"]
+    assert count_pairings(scene) == 1
+    assert notices(scene, "Ana") == ["proposal", "pairing_started"]
+
+
+def at_once(*deeds) -> list[str]:
+    """Do things at the same moment in threads; give "done" or the code of the conflict of each."""
+    start = threading.Barrier(len(deeds))
+
+    def do(deed) -> str:
+        start.wait()
+        try:
+            deed()
+        except ConflictError as error:
+            return error.code
+        return "done"
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(do, deeds))

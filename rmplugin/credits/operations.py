@@ -204,8 +204,8 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
         if place.problem is None:
             store.reopen(db, row, now)
             freed += 1
-        elif row.last_error != place.problem:
-            row.last_error, row.updated_at = place.problem, now
+        else:
+            row.last_error, row.last_status, row.updated_at = place.problem, None, now
     return freed
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import and_, or_, select
 
 from lti.platforms import Platform
 from lti.service import ServiceClient
-from rmplugin.credits import store
+from rmplugin.credits import operations, store
 from rmplugin.credits.models import Delivery
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
+from rmplugin.people.models import LtiUser
 from rmplugin.records import CompletionSink, SinkAnswer
 from rmplugin.tenants.store import PlatformStore
 
@@ -57,6 +58,7 @@ def deliver_due(runtime: Runtime) -> Counter[str]:
     :return: how many deliveries ended in which state.
     **Touches** calls the sinks; writes delivery.
     """
+    _unblock_seen(runtime)
     ended: Counter[str] = Counter()
     failures: Counter[tuple[Any, ...]] = Counter()
     tried: set[uuid.UUID] = set()
@@ -67,6 +69,20 @@ def deliver_due(runtime: Runtime) -> Counter[str]:
             if state is not None:
                 ended[state] += 1
     return ended
+
+
+def _unblock_seen(runtime: Runtime) -> None:
+    """Look again at what was blocked before the person's last launch: once per launch, never blindly."""
+    query = (
+        select(Delivery.tenant_id, Delivery.person_id)
+        .join(LtiUser, LtiUser.person_id == Delivery.person_id)
+        .where(Delivery.state == "blocked", LtiUser.last_launch_at > Delivery.updated_at)
+    )
+    with runtime.database.unbound(write=False) as db:
+        seen = db.execute(query.distinct()).all()
+    for tenant_id, person_id in seen:
+        with runtime.database.transaction(tenant_id) as db:
+            operations.unblock(db, person_id, runtime.clock())
 
 
 def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str]]:

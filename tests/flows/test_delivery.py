@@ -12,7 +12,7 @@ from rmplugin.credits import operations, store, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
-from rmplugin.people.models import CourseMember
+from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
@@ -260,6 +260,30 @@ def test_delivery_when_there_is_no_place_waits_until_the_person_launches(runtime
     world.work()
     assert lms.grades == {"u-mentee": 25}
     assert world.row(world.pair.mentor).state == "blocked"
+
+
+def test_delivery_when_blocked_is_tried_once_per_launch(world, lms, clock):
+    lms.refuse_scores = 422
+    world.confirm()
+    world.work()
+
+    def launch():
+        clock.forward(minutes=5)
+        with world.db() as db:
+            for user in db.scalars(select(LtiUser)):
+                user.last_launch_at = clock.now
+        clock.forward(seconds=1)
+
+    for _ in range(2):
+        launch()
+        for _ in range(3):
+            world.work()
+            clock.forward(minutes=1)
+    assert len([user for user, *_ in lms.pushes if user == "u-mentee"]) == 3
+    lms.refuse_scores = None
+    launch()
+    world.work()
+    assert lms.grades == {"u-mentor": 25, "u-mentee": 25}
 
 
 def test_unblock_when_launched_as_a_teacher_changes_the_sentence(runtime, tenant, clock, lms):

@@ -8,6 +8,7 @@ from sqlalchemy import Index, select
 from sqlalchemy.orm import Mapped
 
 from rmplugin.db import Base, Db, TenantOwned
+from rmplugin.errors import NotFoundError
 
 
 class Notice(Base, TenantOwned):
@@ -46,10 +47,12 @@ def unread(db: Db, person_id: uuid.UUID) -> Sequence[Notice]:
 
 
 def put_away(db: Db, person_id: uuid.UUID, notice_id: uuid.UUID, now: datetime) -> None:
-    """Mark a notice as read; a notice of somebody else, or one already read, changes nothing.
+    """Mark a notice as read; one that is read already changes nothing.
 
+    :raises NotFoundError: the person has no such notice.
     **Touches** writes notice.
     """
     notice = db.get(Notice, notice_id)
-    if notice is not None and notice.person_id == person_id and notice.read_at is None:
-        notice.read_at = now
+    if notice is None or notice.person_id != person_id:
+        raise NotFoundError("notice")
+    notice.read_at = notice.read_at or now

@@ -11,7 +11,15 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, TypeDecorator, inspect
 
 import rmplugin
+from rmplugin.db import Base
 
+# Words that a table's own checks do not list, but that the code looks up.
+WORDS = {
+    "theme": "technology",
+    "template": "digital_fluency",
+    "time_zone": "Europe/Berlin",
+    "timezone": "UTC",
+}
 ROWS = 2  # Two, so that a row can name two different people.
 
 
@@ -68,7 +76,7 @@ def _value(column: Column[Any], checks: str) -> Any:
         return uuid.uuid4()
     if kind is str:
         allowed = re.search(rf"\b{column.name}\b[^']*?(?: in | = ANY )[^']*'([^']*)'", checks, re.IGNORECASE)
-        return allowed[1] if allowed else uuid.uuid4().hex
+        return allowed[1] if allowed else WORDS.get(column.name) or uuid.uuid4().hex
     if kind in (int, float):
         least = re.search(rf"\b{column.name}\b\)?\s*(?:between|>=)\s*\(?'?(-?\d+)", checks, re.IGNORECASE)
         return int(least[1]) if least else 1
@@ -76,4 +84,12 @@ def _value(column: Column[Any], checks: str) -> Any:
         return datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
     if kind is date:
         return date(2026, 1, 1) + timedelta(days=100 if column.name.startswith("end") else 0)
-    return {bool: False, bytes: b"x"}.get(kind, [])  # JSON columns say only "object".
+    if kind in (bool, bytes):
+        return kind()
+    return {} if column.name in _objects(column.table.name) else []
+
+
+def _objects(table: str) -> set[str]:
+    """Give the columns of a table that hold JSON objects; the database knows no difference to lists."""
+    annotations = [m.class_.__annotations__ for m in Base.registry.mappers if m.local_table.name == table]
+    return {name for found in annotations for name, kind in found.items() if "dict" in str(kind)}

@@ -32,7 +32,13 @@ Written by `make docs` from the commands' own help.
 def settings_document() -> str:
     rows = []
     for setting in SETTINGS:
-        default = f"`{setting.default}`" if setting.default else "(see meaning)" if setting.default is None else "(empty)"
+        default = (
+            f"`{setting.default}`"
+            if setting.default
+            else "(see meaning)"
+            if setting.default is None
+            else "(empty)"
+        )
         file = "`_FILE`" if setting.secret else ""
         rows.append(f"| `{setting.name}` | {default} | {setting.help.replace('|', chr(92) + '|')} | {file} |")
     return SETTINGS_HEAD + "\n".join(rows) + "\n"

@@ -132,4 +132,7 @@ def test_notification_hook_when_its_event_is_worked_on_is_told_although_another_
     finally:
         runtime.database.close()
         runtime.queue.storage.close()
-    assert listener.heard[name] == {**facts, **({"tenant_id": str(tenant.id)} if "tenant_id" in parameters else {})}
+    assert listener.heard[name] == {
+        **facts,
+        **({"tenant_id": str(tenant.id)} if "tenant_id" in parameters else {}),
+    }

@@ -197,7 +197,9 @@ def test_routes_of_managers_when_a_participant_asks_are_refused(app, own, inside
     assert wrong(app, requests, insider(manager=False), 403) == []
 
 
-def test_routes_of_participants_when_the_roster_does_not_know_the_visitor_are_refused(app, own, tenant, sign_in):
+def test_routes_of_participants_when_the_roster_does_not_know_the_visitor_are_refused(
+    app, own, tenant, sign_in
+):
     requests = [r for r in guarded(app, own) if r.role is Role.PARTICIPANT]
     assert wrong(app, requests, sign_in(tenant, manager=True).token, 403) == []
 

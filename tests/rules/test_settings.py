@@ -47,7 +47,10 @@ def test_settings_when_a_name_is_unknown_refuse_to_start_and_list_every_fault():
 def test_settings_when_a_secret_comes_as_a_file_are_read_from_it(tmp_path):
     path = tmp_path / "key"
     path.write_text(SECRET_KEY + "\n")
-    assert read_settings({"RM_SECRET_KEY_FILE": str(path), "RM_DATA_DIR": str(tmp_path)}).secret_key == SECRET_KEY
+    assert (
+        read_settings({"RM_SECRET_KEY_FILE": str(path), "RM_DATA_DIR": str(tmp_path)}).secret_key
+        == SECRET_KEY
+    )
 
 
 def test_settings_when_printed_show_no_secret(tmp_path):
@@ -85,7 +88,9 @@ def test_environment_when_read_is_read_by_the_settings_only():
     readers = set()
     for path in python_files():
         for node in ast.walk(parse(path)):
-            is_os = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+            is_os = (
+                isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+            )
             imported = isinstance(node, ast.ImportFrom) and node.module == "os"
             if (is_os and node.attr in ("environ", "getenv", "environb", "putenv")) or (
                 imported and {alias.name for alias in node.names} & {"environ", "getenv"}

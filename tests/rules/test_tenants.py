@@ -70,7 +70,9 @@ def goes_around_the_session(call: ast.Call, tables: set[str]) -> bool:
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     if name in ("text", "exec_driver_sql") and call.args and isinstance(call.args[0], ast.Constant):
         words = set(re.findall(r"\w+", str(call.args[0].value)))
-        return bool(words & OWNED_TABLES) and bool(words & {"from", "FROM", "into", "INTO", "update", "UPDATE"})
+        return bool(words & OWNED_TABLES) and bool(
+            words & {"from", "FROM", "into", "INTO", "update", "UPDATE"}
+        )
     if isinstance(call.func, ast.Attribute) and name in STATEMENTS:
         mentioned = names_in(call.func.value)
         return bool(mentioned & tables) or ("__table__" in mentioned and bool(mentioned & OWNED_NAMES))

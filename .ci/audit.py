@@ -1,4 +1,4 @@
-"""Looks the locked packages up among the known vulnerabilities; without a network only says that it could not."""
+"""Looks the locked packages up among the known vulnerabilities; without a network it says so and passes."""
 
 import json
 import os
@@ -17,9 +17,10 @@ def main() -> int:
     binaries = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         locked, answer = Path(folder, "locked.txt"), Path(folder, "answer.json")
+        # The group openedx is old on purpose and runs only in a test's own process, on loopback.
         export = [
-            str(binaries / "uv"), "export", "--locked", "--quiet", "--no-emit-project", "--no-group", "openedx",
-            "--format", "requirements-txt", "--output-file", str(locked),
+            str(binaries / "uv"), "export", "--locked", "--quiet", "--no-emit-project", "--no-group",
+            "openedx", "--format", "requirements-txt", "--output-file", str(locked),
         ]  # fmt: skip
         subprocess.run(export, check=True, stdout=subprocess.DEVNULL)
         audit = [
@@ -36,7 +37,7 @@ def main() -> int:
             return 0
         packages = json.loads(answer.read_text(encoding="utf-8"))["dependencies"]
     found = [
-        f"{package['name']} {package['version']}: {fault['id']}, fixed in {', '.join(fault['fix_versions']) or '?'}"
+        f"{package['name']} {package['version']}: {fault['id']}, fixed in {fault['fix_versions']}"
         for package in packages
         for fault in package.get("vulns", ())
         if fault["id"] not in ACCEPTED

@@ -1,7 +1,7 @@
 """Finds functions, classes, methods, constants and imports of the product that the product itself never uses.
 
-Vulture does the finding. Columns and form fields are declarations that it cannot follow, so they do not count;
-names that a template says count as used.
+Vulture does the finding. Columns and form fields are declarations that it cannot follow, so they do not
+count; names that a template says count as used.
 """
 
 import re
@@ -42,7 +42,9 @@ def find() -> list[str]:
         elif item.name not in used:
             place = item.filename.resolve().relative_to(ROOT)
             findings.append(f"{place}:{item.first_lineno}: unused {item.typ} '{item.name}'")
-    return findings + [f".ci/dead_code.py: '{name}' is used now: remove it" for name in WANTED.keys() - wanted]
+    return findings + [
+        f".ci/dead_code.py: '{name}' is used now: remove it" for name in WANTED.keys() - wanted
+    ]
 
 
 if __name__ == "__main__":

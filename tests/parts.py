@@ -1,7 +1,8 @@
 """A pytest plug-in: names every part of the suite that could not run here; in CI such a part is a failure.
 
-Tests need programs that a developer may not have (PostgreSQL, Redis, Chromium …). They are skipped with a reason.
-Where ``CI=true`` nothing may be missing, so every skip becomes a failure, but for tests of the other database.
+Tests need programs that a developer may not have (PostgreSQL, Redis, Chromium …). They are skipped with a
+reason. Where ``CI=true`` nothing may be missing, so every skip becomes a failure, but for tests of the other
+database.
 """
 
 import importlib.util

@@ -25,7 +25,9 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl.
 def find_binaries() -> Path | None:
     """Find the folder with `initdb` and `postgres`, the newest version first; None when there is none."""
     places = [
-        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: _number(p.parent.name), reverse=True),
+        *sorted(
+            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: _number(p.parent.name), reverse=True
+        ),
         *(Path(found).resolve().parent for found in [shutil.which("initdb")] if found),
         *Path("/opt/homebrew/opt").glob("postgresql*/bin"),
     ]

@@ -80,10 +80,10 @@ def _value(column: Column[Any], checks: str) -> Any:
     if kind in (int, float):
         least = re.search(rf"\b{column.name}\b\)?\s*(?:between|>=)\s*\(?'?(-?\d+)", checks, re.IGNORECASE)
         return int(least[1]) if least else 1
-    if kind is datetime:
-        return datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
-    if kind is date:
-        return date(2026, 1, 1) + timedelta(days=100 if column.name.startswith("end") else 0)
+    if kind in (datetime, date):
+        later = timedelta(days=100 if column.name.startswith("end") else 0)
+        moment = datetime(2026, 1, 1, 9, 0, tzinfo=UTC) + later
+        return moment if kind is datetime else moment.date()
     if kind in (bool, bytes):
         return kind()
     return {} if column.name in _objects(column.table.name) else []

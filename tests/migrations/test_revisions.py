@@ -1,4 +1,4 @@
-"""Revisions: each goes up and down with rows in every table, and all of them together make the models' tables."""
+"""Revisions: each goes up and down with rows in every table; together they make the models' tables."""
 
 import uuid
 

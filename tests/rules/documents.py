@@ -10,9 +10,10 @@ from tests.rules.source import ROOT
 
 SETTINGS_HEAD = """# Settings
 
-Read once, at the start, from the environment. An unknown name that begins with `RM_` refuses to start, and all faults are listed at
-once. Where a `_FILE` name is given, the value can lie in a file, such as a mounted secret, that the name points to. Values
-that differ between companies (HR accounts, programmes) are no settings; they are in the database.
+Read once, at the start, from the environment. An unknown name that begins with `RM_` refuses to start, and
+all faults are listed at once. Where a `_FILE` name is given, the value can lie in a file, such as a mounted
+secret, that the name points to. Values that differ between companies (HR accounts, programmes) are no
+settings; they are in the database.
 
 Written by `make docs` from the table in `rmplugin/settings.py`.
 
@@ -21,9 +22,10 @@ Written by `make docs` from the table in `rmplugin/settings.py`.
 """
 COMMANDS_HEAD = """# Commands
 
-Every command has `--help`. They exit with 0 when all went well, 1 when it failed, 2 when they were called wrongly. With `--json` they
-print one JSON document. Secrets are never plain arguments: `--set-secret KEY` asks, `KEY=@file` and `KEY=$VARIABLE` read. The
-settings come from the environment ([settings.md](settings.md)).
+Every command has `--help`. They exit with 0 when all went well, 1 when it failed, 2 when they were called
+wrongly. With `--json` they print one JSON document. Secrets are never plain arguments: `--set-secret KEY`
+asks, `KEY=@file` and `KEY=$VARIABLE` read. The settings come from the environment
+([settings.md](settings.md)).
 
 Written by `make docs` from the commands' own help.
 """

@@ -25,9 +25,7 @@ def broken_links(name: str, text: str) -> list[str]:
         if re.match(r"[a-z]+:", link):
             continue
         path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
-        if not path.exists():
-            found.append(link)
-        elif anchor and anchor not in anchors(path.read_text(encoding="utf-8")):
+        if not path.exists() or (anchor and anchor not in anchors(path.read_text(encoding="utf-8"))):
             found.append(link)
     return found
 
@@ -42,11 +40,8 @@ def calls_in(text: str) -> list[list[str]]:
     blocks = re.findall(r"^ *```(?:sh|text)?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`(rmplugin [^`]+|make [^`]+)`", text)
-    calls = []
-    for line in lines:
-        if line.strip().startswith(("rmplugin ", "make ")):
-            calls.append(shlex.split(line.split(" #")[0]))
-    return calls
+    named = [line for line in lines if line.strip().startswith(("rmplugin ", "make "))]
+    return [shlex.split(line.split(" #")[0]) for line in named]
 
 
 def wrong_call(words: list[str]) -> str | None:

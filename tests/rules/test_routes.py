@@ -1,4 +1,4 @@
-"""Every route: names the role it needs, lets nobody else in, shows nothing of another tenant, protects its page.
+"""Every route names the role it needs, lets nobody else in, shows nothing of another tenant, is protected.
 
 The requests are generated from the app's own table of routes, so a new page is checked without a new test.
 """

@@ -13,8 +13,8 @@ from rmplugin.settings import SETTINGS, Settings, read_settings
 from tests.conftest import SECRET_KEY
 from tests.rules.source import ROOT, parse, place, python_files
 
-# The only readers of the environment: the settings, a secret that an administrator points a command at, and the
-# demo, which hands its own environment on to the processes that it starts.
+# The only readers of the environment: the settings, a secret that an administrator points a command at, and
+# the demo, which hands its own environment on to the processes that it starts.
 READERS = {"rmplugin/settings.py", "rmplugin/cli/common.py", "rmplugin/cli/demo.py"}
 PASSWORD = "hunter2-not-for-logs"
 

@@ -1,4 +1,4 @@
-"""No row of one tenant reaches another: models, sessions, and every statement that goes around the sessions."""
+"""No row of one tenant reaches another: models, sessions, and statements that go around the sessions."""
 
 import ast
 import contextlib
@@ -24,7 +24,7 @@ UNBOUND = {
     "rmplugin/launches/views.py:on_launch": "finds the platform, then binds itself to its tenant",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
     "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`",
-    "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with open proposals, each worked on alone",
+    "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
 }
 OWNED = sorted(
@@ -35,7 +35,7 @@ OWNED_NAMES = {model.__name__ for model in OWNED}
 OWNED_TABLES = {model.__tablename__ for model in OWNED}
 # Functions whose plain statements look over all tenants on purpose, and why.
 ACROSS = {
-    "rmplugin/tenants/operations.py _pair_is_taken": "issuer and client id name one registration of all tenants",
+    "rmplugin/tenants/operations.py _pair_is_taken": "issuer and client id name one registration of all",
 }
 STATEMENTS = {"select", "insert", "update", "delete"}
 
@@ -46,7 +46,7 @@ def models_without_tenant() -> set[str]:
 
 
 def core_tables(tree: ast.Module) -> set[str]:
-    """Give the names under which a module holds plain tables of tenants' rows: ``PERSON = Person.__table__``."""
+    """Give the names under which a module holds tables of tenants' rows: ``PERSON = Person.__table__``."""
     found = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:

@@ -339,6 +339,8 @@ def lock_open_run(db: Db, run: MatchRun) -> None:
 
 def lock_proposal(db: Db, proposal: Proposal) -> None:
     """Wait for others who change a proposal, and see what they made of it. **Touches** locks proposal."""
+    # Refreshing alone would throw away what this transaction has not written yet.
+    db.flush()
     db.refresh(proposal, with_for_update=True)
 
 

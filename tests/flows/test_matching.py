@@ -400,6 +400,15 @@ def test_pairing_starts_only_with_two_yes(runtime, tenant):
     assert notices(scene, "Ana") == ["proposal", "pairing_started"]
 
 
+def test_two_yes_in_one_transaction_start_the_pairing(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    proposal = released(scene)
+    with scene.transaction() as db:
+        row = queries.get_proposal(db, proposal.id)
+        operations.answer(db, row, scene.Ana.id, True, None, runtime.clock())
+        assert operations.answer(db, row, scene.Pia.id, True, None, runtime.clock()).state == "accepted"
+
+
 def test_no_after_the_pairing_started_points_to_its_page(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana", "Pia")
     row = released(scene)

@@ -1,3 +1,83 @@
-"""Commands for credits and deliveries."""
+"""Commands for the ledger and for deliveries to other systems."""
 
-commands = ()
+import sys
+import uuid
+from typing import Any
+
+import click
+
+from rmplugin.cli.common import as_json, opened, show, table, tenant_option, tenant_transaction
+from rmplugin.credits import operations, queries
+from rmplugin.credits.tasks import deliver_now
+
+STATES = ("pending", "in_flight", "delivered", "retry", "blocked", "superseded", "needs_human", "dead")
+SHOWN = ("id", "sink", "person", "state", "attempts", "last_status", "sent_at", "last_error")
+
+
+@click.group("credits")
+def group() -> None:
+    """Look at learning credits and at what was sent to the LMS."""
+
+
+@group.command("show")
+@click.argument("person")
+@as_json
+@tenant_option
+def show_person(person: str, as_json: bool, tenant: str | None) -> None:
+    """Show a person's ledger and completion. Example: rmplugin credits show 10042 --json"""
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        document = queries.report_person(db, queries.find_person(db, person))
+    show(document, as_json=as_json, human=_tell)
+
+
+def _tell(document: dict[str, Any]) -> str:
+    names = ("session_at", "kind", "role", "minutes", "hours_hundredths")
+    rows = [{name: entry[name] for name in names} for entry in document["entries"]]
+    return f"{document['person']}: {document['minutes']} confirmed minutes\n{table(rows)}"
+
+
+@group.command()
+@click.option("--wait", is_flag=True, help="Go on until nothing is due, ten minutes at most.")
+@as_json
+def deliver(wait: bool, as_json: bool) -> None:
+    """Do the worker's round now: give events their effects and send what is due.
+
+    Example: rmplugin credits deliver --wait
+    """
+    with opened() as runtime:
+        document = deliver_now(runtime, wait_seconds=600.0 if wait else 0.0)
+    show(document, as_json=as_json)
+
+
+@group.command()
+@click.option("--state", type=click.Choice(STATES), help="Only these; default: all but superseded.")
+@as_json
+@tenant_option
+def deliveries(state: str | None, as_json: bool, tenant: str | None) -> None:
+    """List deliveries. Example: rmplugin credits deliveries --state blocked"""
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        document = queries.report_deliveries(db, state)
+    show(document, as_json=as_json, human=lambda rows: table([{n: row[n] for n in SHOWN} for row in rows]))
+
+
+@group.command()
+@click.argument("delivery", metavar="ID", type=click.UUID)
+@tenant_option
+def retry(delivery: uuid.UUID, tenant: str | None) -> None:
+    """Send a delivery again, because the obstacle is gone. Example: rmplugin credits retry 0190…"""
+    with tenant_transaction(tenant) as (runtime, db):
+        operations.retry(db, queries.get_delivery(db, delivery), "command", runtime.clock())
+    click.echo("It is sent with the worker's next round, or at once with `rmplugin credits deliver`.")
+
+
+@group.command()
+@click.option("--format", "shape", type=click.Choice(["csv"]), default="csv", show_default=True)
+@tenant_option
+def export(shape: str, tenant: str | None) -> None:
+    """Write the ledger to standard output. Example: rmplugin credits export --format csv > credits.csv"""
+    del shape  # One shape so far; the option is named so that scripts go on working when others come.
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        operations.export_csv(db, sys.stdout)
+
+
+commands = (group,)

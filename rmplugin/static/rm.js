@@ -4,7 +4,11 @@
   // The one-time entry address must not stay in the frame's address: reloading it could not work.
   function settle() {
     const home = document.querySelector("[data-settle]");
-    if (home) { try { history.replaceState(null, "", home.dataset.settle); } catch { /* A sandboxed frame may forbid it. */ } }
+    const path = home ? home.dataset.settle : location.pathname + location.search.replace(/[?&]said=[^&]*/, "");
+    // What was done is said once: reloading the page must not say it again.
+    if (home || location.search.includes("said=")) {
+      try { history.replaceState(null, "", path); } catch { /* A sandboxed frame may forbid it. */ }
+    }
   }
   function heading() {
     const place = document.querySelector("[role=alert]") || document.querySelector("h1");
@@ -29,6 +33,11 @@
   });
   document.addEventListener("htmx:afterSwap", function (event) {
     if (event.detail.target === document.body) { window.scrollTo(0, 0); heading(); }
+  });
+  document.addEventListener("htmx:pushedIntoHistory", settle);
+  document.addEventListener("htmx:replacedInHistory", settle);
+  document.addEventListener("htmx:afterSettle", function () {
+    settle();
   });
   document.addEventListener("htmx:responseError", function (event) {
     if (event.detail.xhr.status === 401) {

@@ -254,6 +254,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
 
@@ -267,6 +268,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
+    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
     return tasks
 
 

@@ -56,3 +56,14 @@ def put_away(db: Db, person_id: uuid.UUID, notice_id: uuid.UUID, now: datetime) 
     if notice is None or notice.person_id != person_id:
         raise NotFoundError("notice")
     notice.read_at = notice.read_at or now
+
+
+def settle(db: Db, person_id: uuid.UUID, path: str, now: datetime) -> None:
+    """Put away the notices that a person has acted on: those whose page, or a form below it, was sent.
+
+    :param path: of the form, e.g. "/proposals/0190…/answer".
+    **Touches** writes notice.
+    """
+    for notice in unread(db, person_id):
+        if notice.path and notice.path != "/home" and f"{path}/".startswith(f"{notice.path}/"):
+            notice.read_at = now

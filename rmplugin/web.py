@@ -22,6 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from rmplugin import notify
 from rmplugin.db import Base, Db, HasId, new_id
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, SessionEndedError
 from rmplugin.jobs import Runtime
@@ -206,6 +207,8 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         answer = flask.make_response(view(visit, **path))
+        if write and session.person_id is not None:
+            notify.settle(db, session.person_id, request.path, now)
         wake = bool(db.info.get("wake"))
     if wake:
         wake_worker()

@@ -1,10 +1,14 @@
 """The door: an accepted launch becomes a session, a refused one becomes a page that says why."""
 
+from datetime import datetime
+from urllib.parse import urlsplit
+
 import flask
 import structlog
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
+from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
 from lti.errors import LaunchError
 from lti.launch import Launch
 from lti.routes import AttemptInfo, create_blueprint
@@ -17,6 +21,8 @@ from rmplugin.web import Role
 
 log = structlog.get_logger()
 pages = web.Pages("launches", __name__)
+LINK_TITLE = "Reverse mentoring"
+LINK_TEXT = "Senior leaders learn from junior and newly joined colleagues."
 
 
 def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
@@ -60,6 +66,8 @@ def on_launch(launch: Launch) -> Response:
             "see the user.",
             403,
         )
+    if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
+        return pick_content(launch, now)
     if launch.message_type != "LtiResourceLinkRequest":
         return _message(
             "This kind of launch is not supported",
@@ -95,6 +103,39 @@ def on_launch(launch: Launch) -> Response:
 
 def _go_in(code: str) -> Response:
     return flask.redirect(flask.url_for("dashboard.entry", code=code), 303)
+
+
+def pick_content(launch: Launch, now: datetime) -> Response:
+    """Let a teacher choose which link to put into the course: with a gradebook column or without.
+
+    Each choice is a form with the signed answer in it, so nothing of the request needs to be stored:
+    its return
+    address carries the teacher's session at the LMS.
+
+    **Touches** reads tool_key.
+    """
+    assert launch.deep_linking is not None
+    if not (launch.roles.is_instructor or launch.roles.is_administrator):
+        return _message(
+            "Only teachers can add the activity", "Ask the people who run the course to add it.", 403
+        )
+    runtime = web.get_runtime()
+    key = PlatformStore(runtime.database, runtime.clock).signing_key()
+    graded = LineItemRequest(score_maximum=100, label=LINK_TITLE, resource_id="completion", tag="completion")
+    links = [("With a gradebook column", ResourceLinkItem(LINK_TITLE, text=LINK_TEXT, line_item=graded))]
+    if not launch.deep_linking.accept_line_item:
+        links = []
+    links.append(("Without a gradebook column", ResourceLinkItem(LINK_TITLE, text=LINK_TEXT)))
+    choices = [(name, build_response(launch, [item], key=key, now=now)) for name, item in links]
+    return_url = launch.deep_linking.return_url
+    page = web.render("launches/pick.html", None, choices=choices, return_url=return_url)
+    response = flask.make_response(page)
+    parts = urlsplit(return_url)
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        f"form-action {parts.scheme}://{parts.netloc}; frame-ancestors {parts.scheme}://{parts.netloc}"
+    )
+    return response
 
 
 def on_new_tab(relaunch_url: str) -> Response:

@@ -94,7 +94,7 @@ def set_goal(person, title: str) -> None:
 
 
 def own_score(demo, person_id: str) -> float | None:
-    courses = {course["course_id"]: course for course in demo.state()["courses"]}
+    courses = {course["id"]: course for course in demo.state()["courses"]}
     results = [item["results"].get(person_id) for item in courses[COURSE]["line_items"]]
     scores = [result["score"] for result in results if result]
     return scores[0] if scores else None

@@ -27,7 +27,7 @@ PROTOCOL = "lti is a package of its own: a part of AGS or deep linking that plat
 OVERRIDES = "PyLTI1p3 calls it: a step of the message's validation"
 WANTED: dict[str, str] = {
     "_get_request_param": OVERRIDES,
-    "build_response": PROTOCOL,
+    "check_pair": "the rules for one pair, by which their tests state them",
     "delete_line_item": PROTOCOL,
     "find_or_create_line_item": PROTOCOL,
     "generate_signing_key": PROTOCOL,

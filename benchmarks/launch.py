@@ -1,16 +1,17 @@
-"""How long a launch takes: a bare verification, PyLTI1p3's Flask example, and ours, side by side in one run.
+"""How long a launch takes: a bare verification, PyLTI1p3's Flask example, and ours, side by side.
 
 (a) a Flask view that verifies the same RS256 token with a cached key: the floor;
 (b) the pattern of PyLTI1p3's Flask example with key caching on: login and launch;
-(c) ours: login with a one-time state in the database, launch with the person linked and a session stored. Most
-    launches are of people who have launched before; the first launch of a person, which links them to the HR
+(c) ours: login with a one-time state in the database, launch with the person linked and a session stored.
+    Most launches are of people who have launched before; the first launch of a person, which links
+    them to the HR
     roster and stores user, course membership and audit entry, is reported in a line of its own.
 
 Each round times one launch of every variant in turn, so that load on the machine hits all alike. Signing the
 token is the platform's work and is not timed. Every answer is checked in the same run.
 
-Run: python benchmarks/launch.py [--rounds 400]. RM_BENCH_POSTGRES_URL names a PostgreSQL server on which a database
-may be made; without it (c) runs on SQLite only.
+Run: python benchmarks/launch.py [--rounds 400]. RM_BENCH_POSTGRES_URL names a PostgreSQL server on which a
+database may be made; without it (c) runs on SQLite only.
 """
 
 from __future__ import annotations

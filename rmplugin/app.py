@@ -21,7 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from rmplugin import http, web
 from rmplugin.db import Database, Secrets
-from rmplugin.errors import NotFoundError, RmError, SessionEndedError
+from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
 from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
 from rmplugin.plugins import Plugins
 from rmplugin.records import NavLink
@@ -135,8 +135,11 @@ def _add_pages(app: Flask, runtime: Runtime) -> None:
     lti_blueprint, lti_roles = import_module("rmplugin.launches.views").make_lti_blueprint(runtime)
     app.register_blueprint(lti_blueprint)
     roles |= lti_roles
-    for blueprint in runtime.plugins.gather("rm_register_blueprints"):
-        app.register_blueprint(blueprint)
+    for brought in runtime.plugins.gather("rm_register_blueprints", pages=web.Pages):
+        if not isinstance(brought, web.Pages):
+            raise ConfigError(["A plug-in brings pages that name no role: make them with the given `pages`."])
+        app.register_blueprint(brought.blueprint)
+        roles |= brought.roles
     app.extensions["rm_roles"] = roles
 
 
@@ -223,8 +226,8 @@ def _explain_fault(error: Exception) -> Any:
         "message.html",
         None,
         title="Something went wrong on our side",
-        text="Your last step was not saved; everything before it is safe. Please try again. If it happens again, "
-        "give your administrator the reference below.",
+        text="Your last step was not saved; everything before it is safe. Please try again. If it happens "
+        "again, give your administrator the reference below.",
         reference=reference,
     )
     return flask.make_response(page, 500)

@@ -60,10 +60,6 @@ class ConflictError(RmError):
     status = 409
 
 
-class RosterShrankError(ConflictError):
-    """A roster run would change too much at once; it is held until a person decides."""
-
-
 class ConfigError(RmError):
     """The installation is misconfigured. Lists every fault at once."""
 

@@ -4,14 +4,12 @@ Two shapes only: *registration* hooks return objects typed by a Protocol; *notif
 commit, in a task, and return nothing. Plug-ins are called one at a time, so one that raises stops no other.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from flask import Blueprint
-
     from rmplugin.records import CompletionSink, HrisConnector, NavLink
 
 PROJECT = "rmplugin"
@@ -32,8 +30,14 @@ def rm_register_completion_sinks() -> "Sequence[CompletionSink]":
 
 
 @hookspec
-def rm_register_blueprints() -> "Sequence[Blueprint]":
-    """Return Flask blueprints with pages of this plug-in. Every route must name the role that it needs."""
+def rm_register_blueprints(pages: "Callable[[str, str], Any]") -> "Sequence[Any]":
+    """Return pages of this plug-in, made with ``pages(name, __name__)``.
+
+    That gives an object with ``get(rule, role=…)`` and ``post(rule, role=…)``, which register a view and
+    have the core check the role ("visitor", "participant", "manager" or "public") before it runs. A view is
+    called with the visit: the person, a transaction on their company's rows, the moment. Other objects are
+    refused at start-up.
+    """
     return ()
 
 

@@ -38,14 +38,15 @@ class Plugins:
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
         self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
 
-    def gather(self, hook: str) -> Iterator[Any]:
+    def gather(self, hook: str, **given: Any) -> Iterator[Any]:
         """Ask every plug-in for what it brings.
 
         :param hook: name of a registration hook.
+        :param given: what the hook hands to the plug-in.
         :return: the objects of all plug-ins, one after the other.
         """
         for _name, implementation in self._implementations(hook):
-            yield from implementation() or ()
+            yield from implementation(**given) or ()
 
     def tell(self, hook: str, **facts: Any) -> None:
         """Tell every plug-in; one that raises is logged by name and stops no other.

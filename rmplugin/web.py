@@ -158,6 +158,8 @@ class Pages:
     def _register(
         self, rule: str, method: str, role: Role, on_input_error: View | None
     ) -> Callable[[View], View]:
+        role = Role(role)
+
         def register(view: View) -> View:
             endpoint = view.__name__
             run = view if role is Role.PUBLIC else _signed_in(view, method, role, on_input_error)

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real database per test, an app with a clock that stands still, signed-in browsers."""
+"""Fixtures of all tests: a real database per test, an app with a clock that stands still, browsers."""
 
 import os
 import shutil
@@ -123,15 +123,13 @@ def database(runtime) -> Database:
 def tenant(runtime, clock) -> Tenant:
     """Give a tenant with tool keys."""
     with runtime.database.transaction(None) as db:
-        tenant = ensure_tenant(db, "acme", "Acme", clock.now)
-    return tenant
+        return ensure_tenant(db, "acme", "Acme", clock.now)
 
 
 @pytest.fixture
 def other_tenant(runtime, clock) -> Tenant:
     with runtime.database.transaction(None) as db:
-        tenant = ensure_tenant(db, "rival", "Rival", clock.now)
-    return tenant
+        return ensure_tenant(db, "rival", "Rival", clock.now)
 
 
 @pytest.fixture
@@ -152,8 +150,8 @@ def sign_in(app, runtime, clock):
     """Open browsers: ``sign_in(person=..., manager=True)`` gives one that is signed in."""
 
     def open_browser(
-        tenant: Tenant, person=None, *, manager: bool = False, context=None, link=None, lti_user=None
+        tenant: Tenant, person=None, *, manager: bool = False, context=None, lti_user=None
     ) -> Browser:
-        return Browser.signed_in(app, runtime, tenant, person, manager, context, link, lti_user, clock.now)
+        return Browser.signed_in(app, runtime, tenant, person, manager, context, lti_user, clock.now)
 
     return open_browser

@@ -9,6 +9,8 @@ import click
 from rmplugin.cli.common import as_json, opened, show, table, tenant_option, tenant_transaction
 from rmplugin.credits import operations, queries
 from rmplugin.credits.tasks import deliver_now
+from rmplugin.jobs import revive_dead
+from rmplugin.people.queries import find_person
 
 STATES = ("pending", "in_flight", "delivered", "retry", "blocked", "superseded", "needs_human", "dead")
 SHOWN = ("id", "sink", "person", "state", "attempts", "last_status", "sent_at", "last_error")
@@ -26,7 +28,7 @@ def group() -> None:
 def show_person(person: str, as_json: bool, tenant: str | None) -> None:
     """Show a person's ledger and completion. Example: rmplugin credits show 10042 --json"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        document = queries.report_person(db, queries.find_person(db, person))
+        document = queries.report_person(db, find_person(db, person))
     show(document, as_json=as_json, human=_tell)
 
 
@@ -38,12 +40,17 @@ def _tell(document: dict[str, Any]) -> str:
 
 @group.command()
 @click.option("--wait", is_flag=True, help="Go on until nothing is due, ten minutes at most.")
+@click.option("--revive", is_flag=True, help="First take up again what was given up; see `rmplugin doctor`.")
 @as_json
-def deliver(wait: bool, as_json: bool) -> None:
+@tenant_option
+def deliver(wait: bool, revive: bool, as_json: bool, tenant: str | None) -> None:
     """Do the worker's round now: give events their effects and send what is due.
 
     Example: rmplugin credits deliver --wait
     """
+    if revive:
+        with tenant_transaction(tenant) as (runtime, db):
+            revive_dead(db, runtime.clock())
     with opened() as runtime:
         document = deliver_now(runtime, wait_seconds=600.0 if wait else 0.0)
     show(document, as_json=as_json)

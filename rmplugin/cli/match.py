@@ -7,6 +7,7 @@ import click
 
 from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
 from rmplugin.matching import operations, queries, store, tasks
+from rmplugin.people.queries import find_person
 from rmplugin.programmes.queries import find_programme
 
 
@@ -74,8 +75,6 @@ def explain(run_id: uuid.UUID, mentor: str, mentee: str, as_json: bool, tenant: 
 
     Example: rmplugin match explain 0190… 10042 10007
     """
-    from rmplugin.credits.queries import find_person
-
     with tenant_transaction(tenant, write=False) as (runtime, db):
         found = queries.get_run(db, run_id)
         one, other = find_person(db, mentor), find_person(db, mentee)

@@ -14,7 +14,7 @@ from rmplugin.cli.common import (
     tenant_option,
     tenant_transaction,
 )
-from rmplugin.credits.queries import find_person
+from rmplugin.people.queries import find_person
 from rmplugin.programmes import operations, queries
 from rmplugin.programmes.catalogue import TEMPLATES
 from rmplugin.programmes.imports import import_enrolments, read_enrolment_rows

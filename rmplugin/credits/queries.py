@@ -1,19 +1,18 @@
 """Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
 
-import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, or_, select
 
 from lti.ags import SCOPE_SCORE
 from rmplugin.agreements.models import Agreement
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
-from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.errors import NotFoundError
 from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import CourseMember, LtiUser, Person
@@ -152,12 +151,6 @@ def credits_of(
     return db.execute(query).all()
 
 
-def minutes_of(db: Db, person_id: uuid.UUID) -> int:
-    """Give a person's credited minutes over all programmes. **Touches** reads credit_entry."""
-    query = select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(CreditEntry.person_id == person_id)
-    return int(db.scalar(query) or 0)
-
-
 def completion_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Completion | None:
     """Give the stored completion; None before anything happened. **Touches** reads completion."""
     query = select(Completion).where(
@@ -234,31 +227,6 @@ def newest_sent(db: Db, sink: str, subject: str) -> datetime | None:
         Delivery.sink == sink, Delivery.subject == subject
     )
     return db.scalar(query)
-
-
-def find_person(db: Db, reference: str) -> Person:
-    """Find a person by what an administrator types: our id, an employee number or a work address.
-
-    :raises NotFoundError: nobody fits.
-    :raises ConflictError: more than one person fits.
-    **Touches** reads person.
-    """
-    text = reference.strip()
-    conditions: list[ColumnElement[bool]] = [
-        Person.employee_number == text,
-        Person.email_folded == text.casefold(),
-    ]
-    with contextlib.suppress(ValueError):
-        conditions.insert(0, Person.id == uuid.UUID(text))
-    for condition in conditions:
-        found = db.scalars(select(Person).where(condition).limit(2)).all()
-        if len(found) > 1:
-            raise ConflictError(
-                "person_ambiguous", "More than one person fits. Name the person by their id instead."
-            )
-        if found:
-            return found[0]
-    raise NotFoundError("person")
 
 
 def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:

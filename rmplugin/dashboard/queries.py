@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from rmplugin import notify
 from rmplugin.checkins.queries import pair_health
@@ -14,12 +14,12 @@ from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
 from rmplugin.matching.models import Pairing, Proposal
+from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 
-LONG_WAIT = timedelta(days=14)
 MONTH = timedelta(days=30)
 PROBLEMS = {
     "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
@@ -73,9 +73,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
         completion = credit_queries.completion_of(db, programme.id, person_id)
         if enrolment is None:
             fit = programme_queries.find_fit(db, programme, person_id, now.date())
-    mine = or_(Proposal.mentor_id == person_id, Proposal.mentee_id == person_id)
-    open_proposals = select(Proposal).where(mine, Proposal.state == "released", Proposal.expires_at > now)
-    proposals = db.scalars(open_proposals.order_by(Proposal.created_at)).all()
+    proposals = [row for row in open_proposals_of(db, person_id) if row.expires_at and row.expires_at > now]
     return Home(
         programme=programme,
         enrolment=enrolment,
@@ -99,8 +97,7 @@ def _people(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, Person]:
 
 
 def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
-    mine = or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
-    pairings = db.scalars(select(Pairing).where(mine, Pairing.state == "active")).all()
+    pairings = [row for row in list_pairings_of(db, person_id) if row.state == "active"]
     partners = _people(db, {pairing.partner_of(person_id) for pairing in pairings})
     upcoming: dict[uuid.UUID, MentoringSession] = {}
     waiting: dict[uuid.UUID, int] = {}
@@ -270,11 +267,8 @@ def _count_waiting(db: Db, programme: Programme) -> dict[str, int]:
 
 
 def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
-    query = select(Pairing).where(Pairing.programme_id == programme.id).order_by(Pairing.started_at.desc())
-    pairings = db.scalars(query.limit(200)).all()
-    people = _people(
-        db, {person for pairing in pairings for person in (pairing.mentor_id, pairing.mentee_id)}
-    )
+    pairs = list_pairings(db, programme.id)
+    pairings: list[Pairing] = [pair.row for pair in pairs]
     confirmed: dict[uuid.UUID, list[MentoringSession]] = {}
     coming: dict[uuid.UUID, datetime] = {}
     of_these = MentoringSession.pairing_id.in_([pairing.id for pairing in pairings])
@@ -287,13 +281,13 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
     return [
         PairRow(
             pairing=pairing,
-            mentor=people[pairing.mentor_id],
-            mentee=people[pairing.mentee_id],
+            mentor=pair.mentor,
+            mentee=pair.mentee,
             confirmed=len(confirmed.get(pairing.id, ())),
             minutes=sum(session.counted_minutes or 0 for session in confirmed.get(pairing.id, ())),
             last_session=confirmed[pairing.id][-1].starts_at if pairing.id in confirmed else None,
             next_session=coming.get(pairing.id),
             health=health.get(pairing.id),
         )
-        for pairing in pairings
+        for pair, pairing in zip(pairs, pairings, strict=True)
     ]

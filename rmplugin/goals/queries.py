@@ -68,7 +68,7 @@ def level_text(version: GoalVersion, level: int) -> str:
 def list_goals(db: Db, pairing_id: uuid.UUID) -> list[GoalStory]:
     """List a pairing's goals, both people's, oldest first, with versions and progress.
 
-    Only for the two people of the pairing: the caller has checked that. Managers get `themes_of` instead.
+    Only for the two people of the pairing: the caller has checked that.
     **Touches** reads goal, goal_version, goal_progress.
     """
     query = select(Goal).where(Goal.pairing_id == pairing_id).order_by(Goal.created_at, Goal.id)
@@ -86,16 +86,6 @@ def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalS
         raise NotFoundError("goal")
     pairing = get_pairing_of(db, goal.pairing_id, person_id)
     return _stories(db, [goal])[0], pairing
-
-
-def themes_of(db: Db, pairing_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, str, str]]:
-    """Give owner, state and theme of goals: what a report may know, without a word of the text.
-
-    :return: (owner's id, state, theme as it reads now), one per goal.
-    **Touches** reads goal, goal_version.
-    """
-    goals = db.scalars(select(Goal).where(Goal.pairing_id.in_(pairing_ids)).order_by(Goal.id)).all()
-    return [(story.goal.owner_id, story.goal.state, story.current.theme) for story in _stories(db, goals)]
 
 
 def _stories(db: Db, goals: Sequence[Goal]) -> list[GoalStory]:

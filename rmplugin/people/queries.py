@@ -1,40 +1,44 @@
 """Reads about persons."""
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from rmplugin.db import Db
+from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.people.models import LEFT, Person, Profile, RosterRun
 from rmplugin.tenants.models import HrAccount
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
 
 
-def find_person_by_employee_number(db: Db, employee_number: str) -> Person | None:
-    """Find the one working person with this number; None when there is none, or more than one.
+def find_person(db: Db, reference: str) -> Person:
+    """Find a person by what an administrator types: our id, an employee number or a work address.
 
-    :param employee_number: as the source writes it, leading zeros included; surrounding blanks do not count.
+    :raises NotFoundError: nobody fits.
+    :raises ConflictError: more than one person fits.
     **Touches** reads person.
     """
-    return _find_one(db, Person.employee_number == employee_number.strip())
-
-
-def find_person_by_email(db: Db, email: str) -> Person | None:
-    """Find the one working person with this work address; None when there is none, or more than one.
-
-    :param email: an address that the caller has reason to trust; case does not count.
-    **Touches** reads person.
-    """
-    return _find_one(db, Person.email_folded == email.strip().casefold())
-
-
-def _find_one(db: Db, condition: Any) -> Person | None:
-    found = db.scalars(select(Person).where(condition, WORKING).limit(2)).all()
-    return found[0] if len(found) == 1 else None
+    text = reference.strip()
+    conditions: list[ColumnElement[bool]] = [
+        Person.employee_number == text,
+        Person.email_folded == text.casefold(),
+    ]
+    with contextlib.suppress(ValueError):
+        conditions.insert(0, Person.id == uuid.UUID(text))
+    for condition in conditions:
+        found = db.scalars(select(Person).where(condition).limit(2)).all()
+        if len(found) > 1:
+            raise ConflictError(
+                "person_ambiguous", "More than one person fits. Name the person by their id instead."
+            )
+        if found:
+            return found[0]
+    raise NotFoundError("person")
 
 
 def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from rmplugin import audit
 from rmplugin.db import Db
-from rmplugin.errors import ConflictError, SkippableRecordError
+from rmplugin.errors import ConflictError, InputError, SkippableRecordError
 from rmplugin.people.models import Person
 from rmplugin.people.queries import WORKING
 from rmplugin.programmes import forms, operations, queries
@@ -155,12 +155,21 @@ def read_enrolment_rows(text: str) -> list[dict[str, str]]:
 
     :param text: decoded; a byte order mark does not count.
     :return: rows by column name, in lower case.
+    :raises InputError: none of the columns that name a person is there, or a column is unknown.
     **Touches** pure.
     """
     text = text.removeprefix("\ufeff")
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = {str(name).strip().lower() for name in reader.fieldnames or ()}
+    unknown = sorted(columns - set(ENROLMENT_COLUMNS))
+    if unknown or not columns & {"employee_number", "email"}:
+        raise InputError(
+            "columns_wrong",
+            "Nobody was enrolled. The first line must name the columns, with employee_number or email "
+            "among them" + (f"; these are unknown: {', '.join(unknown)}." if unknown else "."),
+        )
     return [
         {
             str(name).strip().lower(): (cell or "").strip()

@@ -8,56 +8,30 @@ import marshmallow as ma
 from marshmallow import validate
 
 from rmplugin.errors import InputError
+from rmplugin.fields import choice, day, whole, words
 
 MEDIA = ("video", "in_person", "phone")
-_NUMBER: dict[str, Any] = {
-    "required": "Please give a number of minutes.",
-    "invalid": "Please give a whole number of minutes.",
-}
-
-
-def _words(most: int) -> ma.fields.String:
-    length = validate.Length(max=most, error=f"Please use at most {most} characters.")
-    return ma.fields.String(load_default="", validate=length)
 
 
 class PlanForm(ma.Schema):
     """When, how long, how and where; local date and time in the person's own zone."""
 
-    on = ma.fields.Date(
-        required=True,
-        error_messages={
-            "required": "Please give a date.",
-            "invalid": "Please give a date, such as 2027-05-31.",
-        },
-    )
+    on = day()
     at = ma.fields.Time(
         required=True,
         error_messages={"required": "Please give a time.", "invalid": "Please give a time, such as 14:30."},
     )
     which = ma.fields.String(load_default=None, validate=validate.OneOf(("first", "second")))
-    minutes = ma.fields.Integer(
-        required=True,
-        validate=validate.Range(15, 240, error="A session is 15 to 240 minutes long."),
-        error_messages=_NUMBER,
-    )
-    medium = ma.fields.String(
-        required=True,
-        validate=validate.OneOf(MEDIA, error="Please choose one of these."),
-        error_messages={"required": "Please choose how you meet."},
-    )
-    place = _words(200)
-    agenda = _words(1000)
+    minutes = whole(15, 240, "A session is 15 to 240 minutes long.")
+    medium = choice(MEDIA, "Please choose how you meet.")
+    place = words(200, required=False)
+    agenda = words(1000, required=False)
 
 
 class ClaimForm(ma.Schema):
     """How long a session was."""
 
-    minutes = ma.fields.Integer(
-        required=True,
-        validate=validate.Range(1, 480, error="Please give between 1 and 480 minutes."),
-        error_messages=_NUMBER,
-    )
+    minutes = whole(1, 480, "Please give between 1 and 480 minutes.")
 
 
 def starts_at(values: dict[str, Any], zone: str) -> datetime:

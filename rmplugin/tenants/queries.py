@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
-from rmplugin.tenants.models import HrAccount, LtiContext, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
+from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, Tenant
 
 
 def get_tenant(db: Db, slug: str | None) -> Tenant:
@@ -66,26 +66,3 @@ def get_account(db: Db, name: str) -> HrAccount:
 def list_accounts(db: Db) -> Sequence[HrAccount]:
     """List the tenant's HR accounts by name. **Touches** reads hr_account."""
     return db.scalars(select(HrAccount).order_by(HrAccount.name)).all()
-
-
-def get_context(db: Db, context_id: uuid.UUID) -> LtiContext:
-    """Give a course.
-
-    :raises NotFoundError: it is none of the tenant's.
-    **Touches** reads lti_context.
-    """
-    context = db.get(LtiContext, context_id)
-    if context is None:
-        raise NotFoundError("course")
-    return context
-
-
-def list_graded_links(db: Db, context_id: uuid.UUID) -> Sequence[LtiResourceLink]:
-    """List a course's links that have a gradebook column of their own, the last launched first.
-
-    **Touches** reads lti_resource_link.
-    """
-    query = select(LtiResourceLink).where(
-        LtiResourceLink.context_id == context_id, LtiResourceLink.line_item_url.is_not(None)
-    )
-    return db.scalars(query.order_by(LtiResourceLink.last_launch_at.desc())).all()

@@ -118,7 +118,10 @@ def _examine_work(runtime: Runtime) -> Iterator[Finding]:
     if waiting:
         advice = f"{waiting} events wait for more than ten minutes: is `rmplugin worker` running?"
     elif dead:
-        advice = f"{dead} events failed for good; the log of the worker names them (event_failed)."
+        advice = (
+            f"{dead} events were given up; the worker's log names them (event_failed). "
+            "When the cause is mended: rmplugin credits deliver --revive"
+        )
     yield Finding("worker", ok=not (dead or waiting), advice=advice)
 
 

@@ -1,4 +1,4 @@
-"""The main job in a browser: from an empty course to a score in the gradebook, third-party cookies blocked."""
+"""The main job in a browser that blocks third-party cookies: from an empty course to a score."""
 
 import re
 import time

@@ -50,7 +50,13 @@ def command(tmp_path, database_url):
     def run(*arguments: str) -> str:
         program = str(Path(sys.executable).parent / "rmplugin")
         done = subprocess.run(
-            [program, *arguments], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+            [program, *arguments],
+            cwd=home,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -63,7 +69,9 @@ def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
     (command.home / "people.txt").write_text(PEOPLE, encoding="utf-8")
     command("init", "--tenant", "acme", "--name", "Acme")
     assert "acme_people" in {found["key"] for found in json.loads(command("hris", "connectors", "--json"))}
-    command("hris", "add", "staff", "--connector", "acme_people", "--set", "path=people.txt", "--rank", "G1=0")
+    command(
+        "hris", "add", "staff", "--connector", "acme_people", "--set", "path=people.txt", "--rank", "G1=0"
+    )
     assert json.loads(command("hris", "check", "staff", "--json"))[0]["ok"] is True
     run = json.loads(command("hris", "sync", "staff", "--json"))
     assert (run["status"], run["created"]) == ("complete", 3)

@@ -22,7 +22,9 @@ class _Forms(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         got = dict(attrs)
         if tag == "form":
-            self.forms.append({"action": got.get("action", ""), "fields": {}, "method": got.get("method", "get")})
+            self.forms.append(
+                {"action": got.get("action", ""), "fields": {}, "method": got.get("method", "get")}
+            )
         if not self.forms:
             return
         fields = self.forms[-1]["fields"]
@@ -65,17 +67,17 @@ class Browser:
         self.path = ""
 
     @classmethod
-    def signed_in(cls, app, runtime, tenant, person, manager, context, link, lti_user, now) -> Browser:
+    def signed_in(cls, app, runtime, tenant, person, manager, context, lti_user, now) -> Browser:
         with app.app_context(), runtime.database.transaction(None) as db:
-            facts = dict(
-                tenant_id=tenant.id,
-                lti_user_id=lti_user.id if lti_user else uuid.uuid4(),
-                person_id=person.id if person else None,
-                context_id=context.id if context else None,
-                is_manager=manager,
-                display_name=person.display_name if person else "Manager",
-                frame_origins=["http://127.0.0.1:5001"],
-            )
+            facts = {
+                "tenant_id": tenant.id,
+                "lti_user_id": lti_user.id if lti_user else uuid.uuid4(),
+                "person_id": person.id if person else None,
+                "context_id": context.id if context else None,
+                "is_manager": manager,
+                "display_name": person.display_name if person else "Manager",
+                "frame_origins": ["http://127.0.0.1:5001"],
+            }
             code = web.open_session(db, facts, now)
             _session, token = web.take_entry(db, code, now)
         return cls(app.test_client(), token)
@@ -97,7 +99,7 @@ class Browser:
     def submit(self, action: str, **fields: Any) -> Browser:
         """Fill in the form on the page whose target contains ``action`` and send it.
 
-        :raises AssertionError: the page has no such form, or a field that the form does not have is filled in.
+        :raises AssertionError: the page has no such form.
         """
         forms = [form for form in self.forms() if action in form["action"]]
         assert forms, f"no form to {action!r} on {self.path}: {[form['action'] for form in self.forms()]}"

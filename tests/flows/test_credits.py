@@ -10,6 +10,7 @@ from rmplugin.credits import operations, queries
 from rmplugin.credits.models import Completion, CreditEntry
 from rmplugin.jobs import OutboxEvent, enqueue, work_outbox
 from rmplugin.notify import Notice
+from rmplugin.people.queries import find_person
 from tests.factories.credits import (
     confirm_session,
     make_pair,
@@ -228,4 +229,4 @@ def test_find_person_when_named_by_number_id_or_address_finds_them(runtime, tena
     with runtime.database.transaction(tenant.id) as db:
         person = make_person(db, clock.now, employee_number="0042", email_folded="a@b.example")
         for reference in ("0042", str(person.id), "A@b.example"):
-            assert queries.find_person(db, reference).id == person.id
+            assert find_person(db, reference).id == person.id

@@ -203,7 +203,8 @@ def test_session_cookie_alone_reads_but_never_changes(lms, database, tenant, clo
     hire(database, tenant, clock.now, employee_number="E-1001")
     client = lms.app.test_client()
     lms.launch(client)
-    # The test client follows browsers: a Secure cookie is kept for https, and for localhost by our base address.
+    # The test client follows browsers: a Secure cookie is kept for https, and for localhost by our
+    # base address.
     cookie = client.get_cookie(web.COOKIE, domain="localhost")
     assert cookie is not None
     assert cookie.secure
@@ -221,7 +222,9 @@ def test_session_when_idle_too_long_asks_to_reopen_and_shows_typed_text(lms, clo
     clock.forward(hours=3)
     client = lms.app.test_client()
     answer = client.post(
-        "/programmes/new/digital_fluency", data={"_session": token, "_once": "x", "purpose": "Typed with care"}, base_url=TOOL
+        "/programmes/new/digital_fluency",
+        data={"_session": token, "_once": "x", "purpose": "Typed with care"},
+        base_url=TOOL,
     )
     assert answer.status_code == 401
     assert "Typed with care" in answer.get_data(as_text=True)

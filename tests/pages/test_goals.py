@@ -165,12 +165,6 @@ def test_review_operation_when_partner_is_not_allowed(pair):
         do(pair, operations.review_goal, goal, pair.mentor.id, -2, None, "", pair.now)
 
 
-def test_themes_for_reports_carry_no_words(pair):
-    pair.add_goal(pair.mentee)
-    with pair.transaction() as db:
-        assert queries.themes_of(db, [pair.pairing.id]) == [(pair.mentee.id, "open", "technology")]
-
-
 def test_goal_when_words_hold_markup_shows_it_as_text(sign_in, tenant, pair):
     nasty = "<script>alert(1)</script>"
     goal = pair.add_goal(pair.mentee, title=nasty, level_0=nasty, baseline=nasty)

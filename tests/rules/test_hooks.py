@@ -17,7 +17,9 @@ HOOKS = {
     for name, function in vars(hookspecs).items()
     if name.startswith("rm_") and inspect.isfunction(function)
 }
-NOTIFICATIONS = {name for name, function in HOOKS.items() if inspect.signature(function).parameters}
+NOTIFICATIONS = {
+    name for name, function in HOOKS.items() if inspect.signature(function).return_annotation is None
+}
 REGISTRATIONS = set(HOOKS) - NOTIFICATIONS
 
 

@@ -15,6 +15,7 @@ from rmplugin import web
 from rmplugin.api import hookimpl
 from rmplugin.app import create_app, make_runtime
 from rmplugin.db import Base
+from rmplugin.errors import ConfigError
 from rmplugin.people.models import Person
 from rmplugin.web import Role
 from tests.factories.browser import Browser
@@ -117,7 +118,7 @@ def insider(app, runtime, tenant, own, clock):
     def token(*, manager: bool) -> str:
         with runtime.database.transaction(tenant.id) as db:
             person = db.get_one(Person, own["person"])
-        browser = Browser.signed_in(app, runtime, tenant, person, manager, None, None, None, clock.now)
+        browser = Browser.signed_in(app, runtime, tenant, person, manager, None, None, clock.now)
         return browser.token
 
     return token
@@ -130,14 +131,14 @@ class CarelessPlugin:
         self.role = role
 
     @hookimpl
-    def rm_register_blueprints(self):
+    def rm_register_blueprints(self, pages):
         if self.role is None:
             blueprint = Blueprint("careless", __name__)
             blueprint.add_url_rule("/careless", "page", lambda: "all may see this")
             return [blueprint]
-        pages = web.Pages("careless", __name__)
-        pages.get("/careless/<person_id>", role=self.role)(_show_whoever_is_asked_for)
-        return [pages.blueprint]
+        careless = pages("careless", __name__)
+        careless.get("/careless/<person_id>", role=self.role)(_show_whoever_is_asked_for)
+        return [careless]
 
 
 def _show_whoever_is_asked_for(visit, person_id):
@@ -153,8 +154,6 @@ def careless_app(settings, clock):
         opened.append(runtime)
         app = create_app(settings, runtime=runtime)
         app.testing = True
-        if role is not None:
-            app.extensions["rm_roles"]["careless._show_whoever_is_asked_for"] = role
         return app
 
     yield make
@@ -167,8 +166,14 @@ def test_routes_when_the_app_is_made_all_name_a_role(app):
     assert routes_without_role(app) == set()
 
 
-def test_routes_when_a_plugin_forgets_the_role_are_found(careless_app):
-    assert routes_without_role(careless_app(None)) == {"careless.page"}
+def test_routes_when_a_plugin_forgets_the_role_are_refused_at_start(careless_app):
+    with pytest.raises(ConfigError, match="name no role"):
+        careless_app(None)
+
+
+def test_routes_when_one_has_no_role_are_found(app):
+    app.add_url_rule("/careless", "careless", lambda: "all may see this")
+    assert routes_without_role(app) == {"careless"}
 
 
 def test_routes_when_one_names_a_row_the_rule_knows_its_table(app):
@@ -217,7 +222,7 @@ def test_routes_when_the_id_is_another_tenants_say_not_found(app, own, foreign, 
 def test_routes_when_a_plugin_ignores_the_tenant_are_found(careless_app, foreign, runtime, tenant, clock):
     app = careless_app(Role.MANAGER)
     requests = [r for r in guarded(app, foreign) if r.endpoint.startswith("careless.")]
-    token = Browser.signed_in(app, runtime, tenant, None, True, None, None, None, clock.now).token
+    token = Browser.signed_in(app, runtime, tenant, None, True, None, None, clock.now).token
     assert len(wrong(app, requests, token, 404)) == 1
 
 

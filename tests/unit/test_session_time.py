@@ -1,11 +1,11 @@
 """Local time, the nights when the clocks change included."""
 
 from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zoneinfo import ZoneInfo
 
 from rmplugin.errors import InputError
 from rmplugin.sessions.forms import local_to_utc
@@ -37,7 +37,9 @@ def test_local_time_when_it_comes_twice_takes_the_chosen_one(which, hour):
 
 
 def test_local_time_when_second_but_not_twice_is_the_only_one():
-    assert local_to_utc(date(2026, 12, 3), time(15), BERLIN, "second") == datetime(2026, 12, 3, 14, tzinfo=UTC)
+    assert local_to_utc(date(2026, 12, 3), time(15), BERLIN, "second") == datetime(
+        2026, 12, 3, 14, tzinfo=UTC
+    )
 
 
 @given(

@@ -189,13 +189,14 @@ def _explain(error: RmError) -> Any:
         401: "Please reopen the activity from your course",
         403: "This page is not for you",
         404: "Not found",
-        409: "Already done",
+        409: "That is not possible now",
         422: "Some answers need a change",
     }
+    title = "Already done" if error.code.startswith("already_") else titles.get(error.status)
     page = web.render(
         "message.html",
         flask.g.get("visit"),
-        title=titles.get(error.status, "That did not work"),
+        title=title or "That did not work",
         text=error.message_for_user,
         typed=typed,
         back="/home" if "visit" in flask.g else None,

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Index, select
+from sqlalchemy import Index, select, update
 from sqlalchemy.orm import Mapped
 
 from rmplugin.db import Base, Db, TenantOwned
@@ -30,11 +30,23 @@ class Notice(Base, TenantOwned):
 
 
 def tell(db: Db, person_id: uuid.UUID, kind: str, text: str, now: datetime, path: str | None = None) -> None:
-    """Leave a notice for a person.
+    """Leave a notice for a person. An unread one of the same kind about the same page gives way to it.
 
     **Touches** writes notice.
     """
+    for older in unread(db, person_id):
+        if path != "/home" and (older.kind, older.path) == (kind, path):
+            older.read_at = now
     db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now))
+
+
+def take_back(db: Db, path: str, now: datetime) -> None:
+    """Put away everybody's notices about a page on which there is nothing left to do.
+
+    **Touches** writes notice.
+    """
+    db.flush()
+    db.execute(update(Notice).where(Notice.path == path, Notice.read_at.is_(None)).values(read_at=now))
 
 
 def unread(db: Db, person_id: uuid.UUID) -> Sequence[Notice]:

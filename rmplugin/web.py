@@ -171,9 +171,17 @@ class Pages:
 
 
 def _signed_in(view: View, method: str, role: Role, on_input_error: View | None) -> View:
+    write = method == "POST"
+
     def run(**path: Any) -> Answer:
         try:
-            return _visit(view, role, write=method == "POST", path=path)
+            try:
+                return _visit(view, role, write=write, path=path)
+            except IntegrityError:
+                if not write:
+                    raise
+                # Somebody wrote the same row a moment before. Nothing of ours was kept; now their row is seen.
+                return _visit(view, role, write=write, path=path)
         except InputError as error:
             if on_input_error is None:
                 raise
@@ -396,7 +404,7 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
     for name in request.form:
         if name in (TOKEN_FIELD, ONCE_FIELD):
             continue
-        texts = [text.strip() for text in request.form.getlist(name)]
+        texts = [_clean(text) for text in request.form.getlist(name)]
         loads_list = isinstance(schema.fields.get(name), ma.fields.List)
         if loads_list:
             data[name] = [text for text in texts if text]
@@ -411,13 +419,18 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
         ) from error
 
 
+def _clean(text: str) -> str:
+    # PostgreSQL stores no NUL character, and nobody can type one.
+    return text.replace("\x00", "").strip()
+
+
 def load_query(schema: ma.Schema) -> dict[str, Any]:
     """Check what the address asks for: a page number, a filter. A wrong value counts as not given.
 
     :param schema: fields by parameter name, each with a `load_default`.
     **Touches** reads the request.
     """
-    data = {name: text.strip() for name, text in request.args.items() if text.strip()}
+    data = {name: _clean(text) for name, text in request.args.items() if _clean(text)}
     try:
         return cast("dict[str, Any]", schema.load(data, unknown=ma.EXCLUDE))
     except ma.ValidationError as error:

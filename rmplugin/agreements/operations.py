@@ -88,6 +88,7 @@ def sign(db: Db, agreement: Agreement, person_id: uuid.UUID, now: datetime) -> b
     if signed_by(agreement, role):
         return agreement.state == "signed"
     setattr(agreement, f"{role}_signed_at", now)
+    notify.settle(db, person_id, f"/pairings/{pairing.id}/agreement", now)
     if not (agreement.mentor_signed_at and agreement.mentee_signed_at):
         return False
     _put_in_force(db, agreement, pairing, now)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
@@ -208,7 +208,9 @@ def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, 
     **Touches** writes match_run, proposal, notice, audit_entry.
     """
     store.lock_open_run(db, run)
-    pairs = [pair.row for pair in queries.list_proposals(db, run.id) if pair.row.state == "proposed"]
+    if store.programme_of(db, run).state == "archived":
+        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
+    pairs = store.lock_proposed(db, run)
     if not pairs:
         raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
     pool = store.load_pool(db, store.programme_of(db, run), now)
@@ -269,6 +271,7 @@ def answer(
     if not yes:
         proposal.state, proposal.decline_reason = "declined", reason
         other = proposal.mentee_id if role == "mentor" else proposal.mentor_id
+        notify.take_back(db, f"/proposals/{proposal.id}", now)
         notify.tell(db, other, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
     elif proposal.mentor_answer == proposal.mentee_answer == "yes":
         _start_pairing(db, proposal, now)
@@ -326,7 +329,7 @@ def expire_proposals(db: Db, now: datetime) -> int:
     proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
     for proposal in proposals:
         proposal.state = "expired"
-        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+        _tell_closed(db, proposal, now)
     return len(proposals)
 
 
@@ -342,10 +345,11 @@ def on_enrolment_withdrawn(db: Db, payload: Mapping[str, Any], now: datetime) ->
 def close_stale_proposals(db: Db, now: datetime) -> int:
     """Close released proposals of people who are no longer in the pool; the other one is told neutrally.
 
+    Those of an archived programme are closed, too.
     :return: how many were closed.
-    **Touches** reads enrolment; writes proposal, notice.
+    **Touches** reads enrolment, programme; writes proposal, notice.
     """
-    in_pool = (
+    left_pool = (
         select(Enrolment.id)
         .where(
             Enrolment.programme_id == Proposal.programme_id,
@@ -354,11 +358,13 @@ def close_stale_proposals(db: Db, now: datetime) -> int:
         )
         .exists()
     )
-    query = select(Proposal).where(Proposal.state == "released", in_pool)
+    over = select(Programme.id).where(Programme.id == Proposal.programme_id, Programme.state == "archived")
+    query = select(Proposal).where(Proposal.state == "released", or_(left_pool, over.exists()))
     proposals = db.scalars(query.with_for_update(skip_locked=True, of=Proposal)).all()
     for proposal in proposals:
-        store.leave_out(proposal, ["not_taking_part"])
-        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+        programme = db.get_one(Programme, proposal.programme_id)
+        store.leave_out(proposal, ["programme_over" if programme.state == "archived" else "not_taking_part"])
+        _tell_closed(db, proposal, now)
     return len(proposals)
 
 
@@ -424,6 +430,11 @@ def _tell_both(db: Db, proposal: Proposal, kind: str, text: str, now: datetime, 
         notify.tell(db, person, kind, text, now, path)
 
 
+def _tell_closed(db: Db, proposal: Proposal, now: datetime) -> None:
+    notify.take_back(db, f"/proposals/{proposal.id}", now)
+    _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+
+
 def _invitation(proposal: Proposal) -> str:
     assert proposal.expires_at is not None
     day = f"{proposal.expires_at.day} {proposal.expires_at:%B}"
@@ -451,12 +462,12 @@ def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
     programme = store.lock_programme(db, proposal.programme_id)
     pool = store.load_pool(db, programme, now, without=proposal.id)
     ids = str(proposal.mentor_id), str(proposal.mentee_id)
-    codes = store.check_pairs(pool, [ids])[ids]
+    codes = ["programme_over"] if programme.state == "archived" else store.check_pairs(pool, [ids])[ids]
     if not codes and not all(c.capacity for c in (*pool.mentors, *pool.mentees) if c.id in ids):
         codes = ["no_place"]
     if codes:
         store.leave_out(proposal, codes)
-        _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+        _tell_closed(db, proposal, now)
         return
     pairing = Pairing(
         programme_id=proposal.programme_id,

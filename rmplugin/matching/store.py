@@ -344,6 +344,16 @@ def lock_proposal(db: Db, proposal: Proposal) -> None:
     db.refresh(proposal, with_for_update=True)
 
 
+def lock_proposed(db: Db, run: MatchRun) -> list[Proposal]:
+    """Give a run's proposals that stand; whoever drops one at this moment comes before or after.
+
+    **Touches** locks proposal.
+    """
+    query = select(Proposal).where(Proposal.run_id == run.id, Proposal.state == "proposed")
+    query = query.order_by(Proposal.id).with_for_update()
+    return list(db.scalars(query.execution_options(populate_existing=True)))
+
+
 def supersede(db: Db, run: MatchRun) -> None:
     """Close earlier runs that were not released; what a manager dropped in them stays dropped.
 

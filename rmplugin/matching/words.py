@@ -34,6 +34,7 @@ PAIR_FAULTS = {
     "of them said no, their pairing ended, or a manager dropped the pair.",
     "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
     "no_place": "One of the two has no free place.",
+    "programme_over": "The programme was archived before both had answered.",
     "gave_way": "The pair gave way to one that a manager pinned.",
 }
 # Why everybody is out of reach for one person; {session} is the length of a session in minutes.

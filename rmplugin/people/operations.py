@@ -7,7 +7,7 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
 
 from rmplugin import audit, jobs
 from rmplugin.db import Db
@@ -15,6 +15,7 @@ from rmplugin.people import queries
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.people.roster import STORED, Change, RunReport, Staging
 from rmplugin.tenants.models import HrAccount, Tenant
+from rmplugin.web import WebSession
 
 CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
@@ -99,7 +100,7 @@ def apply_roster(
     :param everybody: the source gave its whole roster, so that absence means departure.
     :param accept_shrink: a person has looked and wants the change that a brake would hold.
     :param finished_at: None for `now`.
-    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry.
+    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry; removes leavers' web_session.
     """
     account = db.get_one(HrAccount, run.account_id)
     report = preview_roster(db, account, staging, everybody=everybody)
@@ -116,6 +117,7 @@ def apply_roster(
         )
         report.status, report.held_reason = "complete", None
     _write_people(db, account.id, staging, now, everybody=everybody)
+    _sign_out_leavers(db, account.id)
     run.cursor = account.cursor = report.cursor
     _close(db, run, "complete", finished_at or now)
     return report
@@ -237,6 +239,14 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
     # Objects that this session loaded before know nothing of the statements above; their own changes stay.
     db.flush()
     db.expire_all()
+
+
+def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
+    """End the open pages of people who are gone: a launch would be refused, so what is open must not go on."""
+    gone = select(Person.id).where(
+        Person.account_id == account_id, or_(~queries.WORKING, Person.status == "suspended")
+    )
+    db.execute(delete(WebSession).where(WebSession.person_id.in_(gone)))
 
 
 def _values_columns() -> tuple[str, ...]:

@@ -197,6 +197,8 @@ def invite(
     if programme.state not in ("draft", *OPEN):
         raise ConflictError("programme_over", "This programme takes nobody in any more. Nobody was invited.")
     report = InviteReport()
+    # Two managers who invite at the same moment stand in line: the second finds whom the first invited.
+    db.execute(select(Programme.id).where(Programme.id == programme.id).with_for_update())
     enrolled = {row.person_id for row in queries.list_enrolments(db, programme.id)}
     for person_id, fit in _wanted(db, programme, now, person_ids, role).items():
         if person_id in enrolled:

@@ -19,6 +19,8 @@ from rmplugin.sessions.queries import find_overlap
 
 # A session that was never planned can be written down this long after it took place.
 LOG_WITHIN = timedelta(days=60)
+# People may meet and only then press "yes"; their first session counts.
+FIRST_DAY = timedelta(hours=24)
 PLAN_WITHIN = timedelta(days=366)
 MAX_MINUTES = 120
 MIN_MINUTES = 15
@@ -60,7 +62,8 @@ def plan(
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
     :param values: minutes, medium, place, agenda.
-    :raises InputError: the time is out of that range, or another session of the two is at that time.
+    :raises InputError: the time is out of that range or before the two were a pair, or another session of theirs
+        is at that time.
     :raises ConflictError: a second session without a signed agreement, or the pairing has ended.
     **Touches** writes mentoring_session, notice.
     """
@@ -71,7 +74,7 @@ def plan(
             "Before your second session, please write and sign your agreement together. Nothing was lost: "
             "your first session stays as it is.",
         )
-    _check_time(db, pairing.id, starts_at, values["minutes"], now)
+    _check_time(db, pairing, starts_at, values["minutes"], now)
     session = MentoringSession(
         pairing_id=pairing.id,
         state="scheduled",
@@ -114,7 +117,7 @@ def reschedule(
         )
     moved = starts_at != session.starts_at
     if moved or values["minutes"] != session.planned_minutes:
-        _check_time(db, pairing.id, starts_at, values["minutes"], now, besides=session.id)
+        _check_time(db, pairing, starts_at, values["minutes"], now, besides=session.id)
     session.starts_at = starts_at
     session.planned_minutes = values["minutes"]
     session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
@@ -242,7 +245,7 @@ def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
 
 def _check_time(
     db: Db,
-    pairing_id: uuid.UUID,
+    pairing: Pairing,
     starts_at: datetime,
     minutes: int,
     now: datetime,
@@ -255,11 +258,15 @@ def _check_time(
             message,
             {"on": "A session can be written down up to 60 days after it took place."},
         )
+    if starts_at < pairing.started_at - FIRST_DAY:
+        raise InputError(
+            "before_pairing", message, {"on": "The two of you were not a pair then. Please check the day."}
+        )
     if starts_at > now + PLAN_WITHIN:
         raise InputError(
             "too_far_ahead", message, {"on": "Please choose a day within the next twelve months."}
         )
-    if find_overlap(db, pairing_id, starts_at, minutes, besides=besides) is not None:
+    if find_overlap(db, pairing.id, starts_at, minutes, besides=besides) is not None:
         raise InputError(
             "overlap",
             message,

@@ -133,8 +133,11 @@ def assert_each_once(runtime, tenant, pair, lms, sessions: int) -> None:
     assert len(keys) == len(set(keys)) == 2 * sessions
     assert lms.grades == {"u-mentor": 25 * sessions, "u-mentee": 25 * sessions}
     assert len(lms.line_items) == 1
-    states = {event.state for event in read(runtime, tenant, select(OutboxEvent))}
-    assert states == {"done"}
+    wait_for(lambda: events(runtime, tenant) == {"done"}, "the events were not done")
+
+
+def events(runtime, tenant) -> set[str]:
+    return {event.state for event in read(runtime, tenant, select(OutboxEvent))}
 
 
 def test_worker_when_killed_before_the_award_loses_nothing(runtime, tenant, pair, lms, start_worker):

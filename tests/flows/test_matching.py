@@ -426,8 +426,8 @@ def test_no_returns_both_to_the_pool_and_the_pair_is_never_proposed_again(runtim
     row = released(scene)
     assert scene.answer(row, scene.Pia, yes=False, reason="time").state == "declined"
     assert scene.answer(row, scene.Pia, yes=False).state == "declined"
-    assert notices(scene, "Ana") == ["proposal", "proposal_closed"]
-    assert notices(scene, "Pia") == ["proposal"]
+    assert notices(scene, "Ana") == ["proposal_closed"]
+    assert notices(scene, "Pia") == []
     with pytest.raises(ConflictError, match="proposal_closed"):
         scene.answer(row, scene.Ana, yes=True)
     run_id = scene.run()
@@ -480,7 +480,7 @@ def test_answer_after_the_time_is_over_changes_nothing(runtime, tenant, clock):
     assert tasks.expire_due(runtime) == 0
     with pytest.raises(ConflictError, match="proposal_closed"):
         scene.answer(row, scene.Ana, yes=True)
-    assert notices(scene, "Ana") == ["proposal", "proposal_closed"]
+    assert notices(scene, "Ana") == ["proposal_closed"]
     assert scene.live(scene.run()) == {("Ana", "Pia")}
 
 
@@ -494,7 +494,7 @@ def test_second_yes_after_a_reorganisation_starts_no_pairing(runtime, tenant):
     closed = scene.answer(row, scene.Pia, yes=True)
     assert (closed.state, closed.reasons["left_out"]) == ("void", ["reporting_line"])
     assert count_pairings(scene) == 0
-    assert notices(scene, "Ana") == ["proposal", "proposal_closed"]
+    assert notices(scene, "Ana") == ["proposal_closed"]
 
 
 def test_withdrawal_lets_go_of_open_proposals(runtime, tenant):
@@ -505,7 +505,7 @@ def test_withdrawal_lets_go_of_open_proposals(runtime, tenant):
     work_outbox(runtime)
     with scene.transaction() as db:
         assert queries.get_proposal(db, row.id).state == "void"
-    assert notices(scene, "Pia") == ["proposal", "proposal_closed"]
+    assert notices(scene, "Pia") == ["proposal_closed"]
 
 
 # --- documents and tenants ---------------------------------------------------------------------------------

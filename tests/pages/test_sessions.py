@@ -106,9 +106,18 @@ def test_plan_when_the_two_meet_then_already_is_refused(pair):
     assert len(pair.rows(MentoringSession)) == 2
 
 
-def test_session_when_logged_afterwards_can_be_confirmed_at_once(sign_in, tenant, pair):
+def test_session_when_logged_before_the_two_were_a_pair_is_refused(sign_in, tenant, pair):
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new")
     browser.submit("/sessions", on="2026-11-20", at="10:00", minutes="45")
+    assert browser.status == 422
+    assert "were not a pair then" in browser.says()
+    assert not pair.rows(MentoringSession)
+
+
+def test_session_when_logged_afterwards_can_be_confirmed_at_once(sign_in, tenant, pair, clock):
+    clock.forward(days=3)
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new")
+    browser.submit("/sessions", on="2026-11-24", at="10:00", minutes="45")
     assert "Please say how long it was" in browser.says()
     browser.submit("/claim")
     assert "counts as soon as the other side has confirmed" in browser.says()

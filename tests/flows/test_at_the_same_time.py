@@ -1,0 +1,159 @@
+"""Two people who do the same thing at the same moment, and people who leave while they are signed in."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+from sqlalchemy import select
+
+from rmplugin.errors import ConflictError
+from rmplugin.matching import operations, queries, store
+from rmplugin.matching.models import Proposal
+from rmplugin.notify import unread
+from rmplugin.people.models import Person
+from rmplugin.people.operations import apply_roster, begin_run
+from rmplugin.people.roster import Staging
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.records import EmployeeRecord, RosterPage
+from rmplugin.tenants.models import HrAccount
+from tests.factories.matching import make_scene
+from tests.factories.pairs import GOAL, make_pair
+from tests.factories.people import make_person
+from tests.factories.programmes import make_programme
+
+
+def archive(scene) -> None:
+    with scene.transaction() as db:
+        db.get_one(Programme, scene.programme.id).state = "archived"
+
+
+def test_invite_when_managers_do_it_at_once_each_person_is_invited_once(runtime, tenant, sign_in):
+    with runtime.database.transaction(tenant.id) as db:
+        programme = make_programme(db)
+        for number in range(20):
+            make_person(db, given_name=f"P{number}", hire_date=date(2026, 3, 2))
+    managers = [sign_in(tenant, None, manager=True) for _ in range(4)]
+
+    def invite(manager) -> int:
+        return manager.post(f"/programmes/{programme.id}/invite-all", role="mentor").status
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(invite, managers)) == {200}
+    with runtime.database.transaction(tenant.id) as db:
+        assert len(db.scalars(select(Enrolment)).all()) == 20
+
+
+def test_drop_while_another_manager_releases_is_never_half_done(runtime, tenant, monkeypatch):
+    scene = make_scene(runtime, tenant, "Ana Ben", "Pia Qin")
+    run_id = scene.run()
+    proposal = next(iter(scene.proposals(run_id).values()))
+    reading, load_pool = threading.Event(), store.load_pool
+
+    def slow(*arguments, **options):
+        reading.set()
+        # The drop gets its chance; it must wait for the release or be over already.
+        dropped.wait(1)
+        return load_pool(*arguments, **options)
+
+    dropped = threading.Event()
+
+    def drop() -> bool:
+        reading.wait(10)
+        try:
+            with scene.transaction() as db:
+                operations.drop_proposal(
+                    db, queries.get_proposal(db, proposal.id), "command", runtime.clock()
+                )
+        except ConflictError:
+            return False
+        finally:
+            dropped.set()
+        return True
+
+    monkeypatch.setattr(store, "load_pool", slow)
+    with ThreadPoolExecutor(2) as threads:
+        dropping, releasing = threads.submit(drop), threads.submit(scene.release, run_id)
+        releasing.result()
+        said_dropped = dropping.result()
+    with scene.transaction() as db:
+        state = queries.get_proposal(db, proposal.id).state
+    assert state == ("dropped" if said_dropped else "released")
+
+
+def test_release_when_the_programme_was_archived_sends_nothing(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    archive(scene)
+    with pytest.raises(ConflictError, match="programme_archived"):
+        scene.release(run_id)
+
+
+def test_yes_when_the_programme_was_archived_starts_no_pairing(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    scene.release(run_id)
+    proposal = scene.proposals(run_id)["Ana", "Pia"]
+    scene.answer(proposal, scene.Ana, yes=True)
+    archive(scene)
+    assert scene.answer(proposal, scene.Pia, yes=True).state == "void"
+
+
+def test_proposals_when_the_programme_is_archived_are_closed_by_the_worker(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    scene.release(scene.run())
+    archive(scene)
+    with scene.transaction() as db:
+        assert operations.close_stale_proposals(db, runtime.clock()) == 1
+        assert db.scalars(select(Proposal.state)).all() == ["void"]
+        assert [notice.kind for notice in unread(db, scene.Ana.id)] == ["proposal_closed"]
+
+
+def test_form_with_a_character_that_no_database_keeps_is_stored_without_it(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    browser = sign_in(tenant, pair.mentor)
+    browser.post(f"{pair.path}/goals", **{**GOAL, "title": "Lis\0ten", "due_on": "2027-06-04"})
+    assert browser.status == 200
+    assert "Listen" in browser.get(pair.path).says()
+
+
+def test_agreement_when_written_again_is_announced_once_and_not_after_signing(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    for words in ("first", "second", "third"):
+        agreement = pair.propose(pair.mentor, hopes=words)
+    with pair.transaction() as db:
+        assert [notice.text for notice in unread(db, pair.mentee.id)] == [
+            "Version 3 of your mentoring agreement is ready. Please read it and sign it."
+        ]
+    pair.sign(agreement, pair.mentee)
+    with pair.transaction() as db:
+        assert not unread(db, pair.mentee.id)
+
+
+@pytest.mark.parametrize("status", ["terminated", "suspended", "absent"])
+def test_open_page_when_hr_says_the_person_left_asks_to_launch_again(runtime, tenant, sign_in, clock, status):
+    with runtime.database.transaction(tenant.id) as db:
+        stays, leaves = (make_person(db, given_name=name) for name in ("Ana", "Ben"))
+        leaves.account_id = stays.account_id
+    browser, other = sign_in(tenant, leaves), sign_in(tenant, stays)
+    assert browser.get("/home").status == 200
+    records = [
+        EmployeeRecord(
+            source_key=row.source_key,
+            ref=row.source_key,
+            given_name=row.given_name,
+            status=word,
+            email=row.email,
+        )
+        for row, word in ((stays, "active"), (leaves, status))
+        if word != "absent"
+    ]
+    with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now.date()) as staging:
+        account = db.get_one(HrAccount, stays.account_id)
+        staging.add_page(RosterPage(records))
+        run = begin_run(db, account, "full", clock.now)
+        report = apply_roster(db, run, staging, clock.now, everybody=True, accept_shrink=True)
+        assert report.status == "complete"
+        assert db.get_one(Person, leaves.id).is_working is False
+    assert browser.get("/home").status == 401
+    assert other.get("/home").status == 200

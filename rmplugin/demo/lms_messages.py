@@ -180,6 +180,7 @@ def deep_linking_claims(
         "accept_types": ["ltiResourceLink"],
         "accept_presentation_document_targets": ["iframe", "window"],
         "accept_multiple": True,
+        "accept_lineitem": True,
         "auto_create": True,
     }
     if lms.settings.deep_linking_data is not None:

@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 import marshmallow as ma
 from sqlalchemy import select
 
-from rmplugin import audit
+from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, SkippableRecordError
 from rmplugin.people.models import Person
@@ -147,6 +147,7 @@ def _import_row(
     operations.save_answers(db, programme, enrolment, replace(answers, languages=languages), now)
     enrolment.submitted_at = enrolment.submitted_at or now
     enrolment.state, enrolment.decline_reason = "submitted", None
+    notify.settle(db, person.id, f"/enrol/{programme.id}", now)
     return created
 
 

@@ -7,12 +7,15 @@
     const path = home ? home.dataset.settle : location.pathname + location.search.replace(/[?&]said=[^&]*/, "");
     // What was done is said once: reloading the page must not say it again.
     if (home || location.search.includes("said=")) {
-      try { history.replaceState(null, "", path); } catch { /* A sandboxed frame may forbid it. */ }
+      try { history.replaceState(history.state, "", path); } catch { /* A sandboxed frame may forbid it. */ }
     }
   }
+  // Screen readers speak what gets the focus: the alert, else the heading together with what was just done.
   function heading() {
     const place = document.querySelector("[role=alert]") || document.querySelector("h1");
-    if (place) { place.setAttribute("tabindex", "-1"); place.focus(); }
+    if (!place) { return; }
+    if (document.querySelector("#rm-status p")) { place.setAttribute("aria-describedby", "rm-status"); }
+    place.setAttribute("tabindex", "-1"); place.focus({ preventScroll: true });
   }
   function say(text) {
     let place = document.getElementById("rm-trouble");
@@ -32,17 +35,30 @@
     else if (status >= 400) { event.detail.shouldSwap = true; event.detail.isError = false; }
   });
   document.addEventListener("htmx:afterSwap", function (event) {
-    if (event.detail.target === document.body) { window.scrollTo(0, 0); heading(); }
+    const target = event.detail.target;
+    if (target === document.body) { window.scrollTo(0, 0); heading(); return; }
+    // A page that watched something is done: what it waited for gets the focus.
+    const now = target.id && document.getElementById(target.id);
+    if (now && target.hasAttribute("hx-trigger") && !now.hasAttribute("hx-trigger")) { heading(); }
   });
-  document.addEventListener("htmx:pushedIntoHistory", settle);
-  document.addEventListener("htmx:replacedInHistory", settle);
-  document.addEventListener("htmx:afterSettle", function () {
-    settle();
+  document.addEventListener("htmx:afterSettle", settle);
+  // Back and forward: htmx fetches the page anew, and would do so with the cookie alone, which may be blocked or
+  // belong to somebody else who uses this browser.
+  document.addEventListener("htmx:historyCacheMiss", function (event) {
+    const xhr = event.detail.xhr, open = xhr.open;
+    const headers = JSON.parse(document.body.getAttribute("hx-headers") || "{}");
+    xhr.open = function () {
+      open.apply(xhr, arguments);
+      for (const name in headers) { xhr.setRequestHeader(name, headers[name]); }
+    };
   });
+  document.addEventListener("htmx:historyRestore", heading);
+  const ENDED = "Your session has ended. What you typed is still on this page: copy it, then reopen the activity from your course.";
   document.addEventListener("htmx:responseError", function (event) {
-    if (event.detail.xhr.status === 401) {
-      say("Your session has ended. What you typed is still on this page: copy it, then reopen the activity from your course.");
-    }
+    if (event.detail.xhr.status === 401) { say(ENDED); }
+  });
+  document.addEventListener("htmx:historyCacheMissLoadError", function (event) {
+    say(event.detail.xhr.status === 401 ? ENDED : "That page could not be loaded again. Go on from the menu above.");
   });
   document.addEventListener("htmx:sendError", function () {
     say("The server did not answer. What you typed is still on this page. Check your connection and send it again.");

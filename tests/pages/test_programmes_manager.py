@@ -75,7 +75,7 @@ def test_people_when_ticked_are_invited_once(manager, database, tenant, programm
         first, second = make_person(db, given_name="Ann"), make_person(db, given_name="Bob")
     path = f"/programmes/{programme.id}"
     manager.get(f"{path}/people")
-    assert "mentor: seniority 16, at most 40" in manager.says()
+    assert "mentor: seniority 16 (at most 40)" in manager.says()
     manager.submit(f"{path}/invite-ticked", people=[str(first.id)])
     assert "1 invited." in manager.says()
     manager.post(f"{path}/invite-ticked", people=[str(first.id), str(second.id)])

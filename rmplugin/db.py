@@ -1,5 +1,6 @@
 """The database: engine, base class, column types, and sessions that see one tenant only."""
 
+import fcntl
 import json
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Uuid,
     create_engine,
     event,
+    text,
 )
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.orm import (
@@ -190,6 +192,33 @@ class Database:
             db.info["all_tenants"] = True
             yield db
 
+    @contextmanager
+    def hold(self, what: str, row_id: uuid.UUID) -> Iterator[bool]:
+        """Hold a row for work that takes longer than a transaction may; a killed process lets go by dying.
+
+        :param what: kind of work; two kinds never wait for each other.
+        :return: False when another process or thread holds it. Nobody waits.
+        **Touches** a lock file beside the SQLite file, or an advisory lock of PostgreSQL.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with Path(f"{self.engine.url.database}-{what}-{row_id}.lock").open("a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+                yield True
+            return
+        # Ids are unique over all tables, so their last 64 bits, which are chance, name the lock.
+        key = {"key": int.from_bytes(row_id.bytes[8:], "big", signed=True)}
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            held = bool(connection.scalar(text("select pg_try_advisory_lock(:key)"), key))
+            try:
+                yield held
+            finally:
+                if held:
+                    connection.execute(text("select pg_advisory_unlock(:key)"), key)
+
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
@@ -225,7 +254,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Any) -> None:
     # A transaction that reads first and writes later can be refused by SQLite at once; IMMEDIATE waits.
     write = connection.get_execution_options().get("rm_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    connection.connection.driver_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 @event.listens_for(Db, "do_orm_execute")

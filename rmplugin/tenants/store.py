@@ -3,7 +3,6 @@
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ REMEMBERED_FOR = timedelta(seconds=10)
 
 # Built once: building a statement costs more than running it, and every launch runs these.
 _LOGIN: Table = LtiLogin.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
+_LOGIN_NAMES = tuple(column.name for column in _LOGIN.columns)
 _REMEMBER = insert(_LOGIN)
 _TAKE = delete(_LOGIN).where(_LOGIN.c.state == bindparam("taken")).returning(*_LOGIN.c)
 
@@ -75,7 +75,7 @@ class PlatformStore:
     def remember_login(self, attempt: LoginAttempt) -> None:
         """See `lti.platforms.Store`."""
         with self._database.connection() as connection:
-            connection.execute(_REMEMBER, asdict(attempt))
+            connection.execute(_REMEMBER, {name: getattr(attempt, name) for name in _LOGIN_NAMES})
 
     def take_login(self, state: str) -> LoginAttempt | None:
         """See `lti.platforms.Store`. The row is deleted by the statement that reads it, so one taker wins."""

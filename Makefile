@@ -73,8 +73,7 @@ docs: $(READY) ## write the documents that follow from the code: settings, comma
 	@$(BIN)/python -m tests.rules.documents
 
 bench: $(READY) ## launches per second and roster sync against their floors
-	@$(BIN)/python -m benchmarks.launch
-	@$(BIN)/python -m benchmarks.roster
+	@$(BIN)/python -m benchmarks
 
 clean: ## remove the environment, caches and the demo's data
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

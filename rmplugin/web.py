@@ -180,7 +180,7 @@ def _signed_in(view: View, method: str, role: Role, on_input_error: View | None)
             except IntegrityError:
                 if not write:
                     raise
-                # Somebody wrote the same row a moment before. Nothing of ours was kept; now their row is seen.
+                # Somebody wrote the same row a moment before. Nothing of ours was kept; now theirs is seen.
                 return _visit(view, role, write=write, path=path)
         except InputError as error:
             if on_input_error is None:

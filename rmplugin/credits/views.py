@@ -10,7 +10,7 @@ from rmplugin.credits import operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.errors import NotFoundError
 from rmplugin.programmes.models import Programme
-from rmplugin.programmes.queries import get_programme
+from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.records import PolicyProgress
 from rmplugin.web import Role, Visit
 
@@ -83,7 +83,7 @@ def _card(visit: Visit, programme: Programme) -> ProgrammeCard:
 @pages.get("/programmes/<uuid:programme_id>/deliveries", role=Role.MANAGER)
 def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
     """Show what each sink was told about each person of a programme."""
-    programme = get_programme(visit.db, programme_id)
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     rows = queries.current_deliveries(visit.db, programme_id)
     counts = {state: sum(row.state == state for row, _person in rows) for state in STATES}
     wanted = flask.request.args.get("state")
@@ -111,6 +111,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)
 def retry(visit: Visit, programme_id: UUID, delivery_id: UUID) -> web.Answer:
     """Send one again."""
+    get_managed_programme(visit.db, programme_id, visit.session.context_id)
     delivery = queries.get_delivery(visit.db, delivery_id)
     if delivery.programme_id != programme_id:
         raise NotFoundError("delivery")

@@ -1,6 +1,7 @@
 """What the home page and the manager's desk show, read in a few set-based queries."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
+from rmplugin.sessions.queries import to_confirm
 
 MONTH = timedelta(days=30)
 PROBLEMS = {
@@ -66,7 +68,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
 
     **Touches** reads programme, enrolment, proposal, pairing, mentoring_session, completion, notice.
     """
-    programme = programme_queries.programme_of_course(db, context_id)
+    programme = programme_queries.programme_of_person(db, context_id, person_id)
     enrolment = fit = completion = None
     if programme is not None:
         enrolment = programme_queries.find_enrolment(db, programme.id, person_id)
@@ -100,20 +102,18 @@ def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
     pairings = [row for row in list_pairings_of(db, person_id) if row.state == "active"]
     partners = _people(db, {pairing.partner_of(person_id) for pairing in pairings})
     upcoming: dict[uuid.UUID, MentoringSession] = {}
-    waiting: dict[uuid.UUID, int] = {}
     of_mine = MentoringSession.pairing_id.in_([pairing.id for pairing in pairings])
     for session in db.scalars(select(MentoringSession).where(of_mine).order_by(MentoringSession.starts_at)):
         if session.state == "scheduled" and session.starts_at >= now:
             upcoming.setdefault(session.pairing_id, session)
-        elif session.state in ("scheduled", "claimed", "disputed"):
-            waiting[session.pairing_id] = waiting.get(session.pairing_id, 0) + 1
+    waiting = Counter(story.session.pairing_id for story in to_confirm(db, person_id, now))
     return [
         PairingCard(
             pairing,
             str(pairing.role_of(person_id)),
             partners[pairing.partner_of(person_id)],
             upcoming.get(pairing.id),
-            waiting.get(pairing.id, 0),
+            waiting[pairing.id],
         )
         for pairing in pairings
     ]
@@ -161,7 +161,7 @@ def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
     **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery,
     lti_user, roster_run.
     """
-    programmes = programme_queries.list_programmes(db, context_id)
+    programmes = programme_queries.managed_programmes(db, context_id)
     unknown = _unknown_visitors(db, context_id)
     roster = db.scalars(select(RosterRun).order_by(RosterRun.started_at.desc()).limit(1)).first()
     programme = programme_queries.programme_of_course(db, context_id)

@@ -10,9 +10,9 @@ from babel import Locale
 from rmplugin import web
 from rmplugin.errors import ConflictError
 from rmplugin.matching import forms, operations, queries, words
-from rmplugin.matching.models import MatchRun
+from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.people.queries import display_names, zone_of
-from rmplugin.programmes.queries import get_programme
+from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("matching", __name__)
@@ -39,7 +39,7 @@ PROPOSAL_STATES = {
 @pages.get("/programmes/<uuid:programme_id>/matching", role=Role.MANAGER)
 def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show the pool of a programme, its runs, and what managers pinned and dropped."""
-    programme = get_programme(visit.db, programme_id)
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     pool = queries.list_pool(visit.db, programme_id)
     reasons = dict(forms.DECLINE_REASONS)
     return web.render(
@@ -63,14 +63,15 @@ def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/matching", role=Role.MANAGER)
 def start_run(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Start a matching."""
-    run = operations.start_run(visit.db, get_programme(visit.db, programme_id), visit.actor, visit.now)
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    run = operations.start_run(visit.db, programme, visit.actor, visit.now)
     return web.go("matching.run_page", run_id=run.id)
 
 
 @pages.get("/runs/<uuid:run_id>", role=Role.MANAGER)
 def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run: its proposals with reasons, who is left out and why, and what can be done with it."""
-    run = queries.get_run(visit.db, run_id)
+    run = _managed_run(visit, run_id)
     programme = get_programme(visit.db, run.programme_id)
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
@@ -102,7 +103,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 @pages.post("/runs/<uuid:run_id>/release", role=Role.MANAGER)
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
-    run = queries.get_run(visit.db, run_id)
+    run = _managed_run(visit, run_id)
     released, left_out = operations.release_run(visit.db, run, visit.actor, visit.now)
     said = f"Proposals sent: {released}. Both people of each have 14 days to answer."
     if left_out:
@@ -114,7 +115,7 @@ def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def pin_pair(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Pin two people whom the manager chose."""
     chosen = web.load_form(forms.PinForm())
-    run = queries.get_run(visit.db, run_id)
+    run = _managed_run(visit, run_id)
     operations.pin_pair(visit.db, run, chosen["mentor"], chosen["mentee"], visit.actor, visit.now)
     said = "The pair is pinned. Run the matching again, so that everybody else is placed around it."
     return web.go("matching.run_page", said, run_id=run_id)
@@ -123,7 +124,7 @@ def pin_pair(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 @pages.post("/proposals/<uuid:proposal_id>/pin", role=Role.MANAGER)
 def pin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Keep a proposed pair in further runs."""
-    proposal = queries.get_proposal(visit.db, proposal_id)
+    proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
     operations.pin_pair(visit.db, run, proposal.mentor_id, proposal.mentee_id, visit.actor, visit.now)
     return web.go("matching.run_page", "The pair is pinned: further runs keep it.", run_id=run.id)
@@ -132,7 +133,7 @@ def pin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 @pages.post("/proposals/<uuid:proposal_id>/unpin", role=Role.MANAGER)
 def unpin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Let further runs decide about a pair again."""
-    proposal = queries.get_proposal(visit.db, proposal_id)
+    proposal = _managed_proposal(visit, proposal_id)
     operations.unpin(visit.db, proposal, visit.actor, visit.now)
     return web.go("matching.run_page", "The pair is no longer pinned.", run_id=proposal.run_id)
 
@@ -140,7 +141,7 @@ def unpin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 @pages.post("/proposals/<uuid:proposal_id>/drop", role=Role.MANAGER)
 def drop_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Take a pair out of its run."""
-    proposal = queries.get_proposal(visit.db, proposal_id)
+    proposal = _managed_proposal(visit, proposal_id)
     operations.drop_proposal(visit.db, proposal, visit.actor, visit.now)
     said = "The pair is dropped, and no further run proposes it. You can bring it back."
     return web.go("matching.run_page", said, run_id=proposal.run_id)
@@ -149,7 +150,7 @@ def drop_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 @pages.post("/proposals/<uuid:proposal_id>/restore", role=Role.MANAGER)
 def restore_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Bring a dropped pair back."""
-    proposal = queries.get_proposal(visit.db, proposal_id)
+    proposal = _managed_proposal(visit, proposal_id)
     operations.restore_proposal(visit.db, proposal, visit.actor, visit.now)
     if proposal.state == "proposed":
         return web.go("matching.run_page", "The pair is back in this run.", run_id=proposal.run_id)
@@ -231,6 +232,18 @@ def end_pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         "leave": "The pairing has ended and you have left the programme. Your credits stay yours.",
     }[given["next_choice"]]
     return web.go("dashboard.home", said)
+
+
+def _managed_run(visit: Visit, run_id: uuid.UUID) -> MatchRun:
+    run = queries.get_run(visit.db, run_id)
+    get_managed_programme(visit.db, run.programme_id, visit.session.context_id)
+    return run
+
+
+def _managed_proposal(visit: Visit, proposal_id: uuid.UUID) -> Proposal:
+    proposal = queries.get_proposal(visit.db, proposal_id)
+    get_managed_programme(visit.db, proposal.programme_id, visit.session.context_id)
+    return proposal
 
 
 def _unfinished_run(visit: Visit, run: MatchRun) -> web.Answer:

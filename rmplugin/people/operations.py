@@ -100,7 +100,7 @@ def apply_roster(
     :param everybody: the source gave its whole roster, so that absence means departure.
     :param accept_shrink: a person has looked and wants the change that a brake would hold.
     :param finished_at: None for `now`.
-    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry; removes leavers' web_session.
+    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry, web_session.
     """
     account = db.get_one(HrAccount, run.account_id)
     report = preview_roster(db, account, staging, everybody=everybody)
@@ -242,7 +242,7 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
 
 
 def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
-    """End the open pages of people who are gone: a launch would be refused, so what is open must not go on."""
+    """End the open pages of people who are gone, because a launch of theirs would be refused, too."""
     gone = select(Person.id).where(
         Person.account_id == account_id, or_(~queries.WORKING, Person.status == "suspended")
     )

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
 from rmplugin.db import Db
-from rmplugin.errors import NotFoundError
+from rmplugin.errors import NotAllowedError, NotFoundError
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.people.queries import WORKING
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
@@ -114,16 +114,38 @@ def tenure_months(hire_date: date, today: date) -> int:
     return months - (today.day < hire_date.day)
 
 
-def list_programmes(db: Db, context_id: uuid.UUID | None = None) -> list[Programme]:
-    """List programmes, newest first.
+def list_programmes(db: Db) -> list[Programme]:
+    """List all programmes of the tenant, newest first.
 
-    :param context_id: only those of this course and those that are in no course yet; None for all.
     **Touches** reads programme.
     """
-    query = select(Programme).order_by(Programme.created_at.desc(), Programme.id.desc())
-    if context_id is not None:
-        query = query.where(or_(Programme.context_id == context_id, Programme.context_id.is_(None)))
-    return list(db.scalars(query))
+    return list(db.scalars(select(Programme).order_by(Programme.created_at.desc(), Programme.id.desc())))
+
+
+def managed_programmes(db: Db, context_id: uuid.UUID | None) -> list[Programme]:
+    """List what a manager who comes from a course may manage: its programmes, and those in no course.
+
+    :param context_id: None for a launch outside a course.
+    **Touches** reads programme.
+    """
+    return [row for row in list_programmes(db) if row.context_id in (None, context_id)]
+
+
+def get_managed_programme(db: Db, programme_id: uuid.UUID, context_id: uuid.UUID | None) -> Programme:
+    """Give a programme to a manager: whoever teaches one course does not manage what runs in another.
+
+    :param context_id: the course that they come from; None for a launch outside a course.
+    :raises NotFoundError: this tenant has no such programme.
+    :raises NotAllowedError: it runs in another course.
+    **Touches** reads programme.
+    """
+    programme = get_programme(db, programme_id)
+    if programme.context_id not in (None, context_id):
+        raise NotAllowedError(
+            "other_course",
+            "This programme runs in another course. Whoever manages that course can open it from there.",
+        )
+    return programme
 
 
 def get_programme(db: Db, programme_id: uuid.UUID) -> Programme:
@@ -151,8 +173,24 @@ def find_programme(db: Db, name_or_id: str) -> Programme:
     raise NotFoundError("programme")
 
 
+def programme_of_person(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID) -> Programme | None:
+    """Find the programme that a participant who opens this course means: theirs, else the newest that began.
+
+    :param context_id: None for a launch outside a course, which has no programme.
+    **Touches** reads programme, enrolment.
+    """
+    mine = and_(Enrolment.programme_id == Programme.id, Enrolment.person_id == person_id)
+    query = select(Programme).outerjoin(Enrolment, mine)
+    # A draft is the managers' own business until it opens.
+    query = query.where(Programme.context_id == context_id, Programme.state.not_in(("draft", "archived")))
+    takes_part = case((Enrolment.state.in_(("invited", "started", "submitted", "completed")), 0), else_=1)
+    return db.scalars(
+        query.order_by(takes_part, Programme.created_at.desc(), Programme.id.desc()).limit(1)
+    ).first()
+
+
 def programme_of_course(db: Db, context_id: uuid.UUID | None) -> Programme | None:
-    """Find the programme that people who open this course mean: the newest that is not archived.
+    """Find the programme that managers who open this course mean: the newest that is not archived.
 
     :param context_id: None for a launch outside a course, which has no programme.
     **Touches** reads programme.

@@ -34,7 +34,7 @@ STEP_SAID = {
 @pages.get("/programmes", role=Role.MANAGER)
 def programmes(visit: Visit) -> web.Answer:
     """List the programmes of this course, and those that are in no course yet."""
-    found = queries.list_programmes(visit.db, visit.session.context_id)
+    found = queries.managed_programmes(visit.db, visit.session.context_id)
     counts = {programme.id: queries.count_enrolments(visit.db, programme.id) for programme in found}
     return web.render("programmes/programmes.html", visit, programmes=found, counts=counts)
 
@@ -78,7 +78,7 @@ def create_programme(visit: Visit, template_key: str) -> web.Answer:
 @pages.get("/programmes/<uuid:programme_id>", role=Role.MANAGER)
 def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show a programme: what to do next, who is eligible, who takes part, its settings."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     return web.render(
         "programmes/programme.html",
         visit,
@@ -90,14 +90,13 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
-        foreign=found.context_id is not None and found.context_id != visit.session.context_id,
     )
 
 
 @pages.get("/programmes/<uuid:programme_id>/settings", role=Role.MANAGER)
 def settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show the settings for changing; once people were invited, only the safe ones."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     skills = queries.skills_of_programme(visit.db, found.id)
     return web.render(
         "programmes/programme_form.html",
@@ -113,7 +112,7 @@ def settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/settings", role=Role.MANAGER, on_input_error=settings)
 def change_settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Keep changed settings."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     fixed = operations.is_fixed(visit.db, found)
     values = web.load_form(forms.SafeProgrammeForm() if fixed else forms.ProgrammeForm())
     operations.change_programme(visit.db, found, values, visit.actor, visit.now)
@@ -123,7 +122,7 @@ def change_settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/state", role=Role.MANAGER)
 def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Open or close enrolment, conclude, archive."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     state = web.load_form(forms.StepForm())["state"]
     operations.change_state(visit.db, found, state, visit.actor, visit.now)
     return web.go("programmes.programme", STEP_SAID[found.state], programme_id=found.id)
@@ -132,7 +131,7 @@ def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/course", role=Role.MANAGER)
 def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Let a programme that was made by command run in this course."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     if visit.session.context_id is None:
         raise NotAllowedError("no_course", "Open the activity inside a course to let a programme run there.")
     operations.put_into_course(visit.db, found, visit.session.context_id, visit.actor, visit.now)
@@ -142,7 +141,7 @@ def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.get("/programmes/<uuid:programme_id>/people", role=Role.MANAGER)
 def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who is eligible and why, for inviting them."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     asked = web.load_query(forms.ListQuery())
     today, role, search = visit.now.date(), asked["role"], asked["q"]
     total = queries.count_eligible_people(visit.db, found, today, role, search=search)
@@ -167,7 +166,7 @@ def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/invite-ticked", role=Role.MANAGER, on_input_error=people)
 def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Invite the ticked people."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     values = web.load_form(forms.InviteForm())
     if not values["people"]:
         raise InputError(
@@ -181,7 +180,7 @@ def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/invite-all", role=Role.MANAGER, on_input_error=people)
 def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Invite everybody who is eligible for a role."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     role = web.load_form(forms.InviteForm())["role"]
     report = operations.invite(visit.db, found, visit.actor, visit.now, role=role)
     return web.go("programmes.people", _said_of(report), programme_id=found.id, role=role)
@@ -190,7 +189,7 @@ def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.get("/programmes/<uuid:programme_id>/enrolments", role=Role.MANAGER)
 def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who was invited and who signed up."""
-    found = queries.get_programme(visit.db, programme_id)
+    found = _managed(visit, programme_id)
     asked = web.load_query(forms.ListQuery())
 
     def read(page: int) -> tuple[list[Any], int]:
@@ -295,6 +294,10 @@ def withdraw(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     operations.withdraw(visit.db, _own(visit, programme_id), visit.now)
     said = "You have left the programme. Your answers are kept in case you come back."
     return web.go("programmes.enrolment", said, programme_id=programme_id)
+
+
+def _managed(visit: Visit, programme_id: uuid.UUID) -> Programme:
+    return queries.get_managed_programme(visit.db, programme_id, visit.session.context_id)
 
 
 def _own(visit: Visit, programme_id: uuid.UUID) -> Enrolment:

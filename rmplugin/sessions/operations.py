@@ -62,8 +62,8 @@ def plan(
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
     :param values: minutes, medium, place, agenda.
-    :raises InputError: the time is out of that range or before the two were a pair, or another session of theirs
-        is at that time.
+    :raises InputError: the time is out of that range or before the two were a pair, or another session of
+        the two is at that time.
     :raises ConflictError: a second session without a signed agreement, or the pairing has ended.
     **Touches** writes mentoring_session, notice.
     """

@@ -11,6 +11,7 @@ from rmplugin.audit import AuditEntry
 from rmplugin.credits import operations, queries
 from rmplugin.credits.models import Delivery
 from rmplugin.jobs import work_outbox
+from rmplugin.tenants.models import LtiContext
 from tests.factories.credits import (
     confirm_session,
     join_course,
@@ -100,10 +101,15 @@ def test_credits_when_of_another_person_are_not_shown(sign_in, runtime, tenant, 
     assert "Nothing here yet" in words
 
 
+def course_of(runtime, tenant, pair) -> LtiContext | None:
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        return db.get(LtiContext, pair.programme.context_id) if pair.programme.context_id else None
+
+
 def test_deliveries_when_seen_by_the_manager_tell_state_reason_and_counts(
     sign_in, runtime, tenant, pair, clock
 ):
-    browser = sign_in(tenant, manager=True)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     path = f"/programmes/{pair.programme.id}/deliveries"
     assert "Nothing was sent yet" in browser.get(path).says()
     confirm(runtime, tenant, pair, clock)
@@ -122,7 +128,9 @@ def test_deliveries_when_seen_by_the_manager_tell_state_reason_and_counts(
 def test_retry_when_pressed_sends_again_and_is_audited(sign_in, runtime, tenant, pair, clock):
     confirm(runtime, tenant, pair, clock)
     row = delivery_of(runtime, tenant, pair.mentor, state="needs_human", last_error="Refused.")
-    browser = sign_in(tenant, manager=True).get(f"/programmes/{pair.programme.id}/deliveries")
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair)).get(
+        f"/programmes/{pair.programme.id}/deliveries"
+    )
     browser.submit(f"{row.id}/retry")
     assert browser.status == 200
     assert "It is being sent again" in browser.says()
@@ -136,7 +144,7 @@ def test_retry_when_pressed_sends_again_and_is_audited(sign_in, runtime, tenant,
 def test_retry_when_it_arrived_already_is_a_clear_conflict(sign_in, runtime, tenant, pair, clock):
     confirm(runtime, tenant, pair, clock)
     row = delivery_of(runtime, tenant, pair.mentor, state="delivered", sent_timestamp=clock.now)
-    browser = sign_in(tenant, manager=True)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     browser.post(f"/programmes/{pair.programme.id}/deliveries/{row.id}/retry")
     assert browser.status == 409
     assert "has arrived already" in browser.says()
@@ -147,7 +155,7 @@ def test_retry_when_the_programme_or_tenant_is_another_is_not_found(
 ):
     confirm(runtime, tenant, pair, clock)
     row = delivery_of(runtime, tenant, pair.mentor)
-    browser = sign_in(tenant, manager=True)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     assert browser.post(f"/programmes/{uuid.uuid4()}/deliveries/{row.id}/retry").status == 404
     stranger = sign_in(other_tenant, manager=True)
     assert stranger.post(f"/programmes/{pair.programme.id}/deliveries/{row.id}/retry").status == 404

@@ -1,0 +1,88 @@
+"""How far a visitor reaches: managers their own course, participants the programme that is theirs."""
+
+from datetime import timedelta
+
+import pytest
+
+from rmplugin.matching.models import MatchRun, Proposal
+from tests.factories.matching import make_scene
+from tests.factories.pairs import make_pair
+from tests.factories.people import make_person
+from tests.factories.programmes import enrol, make_context, make_programme
+
+
+@pytest.fixture
+def courses(database, tenant):
+    """Make two courses of one company."""
+    with database.transaction(tenant.id) as db:
+        return make_context(db, "Here"), make_context(db, "There")
+
+
+def put(scene, course) -> None:
+    with scene.transaction() as db:
+        db.merge(scene.programme).context_id = course.id
+
+
+def test_manager_of_another_course_reaches_nothing_of_a_programme(runtime, tenant, sign_in, courses):
+    here, there = courses
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    proposal = scene.proposals(run_id)["Ana", "Pia"]
+    put(scene, here)
+    programme = f"/programmes/{scene.programme.id}"
+    pages = [
+        programme + rest for rest in ("", "/settings", "/people", "/enrolments", "/matching", "/deliveries")
+    ]
+    forms = [
+        programme + rest
+        for rest in ("/settings", "/state", "/course", "/invite-ticked", "/invite-all", "/matching")
+    ]
+    forms += [f"/runs/{run_id}/{verb}" for verb in ("release", "pin")]
+    forms += [f"/proposals/{proposal.id}/{verb}" for verb in ("pin", "unpin", "drop", "restore")]
+    for context in (there, None):
+        stranger = sign_in(tenant, manager=True, context=context)
+        assert {stranger.get(path).status for path in [*pages, f"/runs/{run_id}"]} == {403}
+        assert "runs in another course" in stranger.says()
+        answers = {
+            path: stranger.post(path, role="mentor", mentor=scene.Ana.id, mentee=scene.Pia.id).status
+            for path in forms
+        }
+        assert set(answers.values()) == {403}, answers
+        assert scene.programme.name not in stranger.get("/programmes").says()
+    with scene.transaction() as db:
+        assert db.get_one(MatchRun, run_id).state == "solved"
+        assert db.get_one(Proposal, proposal.id).state == "proposed"
+    own = sign_in(tenant, manager=True, context=here)
+    assert {own.get(path).status for path in [*pages, f"/runs/{run_id}"]} == {200}
+
+
+def test_home_when_the_manager_drafts_the_next_programme_stays_with_the_one_that_runs(
+    database, tenant, sign_in, courses, clock
+):
+    here, _there = courses
+    with database.transaction(tenant.id) as db:
+        running = make_programme(db, here, name="This year")
+        person = make_person(db)
+        enrol(db, running, person)
+        draft = make_programme(db, here, name="Next year", state="draft")
+        draft.created_at += timedelta(days=1)
+    browser = sign_in(tenant, person, context=here).get("/home")
+    assert "This year" in browser.says()
+    assert "You are in." in browser.says()
+    with database.transaction(tenant.id) as db:
+        db.merge(draft).state = "enrolling"
+    assert "This year" in browser.get("/home").says()
+    with database.transaction(tenant.id) as db:
+        stranger = make_person(db)
+    assert "Next year" in sign_in(tenant, stranger, context=here).get("/home").says()
+
+
+def test_home_when_only_the_partner_has_to_confirm_asks_for_nothing(runtime, tenant, sign_in, clock):
+    pair = make_pair(runtime, tenant)
+    clock.forward(hours=5)
+    session = pair.hold()
+    for person in (pair.mentor, pair.mentee):
+        assert "1 session to confirm" in sign_in(tenant, person).get("/home").says()
+    pair.claim(session, pair.mentor, 60)
+    assert "to confirm" not in sign_in(tenant, pair.mentor).get("/home").says()
+    assert "Confirm the session" in sign_in(tenant, pair.mentee).get("/home").says()

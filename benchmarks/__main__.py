@@ -1,4 +1,4 @@
-"""Run all benchmarks, on SQLite and, where its server is installed, on a throw-away PostgreSQL: `make bench`."""
+"""Run all benchmarks on SQLite and, where it is installed, on a throw-away PostgreSQL: `make bench`."""
 
 import contextlib
 import os
@@ -19,11 +19,12 @@ def main() -> int:
         codes = []
         for name in BENCHMARKS:
             print(f"\n== {name}", flush=True)
-            # The log of the launches would only hide the table.
             command = [sys.executable, "-m", f"benchmarks.{name}"]
-            codes.append(
-                subprocess.run(command, env=environ, stderr=subprocess.DEVNULL, check=False).returncode
-            )
+            done = subprocess.run(command, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                # The log of the launches would hide the table; of a failure it is wanted.
+                print(done.stderr[-5000:], file=sys.stderr)
+            codes.append(done.returncode)
     return max(codes)
 
 

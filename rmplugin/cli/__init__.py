@@ -1,8 +1,10 @@
 """The command `rmplugin`: one module per group of commands."""
 
 import sys
+import traceback
 
 import click
+from sqlalchemy.exc import OperationalError
 
 from rmplugin.cli import credits as credits_commands
 from rmplugin.cli import demo, hris, match, platforms, programmes, setup
@@ -34,15 +36,32 @@ def main() -> None:
     **Touches** what the command touches.
     """
     try:
-        rmplugin(standalone_mode=False)
+        # Instead of raising its exit codes, click returns them; a command that ends well returns nothing.
+        sys.exit(rmplugin(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         click.echo("Stopped. Nothing half-done was kept.", err=True)
         sys.exit(1)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except RmError as error:
         click.echo(error.message_for_user, err=True)
         sys.exit(1)
+    except OperationalError as error:
+        # Its text may quote the address with the password.
+        kind = type(error.orig).__name__
+        click.echo(
+            f"The database cannot be used ({kind}). Nothing was changed. Check it: rmplugin doctor", err=True
+        )
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - a traceback helps no administrator, and quotes people's data.
+        click.echo(_explain_fault(error), err=True)
+        sys.exit(1)
+
+
+def _explain_fault(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Something went wrong on our side ({type(error).__name__}, {place.filename}:{place.lineno}). The "
+        "last step was not saved; everything before it is safe. If it happens again, please report this line."
+    )

@@ -21,7 +21,7 @@ from rmplugin.db import Db
 from rmplugin.jobs import wait_after
 from rmplugin.programmes.models import Programme
 from rmplugin.records import CompletionRecord, CompletionSink, SinkAnswer
-from rmplugin.tenants.models import LtiPlatform
+from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 
 LEASE = timedelta(seconds=60)
@@ -36,6 +36,7 @@ class Claim:
 
     :param record: its timestamp names the try: an answer counts only for the try that it belongs to.
     :param platform: the LMS that the place lies on; None for sinks without one.
+    :param columnless_link_id: the link whose gradebook column must be made first; None when it is known.
     """
 
     delivery_id: uuid.UUID
@@ -43,6 +44,7 @@ class Claim:
     sink: str
     record: CompletionRecord
     platform: Platform | None
+    columnless_link_id: uuid.UUID | None
 
 
 def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: datetime) -> Completion:
@@ -174,6 +176,7 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         sink=row.sink,
         record=_make_record(row, programme, completion.met_at, place),
         platform=as_platform(platform) if platform is not None else None,
+        columnless_link_id=place.columnless_link_id,
     )
 
 
@@ -190,6 +193,19 @@ def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
     query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
     query = query.order_by(Delivery.created_at, Delivery.id).with_for_update()
     return db.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def remember_column(db: Db, link_id: uuid.UUID, url: str) -> str:
+    """Remember the column that was made for a link; one that a launch named meanwhile is kept.
+
+    :return: the column that counts.
+    **Touches** writes lti_resource_link.
+    """
+    link = db.get(LtiResourceLink, link_id, with_for_update=True)
+    if link is None:
+        return url
+    link.line_item_url = link.line_item_url or url
+    return link.line_item_url
 
 
 def _make_record(

@@ -3,12 +3,14 @@
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from sqlalchemy import and_, or_, select
 
+from lti import ags
+from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import operations, store
@@ -17,6 +19,7 @@ from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
 from rmplugin.records import CompletionSink, SinkAnswer
+from rmplugin.tenants.models import LtiResourceLink
 from rmplugin.tenants.store import PlatformStore
 
 log = structlog.get_logger()
@@ -24,6 +27,16 @@ log = structlog.get_logger()
 # After so many failures in a row, a system that is down is left alone until the next round.
 PATIENCE = 3
 BATCH = 200
+
+# How the columns that the tool makes itself are called and found again.
+COLUMN_LABEL = "Reverse mentoring"
+COLUMN_TAG = "completion"
+COLUMN_IN_THE_MAKING = "The gradebook column of your course is being made. Your grade is sent by itself."
+COLUMN_LATER = "Your LMS could not make a gradebook column at the moment. It is tried again by itself."
+NO_COLUMN = (
+    "The activity has no column in the gradebook of your course, and your LMS lets this tool make none. Ask "
+    "the people who run the course to switch grades on for it, then open the activity again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +150,14 @@ def _deliver_one(
 def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:
     """Ask the sink; whatever it raises becomes an answer."""
     services = Services(service_client(runtime), claim.platform)
+    record = claim.record
     try:
-        return sink.deliver(claim.record, services, runtime.clock())
+        if claim.columnless_link_id is not None:
+            url = make_column(runtime, claim.tenant_id, claim.columnless_link_id, services)
+            if isinstance(url, SinkAnswer):
+                return url
+            record = replace(record, target={"line_item_url": url})
+        return sink.deliver(record, services, runtime.clock())
     except RetriableError as error:
         return SinkAnswer(
             outcome="retry",
@@ -157,6 +176,55 @@ def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAns
             message_for_user=f"The connection '{sink.key}' stopped with an unexpected error "
             f"({type(error).__name__}). It is tried again.",
         )
+
+
+def make_column(
+    runtime: Runtime, tenant_id: uuid.UUID, link_id: uuid.UUID, services: Services
+) -> str | SinkAnswer:
+    """Find or make the one gradebook column of a link that has none, and remember it.
+
+    One worker at a time does this for a link: platforms make duplicates without a word. One that died after
+    the platform made the column leaves it to be found by its resource id and tag.
+
+    :return: the column's address, or why there is none yet.
+    **Source** AGS 2.0, section 3.2. **Touches** calls the platform; writes lti_resource_link.
+    """
+    client, platform = services.lti()
+    with runtime.database.hold("column", link_id) as held:
+        if not held:
+            return SinkAnswer(outcome="retry", message_for_user=COLUMN_IN_THE_MAKING, retry_after=2.0)
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            link = db.get(LtiResourceLink, link_id)
+        if link is None or link.line_items_url is None:
+            return SinkAnswer(outcome="blocked", message_for_user=NO_COLUMN)
+        if link.line_item_url is not None:
+            return link.line_item_url
+        try:
+            column = ags.find_or_create_line_item(
+                client,
+                platform,
+                link.line_items_url,
+                label=link.title or COLUMN_LABEL,
+                score_maximum=store.SCORE_MAXIMUM,
+                resource_id=str(link.id),
+                tag=COLUMN_TAG,
+                resource_link_id=link.resource_link_id,
+                offered_scopes=link.scopes,
+            )
+        except ServiceError as error:
+            return _why_no_column(error)
+        with runtime.database.transaction(tenant_id) as db:
+            return store.remember_column(db, link_id, column.id)
+
+
+def _why_no_column(error: ServiceError) -> SinkAnswer:
+    again = error.retriable or error.code in ("network", "bad_answer", "unauthorised", "token_refused")
+    return SinkAnswer(
+        outcome="retry" if again else "blocked",
+        message_for_user=COLUMN_LATER if again else NO_COLUMN,
+        status=error.status,
+        retry_after=error.retry_after,
+    )
 
 
 def deliver_now(runtime: Runtime, *, wait_seconds: float = 0.0) -> dict[str, Any]:

@@ -167,7 +167,8 @@ def _remember_member(
     before = (member.is_learner, member.graded_link_id, member.last_launch_at is None)
     member.roles = sorted(launch.roles.names("context"))
     member.is_learner = launch.roles.is_learner
-    if link is not None and link.line_item_url:
+    # A link whose column the tool may have to make is second choice.
+    if link is not None and (link.line_item_url or (link.line_items_url and member.graded_link_id is None)):
         member.graded_link_id = link.id
     if user.person_id is not None and before != (member.is_learner, member.graded_link_id, False):
         # A result that could not be delivered for want of a place may have one now.

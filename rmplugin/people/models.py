@@ -169,7 +169,8 @@ class LtiUser(Base, TenantOwned):
 class CourseMember(Base, TenantOwned):
     """An LMS user in a course, with the roles of the last launch there.
 
-    :ivar graded_link_id: the link with a gradebook column that they launched last; None before one.
+    :ivar graded_link_id: the link with a gradebook column that they launched last, else the first for which
+        one could be made; None before one.
     :ivar launch_sha256: digest of what the last launch said; the same again soon need not be taken in again.
     """
 

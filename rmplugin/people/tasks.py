@@ -1,18 +1,15 @@
 """Background work with persons: reading an HR account, with short transactions around the slow reading."""
 
-import fcntl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import marshmallow as ma
 import structlog
-from sqlalchemy import text
 
 from rmplugin.db import Database
 from rmplugin.errors import ConflictError, InputError, RmError
@@ -196,25 +193,12 @@ def hold_account(database: Database, account_id: uuid.UUID) -> Iterator[None]:
     """Hold an account so that no second run of it begins; a killed process lets go by dying.
 
     :raises ConflictError: another run holds it.
-    **Touches** a lock file beside the SQLite file, or an advisory lock of PostgreSQL.
+    **Touches** what `Database.hold` touches.
     """
-    busy = ConflictError(
-        "roster_run_busy", "Another run of this HR account is at work. Nothing was changed. Try again later."
-    )
-    if database.engine.dialect.name == "sqlite":
-        path = Path(f"{database.engine.url.database}-roster-{account_id}.lock")
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise busy from None
-            yield
-        return
-    key = {"key": int.from_bytes(account_id.bytes[8:], "big", signed=True)}
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(text("select pg_try_advisory_lock(:key)"), key):
-            raise busy
-        try:
-            yield
-        finally:
-            connection.execute(text("select pg_advisory_unlock(:key)"), key)
+    with database.hold("roster", account_id) as held:
+        if not held:
+            raise ConflictError(
+                "roster_run_busy",
+                "Another run of this HR account is at work. Nothing was changed. Try again later.",
+            )
+        yield

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from lti.ags import SCOPE_LINE_ITEM
 from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
-from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, Tenant
+from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
+
+# Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
+# completion follows no other, and Canvas would show another as an assignment of its own.
+COLUMNS_BY_TEACHERS = ("moodle", "canvas")
 
 
 def get_tenant(db: Db, slug: str | None) -> Tenant:
@@ -49,6 +54,19 @@ def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     """List the deployments of a registration. **Touches** reads lti_deployment."""
     query = select(LtiDeployment).where(LtiDeployment.platform_id == platform_id)
     return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
+
+
+def may_make_column(family: str, link: LtiResourceLink) -> bool:
+    """Tell whether the tool itself makes the gradebook column of a link that has none.
+
+    :param family: of the platform, see `operations.FAMILIES`.
+    **Source** AGS 2.0, section 3.2: tools that the platform lets manage line items. **Touches** pure.
+    """
+    return (
+        link.line_items_url is not None
+        and SCOPE_LINE_ITEM in link.scopes
+        and family not in COLUMNS_BY_TEACHERS
+    )
 
 
 def get_account(db: Db, name: str) -> HrAccount:

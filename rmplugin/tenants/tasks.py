@@ -27,7 +27,7 @@ from rmplugin.tenants.models import (
     LtiResourceLink,
     ToolKey,
 )
-from rmplugin.tenants.queries import get_platform, get_tenant
+from rmplugin.tenants.queries import get_platform, get_tenant, may_make_column
 from rmplugin.tenants.store import PlatformStore, as_platform
 from rmplugin.web import ABSOLUTE, PostedForm, WebSession
 
@@ -203,6 +203,9 @@ def _try_roster(client: ServiceClient, platform: Platform, course: LtiContext) -
 
 
 def _try_gradebook(client: ServiceClient, platform: Platform, link: LtiResourceLink) -> Finding:
+    if link.line_item_url is None and may_make_column(platform.family, link):
+        advice = "The activity has no column yet; the tool makes one with the first grade."
+        return Finding("gradebook (AGS)", ok=True, advice=advice)
     if link.line_item_url is None:
         advice = (
             "The activity has no gradebook column of its own. In Moodle: set 'Grade' to Point and let "

@@ -183,7 +183,7 @@ class OpenEdxPlatform:
         """Change parts of the platform and return its state.
 
         :param changes: people, custom, share_in_launch, share_in_roster, past_due, ags_mode,
-            roster_page_size, clear, reset; see `views.control`.
+            roster_page_size, outage, clear, reset; see `views.control`.
         """
         with browser() as session:
             if changes:

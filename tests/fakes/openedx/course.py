@@ -52,6 +52,7 @@ class Course:
     share_in_launch: bool = True
     past_due: bool = False
     roster_page_size: int = 25
+    outage: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def person(self, **wanted):
@@ -73,6 +74,7 @@ class Course:
                 "share_in_launch": self.share_in_launch,
                 "past_due": self.past_due,
                 "roster_page_size": self.roster_page_size,
+                "outage": self.outage,
             }
 
     def reset(self):

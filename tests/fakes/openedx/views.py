@@ -21,7 +21,11 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        response = self.get_response(request)
+        if COURSE.outage and request.path.startswith("/api/"):
+            # What the server in front of an LMS says while the LMS is down.
+            response = HttpResponse("<html>down</html>", status=COURSE.outage)
+        else:
+            response = self.get_response(request)
         if request.path.startswith("/api/"):
             entry = {
                 "method": request.method,
@@ -100,7 +104,8 @@ def control(request):
     Parts: `people` (list of id, username, name, email, role, employee_number, optional external_id), `custom`
     (custom parameters, `${employee_number}` and `${username}` are resolved), `share_in_launch`,
     `share_in_roster`, `past_due`, `ags_mode`, `roster_page_size` (0: the whole roster in one answer, see
-    `lms.page_the_roster`), `clear` (list of `grades`, `requests`), `reset` (true: all as at the start).
+    `lms.page_the_roster`), `outage` (status with which every service answers; 0: none),
+    `clear` (list of `grades`, `requests`), `reset` (true: all as at the start).
     """
     if request.method == "POST":
         try:
@@ -164,6 +169,7 @@ CHANGES = {
     "share_in_roster": lms.share_personal_data,
     "ags_mode": set_ags_mode,
     "roster_page_size": functools.partial(setattr, COURSE, "roster_page_size"),
+    "outage": functools.partial(setattr, COURSE, "outage"),
     "clear": clear,
     "reset": reset,
 }

@@ -15,6 +15,7 @@ from rmplugin.matching import queries, store, words
 from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
 from rmplugin.matching.scoring import PairTable
 from rmplugin.matching.solver import Solution, Unmatched, solve
+from rmplugin.people.models import Person
 from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Enrolment, Programme
@@ -347,14 +348,15 @@ def close_stale_proposals(db: Db, now: datetime) -> int:
 
     Those of an archived programme are closed, too.
     :return: how many were closed.
-    **Touches** reads enrolment, programme; writes proposal, notice.
+    **Touches** reads enrolment, person, programme; writes proposal, notice.
     """
     left_pool = (
         select(Enrolment.id)
+        .join(Person, Person.id == Enrolment.person_id)
         .where(
             Enrolment.programme_id == Proposal.programme_id,
             Enrolment.person_id.in_((Proposal.mentor_id, Proposal.mentee_id)),
-            Enrolment.state != "submitted",
+            or_(Enrolment.state != "submitted", ~queries.CAN_TAKE_PART),
         )
         .exists()
     )

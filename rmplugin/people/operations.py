@@ -169,6 +169,10 @@ def find_brakes(change: Change, blanks_before: Mapping[str, float], *, everybody
         found["leaving"] = (
             f"{change.leaving} of {known} people would leave ({_percent(change.leaving, known)})."
         )
+    returning = change.kinds.get("reactivated", 0)
+    if returning > max(LEAVING_PEOPLE, LEAVING_SHARE * known):
+        # A source that forgets to say who has left brings all leavers back.
+        found["returning"] = f"{returning} people who had left would be at work again."
     if everybody and change.usable and _over(known - change.working_after, known, SHRINK_SHARE):
         found["shrunk"] = f"The roster has {change.working_after} people at work; {known} were known before."
     if _over(change.emails[1], change.emails[0], EMAILS_SHARE):

@@ -32,7 +32,7 @@ STORED = (
 )  # fmt: skip
 AS_THEY_ARE = STORED[: STORED.index("email_folded")]
 # An empty termination date is good news, and a rank depends on our own table.
-WATCHED_FOR_BLANKS = (*(c for c in AS_THEY_ARE if c not in ("source_key", "status_raw")), "hire_date")
+WATCHED_FOR_BLANKS = (*AS_THEY_ARE[1:], "hire_date")
 NO_MANAGER, UNRESOLVED, RESOLVED, SELF, CYCLE = range(5)
 MANAGER_STATES = ("none", "unresolved", "resolved", "self", "cycle")
 _plain_values = attrgetter(*AS_THEY_ARE)

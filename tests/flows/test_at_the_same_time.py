@@ -157,3 +157,14 @@ def test_open_page_when_hr_says_the_person_left_asks_to_launch_again(runtime, te
         assert db.get_one(Person, leaves.id).is_working is False
     assert browser.get("/home").status == 401
     assert other.get("/home").status == 200
+
+
+def test_proposal_when_hr_says_that_one_of_the_two_left_is_closed_by_the_worker(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    scene.release(scene.run())
+    with scene.transaction() as db:
+        assert operations.close_stale_proposals(db, runtime.clock()) == 0
+        db.get_one(Person, scene.Ana.id).lifecycle = "tombstoned"
+        db.flush()
+        assert operations.close_stale_proposals(db, runtime.clock()) == 1
+        assert [notice.text for notice in unread(db, scene.Pia.id)] == [operations.NEUTRAL_CLOSED]

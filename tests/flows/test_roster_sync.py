@@ -162,6 +162,28 @@ def test_sync_when_a_row_changed_updates_that_person_only(source):
     assert [k for k in after if after[k].updated_at != before[k].updated_at] == ["5"]
 
 
+def test_sync_when_the_status_column_is_gone_brings_no_leaver_back(source):
+    rows = company(30)
+    rows[28:] = [person(n, manager=7, status="Terminated") for n in (29, 30)]
+    source.sync(rows)
+    before = frozen(source.people())
+    source.path.write_text(source.path.read_text("utf-8").replace("Status", "Standing"), "utf-8")
+    report = source.sync()
+    assert report.status == "held"
+    assert "status_raw" in report.held_reason
+    assert frozen(source.people()) == before
+
+
+def test_sync_when_the_leaving_dates_are_gone_brings_nobody_back(source):
+    rows = company(30)
+    rows[20:] = [person(n, manager=2, ended="2024-01-31") for n in range(21, 31)]
+    source.sync(rows)
+    report = source.sync(company(30))
+    assert report.status == "held"
+    assert "10 people who had left would be at work again" in report.held_reason
+    assert source.people()["30"].is_working is False
+
+
 def test_sync_when_somebody_leaves_and_returns_keeps_their_id(source):
     source.sync(company(30))
     before = source.people()["30"]

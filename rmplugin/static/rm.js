@@ -41,6 +41,11 @@
     const now = target.id && document.getElementById(target.id);
     if (now && target.hasAttribute("hx-trigger") && !now.hasAttribute("hx-trigger")) { heading(); }
   });
+  // A refused form stays at the address of its page: the address that it was sent to cannot be reloaded.
+  document.addEventListener("htmx:beforeHistoryUpdate", function (event) {
+    const detail = event.detail;
+    if (detail.xhr.status >= 400 && detail.requestConfig.verb !== "get") { detail.history.type = null; }
+  });
   document.addEventListener("htmx:afterSettle", settle);
   // Back and forward: htmx fetches the page anew, and would do so with the cookie alone, which may be blocked or
   // belong to somebody else who uses this browser.

@@ -19,11 +19,12 @@ from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, sync_
 from rmplugin.demo.company import Company, lms_people, write_company
 
 CHROMIUM = "/usr/bin/chromium"
-# Chromium's own words for: third-party cookies blocked, all cookies blocked.
+# Chromium's own words for: third-party cookies blocked but for Partitioned ones, all cookies allowed.
 REGIMES = {
     "third-party blocked": {"profile": {"cookie_controls_mode": 1}},
     "allowed": {"profile": {"cookie_controls_mode": 0}},
 }
+BLOCK = 2
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -101,6 +102,16 @@ class Person:
     page: Page
     name: str
 
+    def sign_in(self, who: str) -> None:
+        """Become somebody at the practice LMS.
+
+        :param who: employee number, or the name of somebody who has none.
+        """
+        user = next(user for user in lms_people(self.demo.company) if who in (user.employee_number, user.name))
+        self.name = user.name
+        self.page.goto(f"{self.demo.lms}/?q={user.given_name}+{user.family_name}")
+        self.page.locator(f'button[value="{user.user_id}"]').first.click()
+
     def open_tool(self, course: str = "102") -> None:
         """Open the activity in a course, as from the course page."""
         self.page.goto(f"{self.demo.lms}/course/{course}")
@@ -114,6 +125,10 @@ class Person:
     @property
     def frame(self) -> Frame:
         return next(frame for frame in self.page.frames if frame.url.startswith(self.demo.tool))
+
+    def at(self) -> str:
+        """Give the path and query that the frame is at."""
+        return self.frame.evaluate("location.pathname + location.search")
 
     def click(self, name: str, role: str = "link") -> None:
         """Click a link or button in the tool and wait until the page has changed."""
@@ -145,31 +160,63 @@ class Person:
             self.page.wait_for_timeout(100)
 
 
+def preferences(regime: str, demo: Demo) -> dict:
+    """Give Chromium's preferences for a cookie regime.
+
+    "blocked in the frame" is what browsers without Partitioned cookies do; the tool's own tab may still keep
+    them. "blocked everywhere" forbids the tool every cookie; the LMS needs its own to know who is signed in.
+    """
+    if regime in REGIMES:
+        return REGIMES[regime]
+    where = {"blocked in the frame": demo.lms, "blocked everywhere": "*"}[regime]
+    exceptions = {"cookies": {f"{demo.tool},{where}": {"setting": BLOCK}}}
+    return {"profile": {"cookie_controls_mode": 0, "content_settings": {"exceptions": exceptions}}}
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    """Start playwright once for the tests of a module; two at a time are not possible."""
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def open_for_module(demo, playwright, tmp_path_factory):
+    """Give what `open_as` is made of: the browsers stay until the module's last test."""
+    contexts = []
+
+    def open_browser(
+        who: str, regime: str = "third-party blocked", width: int = 1280, *, javascript: bool = True
+    ) -> Person:
+        profile = tmp_path_factory.mktemp("profile")
+        (profile / "Default").mkdir()
+        (profile / "Default" / "Preferences").write_text(json.dumps(preferences(regime, demo)))
+        context = playwright.chromium.launch_persistent_context(
+            str(profile),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=ARGUMENTS,
+            viewport={"width": width, "height": 900},
+            java_script_enabled=javascript,
+        )
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.pages[0] if context.pages else context.new_page()
+        person = Person(demo, context, page, "")
+        person.sign_in(who)
+        return person
+
+    open_browser.contexts = contexts
+    yield open_browser
+    for context in contexts:
+        context.close()
+
+
 @pytest.fixture
-def open_as(demo, tmp_path):
-    """Open browsers: ``open_as(employee_number)`` signs a person in at the practice LMS."""
-    with sync_playwright() as playwright:
-        contexts = []
-
-        def open_browser(number: str, regime: str = "third-party blocked", width: int = 1280) -> Person:
-            profile = tmp_path / f"profile-{len(contexts)}"
-            (profile / "Default").mkdir(parents=True)
-            (profile / "Default" / "Preferences").write_text(json.dumps(REGIMES[regime]))
-            context = playwright.chromium.launch_persistent_context(
-                str(profile),
-                executable_path=CHROMIUM,
-                headless=True,
-                args=ARGUMENTS,
-                viewport={"width": width, "height": 900},
-            )
-            context.set_default_timeout(20_000)
-            contexts.append(context)
-            user = next(person for person in lms_people(demo.company) if person.employee_number == number)
-            page = context.pages[0] if context.pages else context.new_page()
-            page.goto(f"{demo.lms}/?q={user.given_name}+{user.family_name}")
-            page.locator(f'button[value="{user.user_id}"]').first.click()
-            return Person(demo, context, page, user.name)
-
-        yield open_browser
-        for context in contexts:
-            context.close()
+def open_as(open_for_module):
+    """Open browsers: ``open_as(employee_number_or_name)`` signs a person in at the practice LMS."""
+    before = len(open_for_module.contexts)
+    yield open_for_module
+    for context in open_for_module.contexts[before:]:
+        context.close()
+    del open_for_module.contexts[before:]

@@ -2,7 +2,8 @@
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -154,12 +155,12 @@ def test_story_when_third_party_cookies_blocked_reaches_the_gradebook(demo, open
     set_goal(mentee, "Use an AI assistant for my weekly report")
     set_goal(mentor, "Explain my work to senior people")
 
-    # A session of yesterday, confirmed by both; the lower number counts.
+    # A session of some hours ago, confirmed by both; the lower number counts.
     open_pairing(mentee)
     mentee.click("Plan a session")
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    mentee.fill("Day", yesterday.strftime("%Y-%m-%d"))
-    mentee.tool.locator('[name="at"]').fill("10:00")
+    earlier = datetime.now(ZoneInfo(mentee_row.site.time_zone)) - timedelta(hours=3)
+    mentee.fill("Day", earlier.strftime("%Y-%m-%d"))
+    mentee.tool.locator('[name="at"]').fill(earlier.strftime("%H:%M"))
     mentee.press("Save this session")
     open_pairing(mentee)
     mentee.press("Yes, 60 minutes")

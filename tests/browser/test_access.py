@@ -1,0 +1,293 @@
+"""Everybody can use every page: axe finds nothing, no sideways scroll, keyboard alone, without JavaScript."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from rmplugin.demo.company import lms_people
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, Person
+
+pytestmark = [
+    pytest.mark.part("chromium"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(200),
+    pytest.mark.enable_socket,
+]
+
+COURSE = "101"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+WIDTHS = (320, 360, 1280)
+# What the browser draws around the element that has the focus.
+FOCUS_RING = """() => {
+    const style = getComputedStyle(document.activeElement);
+    return style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth);
+}"""
+
+
+@dataclass
+class Places:
+    """A programme with a pair that has signed, set a goal, and met once."""
+
+    manager: Person
+    mentor: Person
+    mentee: Person
+    programme: str
+    run: str
+    proposal: str
+    pairing: str
+    agreement: str
+    goal: str
+    session: str
+
+
+def token(person: Person) -> str:
+    return person.frame.evaluate("JSON.parse(document.body.getAttribute('hx-headers'))['X-Rm-Session']")
+
+
+def visit(person: Person, path: str) -> None:
+    """Open a page of the tool by its address, as a link in the frame would."""
+    person.frame.evaluate("path => htmx.ajax('GET', path, {target: 'body'})", path)
+
+
+def href(person: Person, link: str) -> str:
+    return person.tool.get_by_role("link", name=link).first.get_attribute("href")
+
+
+@pytest.fixture(scope="module")
+def places(demo, open_for_module) -> Places:
+    """Bring a mentor and a mentee so far that every kind of page has something on it."""
+    manager = open_for_module(demo.company.advisor)
+    manager.open_tool(COURSE)
+    programme = href(manager, "Settings, people")
+    manager.click("Matching")
+    manager.press("Run the matching")
+    manager.sees("the solver proved it")
+    run = manager.at()
+    accounts = Counter(user.name for user in lms_people(demo.company))
+    pairs = [text.split(" teaches ") for text in manager.tool.locator("h3").all_inner_texts()]
+    pair = next(pair for pair in pairs if all(accounts[name] == 1 for name in pair))
+    manager.press("Release")
+    manager.sees("14 days to answer")
+    mentor, mentee = (open_for_module(name) for name in pair)
+    # The mentee answers with the keyboard alone, in a test of its own; here the mentor.
+    for person in (mentee, mentor):
+        person.open_tool(COURSE)
+        proposal = href(person, "See the proposal")
+        person.click("See the proposal")
+        if person is mentee:
+            press_by_keyboard(person, "Yes, I would like to", "Enter")
+            person.sees("Your yes is noted")
+            assert focused(person) == "H1"
+        else:
+            person.press("Yes, I would like to")
+    mentor.sees("Your pairing has started")
+    mentor.click("Go to your pairing")
+    pairing = mentor.at()
+    visit(mentee, f"{pairing}/agreement/new")
+    mentee.fill("Where", "Video call")
+    mentee.fill("What each of you hopes for", "Learn by doing.")
+    mentee.fill("Boundaries", "No appraisal talk.")
+    mentee.press("Save this version")
+    agreement = mentee.at()
+    mentee.press("Sign")
+    visit(mentor, agreement)
+    mentor.press("Sign")
+    visit(mentee, f"{pairing}/goals/new")
+    mentee.fill("Your goal in one sentence", "Use an AI assistant for my weekly report")
+    mentee.tool.get_by_label("Technology", exact=True).check()
+    mentee.fill("Where you stand today", "I have watched others do it.")
+    for level in ("minus_2", "minus_1", "0", "plus_1", "plus_2"):
+        mentee.tool.locator(f'[name="level_{level}"]').fill(f"level {level}")
+    mentee.press("Set this goal")
+    visit(mentee, pairing)
+    mentee.sees("Use an AI assistant")
+    goal = href(mentee, "Use an AI assistant")
+    visit(mentee, f"{pairing}/sessions/new")
+    zone = ZoneInfo(re.search(r"Time \((.*?)\)", mentee.says())[1])
+    earlier = datetime.now(zone) - timedelta(hours=2)
+    mentee.fill("Day", earlier.strftime("%Y-%m-%d"))
+    mentee.tool.locator('[name="at"]').fill(earlier.strftime("%H:%M"))
+    mentee.press("Save this session")
+    visit(mentee, pairing)
+    mentee.sees("To confirm (1)")
+    session = href(mentee, "Another length")
+    return Places(manager, mentor, mentee, programme, run, proposal, pairing, agreement, goal, session)
+
+
+def faults_of(page) -> list[str]:
+    """Name what is wrong with the page that is open: axe, headings, sideways scroll."""
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            found.append(f"{wide} px at {width} px")
+    page.set_viewport_size({"width": 360, "height": 800})
+    for fault in Axe().run(page, options=RULES).response["violations"]:
+        found += [f"{fault['id']}: {node['html'][:200]}" for node in fault["nodes"]]
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => +e.tagName[1])")
+    if levels.count(1) != 1 or any(after - before > 1 for before, after in zip(levels, levels[1:], strict=False)):
+        found.append(f"headings {levels}")
+    return found
+
+
+def look_at(playwright, demo, bearer: str, paths: list[str], status: int = 200) -> dict[str, list[str]]:
+    """Open pages of the tool alone, as their frame does, and give the faults by path."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    page = browser.new_context(extra_http_headers={"X-Rm-Session": bearer}).new_page()
+    faults = {}
+    for path in paths:
+        answer = page.goto(demo.tool + path)
+        assert answer.status == status, (path, answer.status)
+        if found := faults_of(page):
+            faults[path] = found
+    browser.close()
+    return faults
+
+
+def test_manager_pages_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):
+    p = places.programme
+    paths = ["/manage", "/programmes", "/programmes/new", "/programmes/new/digital_fluency", "/help", "/credits"]
+    paths += [p] + [f"{p}/{part}" for part in ("settings", "people", "enrolments", "matching", "deliveries")]
+    paths += [f"{p}/people?q=nobody-has-this-name", places.run]
+    assert look_at(playwright, demo, token(places.manager), paths) == {}
+
+
+def test_participant_pages_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):
+    pairing, enrol = places.pairing, places.programme.replace("/programmes/", "/enrol/")
+    paths = ["/home", "/credits", "/help", enrol, places.proposal, places.agreement, places.session]
+    paths += [f"{places.session}/move", places.goal, f"{places.goal}/change", f"{places.goal}/review", pairing]
+    parts = ("agreement/new", "goals/new", "sessions/new", "checkin", "end")
+    paths += [f"{pairing}/{part}" for part in parts]
+    assert look_at(playwright, demo, token(places.mentee), paths) == {}
+
+
+def test_refusals_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):
+    assert look_at(playwright, demo, token(places.mentor), ["/manage", places.run], status=403) == {}
+    assert look_at(playwright, demo, token(places.mentor), ["/nowhere"], status=404) == {}
+    assert look_at(playwright, demo, "ended", ["/home", "/entry/used"], status=401) == {}
+
+
+def test_strangers_page_when_read_by_axe_at_every_width_has_no_faults(demo, playwright, open_as):
+    guest = open_as("Robin Keller")
+    guest.open_tool(COURSE)
+    guest.sees("We could not find you in the staff list")
+    assert look_at(playwright, demo, token(guest), ["/home", "/help"]) == {}
+
+
+def test_new_tab_page_when_read_by_axe_in_the_frame_has_no_faults(demo, open_as):
+    person = open_as(demo.company.by_hand[0], "blocked in the frame", width=360)
+    person.open_tool(COURSE)
+    person.sees("One more click")
+    found = Axe().run(person.page, options=RULES).response["violations"]
+    assert [fault["id"] for fault in found] == []
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_form_with_faults_when_read_by_axe_in_the_frame_has_no_faults(places, width):
+    person = places.mentor
+    person.page.set_viewport_size({"width": width, "height": 900})
+    visit(person, f"{places.pairing}/goals/new")
+    person.sees("Set a goal of your own")
+    person.press("Set this goal")
+    person.sees("Some answers need a change")
+    assert focused(person) == "alert"
+    assert person.frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(person.page, options=RULES).response["violations"]
+    assert [fault["id"] for fault in found] == []
+    # From the alert one key press leads to the first field that is wrong.
+    press_by_keyboard(person, "Go to the first one", "Enter")
+    assert person.frame.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+
+
+def focused(person: Person) -> str:
+    """Name what has the focus in the tool: a role, or the kind of element."""
+    return person.frame.evaluate("document.activeElement.getAttribute('role') || document.activeElement.tagName")
+
+
+def tab_to(person: Person, name: str) -> None:
+    """Press Tab until the control of that name has the focus; every stop on the way must be visible."""
+    names = """() => { const e = document.activeElement;
+        const label = e.labels && e.labels[0];
+        return (e.getAttribute('aria-label') || (label || e).innerText || '').trim(); }"""
+    for _ in range(200):
+        person.page.keyboard.press("Tab")
+        if not person.frame.evaluate("document.hasFocus() && document.activeElement !== document.body"):
+            continue
+        ring, at = person.frame.evaluate(FOCUS_RING), person.frame.evaluate(names)
+        assert ring >= 2, f"the focus is not to be seen on {at!r}"
+        if at == name:
+            return
+    raise AssertionError(f"Tab does not lead to {name!r}")
+
+
+def press_by_keyboard(person: Person, name: str, key: str) -> None:
+    """Reach a control by Tab and press a key on it."""
+    tab_to(person, name)
+    person.page.keyboard.press(key)
+    person.page.wait_for_timeout(100)
+
+
+def test_sign_up_when_only_keys_are_used_is_sent(demo, open_as):
+    person = open_as(demo.company.by_hand[0], width=360)
+    person.open_tool(COURSE)
+    person.frame.evaluate("document.body.focus()")
+    person.tool.locator("h1").first.click()
+    press_by_keyboard(person, "Answer the invitation", "Enter")
+    person.sees("What it asks of you")
+    assert focused(person) == "H1"
+    # A form that is sent too early says what is missing, and how to get there.
+    for name in ("I offer: Generative AI tools", "I want to reach: Generative AI tools"):
+        tab_to(person, name)
+        person.page.keyboard.press("ArrowDown")
+        person.page.keyboard.press("ArrowDown")
+    press_by_keyboard(person, "I want this to work", "Space")
+    press_by_keyboard(person, "Sign up", "Enter")
+    person.sees("What to change")
+    assert focused(person) == "alert"
+    tab_to(person, person.tool.locator(".rm-next a").first.inner_text())
+    consent = person.tool.locator("label[for=f-consent]").inner_text().strip()
+    if not person.tool.get_by_label("English", exact=True).is_checked():
+        press_by_keyboard(person, "English", "Space")
+    press_by_keyboard(person, consent, "Space")
+    press_by_keyboard(person, "Sign up", "Enter")
+    person.sees("You are signed up as")
+    assert focused(person) == "H1"
+
+
+def test_session_when_confirmed_by_keys_alone_waits_for_the_other(places):
+    person = places.mentor
+    person.page.set_viewport_size({"width": 360, "height": 900})
+    person.open_tool(COURSE)
+    person.tool.locator("h1").first.click()
+    press_by_keyboard(person, "Confirm the session", "Enter")
+    person.sees("To confirm (1)")
+    press_by_keyboard(person, "Yes, 60 minutes", "Space")
+    person.sees("as soon as the other side has confirmed it")
+    assert focused(person) == "H1"
+    assert person.frame.evaluate("document.activeElement.getAttribute('aria-describedby')") == "rm-status"
+
+
+def test_forms_when_javascript_is_off_work_as_plain_forms(demo, open_as):
+    person = open_as(demo.company.by_hand[1], "allowed", javascript=False)
+    person.page.goto(f"{demo.lms}/course/{COURSE}")
+    person.page.locator("main a", has_text="Reverse mentoring").first.click()
+    for _ in range(2):
+        person.tool.get_by_role("button", name="Continue").click()
+        person.page.wait_for_timeout(300)
+    person.click("Answer the invitation")
+    person.fill("Why would you like to take part?", "Plainly.")
+    person.press("Sign up")
+    person.sees("What to change")
+    assert person.tool.get_by_label("Why would you like to take part?", exact=True).input_value() == "Plainly."
+    person.press("Save as a draft")
+    person.sees("Your draft is kept")
+    # The answer to the form was a redirect: the address is the page's, and going back sends nothing twice.
+    assert person.frame.url.split("?")[0].split("/")[-2] == "enrol"
+    person.click("Home")
+    person.sees("Your answers are not sent yet")

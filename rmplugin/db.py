@@ -23,7 +23,9 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -225,6 +227,16 @@ class Database:
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:
+    scheme, colon, rest = url.partition(":")
+    if scheme in ("postgres", "postgresql"):
+        # What hosting companies print; without the driver's name another driver would be looked for.
+        url = f"postgresql+psycopg{colon}{rest}"
+    elif scheme not in ("sqlite", "postgresql+psycopg"):
+        raise ConfigError(["RM_DATABASE_URL must begin with sqlite:/// or postgresql+psycopg://."])
+    try:
+        make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(["RM_DATABASE_URL cannot be read as an address."]) from error
     # Errors quote their statement; its parameters are people's data and must not reach a log or a terminal.
     if not url.startswith("sqlite"):
         return create_engine(
@@ -232,6 +244,8 @@ def _make_engine(url: str, pool_size: int) -> Engine:
         )
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # People's data are for the owner of the process alone; SQLite gives its side files the same rights.
+    Path(path).touch(mode=0o600)
     engine = create_engine(
         url, pool_size=pool_size, max_overflow=20, connect_args={"timeout": 30}, hide_parameters=True
     )

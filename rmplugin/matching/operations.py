@@ -465,7 +465,9 @@ def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
     pool = store.load_pool(db, programme, now, without=proposal.id)
     ids = str(proposal.mentor_id), str(proposal.mentee_id)
     codes = ["programme_over"] if programme.state == "archived" else store.check_pairs(pool, [ids])[ids]
-    if not codes and not all(c.capacity for c in (*pool.mentors, *pool.mentees) if c.id in ids):
+    # Another proposal that is still open takes no place from one to which both said yes.
+    enrolments = [find_enrolment(db, programme.id, uuid.UUID(person)) for person in ids]
+    if not codes and any(e is None or e.active_pairings >= e.capacity for e in enrolments):
         codes = ["no_place"]
     if codes:
         store.leave_out(proposal, codes)

@@ -15,9 +15,10 @@ from rmplugin.people.models import Person
 from rmplugin.people.operations import apply_roster, begin_run
 from rmplugin.people.roster import Staging
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.queries import find_enrolment
 from rmplugin.records import EmployeeRecord, RosterPage
 from rmplugin.tenants.models import HrAccount
-from tests.factories.matching import make_scene
+from tests.factories.matching import add_mentor, make_scene
 from tests.factories.pairs import GOAL, make_pair
 from tests.factories.people import make_person
 from tests.factories.programmes import make_programme
@@ -168,3 +169,19 @@ def test_proposal_when_hr_says_that_one_of_the_two_left_is_closed_by_the_worker(
         db.flush()
         assert operations.close_stale_proposals(db, runtime.clock()) == 1
         assert [notice.text for notice in unread(db, scene.Pia.id)] == [operations.NEUTRAL_CLOSED]
+
+
+def test_capacity_when_lowered_after_the_release_keeps_the_first_that_both_want(runtime, tenant):
+    scene = make_scene(runtime, tenant, "", "Pia Qin")
+    with scene.transaction() as db:
+        scene.people["Ana"] = add_mentor(db, scene.programme, "Ana", runtime.clock(), capacity=2)
+    run_id = scene.run()
+    assert scene.release(run_id) == (2, 0)
+    with scene.transaction() as db:
+        find_enrolment(db, scene.programme.id, scene.Ana.id).capacity = 1
+    states = []
+    for name in ("Pia", "Qin"):
+        proposal = scene.proposals(run_id)["Ana", name]
+        scene.answer(proposal, scene.Ana, yes=True)
+        states.append(scene.answer(proposal, scene.people[name], yes=True).state)
+    assert states == ["accepted", "void"]

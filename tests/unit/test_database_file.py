@@ -1,0 +1,17 @@
+"""The file of an embedded database."""
+
+from cryptography.fernet import Fernet
+
+from rmplugin.db import Database, Secrets
+
+
+def test_database_file_when_made_is_for_its_owner_alone(tmp_path):
+    database = Database(
+        f"sqlite:///{tmp_path / 'new' / 'rm.sqlite3'}", Secrets(Fernet.generate_key().decode())
+    )
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("create table people (name text)")
+        files = list((tmp_path / "new").iterdir())
+        assert len(files) >= 2
+        assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
+    database.close()

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -25,6 +25,7 @@ STEPS = {
     "archived": (),
 }
 OPEN = ("enrolling", "running")
+LONGEST = timedelta(days=5 * 365)
 
 
 @dataclass
@@ -60,6 +61,7 @@ def create_programme(
     template = get_template(template_key)
     settings = forms.load_settings(forms.template_values(template, now.date()) | dict(values))
     _refuse_known_name(db, settings["name"], None)
+    _refuse_bad_end(settings["ends_on"], now)
     skills = settings.pop("skills")
     programme = Programme(
         context_id=context_id,
@@ -84,6 +86,12 @@ def _refuse_known_name(db: Db, name: str, own_id: uuid.UUID | None) -> None:
             "There is a programme of that name already. Choose another name.",
             {"name": "There is a programme of that name already. Choose another name."},
         )
+
+
+def _refuse_bad_end(ends_on: date, now: datetime) -> None:
+    if not now.date() < ends_on <= (now + LONGEST).date():
+        message = "Choose a last day after today, within the next five years."
+        raise InputError("programme_end", f"The dates need a change. {message}", {"ends_on": message})
 
 
 def _add_skills(db: Db, programme: Programme, skills: Sequence[CatalogueSkill]) -> None:
@@ -134,6 +142,8 @@ def change_programme(
             "Nothing was changed. Open the settings again to change the rest.",
         )
     _refuse_known_name(db, settings["name"], programme.id)
+    if settings.get("ends_on", programme.ends_on) != programme.ends_on:
+        _refuse_bad_end(settings["ends_on"], now)
     for name, value in settings.items():
         setattr(programme, name, value)
     if not fixed:

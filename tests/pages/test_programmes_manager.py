@@ -55,6 +55,17 @@ def test_programme_form_when_settings_contradict_keeps_what_was_typed(manager, d
         assert queries.list_programmes(db) == []
 
 
+@pytest.mark.parametrize(
+    "dates", [{"starts_on": "2020-01-06", "ends_on": "2020-06-05"}, {"ends_on": "9999-12-31"}]
+)
+def test_programme_form_when_the_end_is_over_or_never_comes_is_refused(manager, database, tenant, dates):
+    manager.get("/programmes/new/digital_fluency").submit("/programmes/new", **dates)
+    assert manager.status == 422
+    assert "Choose a last day after today" in manager.says()
+    with database.transaction(tenant.id) as db:
+        assert queries.list_programmes(db) == []
+
+
 def test_programme_form_when_template_unknown_is_not_found(manager):
     assert manager.get("/programmes/new/nonsense").status == 404
 

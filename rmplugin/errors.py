@@ -39,6 +39,7 @@ class NotFoundError(RmError):
     status = 404
 
     def __init__(self, what: str = "page") -> None:
+        self.what = what
         super().__init__("not_found", f"This {what} does not exist, or it is not yours to open.")
 
 

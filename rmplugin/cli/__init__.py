@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from rmplugin.cli import credits as credits_commands
 from rmplugin.cli import demo, hris, match, platforms, programmes, setup
-from rmplugin.errors import RmError
+from rmplugin.errors import NotFoundError, RmError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +44,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except NotFoundError as error:
+        click.echo(f"There is no {error.what}. Nothing was changed.", err=True)
+        sys.exit(1)
     except RmError as error:
         click.echo(error.message_for_user, err=True)
         sys.exit(1)

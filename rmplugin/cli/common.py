@@ -11,7 +11,7 @@ import click
 
 from rmplugin.app import configure_logging, make_runtime
 from rmplugin.db import Db
-from rmplugin.errors import ConfigError
+from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.migrations import is_current
 from rmplugin.settings import read_settings
@@ -70,7 +70,7 @@ def show(document: Any, *, as_json: bool, human: Callable[[Any], str] | None = N
     elif human is not None:
         click.echo(human(document))
     elif isinstance(document, Mapping):
-        click.echo("\n".join(f"{name:<14} {value}" for name, value in document.items()))
+        click.echo("\n".join(f"{name:<14} {_cell(value)}" for name, value in document.items()))
     else:
         click.echo(table(document))
 
@@ -87,6 +87,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_cell(inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value)) or "-"
     return "-" if value is None else str(value)
 
 
@@ -106,8 +110,24 @@ def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
         *outer, last = key.split(".")
         for part in outer:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise click.UsageError(f"{option} {key} goes into {part}, which has a value of its own.")
         place[last] = value
     return result
+
+
+def read_file(path: Path) -> str:
+    """Read a text file that somebody made with a spreadsheet.
+
+    :raises InputError: it is not UTF-8.
+    **Touches** reads the file.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "not_utf8", f"{path.name} is not UTF-8 text. Nothing was changed. Save it as 'CSV UTF-8'."
+        ) from error
 
 
 def read_secrets(names: Sequence[str]) -> dict[str, str]:

@@ -53,7 +53,13 @@ def deliver(wait: bool, revive: bool, as_json: bool, tenant: str | None) -> None
             revive_dead(db, runtime.clock())
     with opened() as runtime:
         document = deliver_now(runtime, wait_seconds=600.0 if wait else 0.0)
-    show(document, as_json=as_json)
+    show(document, as_json=as_json, human=_tell_round)
+
+
+def _tell_round(document: dict[str, Any]) -> str:
+    done = ", ".join(f"{count} {state}" for state, count in document["states"].items())
+    left = f" {document['open']} are still on their way." if document["open"] else ""
+    return f"{done or 'Nothing was due'}.{left}"
 
 
 @group.command()

@@ -1,6 +1,7 @@
 """Commands for HR systems."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rmplugin.cli.common import (
     find_tenant,
     opened,
     read_assignments,
+    read_file,
     read_secrets,
     show,
     table,
@@ -21,6 +23,7 @@ from rmplugin.cli.setup import _line
 from rmplugin.people.queries import list_runs
 from rmplugin.people.tasks import check_account, sync_roster
 from rmplugin.tenants import operations, queries
+from rmplugin.tenants.operations import secret_names
 from rmplugin.tenants.tasks import Finding
 
 
@@ -39,9 +42,7 @@ def connectors(as_json: bool) -> None:
                 "key": connector.key,
                 "title": connector.title,
                 "settings": sorted(connector.settings_schema().fields),
-                "secrets": sorted(
-                    name for name, f in connector.settings_schema().fields.items() if f.metadata.get("secret")
-                ),
+                "secrets": sorted(secret_names(connector)),
             }
             for connector in runtime.plugins.connectors.values()
         ]
@@ -84,14 +85,21 @@ def add(
       rmplugin hris add people --connector csv_file --set path=/data/people.csv --set delimiter=';' \\
         --set date_format=%d.%m.%Y --set mapping.employee_number='Personnel No' --rank G1=0 --rank G10=100
     """
-    values = read_assignments(settings, "--set") | read_secrets(secrets)
+    plain, ranked = read_assignments(settings, "--set"), _read_ranks(ranks, ranks_file)
+    with opened() as runtime:
+        known = runtime.plugins.connector(connector)
+    for key in plain:
+        if key in secret_names(known):
+            raise click.UsageError(f"{key} is a secret and never a plain argument: --set-secret {key} asks.")
+    # Asked for before the transaction begins: nobody else should wait for what is being typed.
+    values = plain | read_secrets(secrets)
     with tenant_transaction(tenant) as (runtime, db):
         account = operations.add_account(
             db,
             name,
-            runtime.plugins.connector(connector),
+            known,
             values,
-            _read_ranks(ranks, ranks_file),
+            ranked,
             runtime.database.secrets,
             runtime.clock(),
         )
@@ -104,11 +112,10 @@ def add(
 def _read_ranks(pairs: tuple[str, ...], path: Path | None) -> dict[str, int]:
     found: dict[str, Any] = {}
     if path is not None:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"grade", "rank"} <= set(rows.fieldnames or ()):
-                raise click.UsageError("The ranks file needs the columns grade and rank.")
-            found = {row["grade"].strip(): row["rank"] for row in rows}
+        rows = csv.DictReader(io.StringIO(read_file(path)))
+        if not {"grade", "rank"} <= set(rows.fieldnames or ()):
+            raise click.UsageError("The ranks file needs the columns grade and rank.")
+        found = {(row["grade"] or "").strip(): row["rank"] for row in rows}
     for pair in pairs:
         # A grade may contain dots or signs, so this is no nested key.
         grade, sign, rank = pair.rpartition("=")
@@ -117,7 +124,7 @@ def _read_ranks(pairs: tuple[str, ...], path: Path | None) -> dict[str, int]:
         found[grade] = rank
     try:
         return {grade: int(rank) for grade, rank in found.items()}
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise click.UsageError("A rank is a whole number from 0 to 100.") from error
 
 
@@ -192,6 +199,8 @@ def _tell_run(run: dict[str, Any]) -> str:
 def runs(name: str | None, as_json: bool, tenant: str | None) -> None:
     """List roster runs, newest first. Example: rmplugin hris runs people"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
+        if name is not None:
+            queries.get_account(db, name)
         document = [
             {
                 "run_id": str(run.id),

@@ -40,9 +40,10 @@ def run(programme: str, objective: str, as_json: bool, tenant: str | None) -> No
 def _tell(run: dict[str, Any]) -> str:
     if run["failure"]:
         return f"The run failed: {run['failure']}"
+    proved = "no better total exists" if run["optimality"]["proved"] else "a better total may exist"
     head = (
         f"{run['pairs']} pairs of {run['mentors']} mentors and {run['mentees']} mentees, total score "
-        f"{run['total_score']}, optimum proved. Run {run['run_id']}"
+        f"{run['total_score']} ({proved}). Run {run['run_id']}"
     )
     left = [{key: entry[key] for key in ("person", "role", "sentence")} for entry in run["unmatched"]]
     return f"{head}\n\nWithout a partner:\n{table(left)}"

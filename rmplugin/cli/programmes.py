@@ -9,6 +9,7 @@ from rmplugin.cli.common import (
     find_tenant,
     opened,
     read_assignments,
+    read_file,
     show,
     table,
     tenant_option,
@@ -57,7 +58,9 @@ def create(
 ) -> None:
     """Create a programme from a template.
 
-    Example: rmplugin programme create --template digital --name "Digital 2027" --set session_minutes=45
+    \b
+    Example:
+      rmplugin programme create --template digital_fluency --name "Digital 2027" --set session_minutes=45
     """
     values = read_assignments(settings, "--set") | {"name": name}
     with tenant_transaction(tenant) as (runtime, db):
@@ -100,7 +103,7 @@ def import_people(programme: str, file: Path, as_json: bool, tenant: str | None)
     capacity, work_from, work_to, work_days, time_zone.
     Example: rmplugin programme import-enrolments "Digital 2027" people.csv
     """
-    rows = read_enrolment_rows(file.read_text(encoding="utf-8-sig"))
+    rows = read_enrolment_rows(read_file(file))
     with opened() as runtime:
         tenant_id = find_tenant(runtime, tenant).id
         with runtime.database.transaction(tenant_id) as db:

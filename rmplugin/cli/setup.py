@@ -1,26 +1,33 @@
 """Commands that set up and run the tool."""
 
 import os
+import re
 import sys
 
 import click
+from sqlalchemy import select
 
 from rmplugin import migrations
 from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.cli.common import as_json, opened, show, tenant_option
 from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.models import Tenant, ToolKey
 from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys, rotate_tool_keys
 from rmplugin.tenants.tasks import Finding, examine
 
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
 
 @click.command()
-@click.option("--tenant", "slug", default="main", show_default=True, help="Short name of the company.")
+@click.option("--tenant", "slug", help="Short name of the company; default: main, or the one that is there.")
 @click.option("--name", default="Our company", show_default=True, help="The company's name.")
-def init(slug: str, name: str) -> None:
+def init(slug: str | None, name: str) -> None:
     """Create or upgrade the database, the secret key and the first signing keys.
 
     Safe to run again: it only adds what is missing. Example: rmplugin init --tenant acme --name "Acme Ltd"
     """
+    if slug is not None and not SLUG.fullmatch(slug):
+        raise click.UsageError("--tenant is made of small letters, digits and hyphens, for example acme.")
     settings = read_settings()
     if settings.secret_key is None:
         make_secret_key(settings.data_dir)
@@ -30,7 +37,9 @@ def init(slug: str, name: str) -> None:
     migrations.upgrade(runtime.database.engine)
     now = runtime.clock()
     with runtime.database.transaction(None) as db:
-        ensure_tenant(db, slug, name, now)
+        # An upgrade names no company and must not add a second one.
+        if slug is not None or db.scalars(select(Tenant.id).limit(1)).first() is None:
+            ensure_tenant(db, slug or "main", name, now)
         ensure_tool_keys(db, runtime.database.secrets, now)
     runtime.database.close()
     click.echo(f"Ready. Data is in {settings.data_dir}. Next: rmplugin platform add --help")
@@ -88,10 +97,6 @@ def keys() -> None:
 @as_json
 def list_keys(as_json: bool) -> None:
     """List the signing keys. Example: rmplugin keys list --json"""
-    from sqlalchemy import select
-
-    from rmplugin.tenants.models import ToolKey
-
     with opened() as runtime, runtime.database.transaction(None, write=False) as db:
         rows = db.scalars(select(ToolKey).order_by(ToolKey.created_at)).all()
         document = [

@@ -1,7 +1,7 @@
 """What changes tenants, registrations, keys and HR accounts."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -223,19 +223,19 @@ def add_account(
         schema.load(settings)
     except ma.ValidationError as error:
         messages = error.messages_dict
-        text = "; ".join(f"{key}: {value}" for key, value in messages.items())
+        text = " ".join(_sentences(messages))
         raise InputError("settings_invalid", f"The HR account was not added. {text}", messages) from error
     ranks = {str(grade): int(rank) for grade, rank in grade_ranks.items()}
     if any(not 0 <= rank <= 100 for rank in ranks.values()):
         raise InputError("rank_invalid", "The HR account was not added: ranks go from 0 to 100.")
     if db.scalars(select(HrAccount.id).where(HrAccount.name == name)).first():
         raise ConflictError("account_taken", f"An HR account '{name}' exists already. Nothing was changed.")
-    secret_names = {key for key, f in schema.fields.items() if f.metadata.get("secret")}
-    kept_apart = {key: value for key, value in settings.items() if key in secret_names}
+    hidden = secret_names(connector)
+    kept_apart = {key: value for key, value in settings.items() if key in hidden}
     account = HrAccount(
         name=name,
         connector=connector.key,
-        settings={key: value for key, value in settings.items() if key not in secret_names},
+        settings={key: value for key, value in settings.items() if key not in hidden},
         secrets_locked=secrets_box.lock(kept_apart) if kept_apart else None,
         grade_ranks=ranks,
         created_at=now,
@@ -244,6 +244,21 @@ def add_account(
     db.flush()
     audit.record(db, "command", "hr_account.add", account.id, now)
     return account
+
+
+def _sentences(messages: Mapping[Any, Any], outer: str = "") -> Iterator[str]:
+    """Write a schema's messages as one sentence per setting, nested ones with a dotted name."""
+    for key, told in messages.items():
+        if isinstance(told, Mapping):
+            yield from _sentences(told, f"{outer}{key}.")
+        else:
+            texts = [told] if isinstance(told, str) else told
+            yield f"{outer}{key}: {' '.join(map(str, texts))}"
+
+
+def secret_names(connector: HrisConnector) -> set[str]:
+    """Name the settings that are stored encrypted. **Touches** pure."""
+    return {key for key, f in connector.settings_schema().fields.items() if f.metadata.get("secret")}
 
 
 def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_box: Secrets) -> Any:

@@ -17,6 +17,12 @@
     if (document.querySelector("#rm-status p")) { place.setAttribute("aria-describedby", "rm-status"); }
     place.setAttribute("tabindex", "-1"); place.focus({ preventScroll: true });
   }
+  // The server knows which answers are wrong, not which of them stands first on the page.
+  function pointAtFault() {
+    const link = document.getElementById("rm-first-fault");
+    const wrong = document.querySelector(".rm-field-wrong [aria-invalid], fieldset.rm-field-wrong");
+    if (link && wrong && wrong.id) { link.setAttribute("href", "#" + wrong.id); }
+  }
   function say(text) {
     let place = document.getElementById("rm-trouble");
     if (!place) {
@@ -27,6 +33,7 @@
     place.textContent = text; place.setAttribute("tabindex", "-1"); place.focus();
   }
   document.addEventListener("DOMContentLoaded", settle);
+  document.addEventListener("DOMContentLoaded", pointAtFault);
   // htmx leaves the page alone when an answer is an error. Forms with faults come back as 422 and are shown; an
   // ended session is only said, so that what was typed stays where it is.
   document.addEventListener("htmx:beforeSwap", function (event) {
@@ -44,9 +51,12 @@
   // A refused form stays at the address of its page: the address that it was sent to cannot be reloaded.
   document.addEventListener("htmx:beforeHistoryUpdate", function (event) {
     const detail = event.detail;
-    if (detail.xhr.status >= 400 && detail.requestConfig.verb !== "get") { detail.history.type = null; }
+    if (detail.xhr.status >= 400 && detail.requestConfig.verb !== "get") {
+      detail.history.type = "replace"; detail.history.path = location.pathname + location.search;
+    }
   });
   document.addEventListener("htmx:afterSettle", settle);
+  document.addEventListener("htmx:afterSwap", pointAtFault);
   // Back and forward: htmx fetches the page anew, and would do so with the cookie alone, which may be blocked or
   // belong to somebody else who uses this browser.
   document.addEventListener("htmx:historyCacheMiss", function (event) {

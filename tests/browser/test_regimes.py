@@ -81,7 +81,7 @@ def test_pages_when_storage_is_blocked_in_the_frame_report_no_errors(demo, open_
 
 
 def test_stale_page_when_its_session_has_ended_keeps_what_was_typed(demo, open_as):
-    person = open_as(demo.company.by_hand[1])
+    person = open_as(demo.company.by_hand[0])
     person.open_tool(COURSE)
     person.click("Answer the invitation")
     person.fill("Why would you like to take part?", "Because of the robots.")

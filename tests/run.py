@@ -17,7 +17,9 @@ def run_pytest(engine: str, workers: int, arguments: list[str], **environment: s
     """Run the suite on one database and give pytest's exit code."""
     print(f"== tests on {engine}", flush=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *arguments]
+    # Tests of one browser group share a running demo, so they stay on one worker.
+    spread = [f"--numprocesses={workers}", "--dist=loadgroup"]
+    command = [sys.executable, "-m", "pytest", *spread, *arguments]
     code = subprocess.run(
         command, env=os.environ | {"RM_TEST_DATABASE": engine} | environment, check=False
     ).returncode

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from rmplugin import notify
 from rmplugin.checkins.queries import pair_health
@@ -17,6 +17,7 @@ from rmplugin.db import Db
 from rmplugin.matching.models import Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
+from rmplugin.people.queries import WORKING
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
@@ -223,9 +224,16 @@ def _needs(
     if not any(counts.values()):
         needs.append(("Nobody is invited yet.", f"{here}", "Invite people"))
     waiting = _count_waiting(db, programme)
-    if all(waiting.values()):
+    if any(waiting.values()):
         sentence = f"{waiting['mentor']} mentors and {waiting['mentee']} mentees wait for a partner."
-        needs.append((sentence, f"{here}/matching", "Go to the matching"))
+        if all(waiting.values()):
+            needs.append((sentence, f"{here}/matching", "Go to the matching"))
+        else:
+            needs.append((sentence, f"{here}/people", "Invite more people"))
+    left = _count_pairs_with_leavers(db, programme)
+    if left:
+        sentence = f"In {left} pairs somebody is no longer with the company. Tell the other one."
+        needs.append((sentence, "/manage#pairs", "See the pairs"))
     released = _released(programme)
     late = db.scalar(released.where(Proposal.expires_at < now + timedelta(days=3))) or 0
     if late:
@@ -238,6 +246,16 @@ def _needs(
         sentence = f"{blocked} results could not be written to the course record."
         needs.append((sentence, f"{here}/deliveries", "See why"))
     return needs
+
+
+def _count_pairs_with_leavers(db: Db, programme: Programme) -> int:
+    """Count active pairs of which the roster no longer knows both people as being at work."""
+    query = (
+        select(func.count(Pairing.id.distinct()))
+        .join(Person, or_(Person.id == Pairing.mentor_id, Person.id == Pairing.mentee_id))
+        .where(Pairing.programme_id == programme.id, Pairing.state == "active", ~WORKING)
+    )
+    return db.scalar(query) or 0
 
 
 def _released(programme: Programme) -> Any:

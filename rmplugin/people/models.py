@@ -72,9 +72,14 @@ class Person(Base, TenantOwned):
     updated_at: Mapped[datetime]
 
     @property
+    def has_left(self) -> bool:
+        """Tell whether the roster no longer knows the person as employed."""
+        return self.lifecycle != "present" or self.status in LEFT
+
+    @property
     def is_working(self) -> bool:
-        """Tell whether the person can take part: present in the source and employed."""
-        return self.lifecycle == "present" and self.status in ("active", "leave", "prehire", "unknown")
+        """Tell whether the person can take part: employed and not suspended."""
+        return not self.has_left and self.status != "suspended"
 
 
 class Profile(Base, TenantOwned):

@@ -266,11 +266,11 @@ def _check_time(
         raise InputError(
             "too_far_ahead", message, {"on": "Please choose a day within the next twelve months."}
         )
-    if find_overlap(db, pairing.id, starts_at, minutes, besides=besides) is not None:
+    if find_overlap(db, pairing, starts_at, minutes, besides=besides) is not None:
         raise InputError(
             "overlap",
             message,
-            {"at": "The two of you already have a session at that time. Please choose another."},
+            {"at": "One of you already has a mentoring session at that time. Please choose another."},
         )
 
 

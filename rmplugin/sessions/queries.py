@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -106,18 +106,23 @@ def confirmed_minutes(db: Db, pairing_id: uuid.UUID) -> int:
 
 
 def find_overlap(
-    db: Db, pairing_id: uuid.UUID, starts_at: datetime, minutes: int, *, besides: uuid.UUID | None = None
+    db: Db, pairing: Pairing, starts_at: datetime, minutes: int, *, besides: uuid.UUID | None = None
 ) -> MentoringSession | None:
-    """Find a session of the pairing at the same time, so that no hour can count twice.
+    """Find a session of either of the two at the same time, whoever it is with: no hour counts twice.
 
     :param starts_at: aware UTC.
     :param besides: a session to leave out of account; None for none.
-    **Touches** reads mentoring_session.
+    **Touches** reads mentoring_session, pairing.
     """
-    query = select(MentoringSession).where(
-        MentoringSession.pairing_id == pairing_id,
-        MentoringSession.state != "cancelled",
-        MentoringSession.starts_at < starts_at + timedelta(minutes=minutes),
+    both = (pairing.mentor_id, pairing.mentee_id)
+    query = (
+        select(MentoringSession)
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(
+            or_(Pairing.mentor_id.in_(both), Pairing.mentee_id.in_(both)),
+            MentoringSession.state != "cancelled",
+            MentoringSession.starts_at < starts_at + timedelta(minutes=minutes),
+        )
     )
     for session in db.scalars(query.order_by(MentoringSession.starts_at)):
         if session.id != besides and ends_at(session) > starts_at:

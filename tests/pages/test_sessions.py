@@ -7,10 +7,12 @@ import pytest
 
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import OutboxEvent, work_outbox
+from rmplugin.matching.models import Pairing, Proposal
 from rmplugin.notify import Notice
 from rmplugin.sessions import operations, queries
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from tests.factories.pairs import MEETING, make_pair
+from tests.factories.people import make_person
 
 
 @pytest.fixture
@@ -104,6 +106,38 @@ def test_plan_when_the_two_meet_then_already_is_refused(pair):
         pair.plan(pair.mentee, start + timedelta(minutes=59))
     pair.plan(pair.mentee, start + timedelta(minutes=60))
     assert len(pair.rows(MentoringSession)) == 2
+
+
+def test_plan_when_one_of_the_two_meets_somebody_else_then_is_refused(pair, runtime, tenant):
+    with pair.transaction() as db:
+        other = make_person(db)
+        run = db.get_one(Proposal, pair.pairing.proposal_id)
+        proposal = Proposal(
+            run_id=run.run_id,
+            programme_id=run.programme_id,
+            mentor_id=other.id,
+            mentee_id=pair.mentee.id,
+            state="accepted",
+            score=1,
+            contributions={},
+            reasons={},
+            created_at=pair.now,
+        )
+        db.add(proposal)
+        db.flush()
+        second = Pairing(
+            programme_id=run.programme_id,
+            proposal_id=proposal.id,
+            mentor_id=other.id,
+            mentee_id=pair.mentee.id,
+            state="active",
+            started_at=pair.now,
+        )
+        db.add(second)
+    start = pair.now + timedelta(days=1)
+    pair.plan(pair.mentor, start)
+    with pair.transaction() as db, pytest.raises(InputError, match="overlap"):
+        operations.plan(db, db.get_one(Pairing, second.id), other.id, start, MEETING, pair.now)
 
 
 def test_session_when_logged_before_the_two_were_a_pair_is_refused(sign_in, tenant, pair):

@@ -207,15 +207,14 @@ def _visit(
     with runtime.database.transaction(None, write=write) as db:
         session = _find_session(db, token, now)
         db.info["tenant_id"] = session.tenant_id
-        _check_role(session, role)
-        if write:
-            _take_form_once(db, now)
-            session.seen_at = now
-            db.flush()
         # A rollback would empty the loaded row, and the page that explains the error still needs it.
         db.expunge(session)
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
+        _check_role(session, role)
+        if write:
+            _take_form_once(db, now)
+            db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)

@@ -56,9 +56,12 @@ class Demo:
         return requests.get(f"{self.lms}/practice/state", timeout=10).json()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Run the demo as its user does, with a small company, for all browser tests of this process."""
+    """Run the demo as its user does, with a small company.
+
+    Each module has its own: what one makes people do, such as finding a partner, another would see.
+    """
     folder = tmp_path_factory.mktemp("demo")
     port, lms_port = _free_port(), _free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RM_")}
@@ -107,7 +110,9 @@ class Person:
 
         :param who: employee number, or the name of somebody who has none.
         """
-        user = next(user for user in lms_people(self.demo.company) if who in (user.employee_number, user.name))
+        user = next(
+            user for user in lms_people(self.demo.company) if who in (user.employee_number, user.name)
+        )
         self.name = user.name
         self.page.goto(f"{self.demo.lms}/?q={user.given_name}+{user.family_name}")
         self.page.locator(f'button[value="{user.user_id}"]').first.click()

@@ -1,5 +1,6 @@
 """Everybody can use every page: axe finds nothing, no sideways scroll, keyboard alone, without JavaScript."""
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def faults_of(page) -> list[str]:
     for fault in Axe().run(page, options=RULES).response["violations"]:
         found += [f"{fault['id']}: {node['html'][:200]}" for node in fault["nodes"]]
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => +e.tagName[1])")
-    if levels.count(1) != 1 or any(after - before > 1 for before, after in zip(levels, levels[1:], strict=False)):
+    if levels.count(1) != 1 or any(after - before > 1 for before, after in itertools.pairwise(levels)):
         found.append(f"headings {levels}")
     return found
 
@@ -154,7 +155,14 @@ def look_at(playwright, demo, bearer: str, paths: list[str], status: int = 200) 
 
 def test_manager_pages_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):
     p = places.programme
-    paths = ["/manage", "/programmes", "/programmes/new", "/programmes/new/digital_fluency", "/help", "/credits"]
+    paths = [
+        "/manage",
+        "/programmes",
+        "/programmes/new",
+        "/programmes/new/digital_fluency",
+        "/help",
+        "/credits",
+    ]
     paths += [p] + [f"{p}/{part}" for part in ("settings", "people", "enrolments", "matching", "deliveries")]
     paths += [f"{p}/people?q=nobody-has-this-name", places.run]
     assert look_at(playwright, demo, token(places.manager), paths) == {}
@@ -163,7 +171,13 @@ def test_manager_pages_when_read_by_axe_at_every_width_have_no_faults(demo, play
 def test_participant_pages_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):
     pairing, enrol = places.pairing, places.programme.replace("/programmes/", "/enrol/")
     paths = ["/home", "/credits", "/help", enrol, places.proposal, places.agreement, places.session]
-    paths += [f"{places.session}/move", places.goal, f"{places.goal}/change", f"{places.goal}/review", pairing]
+    paths += [
+        f"{places.session}/move",
+        places.goal,
+        f"{places.goal}/change",
+        f"{places.goal}/review",
+        pairing,
+    ]
     parts = ("agreement/new", "goals/new", "sessions/new", "checkin", "end")
     paths += [f"{pairing}/{part}" for part in parts]
     assert look_at(playwright, demo, token(places.mentee), paths) == {}
@@ -213,7 +227,9 @@ def test_form_with_faults_when_read_by_axe_in_the_frame_has_no_faults(places, wi
 
 def focused(person: Person) -> str:
     """Name what has the focus in the tool: a role, or the kind of element."""
-    return person.frame.evaluate("document.activeElement.getAttribute('role') || document.activeElement.tagName")
+    return person.frame.evaluate(
+        "document.activeElement.getAttribute('role') || document.activeElement.tagName"
+    )
 
 
 def tab_to(person: Person, name: str) -> None:
@@ -290,7 +306,9 @@ def test_forms_when_javascript_is_off_work_as_plain_forms(demo, open_as):
     person.fill("Why would you like to take part?", "Plainly.")
     person.press("Sign up")
     person.sees("What to change")
-    assert person.tool.get_by_label("Why would you like to take part?", exact=True).input_value() == "Plainly."
+    assert (
+        person.tool.get_by_label("Why would you like to take part?", exact=True).input_value() == "Plainly."
+    )
     person.press("Save as a draft")
     person.sees("Your draft is kept")
     # The answer to the form was a redirect: the address is the page's, and going back sends nothing twice.

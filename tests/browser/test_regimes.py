@@ -1,4 +1,4 @@
-"""What the tool does when the browser keeps no cookies, and when people reload, go back or share a browser."""
+"""What the tool does when the browser keeps no cookies, and when people reload, go back, share a browser."""
 
 import time
 
@@ -91,6 +91,22 @@ def test_stale_page_when_its_session_has_ended_keeps_what_was_typed(demo, open_a
     typed = person.tool.get_by_label("Why would you like to take part?", exact=True)
     assert typed.input_value() == "Because of the robots."
     assert person.frame.evaluate("document.activeElement.getAttribute('role')") == "alert"
+
+
+def test_form_when_sent_again_from_an_old_page_is_told_so(demo, open_as):
+    manager = open_as(demo.company.advisor)
+    manager.open_tool(COURSE)
+    manager.click("Settings, people, invitations")
+    manager.click("Change the settings")
+    key = manager.tool.locator("form.rm-form [name=_once]").input_value()
+    manager.press("Save the settings")
+    manager.sees("The settings are saved")
+    manager.click("Change the settings")
+    manager.tool.locator("form.rm-form [name=_once]").evaluate("(field, key) => { field.value = key }", key)
+    manager.press("Save the settings")
+    manager.sees("This form was sent before. It took effect once")
+    manager.click("Back")
+    manager.sees("Programme desk")
 
 
 def test_frame_when_reloaded_shows_the_same_page(demo, open_as):

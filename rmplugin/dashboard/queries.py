@@ -26,9 +26,9 @@ from rmplugin.sessions.queries import to_confirm
 MONTH = timedelta(days=30)
 PROBLEMS = {
     "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
-    "no_match": "the HR roster has nobody with this employee number or e-mail address",
+    "no_match": "the staff list has nobody with this employee number or e-mail address",
     "conflict": "the employee number or e-mail address fits more than one person",
-    "not_working": "the HR roster says that this person has left or has not started",
+    "not_working": "the staff list says that this person has left or has not started",
 }
 
 
@@ -225,7 +225,7 @@ def _needs(
         needs.append(("Nobody is invited yet.", f"{here}", "Invite people"))
     waiting = _count_waiting(db, programme)
     if any(waiting.values()):
-        sentence = f"{waiting['mentor']} mentors and {waiting['mentee']} mentees wait for a partner."
+        sentence = f"Waiting for a partner: {waiting['mentor']} as mentor, {waiting['mentee']} as mentee."
         if all(waiting.values()):
             needs.append((sentence, f"{here}/matching", "Go to the matching"))
         else:

@@ -25,6 +25,18 @@ LINK_TITLE = "Reverse mentoring"
 LINK_TEXT = "Senior leaders learn from junior and newly joined colleagues."
 
 
+@pages.get("/", role=Role.PUBLIC)
+def root() -> web.Answer:
+    """Say where the door is."""
+    return web.render(
+        "message.html",
+        None,
+        title="Reverse mentoring opens from your learning platform",
+        text="Open the activity in your course; it brings you here, signed in. Administrators find the addresses "
+        "for the platform's settings in the README.",
+    )
+
+
 def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
     """Make the blueprint of the protocol's addresses.
 

@@ -194,4 +194,4 @@ def test_desk_when_only_mentors_wait_says_that_mentees_are_missing(sign_in, runt
         context = make_context(db)
         db.get_one(type(scene.programme), scene.programme.id).context_id = context.id
     page = sign_in(tenant, manager=True, context=context).get("/manage")
-    assert "2 mentors and 0 mentees wait for a partner. Invite more people" in page.says()
+    assert "Waiting for a partner: 2 as mentor, 0 as mentee. Invite more people" in page.says()

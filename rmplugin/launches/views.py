@@ -32,8 +32,8 @@ def root() -> web.Answer:
         "message.html",
         None,
         title="Reverse mentoring opens from your learning platform",
-        text="Open the activity in your course; it brings you here, signed in. Administrators find the addresses "
-        "for the platform's settings in the README.",
+        text="Open the activity in your course; it brings you here, signed in. Administrators find the "
+        "addresses for the platform's settings in the README.",
     )
 
 

@@ -59,8 +59,12 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 def commands_document() -> str:
     parts = [COMMANDS_HEAD]
+    # As a user calls them: all take over the options for help of `rmplugin` itself.
+    settings = rmplugin.context_settings
     for name, command in commands():
-        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+        context = click.Context(
+            command, info_name=name, terminal_width=100, max_content_width=100, **settings
+        )
         parts.append(f"\n## `{name}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "".join(parts)
 

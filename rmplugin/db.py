@@ -176,11 +176,13 @@ class Database:
     def connection(self, *, write: bool = True) -> Iterator[Connection]:
         """Open one transaction without objects, for the few statements that every launch runs.
 
+        On SQLite a power cut may lose what the last ones wrote: logins and sessions, made anew by a launch.
+
         **Touches** what the block does. Nothing binds these statements to a tenant: `tests/rules` lists the
         callers.
         """
         with self.engine.connect() as connection:
-            connection.execution_options(rm_write=write)
+            connection.execution_options(rm_write=write, rm_durable=False)
             with connection.begin():
                 yield connection
 
@@ -259,7 +261,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA busy_timeout=30000")
     cursor.close()
@@ -267,8 +268,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     # A transaction that reads first and writes later can be refused by SQLite at once; IMMEDIATE waits.
-    write = connection.get_execution_options().get("rm_write", True)
-    connection.connection.driver_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    write = options.get("rm_write", True)
+    driver = connection.connection.driver_connection
+    if write:
+        # In WAL mode only FULL keeps the last commits through a power cut; it costs a wait for the disk.
+        driver.execute(f"PRAGMA synchronous={'FULL' if options.get('rm_durable', True) else 'NORMAL'}")
+    driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 @event.listens_for(Db, "do_orm_execute")

@@ -15,3 +15,16 @@ def test_database_file_when_made_is_for_its_owner_alone(tmp_path):
         assert len(files) >= 2
         assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
     database.close()
+
+
+def test_commit_when_it_is_a_deed_waits_for_the_disk_but_a_login_does_not(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'x.sqlite3'}", Secrets(Fernet.generate_key().decode()))
+
+    def level(connection) -> int:
+        return connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+    with database.connection() as connection:
+        assert level(connection) == 1
+    with database.transaction(None) as db:
+        assert level(db.connection()) == 2
+    database.close()

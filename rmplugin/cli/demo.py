@@ -37,6 +37,7 @@ from rmplugin.tenants.operations import (
 from rmplugin.tenants.queries import list_accounts, list_platforms
 
 START_SECONDS = 60
+LOG = "tool.log"
 OWN_COURSE = LmsCourse(
     course_id="102",
     label="PILOT-27",
@@ -76,7 +77,7 @@ def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -
         _wait(f"{settings.public_url}/lti/jwks", "the tool")
         _wait(f"{lms.issuer}/", "the practice LMS")
         seed(runtime, tenant, company, lms, DEFAULT_COURSE)
-        _announce(lms, settings.public_url)
+        _announce(lms, settings.public_url, settings.data_dir / LOG)
         if not no_browser:
             webbrowser.open(lms.issuer)
         _sleep_until_stopped()
@@ -149,8 +150,11 @@ def _processes(settings: Settings, port: int) -> Iterator[None]:
     start = [sys.executable, "-c", "from rmplugin.cli import main; main()"]
     commands = (["serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"], ["worker", "--threads", "2"])
     # Sessions of their own: Ctrl-C in the terminal reaches only the demo, which then stops them in order.
+    log = (settings.data_dir / LOG).open("a", encoding="utf-8")
     running = [
-        subprocess.Popen([*start, *command], env=environ, start_new_session=True)  # noqa: S603 - our own program.
+        subprocess.Popen(  # noqa: S603 - our own program.
+            [*start, *command], env=environ, stdout=log, stderr=log, start_new_session=True
+        )
         for command in commands
     ]
     try:
@@ -164,6 +168,7 @@ def _processes(settings: Settings, port: int) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        log.close()
 
 
 @contextmanager
@@ -188,11 +193,12 @@ def _wait(url: str, what: str) -> None:
             pass
         time.sleep(0.2)
     raise click.ClickException(
-        f"{what} did not start within {START_SECONDS} seconds at {url}. Is the port taken?"
+        f"{what} did not start within {START_SECONDS} seconds at {url}. Is the port taken? "
+        f"The demo's folder has the log, {LOG}."
     )
 
 
-def _announce(lms: LmsSettings, tool_url: str) -> None:
+def _announce(lms: LmsSettings, tool_url: str, log: Path) -> None:
     click.echo(f"\nPractice LMS   {lms.issuer}/      (start here)")
     click.echo(f"Tool           {tool_url}      (opens inside the LMS)\n")
     click.echo("Click as one of these on the first page, then open the course:")
@@ -203,6 +209,7 @@ def _announce(lms: LmsSettings, tool_url: str) -> None:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
     click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching.")
     click.echo(f"Course '{OWN_COURSE.title}' is empty: start a programme from a template there.")
+    click.echo(f"The tool's log is {log}.")
     click.echo("Ctrl-C stops everything; `rmplugin demo --reset` starts anew.")
 
 

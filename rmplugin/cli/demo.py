@@ -73,6 +73,8 @@ def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -
     lms = _practice_lms(folder, company, settings.public_url, lms_port)
     click.echo("Preparing the database and reading the sample company's HR file …")
     tenant = _prepare(runtime, company, lms)
+    # Whoever ends the demo while it starts must end its server and its worker, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with _processes(settings, port), _lms_server(lms, lms_port):
         _wait(f"{settings.public_url}/lti/jwks", "the tool")
         _wait(f"{lms.issuer}/", "the practice LMS")

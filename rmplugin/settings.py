@@ -84,7 +84,7 @@ SETTINGS = (
         "RM_SMTP_URL",
         _optional,
         "",
-        "Mail server, smtp://user:password@host:port. Empty: no mail.",
+        "Mail server, smtp://user:password@host:port. Accepted, but this version sends no mail yet.",
         secret=True,
     ),
     Setting("RM_LOG_FORMAT", _log_format, "text", "text for people, json for machines."),

@@ -19,7 +19,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from rmplugin import http, web
+from rmplugin import http, logins, web
 from rmplugin.db import Database, Secrets
 from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
 from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 # The order is the order of the house: a capability's pages are in its own folder.
 PAGES = (
+    "tenants",
     "launches",
     "dashboard",
     "programmes",
@@ -127,10 +128,12 @@ def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime
 
 def _add_pages(app: Flask, runtime: Runtime) -> None:
     roles: dict[str, web.Role] = {"asset": web.Role.PUBLIC}
+    views: dict[str, web.View] = {}
     for name in PAGES:
         pages: web.Pages = import_module(f"rmplugin.{name}.views").pages
         app.register_blueprint(pages.blueprint)
         roles |= pages.roles
+        views |= pages.views
     app.add_url_rule("/assets/<name>", "asset", _asset)
     lti_blueprint, lti_roles = import_module("rmplugin.launches.views").make_lti_blueprint(runtime)
     app.register_blueprint(lti_blueprint)
@@ -140,7 +143,9 @@ def _add_pages(app: Flask, runtime: Runtime) -> None:
             raise ConfigError(["A plug-in brings pages that name no role: make them with the given `pages`."])
         app.register_blueprint(brought.blueprint)
         roles |= brought.roles
+        views |= brought.views
     app.extensions["rm_roles"] = roles
+    app.extensions["rm_views"] = views
 
 
 def _add_template_words(app: Flask, runtime: Runtime) -> None:
@@ -148,6 +153,8 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
 
     def navigation() -> list[NavLink]:
         visit: web.Visit = flask.g.visit
+        if visit.session.is_administrator:
+            return [NavLink("Learning platforms", "/admin", "administrator")]
         own = []
         if visit.session.person_id is not None:
             own += [NavLink("Home", "/home", "participant"), NavLink("My credits", "/credits", "participant")]
@@ -156,7 +163,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         return own + [link for link in links if link.role != "manager" or visit.is_manager]
 
     app.jinja_env.globals.update(
-        asset=_asset_url, navigation=navigation, new_token=web.new_token, said=web.said, request=request
+        asset=_asset_url, navigation=navigation, new_token=logins.new_token, said=web.said, request=request
     )
     app.jinja_env.filters["moment"] = web.local_moment
     app.jinja_env.add_extension("jinja2.ext.do")

@@ -1,8 +1,5 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
-import hashlib
-import hmac
-import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,22 +13,20 @@ import itsdangerous
 import marshmallow as ma
 import structlog
 from flask import Response, request
-from sqlalchemy import Connection, ForeignKey, insert, select, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from rmplugin import notify
-from rmplugin.db import Base, Db, HasId, new_id
-from rmplugin.errors import ConflictError, InputError, NotAllowedError, SessionEndedError
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.jobs import Runtime
+from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
 
 log = structlog.get_logger()
 
-IDLE = timedelta(hours=2)
-ABSOLUTE = timedelta(hours=12)
-ENTRY_CODE_LIFE = timedelta(seconds=60)
 # The idle clock is written at most this often, so that reading pages stays reading.
 TOUCH_EVERY = timedelta(minutes=5)
 COOKIE = "rm-session"
@@ -49,39 +44,7 @@ class Role(StrEnum):
     VISITOR = "visitor"  # launched from a course, whoever they are
     PARTICIPANT = "participant"  # and known to the HR roster
     MANAGER = "manager"  # and an instructor or administrator of the course
-
-
-class WebSession(Base, HasId):
-    """A signed-in browser. The token lives in the page or in a cookie; here is only its digest.
-
-    :ivar person_id: None for somebody whom the HR roster does not know.
-    :ivar frame_origins: origins that may show the tool in a frame.
-    """
-
-    __tablename__ = "web_session"
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
-    token_sha256: Mapped[str] = mapped_column(unique=True)
-    entry_sha256: Mapped[str | None] = mapped_column(unique=True)
-    lti_user_id: Mapped[uuid.UUID]
-    person_id: Mapped[uuid.UUID | None]
-    context_id: Mapped[uuid.UUID | None]
-    is_manager: Mapped[bool]
-    display_name: Mapped[str]
-    frame_origins: Mapped[list[str]]
-    created_at: Mapped[datetime]
-    seen_at: Mapped[datetime] = mapped_column(index=True)
-
-
-# Built once: building a statement costs more than running it.
-_INSERT_SESSION = insert(WebSession)
-
-
-class PostedForm(Base):
-    """A form that took effect; the same form posted again is told so."""
-
-    __tablename__ = "posted_form"
-    key: Mapped[str] = mapped_column(primary_key=True)
-    posted_at: Mapped[datetime] = mapped_column(index=True)
+    ADMINISTRATOR = "administrator"  # came by a one-time link of `rmplugin admin-link`
 
 
 @dataclass
@@ -125,6 +88,8 @@ class Visit:
     @property
     def actor(self) -> str:
         """Name the doer for the audit."""
+        if self.session.is_administrator:
+            return f"administrator:{self.session.id}"
         return f"lti_user:{self.session.lti_user_id}"
 
 
@@ -140,6 +105,7 @@ class Pages:
     def __init__(self, name: str, import_name: str, *, template_folder: str | None = "templates") -> None:
         self.blueprint = flask.Blueprint(name, import_name, template_folder=template_folder)
         self.roles: dict[str, Role] = {}
+        self.views: dict[str, View] = {}
 
     def get(self, rule: str, *, role: Role) -> Callable[[View], View]:
         """Register a page that only reads.
@@ -165,6 +131,7 @@ class Pages:
             run = view if role is Role.PUBLIC else _signed_in(view, method, role, on_input_error)
             self.blueprint.add_url_rule(rule, endpoint, run, methods=[method])
             self.roles[f"{self.blueprint.name}.{endpoint}"] = role
+            self.views[f"{self.blueprint.name}.{endpoint}"] = view
             return view
 
         return register
@@ -205,7 +172,7 @@ def _visit(
     now = runtime.clock()
     token = _token()
     with runtime.database.transaction(None, write=write) as db:
-        session = _find_session(db, token, now)
+        session = find_session(db, token, now)
         db.info["tenant_id"] = session.tenant_id
         # A rollback would empty the loaded row, and the page that explains the error still needs it.
         db.expunge(session)
@@ -224,6 +191,28 @@ def _visit(
     elif not write and now - session.seen_at > TOUCH_EVERY:
         _touch(runtime, session.id, now)
     return answer
+
+
+def show(visit: Visit, path: str) -> Answer:
+    """Show another page in the answer to this request: without cookies, a redirect would lose the session.
+
+    :param path: of a page that is read with GET, without a query.
+    :raises NotFoundError: there is no such page.
+    :raises NotAllowedError: it is not for this visitor.
+    **Touches** what the page touches.
+    """
+    try:
+        endpoint, found = flask.current_app.url_map.bind("").match(path, method="GET")
+    except HTTPException as error:
+        raise NotFoundError from error
+    role = flask.current_app.extensions["rm_roles"].get(endpoint, Role.PUBLIC)
+    if role is Role.PUBLIC:
+        raise NotFoundError
+    _check_role(visit.session, role)
+    # The browser's address becomes the page's own, so that reloading works.
+    flask.g.settle = path
+    view: View = flask.current_app.extensions["rm_views"][endpoint]
+    return view(visit, **found)
 
 
 def wake_worker() -> None:
@@ -255,13 +244,6 @@ def _token() -> str:
     return token
 
 
-def _find_session(db: Db, token: str, now: datetime) -> WebSession:
-    session = db.scalars(select(WebSession).where(WebSession.token_sha256 == digest(token))).one_or_none()
-    if session is None or now - session.seen_at > IDLE or now - session.created_at > ABSOLUTE:
-        raise SessionEndedError
-    return session
-
-
 def _check_role(session: WebSession, role: Role) -> None:
     if role is Role.MANAGER and not session.is_manager:
         raise NotAllowedError(
@@ -269,8 +251,16 @@ def _check_role(session: WebSession, role: Role) -> None:
             "This page is for the programme manager. If you manage the programme, ask the administrator of "
             "your LMS to give you the teacher role in this course.",
         )
+    if role is Role.ADMINISTRATOR and not session.is_administrator:
+        raise NotAllowedError(
+            "administrator_only",
+            "This page is for the tool's administrator. Who runs the tool gets a link to it with the command "
+            "rmplugin admin-link.",
+        )
     if role is Role.PARTICIPANT and session.person_id is None:
         raise NotAllowedError("not_in_roster", "This page is for people whom the HR roster knows.")
+    if role is Role.VISITOR and session.is_administrator:
+        raise NotAllowedError("launch_only", "This page opens from a course. Your pages are under /admin.")
 
 
 def _take_form_once(db: Db, now: datetime) -> None:
@@ -291,56 +281,6 @@ def _take_form_once(db: Db, now: datetime) -> None:
 def _touch(runtime: Runtime, session_id: uuid.UUID, now: datetime) -> None:
     with runtime.database.transaction(None) as db:
         db.execute(update(WebSession).where(WebSession.id == session_id).values(seen_at=now))
-
-
-def digest(secret: str) -> str:
-    """Give the SHA-256 of a secret, in hexadecimal. **Touches** pure."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def new_token() -> str:
-    """Make an unguessable token of 256 bits. **Touches** chance."""
-    return secrets.token_urlsafe(32)
-
-
-def open_session(db: Db | Connection, facts: Mapping[str, Any], now: datetime) -> str:
-    """Store a new session and give the one-time code that the redirect after the launch carries.
-
-    :param facts: columns of `WebSession` but for id, digests and moments.
-    :return: the code; good once, for 60 seconds.
-    **Touches** writes web_session.
-    """
-    code = new_token()
-    own = {
-        "id": new_id(),
-        "entry_sha256": digest(code),
-        "token_sha256": digest(_token_of(code)),
-        "created_at": now,
-        "seen_at": now,
-    }
-    db.execute(_INSERT_SESSION, {**facts, **own})
-    return code
-
-
-def take_entry(db: Db, code: str, now: datetime) -> tuple[WebSession, str]:
-    """Exchange a one-time code for its session.
-
-    :return: the session and its token.
-    :raises SessionEndedError: the code was used, is too old, or never was.
-    **Touches** writes web_session.
-    """
-    query = select(WebSession).where(WebSession.entry_sha256 == digest(code)).with_for_update()
-    session = db.scalars(query).one_or_none()
-    if session is None or now - session.created_at > ENTRY_CODE_LIFE:
-        raise SessionEndedError
-    session.entry_sha256 = None
-    return session, _token_of(code)
-
-
-def _token_of(code: str) -> str:
-    # Derived with our key: the token is stored nowhere, and the code in a browser's history does not give it.
-    key = str(flask.current_app.secret_key).encode()
-    return hmac.new(key, b"session of " + code.encode(), "sha256").hexdigest()
 
 
 def set_session_cookie(response: Response, token: str) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import flask
 
-from rmplugin import notify, web
+from rmplugin import logins, notify, web
 from rmplugin.agreements.queries import current_agreement, open_agreement, signed_by
 from rmplugin.checkins.queries import due_checkin, next_wave_at
 from rmplugin.credits.queries import completion_of
@@ -47,7 +47,8 @@ def first_page(visit: Visit) -> web.Answer:
     if visit.session.person_id is None:
         if visit.is_manager:
             return desk(visit)
-        user = visit.db.get(LtiUser, visit.session.lti_user_id)
+        user_id = visit.session.lti_user_id
+        user = visit.db.get(LtiUser, user_id) if user_id is not None else None
         problem = (user.link_problem if user else None) or "no_match"
         return web.render("dashboard/unknown.html", visit, why=queries.PROBLEMS[problem])
     found = queries.home_of(visit.db, visit.session.context_id, visit.person_id, visit.now)
@@ -243,10 +244,11 @@ def entry(code: str) -> web.Answer:
         return ""
     now = runtime.clock()
     with runtime.database.transaction(None) as db:
-        session, token = web.take_entry(db, code, now)
+        session, token = logins.take_entry(db, code, now, secret_key=str(runtime.settings.secret_key))
         db.info["tenant_id"] = session.tenant_id
         visit = Visit(db, now, session, token, runtime)
         flask.g.visit = visit
-        response = flask.make_response(first_page(visit))
+        start = session.start_path
+        response = flask.make_response(web.show(visit, start) if start else first_page(visit))
     web.set_session_cookie(response, token)
     return response

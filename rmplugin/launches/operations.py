@@ -43,7 +43,7 @@ def recognise(connection: Connection, launch: Launch, now: datetime) -> dict[str
 
     Most launches are of this kind: somebody reopens the activity. They cost one look.
 
-    :return: facts for `web.open_session`; None when the launch must be taken in by `enter`.
+    :return: facts for `logins.open_session`; None when the launch must be taken in by `enter`.
     **Touches** reads lti_user, course_member, person.
     """
     facts = {
@@ -72,7 +72,7 @@ def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[
     """Take in an accepted launch whose deployment is approved.
 
     :param launch: with a subject.
-    :return: facts for `web.open_session`.
+    :return: facts for `logins.open_session`.
     **Touches** writes lti_context, lti_resource_link, lti_user, course_member, audit_entry, outbox_event.
     """
     context = _remember_course(db, platform, launch, now)
@@ -98,6 +98,9 @@ def _session_facts(
         "person_id": person_id,
         "context_id": context_id,
         "is_manager": launch.roles.is_instructor or launch.roles.is_administrator,
+        "is_administrator": False,
+        "start_path": None,
+        "locale": launch.locale,
         "display_name": launch.display_name or "",
         "frame_origins": _frame_origins(launch),
     }
@@ -227,7 +230,7 @@ def _find_person(
     db: Db, platform: LtiPlatform, launch: Launch
 ) -> tuple[Person | None, str | None, str | None]:
     """Give (person, source, problem); exactly one of person and problem is None."""
-    numbers = [(launch.custom.get(name), "employee_number") for name in platform.employee_number_params]
+    numbers = [(launch.custom.get(name), "custom") for name in platform.employee_number_params]
     numbers.append((launch.person_sourcedid, "sourcedid"))
     tried = False
     for number, source in numbers:

@@ -1,18 +1,22 @@
 """The door: an accepted launch becomes a session, a refused one becomes a page that says why."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import flask
 import structlog
 from flask import Blueprint
+from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
 from lti.errors import LaunchError
 from lti.launch import Launch
 from lti.routes import AttemptInfo, create_blueprint
-from rmplugin import web
+from rmplugin import logins, web
+from rmplugin.db import Db
 from rmplugin.jobs import Runtime
 from rmplugin.launches import operations
 from rmplugin.tenants.operations import record_pending_deployment
@@ -92,7 +96,7 @@ def on_launch(launch: Launch) -> Response:
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
             if known is not None:
-                return _go_in(web.open_session(connection, known, now))
+                return _go_in(_open(runtime, connection, known, now))
     with runtime.database.unbound() as db:
         platform = operations.platform_of(db, launch)
         db.info["tenant_id"] = platform.tenant_id
@@ -101,7 +105,7 @@ def on_launch(launch: Launch) -> Response:
             record_pending_deployment(db, platform, launch.deployment_id, now)
             code = None
         else:
-            code = web.open_session(db, operations.enter(db, platform, launch, now), now)
+            code = _open(runtime, db, operations.enter(db, platform, launch, now), now)
     if code is None:
         return _message(
             "One click of your administrator is missing",
@@ -111,6 +115,10 @@ def on_launch(launch: Launch) -> Response:
             403,
         )
     return _go_in(code)
+
+
+def _open(runtime: Runtime, db: Db | Connection, facts: Mapping[str, Any], now: datetime) -> str:
+    return logins.open_session(db, facts, now, secret_key=str(runtime.settings.secret_key))
 
 
 def _go_in(code: str) -> Response:

@@ -1,6 +1,8 @@
 """Database revisions, and the one way to bring a database up to date."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -20,11 +22,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
     **Touches** the schema of the database.
     """
-    config = _config()
-    with engine.connect().execution_options(rm_write=True) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
+    _run(command.upgrade, engine, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -32,11 +30,25 @@ def downgrade(engine: Engine, revision: str) -> None:
 
     **Touches** the schema of the database.
     """
+    _run(command.downgrade, engine, revision)
+
+
+def _run(verb: Callable[[Config, str], None], engine: Engine, revision: str) -> None:
     config = _config()
-    with engine.connect() as connection:
+    with engine.connect().execution_options(rm_write=True) as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-        connection.commit()
+        driver: Any = connection.connection.driver_connection
+        is_sqlite = engine.dialect.name == "sqlite"
+        if is_sqlite:
+            # SQLite changes a table by making it anew; dropping the old one would delete all that refers to it.
+            driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            verb(config, revision)
+            connection.commit()
+        finally:
+            connection.rollback()
+            if is_sqlite:
+                driver.execute("PRAGMA foreign_keys=ON")
 
 
 def is_current(engine: Engine) -> bool:

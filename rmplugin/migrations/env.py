@@ -10,7 +10,7 @@ for module in (
     "audit",
     "notify",
     "jobs",
-    "web",
+    "logins",
     "tenants.models",
     "people.models",
     "programmes.models",

@@ -148,15 +148,18 @@ class PersonSkill(Base, TenantOwned):
 class LtiUser(Base, TenantOwned):
     """A user of an LMS. Issuer and sub are its only key; the HR person is a link with a state.
 
-    :ivar link_state: unlinked (the manager is shown them), confirmed, conflict.
-    :ivar link_source: what the link was made from: employee_number, sourcedid, email.
+    :ivar link_state: unlinked (the manager is shown them), confirmed, conflict, revoked (a person undid the
+        link; only a person makes a new one).
+    :ivar link_source: what the link was made from: a word of `tenants.models.IDENTITY_SOURCES`, or "by_hand".
     :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working; None when linked.
+    :ivar is_test: the LMS' own test or preview user, who is nobody.
+    :ivar last_launch_at: None for somebody who stands in a course's roster and has never opened the tool.
     """
 
     __tablename__ = "lti_user"
     __table_args__ = (
         UniqueConstraint("platform_id", "sub"),
-        CheckConstraint("link_state in ('unlinked', 'confirmed', 'conflict')", name="link_state"),
+        CheckConstraint("link_state in ('unlinked', 'confirmed', 'conflict', 'revoked')", name="link_state"),
     )
     platform_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
     sub: Mapped[str]
@@ -168,11 +171,15 @@ class LtiUser(Base, TenantOwned):
     link_problem: Mapped[str | None]
     name: Mapped[str | None]
     email: Mapped[str | None]
-    last_launch_at: Mapped[datetime]
+    is_test: Mapped[bool] = mapped_column(default=False)
+    last_launch_at: Mapped[datetime | None]
 
 
 class CourseMember(Base, TenantOwned):
-    """An LMS user in a course, with the roles of the last launch there.
+    """An LMS user in a course, with the roles of the last launch there or of the course's roster.
+
+    :ivar status: Active, Inactive or Deleted, as the course's roster says.
+    :ivar in_roster_at: when the course's roster listed them last; None when it never did.
 
     :ivar graded_link_id: the link with a gradebook column that they launched last, else the first for which
         one could be made; None before one.
@@ -180,7 +187,10 @@ class CourseMember(Base, TenantOwned):
     """
 
     __tablename__ = "course_member"
-    __table_args__ = (UniqueConstraint("context_id", "lti_user_id"),)
+    __table_args__ = (
+        UniqueConstraint("context_id", "lti_user_id"),
+        CheckConstraint("status in ('Active', 'Inactive', 'Deleted')", name="status"),
+    )
     context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
     lti_user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_user.id", ondelete="CASCADE"), index=True)
     roles: Mapped[list[str]]
@@ -189,7 +199,9 @@ class CourseMember(Base, TenantOwned):
         ForeignKey("lti_resource_link.id", ondelete="SET NULL")
     )
     launch_sha256: Mapped[str]
-    last_launch_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(default="Active")
+    in_roster_at: Mapped[datetime | None]
+    last_launch_at: Mapped[datetime | None]
 
 
 class RosterRun(Base, TenantOwned):

@@ -11,11 +11,11 @@ from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
 
 from rmplugin import audit, jobs
 from rmplugin.db import Db
+from rmplugin.logins import WebSession
 from rmplugin.people import queries
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.people.roster import STORED, Change, RunReport, Staging
 from rmplugin.tenants.models import HrAccount, Tenant
-from rmplugin.web import WebSession
 
 CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.

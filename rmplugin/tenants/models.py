@@ -1,13 +1,17 @@
-"""Tenants, platforms, deployments, courses, tool keys, HR accounts."""
+"""Tenants, platforms, invites, deployments, courses, launch attempts, tool keys, HR accounts."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, HasId, TenantOwned
+
+# Where a launch or a course's roster may say which person of the HR roster somebody is: a custom parameter,
+# `lis.person_sourcedid`, Brightspace's org_defined_id, the user name, an e-mail address. Never the name.
+IDENTITY_SOURCES = ("custom", "sourcedid", "org_defined_id", "username", "email")
 
 
 class Tenant(Base, HasId):
@@ -20,10 +24,21 @@ class Tenant(Base, HasId):
 
 
 class LtiPlatform(Base, TenantOwned):
-    """One registration of the tool with an LMS: issuer and client id together name it."""
+    """One registration of the tool with an LMS.
+
+    Issuer and client id name it, but for LMSs that give one client to all their customers (Blackboard): there
+    several registrations share both, and the deployment tells them apart.
+
+    :ivar identity_sources: where an HR id is looked for, in this order; words of `IDENTITY_SOURCES`.
+    :ivar scopes: what the platform granted when it registered the tool by itself; None when done by hand.
+    :ivar allow_anonymous: take launches that do not say who the user is.
+    """
 
     __tablename__ = "lti_platform"
-    __table_args__ = (UniqueConstraint("issuer", "client_id"), UniqueConstraint("tenant_id", "name"))
+    __table_args__ = (
+        Index("ix_lti_platform_issuer_client_id", "issuer", "client_id"),
+        UniqueConstraint("tenant_id", "name"),
+    )
     name: Mapped[str]
     issuer: Mapped[str]
     client_id: Mapped[str]
@@ -34,7 +49,28 @@ class LtiPlatform(Base, TenantOwned):
     family: Mapped[str] = mapped_column(default="generic")
     # Names of custom parameters that carry the employee number, tried in this order.
     employee_number_params: Mapped[list[str]]
+    identity_sources: Mapped[list[str]] = mapped_column(default=lambda: list(IDENTITY_SOURCES))
+    scopes: Mapped[list[str] | None]
+    allow_anonymous: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
+
+
+class PlatformInvite(Base, TenantOwned):
+    """A one-time permission to register an LMS by itself (LTI Dynamic Registration).
+
+    :ivar token_sha256: digest of the secret in the address.
+    :ivar name: the future registration's name; None takes the LMS' own.
+    :ivar used_at: None until a registration began; released again when that failed.
+    :ivar platform_id: what came of it.
+    """
+
+    __tablename__ = "platform_invite"
+    token_sha256: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    platform_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_platform.id", ondelete="SET NULL"))
 
 
 class LtiDeployment(Base, TenantOwned):
@@ -52,15 +88,31 @@ class LtiDeployment(Base, TenantOwned):
 
 
 class LtiContext(Base, TenantOwned):
-    """A course in an LMS, with the service addresses that later work without a launch."""
+    """A course in an LMS, with the service addresses that later work without a launch.
+
+    :ivar history: ids of the courses that this one was copied from, the newest first (`$Context.id.history`).
+    :ivar copy_state: of a copied course: carried (took the programme over), fresh (starts anew); None before
+        the manager has chosen, and for courses that are no copies.
+    :ivar roster_read_at: when the last reading of the course's members ended well; None before the first.
+    :ivar roster_problem: why the last reading failed; None when it ended well.
+    :ivar roster_link: address for what changed since (NRPS differences); None when the LMS offers none.
+    """
 
     __tablename__ = "lti_context"
-    __table_args__ = (UniqueConstraint("platform_id", "deployment_id", "context_id"),)
+    __table_args__ = (
+        UniqueConstraint("platform_id", "deployment_id", "context_id"),
+        CheckConstraint("copy_state in ('carried', 'fresh')", name="copy_state"),
+    )
     platform_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
     deployment_id: Mapped[str]
     context_id: Mapped[str]
     title: Mapped[str | None]
     memberships_url: Mapped[str | None]
+    history: Mapped[list[str]] = mapped_column(default=list)
+    copy_state: Mapped[str | None]
+    roster_read_at: Mapped[datetime | None]
+    roster_problem: Mapped[str | None]
+    roster_link: Mapped[str | None]
     last_launch_at: Mapped[datetime]
 
 
@@ -75,7 +127,31 @@ class LtiResourceLink(Base, TenantOwned):
     line_item_url: Mapped[str | None]
     line_items_url: Mapped[str | None]
     scopes: Mapped[list[str]]
+    history: Mapped[list[str]] = mapped_column(default=list)
     last_launch_at: Mapped[datetime]
+
+
+class LaunchAttempt(Base, HasId):
+    """A login or launch that was refused or taken in, for the administrator; no name, address or token.
+
+    :ivar tenant_id: None when the registration is not known.
+    :ivar reference: what the person on the refusal page can quote, and the log holds.
+    :ivar stage: login, launch or relaunch.
+    :ivar code: an error code of `lti.errors.LAUNCH_CODES`, or "ok".
+    :ivar claims: the message as `lti.claims.redacted` shows it.
+    :ivar details: facts of the refusal that are safe to show.
+    """
+
+    __tablename__ = "launch_attempt"
+    __table_args__ = (Index("ix_launch_attempt_tenant_at", "tenant_id", "at"),)
+    tenant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    platform_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
+    reference: Mapped[str] = mapped_column(unique=True)
+    stage: Mapped[str]
+    code: Mapped[str]
+    claims: Mapped[dict[str, Any]]
+    details: Mapped[dict[str, Any]]
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class ToolKey(Base, HasId):

@@ -16,6 +16,7 @@ from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.errors import RmError
 from rmplugin.jobs import OutboxEvent, Runtime
+from rmplugin.logins import ABSOLUTE, PostedForm, WebSession
 from rmplugin.migrations import is_current
 from rmplugin.tenants.models import (
     HrAccount,
@@ -29,7 +30,6 @@ from rmplugin.tenants.models import (
 )
 from rmplugin.tenants.queries import get_platform, get_tenant, may_make_column
 from rmplugin.tenants.store import PlatformStore, as_platform
-from rmplugin.web import ABSOLUTE, PostedForm, WebSession
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 LATE = timedelta(minutes=10)

@@ -7,7 +7,7 @@ import uuid
 from html.parser import HTMLParser
 from typing import Any
 
-from rmplugin import web
+from rmplugin import logins, web
 
 
 class _Forms(HTMLParser):
@@ -67,19 +67,24 @@ class Browser:
         self.path = ""
 
     @classmethod
-    def signed_in(cls, app, runtime, tenant, person, manager, context, lti_user, now) -> Browser:
+    def signed_in(
+        cls, app, runtime, tenant, person, manager, context, lti_user, now, *, administrator=False
+    ) -> Browser:
         with app.app_context(), runtime.database.transaction(None) as db:
             facts = {
                 "tenant_id": tenant.id,
-                "lti_user_id": lti_user.id if lti_user else uuid.uuid4(),
+                "lti_user_id": lti_user.id if lti_user else None if administrator else uuid.uuid4(),
                 "person_id": person.id if person else None,
                 "context_id": context.id if context else None,
                 "is_manager": manager,
+                "is_administrator": administrator,
+                "start_path": None,
+                "locale": None,
                 "display_name": person.display_name if person else "Manager",
                 "frame_origins": ["http://127.0.0.1:5001"],
             }
-            code = web.open_session(db, facts, now)
-            _session, token = web.take_entry(db, code, now)
+            code = logins.open_session(db, facts, now, secret_key=str(app.secret_key))
+            _session, token = logins.take_entry(db, code, now, secret_key=str(app.secret_key))
         return cls(app.test_client(), token)
 
     def get(self, path: str, **options: Any) -> Browser:

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import func, select
 
 from rmplugin import web
+from rmplugin.logins import WebSession
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
 from rmplugin.tenants.operations import approve_deployments
 from rmplugin.tenants.queries import get_platform
-from rmplugin.web import WebSession
 from tests.factories.launches import (
     AGS,
     CUSTOM,
@@ -58,7 +58,7 @@ def test_launch_when_employee_number_known_links_person(lms, database, tenant, c
     person = hire(database, tenant, clock.now, employee_number="E-1001")
     assert lms.launch().status_code == 200
     user = the_user(database, tenant)
-    assert (user.person_id, user.link_state, user.link_source) == (person.id, "confirmed", "employee_number")
+    assert (user.person_id, user.link_state, user.link_source) == (person.id, "confirmed", "custom")
     assert the_session(database).person_id == person.id
 
 

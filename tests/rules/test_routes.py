@@ -89,6 +89,16 @@ def wrong(app: Flask, requests: list[Request], token: str | None, wanted: int) -
     return found
 
 
+def strange_ids(app: Flask, ids: dict[str, Any], insider) -> list[str]:
+    """Ask for rows that are not ours, as those who may open such pages; give the answers other than 404."""
+    requests = [r for r in guarded(app, ids) if r.has_ids]
+    for_administrators = [r for r in requests if r.role is Role.ADMINISTRATOR]
+    others = [r for r in requests if r.role is not Role.ADMINISTRATOR]
+    return wrong(app, others, insider(manager=True), 404) + wrong(
+        app, for_administrators, insider(administrator=True), 404
+    )
+
+
 def guarded(app: Flask, ids: dict[str, Any] | None = None) -> list[Request]:
     return [r for r in requests_for(app, ids or {}) if r.role is not None and r.role is not Role.PUBLIC]
 
@@ -113,12 +123,17 @@ def foreign(runtime, other_tenant) -> dict[str, Any]:
 
 @pytest.fixture
 def insider(app, runtime, tenant, own, clock):
-    """Open browsers of a person whom the roster knows: ``insider(manager=True)`` gives the session token."""
+    """Open browsers of a person whom the roster knows: ``insider(manager=True)`` gives the session token.
 
-    def token(*, manager: bool) -> str:
+    ``insider(administrator=True)`` gives one of somebody who came by `rmplugin admin-link`.
+    """
+
+    def token(*, manager: bool = False, administrator: bool = False) -> str:
         with runtime.database.transaction(tenant.id) as db:
-            person = db.get_one(Person, own["person"])
-        browser = Browser.signed_in(app, runtime, tenant, person, manager, None, None, clock.now)
+            person = None if administrator else db.get_one(Person, own["person"])
+        browser = Browser.signed_in(
+            app, runtime, tenant, person, manager, None, None, clock.now, administrator=administrator
+        )
         return browser.token
 
     return token
@@ -202,6 +217,17 @@ def test_routes_of_managers_when_a_participant_asks_are_refused(app, own, inside
     assert wrong(app, requests, insider(manager=False), 403) == []
 
 
+def test_routes_of_administrators_when_a_manager_asks_are_refused(app, own, insider):
+    requests = [r for r in guarded(app, own) if r.role is Role.ADMINISTRATOR]
+    assert requests
+    assert wrong(app, requests, insider(manager=True), 403) == []
+
+
+def test_routes_of_a_programme_when_an_administrator_asks_are_refused(app, own, insider):
+    requests = [r for r in guarded(app, own) if r.role is not Role.ADMINISTRATOR]
+    assert wrong(app, requests, insider(administrator=True), 403) == []
+
+
 def test_routes_of_participants_when_the_roster_does_not_know_the_visitor_are_refused(
     app, own, tenant, sign_in
 ):
@@ -210,13 +236,11 @@ def test_routes_of_participants_when_the_roster_does_not_know_the_visitor_are_re
 
 
 def test_routes_when_the_id_is_made_up_say_not_found(app, own, insider):
-    requests = [r for r in guarded(app) if r.has_ids]
-    assert wrong(app, requests, insider(manager=True), 404) == []
+    assert strange_ids(app, {}, insider) == []
 
 
 def test_routes_when_the_id_is_another_tenants_say_not_found(app, own, foreign, insider):
-    requests = [r for r in guarded(app, foreign) if r.has_ids]
-    assert wrong(app, requests, insider(manager=True), 404) == []
+    assert strange_ids(app, foreign, insider) == []
 
 
 def test_routes_when_a_plugin_ignores_the_tenant_are_found(careless_app, foreign, runtime, tenant, clock):

@@ -42,6 +42,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", f"part(name): needs a program that may be missing: {', '.join(sorted(PARTS))}"
     )
+    config.addinivalue_line(
+        "markers",
+        "conformance(suite, case, sent, code, status, shows): a certification case, a row of docs/lti.md",
+    )
     config.addinivalue_line("markers", "only_on(engine): about one database: sqlite or postgresql")
 
 

@@ -69,7 +69,7 @@ audit: $(READY)
 format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the documents that follow from the code: settings, commands
+docs: $(READY) ## write the documents that follow from the code: settings, commands, LTI cases
 	@$(BIN)/python -m tests.rules.documents
 
 bench: $(READY) ## launches per second and roster sync against their floors

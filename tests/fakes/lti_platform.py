@@ -74,6 +74,8 @@ class LtiPlatform:
         self.tool_jwks = tool_jwks
         self.clock = clock
         self.requests: list[tuple[str, str]] = []
+        # path -> headers of the last request to it
+        self.headers: dict[str, dict[str, str]] = {}
         self.refusals: list[str] = []
         self.jwks_answer: tuple[int, str] | None = None
         self.outage: dict[str, tuple[int, dict[str, str]]] = {}
@@ -205,6 +207,7 @@ class LtiPlatform:
                 parts = urlsplit(self.path)
                 query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
                 platform.requests.append((self.command, self.path))
+                platform.headers[parts.path] = dict(self.headers)
                 headers: dict[str, str] = {}
                 try:
                     first = parts.path.split("/")[1]

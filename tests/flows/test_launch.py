@@ -160,15 +160,6 @@ def test_launch_when_deployment_unknown_waits_for_approval(lms, database, tenant
     assert lms.post(client, query, **other).status_code == 303
 
 
-def test_launch_when_posted_twice_is_refused(lms, database):
-    client = lms.app.test_client()
-    query = lms.begin(client)
-    assert lms.post(client, query).status_code == 303
-    again = lms.post(client, query)
-    assert again.status_code == 403
-    assert "Reference" in again.get_data(as_text=True)
-
-
 def test_launch_when_cookie_blocked_offers_new_tab_and_makes_no_session(lms, database, tenant):
     query = lms.begin(lms.app.test_client())
     page = lms.post(lms.app.test_client(), query)

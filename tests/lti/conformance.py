@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from lti import claims as names
+from tests.factories.browser import Browser
 from tests.factories.launches import TARGET, TOOL, Launcher
 from tests.fakes.lti_platform import CLAIM, INSTRUCTOR
 
@@ -34,6 +35,12 @@ DEEP_LINKING = {
         "data": "csrf=1&echo=\u00e9",
     },
 }
+
+
+def token_in(page):
+    """Give the session token that a page carries; "" for a page without a session."""
+    found = re.search(r'X-Rm-Session": "([0-9a-f]+)"', page)
+    return found.group(1) if found else ""
 
 
 def cases(suite: str):
@@ -69,6 +76,17 @@ class Suite(Launcher):
         """Send a login request only."""
         request = self.platform.login_request(TOOL + "/lti/launch", **changes)
         return self.app.test_client().get("/lti/login", query_string=request, base_url=TOOL)
+
+    def choose(self, page):
+        """Go through the forms of a page until one carries the signed answer; return the answer as it is."""
+        browser = Browser(self.app.test_client(), token_in(page))
+        browser.text, browser.path = page, "/lti/launch"
+        for _ in range(3):
+            answers = [form for form in browser.forms() if "JWT" in form["fields"]]
+            if answers:
+                return answers[0]["action"], answers[0]["fields"]["JWT"][0]
+            browser.submit("/")
+        raise AssertionError(f"no form carries an answer: {browser.says()}")
 
     def lines(self):
         return [line for line in self.log if str(line["event"]).startswith("lti.")]

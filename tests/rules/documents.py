@@ -1,11 +1,15 @@
 """Writes the documents that follow from the code: `make docs`. A test fails when they are out of date."""
 
+import importlib
 from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
 
 import click
 
 from rmplugin.cli import rmplugin
 from rmplugin.settings import SETTINGS
+from tests.lti.conformance import VIEWS
 from tests.rules.source import ROOT
 
 SETTINGS_HEAD = """# Settings
@@ -28,6 +32,31 @@ asks, `KEY=@file` and `KEY=$VARIABLE` read. The settings come from the environme
 ([settings.md](settings.md)).
 
 Written by `make docs` from the commands' own help.
+"""
+
+
+LTI_HEAD = """# LTI 1.3 Advantage
+
+The tool speaks LTI 1.3 Core, Deep Linking 2.0, Names and Role Provisioning Services 2.0, Assignment and
+Grade Services 2.0.
+
+- [Connect a learning platform](lti/connecting.md)
+- [Launches without cookies](lti/cookies.md)
+- [Who somebody is: from a launch to the HR roster](lti/identity.md)
+- [Put links into a course](lti/content.md)
+- [Check a connection before it goes live](lti/checking.md)
+- [When a launch is refused](lti/troubleshooting.md)
+
+## Conformance
+
+Every case of the 1EdTech certification guide (bad payloads, valid teacher and student launches, deep linking,
+services) and what else the specifications forbid, as a test of the whole application: the platform asks to log
+in, the tool redirects, a really signed message is posted. Each test asserts the HTTP status and the error code
+that stand here, that a page says in plain words what is wrong and whom to ask, quoting a reference, and that
+the log has exactly one line about it: reference, registration, names of the claims, code, and nothing
+personal. {count} cases; `make test TESTS=tests/lti` runs them.
+
+Written by `make docs` from the marks of the tests.
 """
 
 
@@ -69,7 +98,57 @@ def commands_document() -> str:
     return "".join(parts)
 
 
-DOCUMENTS = {"docs/settings.md": settings_document, "docs/commands.md": commands_document}
+# In the order of the certification guide; what it does not ask for comes last.
+CONFORMANCE = (
+    "bad_payloads",
+    "teacher_launches",
+    "student_launches",
+    "deep_linking",
+    "services",
+    "extra_negatives",
+)
+
+
+def conformance_cases() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every certification case: its test's place, and what its mark says.
+
+    :raises ValueError: a test has no mark.
+    """
+    for part in CONFORMANCE:
+        module = importlib.import_module(f"tests.lti.test_conformance_{part}")
+        for name, test in vars(module).items():
+            if name.startswith("test_"):
+                (mark,) = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "conformance"]
+                yield f"test_conformance_{part}.py::{name}", mark.kwargs
+
+
+def lti_document() -> str:
+    cases = list(conformance_cases())
+    parts = [LTI_HEAD.format(count=len(cases))]
+    for suite, found in groupby(cases, key=lambda case: case[1]["suite"]):
+        parts.append(
+            f"\n### {suite}\n\n| case | what is sent, or looked at | answer | test |\n| --- | --- | --- | --- |\n"
+        )
+        for test, mark in found:
+            sent = mark["sent"].replace("|", "\\|")
+            parts.append(f"| {mark['case']} | {sent} | {answer_of(mark)} | `{test}` |\n")
+    return "".join(parts)
+
+
+def answer_of(mark: dict[str, Any]) -> str:
+    if mark["shows"]:
+        return f"opens: {VIEWS[mark['shows']][0]}"
+    if mark["code"] == "ok":
+        return f"understood, but not opened, {mark['status']}"
+    verb = "refused" if mark["status"] >= 400 else "held back with a page"
+    return f"{verb}: {mark['code']}, {mark['status']}"
+
+
+DOCUMENTS = {
+    "docs/settings.md": settings_document,
+    "docs/commands.md": commands_document,
+    "docs/lti.md": lti_document,
+}
 
 if __name__ == "__main__":
     for name, write in DOCUMENTS.items():

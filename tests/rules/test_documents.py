@@ -8,7 +8,7 @@ import pytest
 
 from rmplugin.cli import rmplugin
 from rmplugin.settings import SETTINGS
-from tests.rules.documents import DOCUMENTS
+from tests.rules.documents import CONFORMANCE, DOCUMENTS
 from tests.rules.source import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -81,6 +81,11 @@ def test_settings_when_named_exist(name):
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_document_when_it_follows_from_the_code_is_up_to_date(name):
     assert TEXTS[name] == DOCUMENTS[name](), "run `make docs`"
+
+
+def test_conformance_tests_when_added_are_in_the_table():
+    found = (ROOT / "tests" / "lti").glob("test_conformance_*.py")
+    assert {path.stem for path in found} == {f"test_conformance_{part}" for part in CONFORMANCE}
 
 
 def test_files_when_named_in_documents_exist():

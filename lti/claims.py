@@ -28,6 +28,9 @@ MAXIMUM_ID_LENGTH = 255
 _LTI_PREFIX = "https://purl.imsglobal.org/spec/lti"
 _LOGGABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}|https?://[A-Za-z0-9./_-]{1,120}")
 _LOGGABLE_VALUE = re.compile(r"[A-Za-z0-9_.:/+=~-]{1,120}")
+_ORIGIN = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|$)", re.IGNORECASE
+)
 _UNSUBSTITUTED = re.compile(r"\$\{?[A-Za-z][\w.]*\}?|@X@.*", re.DOTALL)
 
 
@@ -117,7 +120,18 @@ def _printed(value: float) -> str | None:
 def web_address(value: object) -> str | None:
     """Return an http(s) address, None for anything else. **Touches** pure."""
     address = text(value)
-    return address if address is not None and address.lower().startswith(("https://", "http://")) else None
+    return address if address is not None and address.isprintable() and origin(address) else None
+
+
+def origin(address: str) -> str | None:
+    """Return scheme, host and port of an http(s) address, fit for a header; None when it has none.
+
+    User information and hosts of other letters than a header's are none: they could end a policy and begin
+    another.
+    **Source** RFC 6454. **Touches** pure.
+    """
+    match = _ORIGIN.match(address)
+    return match[0] if match else None
 
 
 def number(value: object) -> float | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import requests
 from flask import Blueprint, jsonify, redirect, request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from lti.claims import loggable_names
@@ -82,6 +83,7 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     def login() -> Response:
         """Start a launch. **Source** LTI Security 1.0, section 5.1.1."""
         try:
+            _read_form()
             began = begin_login(
                 request.values, store_for(), launch_url=launch_url(), now=clock(), login_ttl=login_ttl
             )
@@ -92,17 +94,20 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     @blueprint.route("/lti/launch", methods=["POST"])
     def launch() -> Response:
         """Take a launch message. **Source** LTI Security 1.0, section 5.1.3."""
+        state = ""
         try:
+            form = _read_form()
+            state = form.get("state", "")
             launched = validate(
-                request.form, request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()
+                form, request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()
             )
         except LaunchError as error:
-            return _without_cookie(refuse(error, "launch"), launch_url())
+            return _without_cookie(refuse(error, "launch"), state, launch_url())
         names = loggable_names(launched.claims)
         write(
             _log_fields(AttemptInfo(_reference(), "launch", clock(), launched.platform.key, names, "ok", {}))
         )
-        return _without_cookie(on_launch(launched), launch_url())
+        return _without_cookie(on_launch(launched), state, launch_url())
 
     @blueprint.route("/lti/relaunch/<code>", methods=["GET"])
     def relaunch(code: str) -> Response:
@@ -142,9 +147,16 @@ def _set_cookie(response: Response, name: str, value: str, max_age: int) -> None
     )
 
 
-def _without_cookie(response: Response, launch_url: str) -> Response:
+def _read_form() -> Mapping[str, str]:
+    """Return the posted form; one that is larger than the host takes is refused like any other attempt."""
+    try:
+        return request.form
+    except RequestEntityTooLarge as error:
+        raise LaunchError("token_malformed") from error
+
+
+def _without_cookie(response: Response, state: str, launch_url: str) -> Response:
     """Remove the cookie of the launch that has ended, however it ended."""
-    state = request.form.get("state", "")
     name = cookie_name(state, launch_url)
     if is_state(state) and name in request.cookies:
         _set_cookie(response, name, "", 0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
@@ -21,6 +22,11 @@ from rmplugin.settings import Settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys
 from tests.factories.browser import Browser
+
+# No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 SECRET_KEY = Fernet.generate_key().decode()
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -5,10 +5,10 @@ import json
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Table, bindparam, func, select
 
+from lti.claims import origin
 from lti.launch import Launch
 from rmplugin import audit
 from rmplugin.db import Db
@@ -273,12 +273,8 @@ def _is_claimed(db: Db, user: LtiUser, person: Person) -> bool:
 
 def _frame_origins(launch: Launch) -> list[str]:
     """Give the origins that may show the tool: those of the registration and of this launch's way back."""
-    origins = set()
-    for url in (launch.platform.issuer, launch.platform.auth_url, launch.return_url):
-        parts = urlsplit(url or "")
-        if parts.scheme in ("http", "https") and parts.netloc:
-            origins.add(f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}")
-    return sorted(origins)
+    urls = (launch.platform.issuer, launch.platform.auth_url, launch.return_url)
+    return sorted({found for url in urls if (found := origin(url or ""))})
 
 
 def platform_of(db: Db, launch: Launch) -> LtiPlatform:

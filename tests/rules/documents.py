@@ -49,14 +49,18 @@ Grade Services 2.0.
 
 ## Conformance
 
-Every case of the 1EdTech certification guide (bad payloads, valid teacher and student launches, deep linking,
-services) and what else the specifications forbid, as a test of the whole application: the platform asks to log
-in, the tool redirects, a really signed message is posted. Each test asserts the HTTP status and the error code
-that stand here, that a page says in plain words what is wrong and whom to ask, quoting a reference, and that
-the log has exactly one line about it: reference, registration, names of the claims, code, and nothing
-personal. {count} cases; `make test TESTS=tests/lti` runs them.
+Every case of the 1EdTech certification guide (bad payloads, valid teacher and student launches, deep
+linking, services) and what else the specifications forbid, as a test of the whole application: the platform
+asks to log in, the tool redirects, a really signed message is posted. Each test asserts the HTTP status and
+the error code that stand here, that a page says in plain words what is wrong and whom to ask, quoting a
+reference, and that the log has exactly one line about it: reference, registration, names of the claims, code,
+and nothing personal. {count} cases; `make test TESTS=tests/lti` runs them.
 
 Written by `make docs` from the marks of the tests.
+"""
+
+CASE_COLUMNS = """| case | what is sent, or looked at | answer | test |
+| --- | --- | --- | --- |
 """
 
 
@@ -126,9 +130,7 @@ def lti_document() -> str:
     cases = list(conformance_cases())
     parts = [LTI_HEAD.format(count=len(cases))]
     for suite, found in groupby(cases, key=lambda case: case[1]["suite"]):
-        parts.append(
-            f"\n### {suite}\n\n| case | what is sent, or looked at | answer | test |\n| --- | --- | --- | --- |\n"
-        )
+        parts.append(f"\n### {suite}\n\n{CASE_COLUMNS}")
         for test, mark in found:
             sent = mark["sent"].replace("|", "\\|")
             parts.append(f"| {mark['case']} | {sent} | {answer_of(mark)} | `{test}` |\n")

@@ -106,13 +106,14 @@ def list_keys(as_json: bool) -> None:
 
 
 @keys.command()
-def rotate() -> None:
+@click.option("--now", "hasty", is_flag=True, help="Even when platforms may not have fetched the next key.")
+def rotate(hasty: bool) -> None:
     """Sign with the next key from now on; the old one stays published for two weeks.
 
-    Example: rmplugin keys rotate
+    The worker does this by itself, see RM_KEY_ROTATION_DAYS. Example: rmplugin keys rotate
     """
     with opened() as runtime, runtime.database.transaction(None) as db:
-        rotate_tool_keys(db, runtime.database.secrets, runtime.clock())
+        rotate_tool_keys(db, runtime.database.secrets, runtime.clock(), hasty=hasty)
     click.echo("Rotated. Running servers sign with the new key within ten seconds.")
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import requests
+import structlog
 from sqlalchemy import delete, func, select, text
 
 from lti import ags, nrps
@@ -28,8 +29,11 @@ from rmplugin.tenants.models import (
     LtiResourceLink,
     ToolKey,
 )
+from rmplugin.tenants.operations import prune_attempts, rotate_due_keys
 from rmplugin.tenants.queries import get_platform, get_tenant, may_make_column
 from rmplugin.tenants.store import PlatformStore, as_platform
+
+log = structlog.get_logger()
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 LATE = timedelta(minutes=10)
@@ -236,9 +240,9 @@ def _advise(error: ServiceError) -> str:
 
 
 def tidy(runtime: Runtime) -> None:
-    """Throw away logins, caches, sessions and form keys that have expired.
+    """Throw away logins, caches, sessions, form keys and launch attempts that have expired; rotate keys.
 
-    **Touches** deletes from lti_login, lti_cache, web_session, posted_form.
+    **Touches** deletes from lti_login, lti_cache, web_session, posted_form, launch_attempt; writes tool_key.
     """
     now = runtime.clock()
     with runtime.database.transaction(None) as db:
@@ -246,3 +250,7 @@ def tidy(runtime: Runtime) -> None:
         db.execute(delete(LtiCache).where(LtiCache.expires_at < now))
         db.execute(delete(WebSession).where(WebSession.created_at < now - 2 * ABSOLUTE))
         db.execute(delete(PostedForm).where(PostedForm.posted_at < now - FORMS_KEPT_FOR))
+        prune_attempts(db, now)
+    with runtime.database.transaction(None) as db:
+        if rotate_due_keys(db, runtime.database.secrets, now, runtime.settings.key_rotation_days):
+            log.info("keys_rotated")

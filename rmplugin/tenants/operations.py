@@ -18,10 +18,19 @@ from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import HrisConnector
-from rmplugin.tenants.models import HrAccount, LaunchAttempt, LtiDeployment, LtiPlatform, Tenant, ToolKey
-from rmplugin.tenants.queries import list_deployments
+from rmplugin.tenants.models import (
+    HrAccount,
+    LaunchAttempt,
+    LtiCache,
+    LtiDeployment,
+    LtiPlatform,
+    Tenant,
+    ToolKey,
+)
+from rmplugin.tenants.queries import CHECK_KEY, list_deployments
 from rmplugin.tenants.store import REMEMBERED_FOR
 
+CHECK_KEPT_FOR = timedelta(days=30)
 RETIRING_FOR = timedelta(days=14)
 # A platform may use the key set that it has for so long, so a key signs only when it was in the set before.
 PUBLISHED_FIRST = timedelta(seconds=JWKS_SECONDS) + REMEMBERED_FOR
@@ -276,6 +285,39 @@ def approve_deployments(
         row.state = "approved"
     audit.record(db, actor, "platform.approve", platform.id, now, deployments=len(wanted))
     return [row.deployment_id for row in wanted]
+
+
+def ask_for_check(db: Db, platform: LtiPlatform, secrets_box: Secrets, actor: str, now: datetime) -> None:
+    """Let the worker check a platform; a page may not wait for other systems inside its transaction.
+
+    **Touches** writes lti_cache, audit_entry.
+    """
+    asked = {
+        "asked_at": now.isoformat(timespec="seconds"),
+        "tenant_id": str(platform.tenant_id),
+        "name": platform.name,
+        "findings": None,
+    }
+    keep_check(db, platform.id, asked, secrets_box, now)
+    audit.record(db, actor, "platform.check", platform.id, now)
+    db.info["wake"] = True
+
+
+def keep_check(
+    db: Db, platform_id: uuid.UUID, check: Mapping[str, Any], secrets_box: Secrets, now: datetime
+) -> None:
+    """Remember a check that was asked for, or what it found.
+
+    :param check: see `queries.last_check`.
+    **Touches** writes lti_cache.
+    """
+    db.merge(
+        LtiCache(
+            key=f"{CHECK_KEY}{platform_id}",
+            value_locked=secrets_box.lock(check),
+            expires_at=now + CHECK_KEPT_FOR,
+        )
+    )
 
 
 def remove_platform(db: Db, platform: LtiPlatform, now: datetime) -> None:

@@ -3,16 +3,18 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
 from lti.ags import SCOPE_LINE_ITEM
 from lti.diagnosis import diagnose
-from rmplugin.db import Db
+from rmplugin.db import Db, Secrets
 from rmplugin.errors import InputError, NotFoundError
 from rmplugin.tenants.models import (
     HrAccount,
     LaunchAttempt,
+    LtiCache,
     LtiDeployment,
     LtiPlatform,
     LtiResourceLink,
@@ -22,6 +24,8 @@ from rmplugin.tenants.models import (
 # Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
 # completion follows no other, and Canvas would show another as an assignment of its own.
 COLUMNS_BY_TEACHERS = ("moodle", "canvas")
+# Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
+CHECK_KEY = "check:"
 # Refusals that are kept in a minute: of a registration that is not known, and of one that is.
 KEPT_A_MINUTE = (30, 300)
 # Why nobody of the HR roster was found, for those who can change it.
@@ -86,6 +90,17 @@ def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
     if platform is None:
         raise NotFoundError("platform")
     return platform
+
+
+def last_check(db: Db, platform_id: uuid.UUID, secrets_box: Secrets) -> dict[str, Any] | None:
+    """Give what an administrator's last check of a platform found.
+
+    :return: `asked_at` (ISO), `tenant_id`, `name`, and `findings`, None while it runs; None before the first.
+    **Touches** reads lti_cache.
+    """
+    row = db.get(LtiCache, f"{CHECK_KEY}{platform_id}")
+    found: dict[str, Any] | None = secrets_box.unlock(row.value_locked) if row else None
+    return found
 
 
 def is_flooded(db: Db, tenant_id: uuid.UUID | None, now: datetime) -> bool:

@@ -4,100 +4,149 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-_ADMIN = "Please send the reference below to the administrator of the learning platform."
-_REOPEN = "Open the activity again from your course."
+_LMS = (
+    "The administrator of the learning platform can mend this. Please send them the reference below; the "
+    "tool's administrator can look up with it what is wrong."
+)
+_TOOL = "The administrator of this tool can mend this. Please send them the reference below."
+_BOTH = (
+    "The administrators of the learning platform and of this tool can mend this together. Please send them "
+    "the reference below."
+)
+_TEACHER = (
+    "The teacher who put the activity into the course can mend this, by adding it anew. If that does not "
+    "help, send the reference below to the administrator of the learning platform."
+)
+_REOPEN = "You can mend this yourself: open the activity again from your course."
+_REOPEN_OR_ADMIN = (
+    "Open the activity again from your course. If this page comes back, send the reference below to the "
+    "administrator of the learning platform."
+)
+_WAIT = (
+    "Try again in a minute. If it goes on, the administrators of the learning platform and of this tool can "
+    "mend it; send them the reference below."
+)
+_AGAIN = (
+    "Open the activity again from your course. If this page comes back, the administrator of this tool can "
+    "mend it; send them the reference below."
+)
 
-# code -> (HTTP status, what happened, what to do). The texts are for the person in front of the screen.
+# code -> (HTTP status, what happened, who can mend it and how). The texts are for the person in front of the
+# screen, who can seldom do more than reopen the activity or tell somebody.
 LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
     {
         # The login request that starts a launch.
-        "login_incomplete": (400, "The learning platform sent an incomplete login request.", _ADMIN),
-        "issuer_unknown": (403, "This learning platform is not registered here.", _ADMIN),
+        "login_incomplete": (400, "The learning platform sent an incomplete login request.", _LMS),
+        "issuer_unknown": (403, "This learning platform is not registered here.", _TOOL),
         "client_unknown": (
             403,
-            "The learning platform uses a client id that is not registered here.",
-            _ADMIN,
+            "The learning platform is known here, but it uses a client id that is not registered.",
+            _BOTH,
         ),
         "client_ambiguous": (
             403,
             "Several registrations fit this learning platform, and it did not say which one it means.",
-            _ADMIN,
+            _BOTH,
         ),
-        "target_link_uri_foreign": (403, "The link in the course points to another site.", _ADMIN),
-        "relaunch_unknown": (410, "This link has already been used or is too old.", _REOPEN),
+        "target_link_uri_foreign": (403, "The link in the course points to another site.", _TEACHER),
+        "relaunch_unknown": (410, "This link has already been used, or it is older than a minute.", _REOPEN),
         # The browser and the one-time state.
-        "oidc_error": (403, "The learning platform refused to start the activity.", _REOPEN),
-        "id_token_missing": (400, "The learning platform sent no launch message.", _REOPEN),
-        "state_missing": (400, "The launch did not begin with a login.", _REOPEN),
-        "state_unknown": (403, "This launch has already been used or was never started here.", _REOPEN),
-        "state_expired": (403, "The launch took too long.", _REOPEN),
+        "oidc_error": (403, "The learning platform refused to start the activity.", _REOPEN_OR_ADMIN),
+        "id_token_missing": (400, "The learning platform sent no launch message.", _REOPEN_OR_ADMIN),
+        "state_missing": (400, "The launch did not begin with a login.", _REOPEN_OR_ADMIN),
+        "state_unknown": (
+            403,
+            "This opening of the activity was used before: the page was reloaded, or you went back to it.",
+            _REOPEN,
+        ),
+        "state_expired": (403, "Opening the activity took more than ten minutes.", _REOPEN),
         "state_mismatch": (
             403,
             "Your browser did not show the cookie that belongs to this launch.",
-            "Open the activity in a new tab.",
+            "You can mend this yourself: open the activity in a new tab.",
         ),
         "cookies_blocked": (
             403,
             "Your browser keeps no cookies for this site, not even in a tab of its own.",
-            "Allow cookies for this site, then open the activity again from your course.",
+            "You can mend this yourself: allow cookies for this site, then open the activity again.",
         ),
         # The token as such.
-        "token_malformed": (400, "The launch message cannot be read.", _ADMIN),
-        "kid_missing": (401, "The launch message does not name the key that signed it.", _ADMIN),
+        "request_unreadable": (400, "What was sent is too large or cannot be read.", _LMS),
+        "token_malformed": (400, "The launch message cannot be read.", _LMS),
+        "kid_missing": (401, "The launch message does not name the key that signed it.", _LMS),
         "kid_unknown": (
             401,
             "The launch message is signed with a key that the platform does not publish.",
-            _ADMIN,
+            _BOTH,
         ),
-        "key_invalid": (401, "The key that the platform publishes is too weak or of the wrong kind.", _ADMIN),
+        "key_invalid": (401, "The key that the platform publishes is too weak or of the wrong kind.", _LMS),
         "key_set_unreachable": (
             503,
             "The keys of the learning platform cannot be fetched at the moment.",
-            "Try again in a minute. If it goes on, send the reference below to the administrator.",
+            _WAIT,
         ),
-        "algorithm_not_allowed": (401, "The launch message is signed in a way that is not allowed.", _ADMIN),
-        "signature_invalid": (401, "The signature of the launch message is wrong.", _ADMIN),
-        "not_lti": (400, "The message is no LTI message.", _ADMIN),
-        "claims_missing": (400, "The launch message lacks required claims.", _ADMIN),
-        "claim_invalid": (400, "A claim of the launch message has the wrong form.", _ADMIN),
-        "id_too_long": (400, "An identifier in the launch message is longer than 255 characters.", _ADMIN),
-        "audience_invalid": (403, "The launch message is meant for another tool.", _ADMIN),
-        "azp_missing": (
-            403,
-            "The launch message is meant for several tools and does not say for which.",
-            _ADMIN,
-        ),
-        "azp_invalid": (403, "The launch message is authorised for another tool.", _ADMIN),
-        "exp_missing": (400, "The launch message has no expiry time.", _ADMIN),
-        "iat_missing": (400, "The launch message does not say when it was issued.", _ADMIN),
-        "token_expired": (401, "The launch message has expired.", _REOPEN),
-        "iat_too_old": (401, "The launch message is too old.", _REOPEN),
-        "iat_in_future": (401, "The launch message comes from the future: a clock is wrong.", _ADMIN),
-        "nonce_missing": (400, "The launch message has no nonce.", _ADMIN),
-        "nonce_invalid": (403, "The launch message does not answer this login.", _REOPEN),
+        "algorithm_not_allowed": (401, "The launch message is signed in a way that is not allowed.", _LMS),
+        "signature_invalid": (401, "The signature of the launch message is wrong.", _LMS),
+        "not_lti": (400, "The message is no LTI message.", _LMS),
+        "claims_missing": (400, "The launch message lacks required claims.", _LMS),
+        "claim_invalid": (400, "A claim of the launch message has the wrong form.", _LMS),
+        "id_too_long": (400, "An identifier in the launch message is longer than 255 characters.", _LMS),
+        "audience_invalid": (403, "The launch message is meant for another tool.", _BOTH),
+        "azp_missing": (403, "The launch message is for several tools and does not say for which.", _LMS),
+        "azp_invalid": (403, "The launch message is authorised for another tool.", _LMS),
+        "exp_missing": (400, "The launch message has no expiry time.", _LMS),
+        "iat_missing": (400, "The launch message does not say when it was issued.", _LMS),
+        "token_expired": (401, "The launch message has expired.", _REOPEN_OR_ADMIN),
+        "iat_too_old": (401, "The launch message is too old.", _REOPEN_OR_ADMIN),
+        "iat_in_future": (401, "The launch message comes from the future: a clock is wrong.", _BOTH),
+        "nonce_missing": (400, "The launch message has no nonce.", _LMS),
+        "nonce_invalid": (403, "The launch message does not answer this login.", _REOPEN_OR_ADMIN),
         # The LTI message.
-        "version_missing": (400, "The launch message does not name its LTI version.", _ADMIN),
-        "version_invalid": (400, "The launch message has another LTI version than 1.3.0.", _ADMIN),
-        "message_type_missing": (400, "The launch message does not name its type.", _ADMIN),
-        "message_type_unknown": (
-            400,
-            "The launch message is of a type that this tool does not know.",
-            _ADMIN,
+        "version_missing": (400, "The launch message does not name its LTI version.", _LMS),
+        "version_invalid": (400, "The launch message has another LTI version than 1.3.0.", _LMS),
+        "message_type_missing": (400, "The launch message does not name its type.", _LMS),
+        "message_type_unknown": (400, "The launch message is of a type that LTI does not know.", _LMS),
+        "deployment_missing": (400, "The launch message does not name its deployment.", _LMS),
+        "roles_missing": (400, "The launch message has no roles claim.", _LMS),
+        "resource_link_missing": (400, "The launch message does not name the link in the course.", _LMS),
+        "user_missing": (
+            403,
+            "The learning platform did not say who you are, and the activity needs to know who takes part.",
+            _LMS,
         ),
-        "deployment_missing": (400, "The launch message does not name its deployment.", _ADMIN),
-        "roles_missing": (400, "The launch message has no roles claim.", _ADMIN),
-        "resource_link_missing": (400, "The launch message does not name the link in the course.", _ADMIN),
-        "user_missing": (403, "The launch message does not say who you are.", _ADMIN),
         "deep_link_return_url_missing": (
             400,
             "The platform asks for content but not where to return it.",
-            _ADMIN,
+            _LMS,
         ),
-        "context_not_allowed": (400, "A privacy launch must not name a course.", _ADMIN),
-        "for_user_missing": (400, "The launch message does not say whose work is meant.", _ADMIN),
-        "message_invalid": (400, "The launch message lacks a part that its type requires.", _ADMIN),
+        "context_not_allowed": (400, "A privacy launch must not name a course.", _LMS),
+        "for_user_missing": (400, "The launch message does not say whose work is meant.", _LMS),
+        "message_invalid": (400, "The launch message lacks a part that its type requires.", _LMS),
+        # Decided by the application, for launches that are right as far as LTI goes.
+        "deployment_pending": (
+            403,
+            "The activity was added in a new place of the learning platform, which must be approved first.",
+            "The administrator of this tool can do that; send them the reference below, then try again.",
+        ),
+        "message_type_unsupported": (
+            400,
+            "The learning platform asked for something that this tool does not offer.",
+            _REOPEN_OR_ADMIN,
+        ),
+        "role_not_allowed": (
+            403,
+            "Only teachers can add the activity to a course.",
+            "The people who run the course can do it; ask them.",
+        ),
+        "fault": (
+            500,
+            "Something went wrong on our side.",
+            _AGAIN,
+        ),
     }
 )
+# Nothing is wrong with the installation: whoever opens the activity again from the course gets in.
+REOPEN_CODES = frozenset(code for code, (_, _, to_do) in LAUNCH_CODES.items() if to_do == _REOPEN)
 
 
 class LtiError(Exception):
@@ -114,16 +163,20 @@ class LaunchError(LtiError):
     :ivar relaunch_code: with `state_mismatch` only: the one-time code of `/lti/relaunch/<code>`
     :ivar platform_key: the registration's key once it is known, else None
     :ivar claim_names: names (never values) of the claims that were sent
+    :ivar claims: the message as `redaction.redacted` shows it, empty when it could not be read
     """
 
-    def __init__(self, code: str, *, relaunch_code: str | None = None, **details: object) -> None:
+    def __init__(self, code: str, *, relaunch_code: str | None = None, **details: Any) -> None:
         self.status, happened, to_do = LAUNCH_CODES[code]
         self.code = code
         self.message = f"{happened} Nothing was lost. {to_do}"
-        self.details: Mapping[str, object] = details
+        self.details: Mapping[str, object] = {
+            name: value for name, value in details.items() if value is not None
+        }
         self.relaunch_code = relaunch_code
         self.platform_key: str | None = None
         self.claim_names: tuple[str, ...] = ()
+        self.claims: Mapping[str, Any] = {}
         super().__init__(f"{code}: {self.message}")
 
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lti.claims import loggable
 from lti.errors import LaunchError
 from lti.platforms import SigningKey, Store
+from lti.redaction import address
 
 MINIMUM_KEY_BITS = 2048
 CONNECT_AND_READ_SECONDS = (3.05, 6.0)
@@ -88,12 +89,16 @@ def _decode_number(text: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _KeySet:
-    """What is known of one key set; times are epoch seconds, a key that is not acceptable is None."""
+    """What is known of one key set; times are epoch seconds, a key that is not acceptable is None.
+
+    :ivar problem: why the last attempt to fetch it failed; empty when it did not
+    """
 
     keys: Mapping[str, RSAPublicKey | None] = field(default_factory=lambda: MappingProxyType({}))
     fetched_at: float = float("-inf")
     tried_at: float = float("-inf")
     refetched_at: float = float("-inf")
+    problem: str = ""
 
 
 class KeySets:
@@ -131,7 +136,7 @@ class KeySets:
             known = self._look_further(store, url, kid, at)
         key = known.keys[kid]
         if key is None:
-            raise LaunchError("key_invalid", kid=loggable(kid))
+            raise LaunchError("key_invalid", kid=loggable(kid), key_set=address(url))
         return key
 
     def _is_fresh(self, known: _KeySet, at: float) -> bool:
@@ -153,7 +158,10 @@ class KeySets:
         if kid in known.keys:
             return known
         reachable = known.keys and known.fetched_at >= known.tried_at
-        raise LaunchError("kid_unknown" if reachable else "key_set_unreachable", kid=loggable(kid))
+        facts = {"kid": loggable(kid), "key_set": address(url)}
+        if reachable:
+            raise LaunchError("kid_unknown", **facts, published=[loggable(name) for name in known.keys][:5])
+        raise LaunchError("key_set_unreachable", **facts, problem=known.problem or None)
 
     def _newest(self, store: Store, url: str) -> _KeySet:
         """Return this process's set or, if newer, the one that another process has shared."""
@@ -179,14 +187,22 @@ class KeySets:
         try:
             body = _download(self.http, url)
             keys = parse_key_set(body)
-        except (requests.RequestException, ValueError, RecursionError):
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            # Their texts may quote the body; ours do not.
+            problem = str(error) if isinstance(error, KeySetError) else type(error).__name__
+            known = replace(known, problem=problem)
+            self._sets[url] = known
             return known
-        known = replace(known, keys=keys, fetched_at=at)
+        known = replace(known, keys=keys, fetched_at=at, problem="")
         self._sets[url] = known
         refetched_at = known.refetched_at if known.refetched_at > 0 else None
         document = json.dumps({"fetched_at": at, "refetched_at": refetched_at, "body": body})
         store.put_cached(_cache_key(url), document, datetime.fromtimestamp(at, UTC) + KEEP_LAST_GOOD)
         return known
+
+
+class KeySetError(ValueError):
+    """What was found at the address of a key set is none; its text holds nothing from outside."""
 
 
 def _cache_key(url: str) -> str:
@@ -203,12 +219,12 @@ def _download(http: requests.Session, url: str) -> Any:
         stream=True,
     ) as answer:
         if answer.status_code != 200:
-            raise ValueError(f"HTTP {answer.status_code}")
+            raise KeySetError(f"HTTP {answer.status_code}")
         body = b""
         for chunk in answer.iter_content(65536):
             body += chunk
             if len(body) > MAXIMUM_BYTES:
-                raise ValueError("The key set is too large")
+                raise KeySetError("The key set is too large")
     return json.loads(body)
 
 
@@ -223,10 +239,10 @@ def parse_key_set(body: object) -> Mapping[str, RSAPublicKey | None]:
     """
     entries = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("The body is no key set")  # noqa: TRY004 - the caller asks for one kind of error.
+        raise KeySetError("The body is no key set")
     named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("kid"), str)]
     if not named:
-        raise ValueError("The key set has no key with a kid")
+        raise KeySetError("The key set has no key with a kid")
     keys: dict[str, RSAPublicKey | None] = {}
     for entry in named:
         # Two entries may share a kid; the acceptable one wins.

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from lti.claims import loggable
 from lti.errors import LaunchError
 from lti.platforms import LoginAttempt, Platform, Store
+from lti.redaction import address, host
 
 LOGIN_TTL = timedelta(minutes=10)
 RELAUNCH_TTL = timedelta(seconds=60)
@@ -69,7 +70,7 @@ def begin_login(
     flow = _read_flow(params)
     target = flow.get("target_link_uri") or launch_url
     if not is_ours(target, launch_url):
-        raise LaunchError("target_link_uri_foreign")
+        raise foreign_target(target, launch_url)
     platform = _choose_platform(flow, store)
     state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
     if relaunched:
@@ -179,13 +180,46 @@ def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:
     issuer, client_id = flow["iss"], flow.get("client_id")
     found = store.find_platforms(issuer, client_id)
     if not found:
-        known = client_id is not None and store.find_platforms(issuer, None)
-        raise LaunchError("client_unknown" if known else "issuer_unknown", issuer=loggable(issuer))
+        known = store.find_platforms(issuer, None) if client_id is not None else ()
+        if not known:
+            raise LaunchError("issuer_unknown", **about_issuer(issuer, store))
+        raise LaunchError(
+            "client_unknown",
+            issuer=loggable(issuer),
+            client_id=loggable(client_id),
+            registered_clients=clients_of(known),
+        )
     if len(found) > 1:
         found = _narrow(found, flow, store)
     if len(found) > 1:
-        raise LaunchError("client_ambiguous", issuer=loggable(issuer))
+        raise LaunchError("client_ambiguous", issuer=loggable(issuer), registered_clients=clients_of(found))
     return found[0]
+
+
+def about_issuer(issuer: str, store: Store) -> dict[str, str]:
+    """Give an unknown issuer for the log, and a registered one that differs by little: a slash, http, case.
+
+    **Touches** reads the store.
+    """
+    facts = {"issuer": loggable(issuer)}
+    bare = issuer.rstrip("/")
+    _, sign, rest = bare.partition("://")
+    schemes = [scheme + sign + rest for scheme in ("https", "http")] if sign else [bare]
+    spellings = dict.fromkeys(s for base in (bare, *schemes) for s in (base, base + "/", base.lower()))
+    for spelling in spellings:
+        if spelling != issuer and store.find_platforms(spelling, None):
+            return {**facts, "registered_issuer": loggable(spelling)}
+    return facts
+
+
+def clients_of(platforms: Sequence[Platform]) -> list[str]:
+    """Give a few client ids of registrations, for the log. **Touches** pure."""
+    return [loggable(client_id) for client_id in dict.fromkeys(p.client_id for p in platforms)][:5]
+
+
+def foreign_target(target: object, launch_url: str) -> LaunchError:
+    """Make the error of a link that leads to another site than ours. **Touches** pure."""
+    return LaunchError("target_link_uri_foreign", target=address(target), expected=host(launch_url))
 
 
 def _narrow(found: Sequence[Platform], flow: Mapping[str, str], store: Store) -> Sequence[Platform]:

@@ -9,7 +9,7 @@ import base64
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ from jwt.algorithms import RSAAlgorithm
 from pylti1p3.exception import LtiException
 from pylti1p3.message_launch import MessageLaunch
 
-from lti import claims
+from lti import claims, redaction
 from lti.errors import LaunchError
 from lti.jwks import KeySets
-from lti.login import cookie_name, digest, is_state, offer_relaunch, read_flow
+from lti.login import about_issuer, clients_of, cookie_name, digest, is_state, offer_relaunch, read_flow
 from lti.platforms import DeploymentState, LoginAttempt, Platform, Store
 
 LEEWAY_SECONDS = 60.0
@@ -77,6 +77,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         self._now = now
         self._signed = b""
         self._signature = b""
+        self.header: dict[str, Any] = {}
         self.body: dict[str, Any] = {}
         self.attempt: LoginAttempt | None = None
         self.platform: Platform | None = None
@@ -105,7 +106,11 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         **Source** LTI Security 1.0, section 5.1.1.3. **Touches** takes the attempt from the store.
         """
         if self._form.get("error"):
-            raise LaunchError("oidc_error", error=claims.loggable(self._form["error"]))
+            raise LaunchError(
+                "oidc_error",
+                error=claims.loggable(self._form["error"]),
+                about=_subject_of(self._form.get("error_description", "")),
+            )
         state = self._form.get("state", "")
         if not state:
             raise LaunchError("state_missing")
@@ -127,6 +132,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
             header, body = self._decode(self._form["id_token"])
         except (ValueError, RecursionError) as error:
             raise LaunchError("token_malformed") from error
+        self.header = header
         if not isinstance(body, dict):
             raise LaunchError("not_lti")
         self.body = body
@@ -183,20 +189,28 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         ):
             raise LaunchError("claim_invalid", claim="aud")
         found = [p for client_id in audiences[:10] for p in self._store.find_platforms(issuer, client_id)]
-        if not found:
-            raise LaunchError(
-                "audience_invalid" if self._store.find_platforms(issuer, None) else "issuer_unknown",
-                issuer=claims.loggable(issuer),
-            )
         platform = next((p for p in found if p.key == self._attempt().platform_key), None)
         if platform is None:
-            raise LaunchError("audience_invalid", issuer=claims.loggable(issuer))
+            raise self._not_for_us(issuer, audiences)
         if len(audiences) > 1 and not azp:
-            raise LaunchError("azp_missing")
+            raise LaunchError("azp_missing", client_id=claims.loggable(platform.client_id))
         if azp and azp != platform.client_id:
-            raise LaunchError("azp_invalid")
+            raise LaunchError(
+                "azp_invalid", azp=claims.loggable(azp), client_id=claims.loggable(platform.client_id)
+            )
         self.platform = platform
         return self
+
+    def _not_for_us(self, issuer: str, audiences: Sequence[str]) -> LaunchError:
+        registered = self._store.find_platforms(issuer, None)
+        if not registered:
+            return LaunchError("issuer_unknown", **about_issuer(issuer, self._store))
+        return LaunchError(
+            "audience_invalid",
+            issuer=claims.loggable(issuer),
+            audience=[claims.loggable(audience) for audience in audiences[:5]],
+            registered_clients=clients_of(registered),
+        )
 
     def validate_jwt_signature(self) -> "HardenedMessage":
         """Verify RS256 with the parsed key, then the times with 60 seconds of leeway.
@@ -206,7 +220,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         assert self.platform is not None
         key = self._keys.find(self._store, self.platform.jwks_url, self._jwt["header"]["kid"], self._now)
         if not _RS256.verify(self._signed, key, self._signature):
-            raise LaunchError("signature_invalid")
+            raise LaunchError("signature_invalid", key_set=redaction.address(self.platform.jwks_url))
         self._check_times()
         return self
 
@@ -216,13 +230,19 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         if expires is None:
             raise LaunchError("exp_missing")
         if expires <= now - LEEWAY_SECONDS:
-            raise LaunchError("token_expired")
+            raise LaunchError("token_expired", seconds=_whole(now - expires), **self._lag(issued))
         if issued is None:
             raise LaunchError("iat_missing")
         if issued > now + LEEWAY_SECONDS:
-            raise LaunchError("iat_in_future")
+            raise LaunchError("iat_in_future", seconds=_whole(issued - now))
         if issued < now - MAXIMUM_AGE_SECONDS - LEEWAY_SECONDS:
-            raise LaunchError("iat_too_old")
+            raise LaunchError("iat_too_old", seconds=_whole(now - issued), **self._lag(issued))
+
+    def _lag(self, issued: float | None) -> dict[str, Any]:
+        """Tell by how much the platform's clock is behind ours at least: it answered a login of ours."""
+        began = self._attempt().issued_at.timestamp()
+        behind = _whole(began - issued) if issued is not None else 0
+        return {"platform_behind_seconds": behind} if behind > 1 else {}
 
     def validate_deployment(self) -> "HardenedMessage":
         """Check that no claim is missing and look the deployment up; an unknown one is the host's to approve.
@@ -254,10 +274,10 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         **Source** LTI Core 1.3, section 5.3; Deep Linking 2.0, section 4.4. **Touches** pure.
         """
         if self.body[claims.VERSION] != "1.3.0":
-            raise LaunchError("version_invalid")
+            raise LaunchError("version_invalid", version=claims.loggable(self.body[claims.VERSION]))
         message_type = self.body[claims.MESSAGE_TYPE]
         if not isinstance(message_type, str) or message_type not in MESSAGE_TYPES:
-            raise LaunchError("message_type_unknown")
+            raise LaunchError("message_type_unknown", message_type=claims.loggable(message_type))
         parts = {name: claims.object_claim(self.body, name) for name in _OBJECT_CLAIMS}
         _REQUIREMENTS[message_type](self.body, parts)
         # PyLTI1p3 demands a user even where anonymous launches are allowed, and takes null for an object.
@@ -329,6 +349,21 @@ _CODE_OF_MISSING = {
     "sub": "user_missing",
 }
 _REQUIRED = ("iss", "aud", *_CODE_OF_MISSING)
+
+
+# Words of an OIDC error's description that say what it is about; the rest may name a person.
+_SUBJECTS = ("redirect_uri", "redirect uri", "client_id", "login_hint", "message_hint", "nonce", "scope")
+
+
+def _subject_of(description: str) -> str | None:
+    lowered = description.lower()
+    found = next((word for word in _SUBJECTS if word in lowered), None)
+    return None if found is None else found.replace(" ", "_")
+
+
+def _whole(seconds: float) -> int:
+    # Numbers from outside may have hundreds of digits.
+    return round(min(max(seconds, -1e10), 1e10))
 
 
 def _bytes(value: str) -> bytes:

@@ -1,22 +1,23 @@
 """The four addresses of the protocol as a Flask blueprint; what follows a launch is the host's."""
 
 import logging
-import secrets
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import requests
 from flask import Blueprint, jsonify, redirect, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from lti.claims import loggable_names
 from lti.errors import LaunchError
 from lti.jwks import KeySets
-from lti.launch import Launch, validate
+from lti.launch import Launch, new_reference, validate
 from lti.login import LOGIN_TTL, LoginRedirect, begin_login, begin_relaunch, cookie_name, is_state
 from lti.platforms import Store
+from lti.redaction import redacted
 
 JWKS_SECONDS = 3600
 LogLine = Callable[[Mapping[str, object]], None]
@@ -30,6 +31,7 @@ class AttemptInfo:
     :param stage: "login", "launch" or "relaunch"
     :param claim_names: names, never values
     :param code: an error code, "ok" for an accepted launch
+    :param claims: the message or the login's parameters as `redaction.redacted` shows them; empty for "ok"
     """
 
     reference: str
@@ -39,6 +41,7 @@ class AttemptInfo:
     claim_names: tuple[str, ...]
     code: str
     details: Mapping[str, object]
+    claims: Mapping[str, object] = field(default_factory=dict)
 
 
 def create_blueprint(  # noqa: C901 - four short views that share their arguments.
@@ -52,17 +55,20 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     clock: Callable[[], datetime],
     login_ttl: timedelta = LOGIN_TTL,
     log: LogLine | None = None,
+    on_attempt: Callable[[AttemptInfo], None] | None = None,
 ) -> Blueprint:
     """Make the blueprint `lti` with `/lti/login`, `/lti/launch`, `/lti/jwks` and `/lti/relaunch/<code>`.
 
     :param store_for: returns the store of the current request
     :param http: session for the platforms' key sets
-    :param on_launch: answers an accepted launch; its deployment may be unknown or pending
+    :param on_launch: answers an accepted launch; its deployment may be unknown or pending. It may refuse the
+        launch, too, by raising `LaunchError`; anything else that it raises is refused as "fault"
     :param on_refused: answers everything that was refused
     :param on_new_tab: answers a launch whose cookie was blocked; gets the one-time address for a new tab
     :param public_url: this tool's address without a path, such as "https://mentoring.example.com"
     :param clock: returns aware UTC
     :param log: gets one mapping per attempt; None means the logger `lti`
+    :param on_attempt: is told of every attempt that was not accepted, before it is answered
     **Touches** nothing until a request comes.
     """
     blueprint = Blueprint("lti", __name__)
@@ -72,9 +78,11 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     def launch_url() -> str:
         return public_url().rstrip("/") + "/lti/launch"
 
-    def refuse(error: LaunchError, stage: str) -> Response:
-        info = _describe(stage, clock(), error)
+    def refuse(error: LaunchError, stage: str, reference: str | None = None) -> Response:
+        info = _describe(stage, clock(), error, reference or new_reference())
         write(_log_fields(info))
+        if on_attempt is not None:
+            on_attempt(info)
         if error.relaunch_code is not None:
             return on_new_tab(f"{public_url().rstrip('/')}/lti/relaunch/{error.relaunch_code}")
         return on_refused(error, info)
@@ -88,26 +96,29 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
                 request.values, store_for(), launch_url=launch_url(), now=clock(), login_ttl=login_ttl
             )
         except LaunchError as error:
+            if error.code != "request_unreadable":
+                error.claims = redacted(request.values)
             return refuse(error, "login")
         return _redirect(began)
 
     @blueprint.route("/lti/launch", methods=["POST"])
     def launch() -> Response:
         """Take a launch message. **Source** LTI Security 1.0, section 5.1.3."""
-        state = ""
+        launched = None
         try:
-            form = _read_form()
-            state = form.get("state", "")
             launched = validate(
-                form, request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()
+                _read_form(), request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()
             )
+            response = on_launch(launched)
         except LaunchError as error:
-            return _without_cookie(refuse(error, "launch"), state, launch_url())
-        names = loggable_names(launched.claims)
-        write(
-            _log_fields(AttemptInfo(_reference(), "launch", clock(), launched.platform.key, names, "ok", {}))
-        )
-        return _without_cookie(on_launch(launched), state, launch_url())
+            response = refuse(_of(launched, error), "launch", _reference_of(launched))
+        except Exception as error:  # noqa: BLE001 - whatever is raised, the attempt gets its line and page.
+            response = refuse(_of(launched, _fault(error)), "launch", _reference_of(launched))
+        else:
+            names = loggable_names(launched.claims)
+            key = launched.platform.key
+            write(_log_fields(AttemptInfo(launched.reference, "launch", clock(), key, names, "ok", {})))
+        return _without_cookie(response, launch_url())
 
     @blueprint.route("/lti/relaunch/<code>", methods=["GET"])
     def relaunch(code: str) -> Response:
@@ -148,29 +159,55 @@ def _set_cookie(response: Response, name: str, value: str, max_age: int) -> None
 
 
 def _read_form() -> Mapping[str, str]:
-    """Return the posted form; one that is larger than the host takes is refused like any other attempt."""
+    """Return the posted form; one that cannot be read is refused like any other attempt."""
     try:
         return request.form
-    except RequestEntityTooLarge as error:
-        raise LaunchError("token_malformed") from error
+    except HTTPException as error:
+        raise LaunchError("request_unreadable", status=error.code) from error
 
 
-def _without_cookie(response: Response, state: str, launch_url: str) -> Response:
+def _without_cookie(response: Response, launch_url: str) -> Response:
     """Remove the cookie of the launch that has ended, however it ended."""
+    try:
+        state = _read_form().get("state", "")
+    except LaunchError:
+        return response
     name = cookie_name(state, launch_url)
     if is_state(state) and name in request.cookies:
         _set_cookie(response, name, "", 0)
     return response
 
 
-def _reference() -> str:
-    # No letters or digits that look alike: people read it aloud.
-    return "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
+def _of(launched: Launch | None, error: LaunchError) -> LaunchError:
+    """Tie an error that came after the message was accepted to that message."""
+    if launched is not None:
+        error.platform_key = launched.platform.key
+        error.claim_names = loggable_names(launched.claims)
+        error.claims = redacted(launched.claims)
+        error.details = {"alg": "RS256", "kid": launched.kid, **error.details}
+    return error
 
 
-def _describe(stage: str, at: datetime, error: LaunchError) -> AttemptInfo:
+def _fault(error: Exception) -> LaunchError:
+    # The place is wanted for mending; the text is not, because exceptions quote data.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return LaunchError("fault", kind=type(error).__name__, where=f"{place.filename}:{place.lineno}")
+
+
+def _reference_of(launched: Launch | None) -> str:
+    return new_reference() if launched is None else launched.reference
+
+
+def _describe(stage: str, at: datetime, error: LaunchError, reference: str) -> AttemptInfo:
     return AttemptInfo(
-        _reference(), stage, at, error.platform_key, error.claim_names, error.code, error.details
+        reference,
+        stage,
+        at,
+        error.platform_key,
+        error.claim_names,
+        error.code,
+        error.details,
+        error.claims,
     )
 
 

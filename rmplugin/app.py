@@ -154,7 +154,10 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     def navigation() -> list[NavLink]:
         visit: web.Visit = flask.g.visit
         if visit.session.is_administrator:
-            return [NavLink("Learning platforms", "/admin", "administrator")]
+            return [
+                NavLink("Learning platforms", "/admin", "administrator"),
+                NavLink("Launches", "/admin/launches", "administrator"),
+            ]
         own = []
         if visit.session.person_id is not None:
             own += [NavLink("Home", "/home", "participant"), NavLink("My credits", "/credits", "participant")]
@@ -199,6 +202,8 @@ def _explain(error: RmError) -> Any:
         409: "That is not possible now",
         422: "Some answers need a change",
     }
+    if error.code == "administrator_session_ended":
+        titles[401] = "This needs a new link"
     title = "Already done" if error.code.startswith("already_") else titles.get(error.status)
     page = web.render(
         "message.html",
@@ -206,9 +211,16 @@ def _explain(error: RmError) -> Any:
         title=title or "That did not work",
         text=error.message_for_user,
         typed=typed,
-        back="/home" if "visit" in flask.g else None,
+        back=_way_back(),
     )
     return flask.make_response(page, error.status)
+
+
+def _way_back() -> str | None:
+    visit: web.Visit | None = flask.g.get("visit")
+    if visit is None:
+        return None
+    return "/admin" if visit.session.is_administrator else "/home"
 
 
 def _explain_http(error: HTTPException) -> Any:
@@ -273,6 +285,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
         matching_tasks.expire_due(runtime)
+        tenant_tasks.run_asked_checks(runtime)
         # Last, because it can take long; a queued run is its own outbox row.
         matching_tasks.run_queued(runtime)
         work_outbox(runtime)

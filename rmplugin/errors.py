@@ -44,15 +44,21 @@ class NotFoundError(RmError):
 
 
 class SessionEndedError(RmError):
-    """Nobody is signed in: the session ended, or the page was opened outside the LMS."""
+    """Nobody is signed in: the session ended, or the page was opened outside the LMS.
+
+    :param administrator: it is about an administrator's page or link.
+    """
 
     status = 401
 
-    def __init__(self) -> None:
-        super().__init__(
-            "session_ended",
-            "Your session has ended. Nothing was lost. Reopen the activity from your course to go on.",
-        )
+    def __init__(self, *, administrator: bool = False) -> None:
+        text = "Your session has ended. Nothing was lost. Reopen the activity from your course to go on."
+        if administrator:
+            text = (
+                "This link was used or is too old, or your session has ended. Nothing was lost. To go on, "
+                "run the command rmplugin admin-link again and open the new link."
+            )
+        super().__init__("administrator_session_ended" if administrator else "session_ended", text)
 
 
 class ConflictError(RmError):

@@ -123,9 +123,13 @@ def take_entry(db: Db, code: str, now: datetime, *, secret_key: str) -> tuple[We
     query = select(WebSession).where(WebSession.entry_sha256 == digest(code)).with_for_update()
     session = db.scalars(query).one_or_none()
     if session is None or now > session.entry_until:
-        raise SessionEndedError
+        # The session of a used code is still there, so that its person is told the right way to a new one.
+        token_sha256 = digest(_token_of(code, secret_key))
+        used = db.scalars(select(WebSession).where(WebSession.token_sha256 == token_sha256)).one_or_none()
+        raise SessionEndedError(administrator=used is not None and used.is_administrator)
     session.entry_sha256 = None
-    session.seen_at = now
+    # The link may have waited for long; the session begins now.
+    session.created_at = session.seen_at = now
     return session, _token_of(code, secret_key)
 
 

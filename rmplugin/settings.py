@@ -94,6 +94,12 @@ SETTINGS = (
         "0",
         "Number of reverse proxies in front whose X-Forwarded-* headers are believed.",
     ),
+    Setting(
+        "RM_KEY_ROTATION_DAYS",
+        _count,
+        "90",
+        "Days after which the worker lets the next signing key sign; 0 leaves it to `rmplugin keys rotate`.",
+    ),
 )
 
 
@@ -112,6 +118,7 @@ class Settings:
     smtp_url: str | None = field(repr=False)
     log_format: str
     trusted_proxies: int
+    key_rotation_days: int = 90
 
     @property
     def https(self) -> bool:
@@ -148,6 +155,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         smtp_url=values["RM_SMTP_URL"],
         log_format=values["RM_LOG_FORMAT"],
         trusted_proxies=values["RM_TRUSTED_PROXIES"],
+        key_rotation_days=values["RM_KEY_ROTATION_DAYS"],
     )
 
 

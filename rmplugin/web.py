@@ -144,6 +144,8 @@ def _signed_in(view: View, method: str, role: Role, on_input_error: View | None)
         try:
             try:
                 return _visit(view, role, write=write, path=path)
+            except SessionEndedError as error:
+                raise SessionEndedError(administrator=role is Role.ADMINISTRATOR) from error
             except IntegrityError:
                 if not write:
                     raise

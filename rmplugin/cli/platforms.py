@@ -133,4 +133,51 @@ def remove(name: str, tenant: str | None) -> None:
     click.echo("Removed.")
 
 
+@platform.command()
+@click.argument("name", required=False)
+@click.option("--refused", is_flag=True, help="Only those that were refused.")
+@click.option("--reference", help="What the person read on the page.")
+@as_json
+@tenant_option
+def launches(
+    name: str | None, refused: bool, reference: str | None, as_json: bool, tenant: str | None
+) -> None:
+    """Say why launches were refused, and what accepted ones lack. The newest hundred of fourteen days.
+
+    Those without a known registration are listed unless a platform is named.
+    Example: rmplugin platform launches --reference K7QX2MHB
+    """
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        names = {row.id: row.name for row in queries.list_platforms(db)}
+        found = queries.list_attempts(
+            db,
+            nobodys=name is None,
+            refused=refused,
+            platform_id=queries.get_platform(db, name).id if name else None,
+            reference=reference,
+        )
+    document = [
+        {
+            "at": row.at.isoformat(timespec="seconds"),
+            "reference": row.reference,
+            "platform": names.get(row.platform_id) if row.platform_id else None,
+            "stage": row.stage,
+            "code": row.code,
+            "diagnosis": queries.explain_attempt(row),
+            "details": row.details,
+            "claims": row.claims,
+        }
+        for row in found
+    ]
+    show(document, as_json=as_json, human=_launch_lines)
+
+
+def _launch_lines(document: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in document:
+        facts = (row["at"], row["reference"], row["platform"] or "(unknown platform)", row["code"])
+        lines += ["  ".join(facts), *(f"    {sentence}" for sentence in row["diagnosis"])]
+    return "\n".join(lines) or "(none)"
+
+
 commands = (platform,)

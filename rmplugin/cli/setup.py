@@ -3,18 +3,21 @@
 import os
 import re
 import sys
+from datetime import timedelta
+from typing import Any
 
 import click
 from sqlalchemy import select
 
-from rmplugin import migrations
+from rmplugin import audit, logins, migrations
 from rmplugin.app import configure_logging, make_runtime, make_worker
-from rmplugin.cli.common import as_json, opened, show, tenant_option
+from rmplugin.cli.common import as_json, opened, show, tenant_option, tenant_transaction
 from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.models import Tenant, ToolKey
 from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys, rotate_tool_keys
 from rmplugin.tenants.tasks import Finding, examine
 
+LONGEST_LINK = timedelta(hours=24)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -84,6 +87,58 @@ def doctor(as_json: bool, tenant: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _life(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9]\d{0,3})([mh])", text)
+    life = timedelta(**{{"m": "minutes", "h": "hours"}[found[2]]: int(found[1])}) if found else None
+    if life is None or life > LONGEST_LINK:
+        raise click.BadParameter("a time such as 15m or 2h is needed, 24h at most.")
+    return life
+
+
+@click.command("admin-link")
+@click.option(
+    "--ttl",
+    default="15m",
+    show_default=True,
+    callback=_life,
+    metavar="TIME",
+    help="How long the link can be opened: 15m, 2h; 24h at most.",
+)
+@as_json
+@tenant_option
+def admin_link(ttl: timedelta, as_json: bool, tenant: str | None) -> None:
+    """Print a link that opens the administrator's pages once: platforms, launches and why they fail.
+
+    Whoever opens it first is the administrator for up to twelve hours. Example: rmplugin admin-link --ttl 2h
+    """
+    with tenant_transaction(tenant) as (runtime, db):
+        now = runtime.clock()
+        facts: dict[str, Any] = {
+            "tenant_id": db.tenant_id,
+            "lti_user_id": None,
+            "person_id": None,
+            "context_id": None,
+            "is_manager": False,
+            "is_administrator": True,
+            "start_path": "/admin",
+            "locale": None,
+            "display_name": "Administrator",
+            "frame_origins": [],
+        }
+        key = str(runtime.settings.secret_key)
+        code = logins.open_session(db, facts, now, secret_key=key, life=ttl)
+        audit.record(db, "command", "admin_link", None, now, minutes=int(ttl.total_seconds() // 60))
+        document = {
+            "url": f"{runtime.settings.public_url}/entry/{code}",
+            "expires_at": (now + ttl).isoformat(timespec="seconds"),
+        }
+    show(
+        document,
+        as_json=as_json,
+        human=lambda d: f"Open this once, before {d['expires_at']}:\n{d['url']}",
+    )
+
+
 def _line(finding: Finding) -> str:
     return f"{'ok  ' if finding.ok else 'FIX '} {finding.what}: {finding.advice}"
 
@@ -106,14 +161,15 @@ def list_keys(as_json: bool) -> None:
 
 
 @keys.command()
-def rotate() -> None:
+@click.option("--now", "hasty", is_flag=True, help="Even when platforms may not have fetched the next key.")
+def rotate(hasty: bool) -> None:
     """Sign with the next key from now on; the old one stays published for two weeks.
 
-    Example: rmplugin keys rotate
+    The worker does this by itself, see RM_KEY_ROTATION_DAYS. Example: rmplugin keys rotate
     """
     with opened() as runtime, runtime.database.transaction(None) as db:
-        rotate_tool_keys(db, runtime.database.secrets, runtime.clock())
+        rotate_tool_keys(db, runtime.database.secrets, runtime.clock(), hasty=hasty)
     click.echo("Rotated. Running servers sign with the new key within ten seconds.")
 
 
-commands = (init, serve, worker, doctor, keys)
+commands = (init, serve, worker, doctor, keys, admin_link)

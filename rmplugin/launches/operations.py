@@ -10,11 +10,14 @@ from sqlalchemy import Connection, Table, bindparam, func, select
 
 from lti.claims import origin
 from lti.launch import Launch
+from lti.redaction import redacted
+from lti.routes import AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.jobs import enqueue
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
+from rmplugin.tenants.operations import record_attempt
 
 # Within this time the same launch again is recognised at once; later it is taken in anew.
 KNOWN_FOR = timedelta(hours=1)
@@ -73,16 +76,25 @@ def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[
 
     :param launch: with a subject.
     :return: facts for `logins.open_session`.
-    **Touches** writes lti_context, lti_resource_link, lti_user, course_member, audit_entry, outbox_event.
+    **Touches** writes lti_context, lti_resource_link, lti_user, course_member, launch_attempt, audit_entry,
+    outbox_event.
     """
     context = _remember_course(db, platform, launch, now)
     link = _remember_link(db, context, launch, now) if context else None
     user = link_person(db, platform, launch, now)
     if context is not None:
         _remember_member(db, context, link, user, launch, now)
+    identity = user.link_problem or user.link_source
+    record_attempt(db, platform.tenant_id, platform.id, _as_attempt(platform, launch, identity, now))
     db.flush()
     person_id = user.person_id if user.link_state == "confirmed" else None
     return _session_facts(launch, platform.tenant_id, user.id, person_id, context.id if context else None)
+
+
+def _as_attempt(platform: LtiPlatform, launch: Launch, identity: str | None, now: datetime) -> AttemptInfo:
+    details = {"kid": launch.kid, "identity": identity}
+    shown = redacted(launch.claims)
+    return AttemptInfo(launch.reference, "launch", now, str(platform.id), (), "ok", details, shown)
 
 
 def _session_facts(

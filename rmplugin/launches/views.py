@@ -1,5 +1,6 @@
 """The door: an accepted launch becomes a session, a refused one becomes a page that says why."""
 
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,20 +12,30 @@ from flask import Blueprint
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from lti.claims import loggable
 from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
-from lti.errors import LaunchError
+from lti.errors import REOPEN_CODES, LaunchError
 from lti.launch import Launch
 from lti.routes import AttemptInfo, create_blueprint
 from rmplugin import logins, web
 from rmplugin.db import Db
 from rmplugin.jobs import Runtime
 from rmplugin.launches import operations
-from rmplugin.tenants.operations import record_pending_deployment
+from rmplugin.tenants.models import LtiPlatform
+from rmplugin.tenants.operations import record_attempt, record_pending_deployment
+from rmplugin.tenants.queries import is_flooded
 from rmplugin.tenants.store import PlatformStore
 from rmplugin.web import Role
 
 log = structlog.get_logger()
 pages = web.Pages("launches", __name__)
+_TITLES = {
+    "deployment_pending": "One click of an administrator is missing",
+    "fault": "Something went wrong on our side",
+    "message_type_unsupported": "This kind of launch is not supported",
+    "role_not_allowed": "Only teachers can add the activity",
+    "user_missing": "Your learning platform did not say who you are",
+}
 LINK_TITLE = "Reverse mentoring"
 LINK_TEXT = "Senior leaders learn from junior and newly joined colleagues."
 
@@ -57,6 +68,7 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
         public_url=lambda: runtime.settings.public_url,
         clock=runtime.clock,
         log=_log_attempt,
+        on_attempt=_keep_attempt,
     )
     names = ("login", "launch", "relaunch", "jwks")
     return blueprint, {f"lti.{name}": Role.PUBLIC for name in names}
@@ -64,34 +76,42 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
 
 def _log_attempt(fields: object) -> None:
     facts = dict(fields)  # type: ignore[call-overload]
-    log.info(facts.pop("event"), **facts)
+    write = log.error if facts["code"] == "fault" else log.info
+    write(facts.pop("event"), **facts)
+
+
+def _keep_attempt(info: AttemptInfo) -> None:
+    """Keep a refused attempt for the administrator, in a transaction of its own.
+
+    Whatever goes wrong here, the person still gets the page that says why.
+    """
+    runtime = web.get_runtime()
+    try:
+        with runtime.database.unbound(write=False) as db:
+            platform = db.get(LtiPlatform, uuid.UUID(info.platform_key)) if info.platform_key else None
+            tenant_id = platform.tenant_id if platform else None
+            flooded = is_flooded(db, tenant_id, info.at)
+        if not flooded:
+            with runtime.database.transaction(None) as db:
+                record_attempt(db, tenant_id, platform.id if platform else None, info)
+    except Exception as error:  # noqa: BLE001 - every driver raises its own.
+        log.warning("attempt_not_kept", reference=info.reference, error=type(error).__name__)
 
 
 def on_launch(launch: Launch) -> Response:
     """Turn an accepted launch into a session and go on to the first page.
 
+    :raises LaunchError: the launch is right, and cannot be taken in all the same.
     **Touches** what `operations.enter` touches, writes web_session.
     """
     runtime = web.get_runtime()
     now = runtime.clock()
     if launch.subject is None:
-        return _message(
-            "Your LMS did not say who you are",
-            "Reverse mentoring needs to know who takes part. Ask the administrator of your LMS to let "
-            "this activity "
-            "see the user.",
-            403,
-        )
+        raise LaunchError("user_missing")
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
         return pick_content(launch, now)
     if launch.message_type != "LtiResourceLinkRequest":
-        return _message(
-            "This kind of launch is not supported",
-            f"The LMS asked for '{launch.message_type}', which this tool does not offer. Nothing was "
-            f"lost. Open the "
-            "activity from your course instead.",
-            400,
-        )
+        raise LaunchError("message_type_unsupported", message_type=launch.message_type)
     if launch.deployment_state == "approved":
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
@@ -107,13 +127,7 @@ def on_launch(launch: Launch) -> Response:
         else:
             code = _open(runtime, db, operations.enter(db, platform, launch, now), now)
     if code is None:
-        return _message(
-            "One click of your administrator is missing",
-            f"The tool was added to your LMS in a new place (deployment '{launch.deployment_id}'), which an "
-            "administrator of the tool has to approve: rmplugin platform approve. Then open the "
-            "activity again.",
-            403,
-        )
+        raise LaunchError("deployment_pending", deployment_id=loggable(launch.deployment_id))
     return _go_in(code)
 
 
@@ -136,9 +150,7 @@ def pick_content(launch: Launch, now: datetime) -> Response:
     """
     assert launch.deep_linking is not None
     if not (launch.roles.is_instructor or launch.roles.is_administrator):
-        return _message(
-            "Only teachers can add the activity", "Ask the people who run the course to add it.", 403
-        )
+        raise LaunchError("role_not_allowed")
     runtime = web.get_runtime()
     key = PlatformStore(runtime.database, runtime.clock).signing_key()
     graded = LineItemRequest(score_maximum=100, label=LINK_TITLE, resource_id="completion", tag="completion")
@@ -164,10 +176,9 @@ def on_new_tab(relaunch_url: str) -> Response:
 
 
 def on_refused(error: LaunchError, info: AttemptInfo) -> Response:
-    """Say in plain words why a launch was refused."""
-    return _message("The activity could not be opened", error.message, error.status, info.reference)
-
-
-def _message(title: str, text: str, status: int, reference: str | None = None) -> Response:
-    page = web.render("message.html", None, title=title, text=text, reference=reference)
-    return flask.make_response(page, status)
+    """Say in plain words why a launch was refused, and who can mend it."""
+    title = _TITLES.get(error.code, "The activity could not be opened")
+    if error.code in REOPEN_CODES:
+        title = "Please open the activity again from your course"
+    page = web.render("message.html", None, title=title, text=error.message, reference=info.reference)
+    return flask.make_response(page, error.status)

@@ -138,7 +138,7 @@ class LaunchAttempt(Base, HasId):
     :ivar reference: what the person on the refusal page can quote, and the log holds.
     :ivar stage: login, launch or relaunch.
     :ivar code: an error code of `lti.errors.LAUNCH_CODES`, or "ok".
-    :ivar claims: the message as `lti.claims.redacted` shows it.
+    :ivar claims: the message as `lti.redaction.redacted` shows it.
     :ivar details: facts of the refusal that are safe to show.
     """
 

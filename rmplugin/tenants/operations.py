@@ -1,6 +1,7 @@
 """What changes tenants, registrations, keys and HR accounts."""
 
 import secrets
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,14 +13,30 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete, select
 
+from lti.routes import JWKS_SECONDS, AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import HrisConnector
-from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, Tenant, ToolKey
-from rmplugin.tenants.queries import list_deployments
+from rmplugin.tenants.models import (
+    HrAccount,
+    LaunchAttempt,
+    LtiCache,
+    LtiDeployment,
+    LtiPlatform,
+    Tenant,
+    ToolKey,
+)
+from rmplugin.tenants.queries import CHECK_KEY, list_deployments
+from rmplugin.tenants.store import REMEMBERED_FOR
 
+CHECK_KEPT_FOR = timedelta(days=30)
 RETIRING_FOR = timedelta(days=14)
+# A platform may use the key set that it has for so long, so a key signs only when it was in the set before.
+PUBLISHED_FIRST = timedelta(seconds=JWKS_SECONDS) + REMEMBERED_FOR
+ATTEMPTS_KEPT_FOR = timedelta(days=14)
+# Of a registration that is not known, and of one that is.
+ATTEMPTS_KEPT = (1_000, 10_000)
 FAMILIES = ("moodle", "canvas", "openedx", "blackboard", "brightspace", "sakai", "schoology", "generic")
 # Tried in this order on every platform; the administrator of a platform may name others.
 EMPLOYEE_NUMBER_PARAMS = ["employee_number", "emp", "hr_id"]
@@ -49,19 +66,60 @@ def ensure_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:
             _add_key(db, secrets_box, state, now)
 
 
-def rotate_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:
+def rotate_tool_keys(db: Db, secrets_box: Secrets, now: datetime, *, hasty: bool = False) -> None:
     """Let the next key sign, go on publishing the old one for a while, and make a new next one.
 
-    **Touches** writes tool_key.
+    :param hasty: even when platforms may not have seen the next key yet.
+    :raises ConflictError: the next key was published a short time ago.
+    **Source** LTI Security 1.0 section 6.3. **Touches** writes tool_key.
     """
     ensure_tool_keys(db, secrets_box, now)
     db.flush()
-    old = delete(ToolKey).where(ToolKey.state == "retiring", ToolKey.state_since < now - RETIRING_FOR)
-    db.execute(old)
+    _forget_retired_keys(db, now)
+    ready_at = next_key_ready_at(db)
+    if now < ready_at and not hasty:
+        raise ConflictError(
+            "key_too_young",
+            f"Nothing was changed: platforms may keep the key set for an hour, so the next key can sign from "
+            f"{ready_at:%H:%M} UTC on. With --now it signs at once, and platforms that have not fetched it "
+            "refuse the tool until they do.",
+        )
     follows = {"current": "retiring", "next": "current"}
     for key in db.scalars(select(ToolKey).where(ToolKey.state.in_(follows))).all():
         key.state, key.state_since = follows[key.state], now
     _add_key(db, secrets_box, "next", now)
+
+
+def next_key_ready_at(db: Db) -> datetime:
+    """Tell from when on every platform has seen the next key. **Touches** reads tool_key."""
+    made = db.scalars(select(ToolKey.created_at).where(ToolKey.state == "next")).one()
+    return made + PUBLISHED_FIRST
+
+
+def rotate_due_keys(db: Db, secrets_box: Secrets, now: datetime, every_days: int) -> bool:
+    """Forget keys that have retired, and rotate when the current one has signed for long enough.
+
+    :param every_days: 0 for never.
+    :return: whether another key signs now.
+    **Touches** writes tool_key.
+    """
+    _forget_retired_keys(db, now)
+    # Locked, so that two workers do not rotate one after the other.
+    current = select(ToolKey).where(ToolKey.state == "current").with_for_update()
+    key = db.scalars(current).one_or_none()
+    if not every_days or key is None or now < key.state_since + timedelta(days=every_days):
+        return False
+    ensure_tool_keys(db, secrets_box, now)
+    db.flush()
+    if now < next_key_ready_at(db):
+        return False
+    rotate_tool_keys(db, secrets_box, now)
+    return True
+
+
+def _forget_retired_keys(db: Db, now: datetime) -> None:
+    retired = (ToolKey.state == "retiring", ToolKey.state_since < now - RETIRING_FOR)
+    db.execute(delete(ToolKey).where(*retired))
 
 
 def _add_key(db: Db, secrets_box: Secrets, state: str, now: datetime) -> None:
@@ -172,6 +230,43 @@ def record_pending_deployment(db: Db, platform: LtiPlatform, deployment_id: str,
         db.add(_deployment(platform, deployment_id, "pending", now))
 
 
+def record_attempt(
+    db: Db, tenant_id: uuid.UUID | None, platform_id: uuid.UUID | None, info: AttemptInfo
+) -> None:
+    """Write down a login or launch that was refused or taken in.
+
+    :param tenant_id: None when the registration is not known.
+    **Touches** writes launch_attempt.
+    """
+    db.add(
+        LaunchAttempt(
+            tenant_id=tenant_id,
+            platform_id=platform_id,
+            reference=info.reference,
+            stage=info.stage,
+            code=info.code,
+            claims=dict(info.claims),
+            details=dict(info.details),
+            at=info.at,
+        )
+    )
+
+
+def prune_attempts(db: Db, now: datetime) -> None:
+    """Throw away old launch attempts, and the oldest of those who have very many.
+
+    **Touches** deletes from launch_attempt.
+    """
+    db.execute(delete(LaunchAttempt).where(LaunchAttempt.at < now - ATTEMPTS_KEPT_FOR))
+    for tenant_id in (None, *db.scalars(select(Tenant.id))):
+        newest_first = select(LaunchAttempt.at).where(LaunchAttempt.tenant_id == tenant_id)
+        most = ATTEMPTS_KEPT[tenant_id is not None]
+        last = db.scalar(newest_first.order_by(LaunchAttempt.at.desc()).offset(most).limit(1))
+        if last is not None:
+            too_many = (LaunchAttempt.tenant_id == tenant_id, LaunchAttempt.at <= last)
+            db.execute(delete(LaunchAttempt).where(*too_many))
+
+
 def approve_deployments(
     db: Db, platform: LtiPlatform, deployment_id: str | None, actor: str, now: datetime
 ) -> list[str]:
@@ -190,6 +285,39 @@ def approve_deployments(
         row.state = "approved"
     audit.record(db, actor, "platform.approve", platform.id, now, deployments=len(wanted))
     return [row.deployment_id for row in wanted]
+
+
+def ask_for_check(db: Db, platform: LtiPlatform, secrets_box: Secrets, actor: str, now: datetime) -> None:
+    """Let the worker check a platform; a page may not wait for other systems inside its transaction.
+
+    **Touches** writes lti_cache, audit_entry.
+    """
+    asked = {
+        "asked_at": now.isoformat(timespec="seconds"),
+        "tenant_id": str(platform.tenant_id),
+        "name": platform.name,
+        "findings": None,
+    }
+    keep_check(db, platform.id, asked, secrets_box, now)
+    audit.record(db, actor, "platform.check", platform.id, now)
+    db.info["wake"] = True
+
+
+def keep_check(
+    db: Db, platform_id: uuid.UUID, check: Mapping[str, Any], secrets_box: Secrets, now: datetime
+) -> None:
+    """Remember a check that was asked for, or what it found.
+
+    :param check: see `queries.last_check`.
+    **Touches** writes lti_cache.
+    """
+    db.merge(
+        LtiCache(
+            key=f"{CHECK_KEY}{platform_id}",
+            value_locked=secrets_box.lock(check),
+            expires_at=now + CHECK_KEPT_FOR,
+        )
+    )
 
 
 def remove_platform(db: Db, platform: LtiPlatform, now: datetime) -> None:

@@ -2,17 +2,41 @@
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from lti.ags import SCOPE_LINE_ITEM
-from rmplugin.db import Db
+from lti.diagnosis import diagnose
+from rmplugin.db import Db, Secrets
 from rmplugin.errors import InputError, NotFoundError
-from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
+from rmplugin.tenants.models import (
+    HrAccount,
+    LaunchAttempt,
+    LtiCache,
+    LtiDeployment,
+    LtiPlatform,
+    LtiResourceLink,
+    Tenant,
+)
 
 # Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
 # completion follows no other, and Canvas would show another as an assignment of its own.
 COLUMNS_BY_TEACHERS = ("moodle", "canvas")
+# Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
+CHECK_KEY = "check:"
+# Refusals that are kept in a minute: of a registration that is not known, and of one that is.
+KEPT_A_MINUTE = (30, 300)
+# Why nobody of the HR roster was found, for those who can change it.
+IDENTITY_PROBLEMS = {
+    "no_hr_id": "The LMS says nothing by which the HR roster could know the person. Give the tool a custom "
+    "parameter such as employee_number=$Person.sourcedId, or let it see e-mail addresses.",
+    "no_match": "The HR id or e-mail address of the launch is nobody's in the HR roster. Compare one "
+    "person's value in the LMS with the roster, leading zeros too.",
+    "conflict": "The HR id or e-mail address of the launch belongs to more than one person or LMS account.",
+    "not_working": "The HR roster says that this person has left or has not started.",
+}
 
 
 def get_tenant(db: Db, slug: str | None) -> Tenant:
@@ -54,6 +78,101 @@ def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     """List the deployments of a registration. **Touches** reads lti_deployment."""
     query = select(LtiDeployment).where(LtiDeployment.platform_id == platform_id)
     return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
+
+
+def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
+    """Give a registration.
+
+    :raises NotFoundError: the tenant has none of that id.
+    **Touches** reads lti_platform.
+    """
+    platform = db.get(LtiPlatform, platform_id)
+    if platform is None:
+        raise NotFoundError("platform")
+    return platform
+
+
+def last_check(db: Db, platform_id: uuid.UUID, secrets_box: Secrets) -> dict[str, Any] | None:
+    """Give what an administrator's last check of a platform found.
+
+    :return: `asked_at` (ISO), `tenant_id`, `name`, and `findings`, None while it runs; None before the first.
+    **Touches** reads lti_cache.
+    """
+    row = db.get(LtiCache, f"{CHECK_KEY}{platform_id}")
+    found: dict[str, Any] | None = secrets_box.unlock(row.value_locked) if row else None
+    return found
+
+
+def is_flooded(db: Db, tenant_id: uuid.UUID | None, now: datetime) -> bool:
+    """Tell whether so many attempts were refused within a minute that no more are kept; the log has them all.
+
+    :param tenant_id: None for attempts without a known registration; anybody can make those.
+    **Touches** reads launch_attempt.
+    """
+    recent = select(func.count()).select_from(LaunchAttempt)
+    recent = recent.where(LaunchAttempt.tenant_id == tenant_id, LaunchAttempt.code != "ok")
+    kept = db.scalar(recent.where(LaunchAttempt.at > now - timedelta(minutes=1))) or 0
+    return kept >= KEPT_A_MINUTE[tenant_id is not None]
+
+
+def _attempts_of(db: Db, *, nobodys: bool) -> ColumnElement[bool]:
+    own = LaunchAttempt.tenant_id == db.tenant_id
+    return or_(own, LaunchAttempt.tenant_id.is_(None)) if nobodys else own
+
+
+def is_only_tenant(db: Db) -> bool:
+    """Tell whether the installation serves one company alone. **Touches** reads tenant."""
+    return len(db.scalars(select(Tenant.id).limit(2)).all()) == 1
+
+
+def list_attempts(
+    db: Db,
+    *,
+    nobodys: bool,
+    refused: bool = False,
+    platform_id: uuid.UUID | None = None,
+    reference: str | None = None,
+    limit: int = 100,
+) -> Sequence[LaunchAttempt]:
+    """List launch attempts, the newest first.
+
+    :param nobodys: those without a known registration, too.
+    :param refused: only those.
+    :param platform_id: None for all.
+    :param reference: as somebody read it aloud; None for all.
+    **Touches** reads launch_attempt.
+    """
+    query = select(LaunchAttempt).where(_attempts_of(db, nobodys=nobodys))
+    if refused:
+        query = query.where(LaunchAttempt.code != "ok")
+    if platform_id is not None:
+        query = query.where(LaunchAttempt.platform_id == platform_id)
+    if reference is not None:
+        query = query.where(LaunchAttempt.reference == reference.strip().upper())
+    return db.scalars(query.order_by(LaunchAttempt.at.desc(), LaunchAttempt.id.desc()).limit(limit)).all()
+
+
+def get_attempt(db: Db, attempt_id: uuid.UUID) -> LaunchAttempt:
+    """Give a launch attempt of this tenant, or nobody's when there is no other tenant.
+
+    :raises NotFoundError: there is none of that id, or it is another tenant's.
+    **Touches** reads launch_attempt, tenant.
+    """
+    mine = _attempts_of(db, nobodys=is_only_tenant(db))
+    attempt = db.scalars(select(LaunchAttempt).where(LaunchAttempt.id == attempt_id, mine)).one_or_none()
+    if attempt is None:
+        raise NotFoundError("launch attempt")
+    return attempt
+
+
+def explain_attempt(attempt: LaunchAttempt) -> list[str]:
+    """Say what the likely cause of a refusal is, or what an accepted launch lacks.
+
+    :return: sentences for an administrator; empty for a launch without a fault.
+    **Touches** pure.
+    """
+    problem = IDENTITY_PROBLEMS.get(attempt.details.get("identity") or "")
+    return ([problem] if problem else []) + diagnose(attempt.code, attempt.details, attempt.claims)
 
 
 def may_make_column(family: str, link: LtiResourceLink) -> bool:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import requests
+import structlog
 from sqlalchemy import delete, func, select, text
 
 from lti import ags, nrps
@@ -28,8 +29,11 @@ from rmplugin.tenants.models import (
     LtiResourceLink,
     ToolKey,
 )
-from rmplugin.tenants.queries import get_platform, get_tenant, may_make_column
+from rmplugin.tenants.operations import keep_check, prune_attempts, rotate_due_keys
+from rmplugin.tenants.queries import CHECK_KEY, get_platform, get_tenant, may_make_column
 from rmplugin.tenants.store import PlatformStore, as_platform
+
+log = structlog.get_logger()
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 LATE = timedelta(minutes=10)
@@ -235,10 +239,40 @@ def _advise(error: ServiceError) -> str:
     return f"{error}"
 
 
-def tidy(runtime: Runtime) -> None:
-    """Throw away logins, caches, sessions and form keys that have expired.
+def run_asked_checks(runtime: Runtime) -> None:
+    """Run the checks that administrators asked for on a page, and keep what they find for it.
 
-    **Touches** deletes from lti_login, lti_cache, web_session, posted_form.
+    **Touches** reads and writes lti_cache; calls the platforms.
+    """
+    secrets_box = runtime.database.secrets
+    with runtime.database.transaction(None, write=False) as db:
+        rows = db.scalars(select(LtiCache).where(LtiCache.key.startswith(CHECK_KEY, autoescape=True))).all()
+    for row in rows:
+        check = secrets_box.unlock(row.value_locked)
+        platform_id = uuid.UUID(row.key.removeprefix(CHECK_KEY))
+        if check["findings"] is not None:
+            continue
+        with runtime.database.hold("check", platform_id) as mine:
+            if not mine:
+                continue
+            findings = _check_safely(runtime, uuid.UUID(check["tenant_id"]), check["name"])
+            found = {**check, "findings": [finding._asdict() for finding in findings]}
+            with runtime.database.transaction(None) as db:
+                keep_check(db, platform_id, found, secrets_box, runtime.clock())
+
+
+def _check_safely(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[Finding]:
+    try:
+        return check_platform(runtime, tenant_id, name)
+    except Exception as error:  # noqa: BLE001 - a check that fails must not be tried again each minute.
+        log.error("check_failed", platform=name, error=type(error).__name__)
+        return [Finding("check", ok=False, advice=f"The check failed ({type(error).__name__}).")]
+
+
+def tidy(runtime: Runtime) -> None:
+    """Throw away logins, caches, sessions, form keys and launch attempts that have expired; rotate keys.
+
+    **Touches** deletes from lti_login, lti_cache, web_session, posted_form, launch_attempt; writes tool_key.
     """
     now = runtime.clock()
     with runtime.database.transaction(None) as db:
@@ -246,3 +280,7 @@ def tidy(runtime: Runtime) -> None:
         db.execute(delete(LtiCache).where(LtiCache.expires_at < now))
         db.execute(delete(WebSession).where(WebSession.created_at < now - 2 * ABSOLUTE))
         db.execute(delete(PostedForm).where(PostedForm.posted_at < now - FORMS_KEPT_FOR))
+        prune_attempts(db, now)
+    with runtime.database.transaction(None) as db:
+        if rotate_due_keys(db, runtime.database.secrets, now, runtime.settings.key_rotation_days):
+            log.info("keys_rotated")

@@ -56,7 +56,8 @@ def _row(table: Table, checks: str, ids: Mapping[str, list[Any]], number: int) -
     values: dict[str, Any] = {}
     uses: dict[str, int] = {}
     for column in table.columns:
-        if column.nullable:
+        # A row that may belong to nobody is made somebody's.
+        if column.nullable and column.name != "tenant_id":
             continue
         key = next(iter(column.foreign_keys), None)
         if key is not None:

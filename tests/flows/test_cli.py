@@ -143,7 +143,9 @@ def test_database_when_not_migrated_is_said(tmp_path, settings):
 
 def test_keys_when_rotated_move_on(rm):
     before = {row["state"]: row["kid"] for row in rm.do("keys", "list", "--json").json}
-    rm.do("keys", "rotate")
+    refused(rm("keys", "rotate"), "Nothing was changed", "--now")
+    assert {row["state"]: row["kid"] for row in rm.do("keys", "list", "--json").json} == before
+    rm.do("keys", "rotate", "--now")
     after = {row["state"]: row["kid"] for row in rm.do("keys", "list", "--json").json}
     assert (after["retiring"], after["current"]) == (before["current"], before["next"])
     assert after["next"] not in before.values()

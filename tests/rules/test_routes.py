@@ -22,7 +22,13 @@ from tests.factories.browser import Browser
 from tests.factories.rows import fill
 
 # Parameters of addresses whose table is not simply their name without "_id".
-TABLES = {"session_id": "mentoring_session", "run_id": "match_run", "entry_id": "credit_entry"}
+TABLES = {
+    "session_id": "mentoring_session",
+    "run_id": "match_run",
+    "entry_id": "credit_entry",
+    "attempt_id": "launch_attempt",
+    "platform_id": "lti_platform",
+}
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style|javascript:", re.IGNORECASE)
 
 

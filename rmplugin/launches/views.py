@@ -74,14 +74,6 @@ def on_launch(launch: Launch) -> Response:
     """
     runtime = web.get_runtime()
     now = runtime.clock()
-    if launch.subject is None:
-        return _message(
-            "Your LMS did not say who you are",
-            "Reverse mentoring needs to know who takes part. Ask the administrator of your LMS to let "
-            "this activity "
-            "see the user.",
-            403,
-        )
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
         return pick_content(launch, now)
     if launch.message_type != "LtiResourceLinkRequest":
@@ -92,7 +84,7 @@ def on_launch(launch: Launch) -> Response:
             "activity from your course instead.",
             400,
         )
-    if launch.deployment_state == "approved":
+    if launch.deployment_state == "approved" and launch.subject is not None:
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
             if known is not None:
@@ -106,6 +98,9 @@ def on_launch(launch: Launch) -> Response:
             code = None
         else:
             code = _open(runtime, db, operations.enter(db, platform, launch, now), now)
+        wake = bool(db.info.get("wake"))
+    if wake:
+        web.wake_worker()
     if code is None:
         return _message(
             "One click of your administrator is missing",

@@ -8,7 +8,8 @@ from typing import Literal
 Kind = Literal["context", "institution", "system"]
 
 _URI = re.compile(
-    r"https?://purl\.imsglobal\.org/vocab/lis/v2/"
+    # The role of test users stands in a vocabulary of its own: vocab/lti/system/person#TestUser.
+    r"https?://purl\.imsglobal\.org/vocab/(?:lis/v2|lti)/"
     r"(?:(?P<scope>institution/|system/)?person|membership)(?:/(?P<principal>[A-Za-z]+))?#(?P<name>[A-Za-z]+)"
 )
 _URN = re.compile(
@@ -26,6 +27,7 @@ _SHORT = {
         "Member",
         "Mentor",
         "Officer",
+        "TestUser",
     )
 }
 
@@ -71,6 +73,11 @@ class Roles:
             and (role.name == "Administrator" or (role.kind, role.name) == ("system", "SysAdmin"))
             for role in self.roles
         )
+
+    @property
+    def is_test_user(self) -> bool:
+        """Is the platform's own preview or test user, such as Canvas' Test Student, and no person at all."""
+        return any(role.name == "TestUser" for role in self.roles)
 
 
 def parse_role(text: str) -> Role | None:

@@ -32,6 +32,7 @@ log = structlog.get_logger()
 # The order is the order of the house: a capability's pages are in its own folder.
 PAGES = (
     "tenants",
+    "people",
     "launches",
     "dashboard",
     "programmes",
@@ -74,6 +75,7 @@ def make_runtime(
         clock=clock,
         queue=make_queue(settings.queue_url),
         handlers=_handlers(known),
+        tasks=_tasks(),
         hooks={
             "roster_synced": "rm_roster_synced",
             "pairing_started": "rm_pairing_started",
@@ -94,9 +96,17 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
+        "course_roster_read": (credits.on_course_roster_read,),
         "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
         "pairing_closed": (sessions.on_pairing_closed,),
     }
+
+
+def _tasks() -> dict[str, Any]:
+    from rmplugin.people import tasks as people
+    from rmplugin.people.queries import ROSTER_WANTED
+
+    return {ROSTER_WANTED: people.read_course_roster}
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -277,6 +287,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
@@ -286,6 +297,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         credit_tasks.deliver_due(runtime)
         matching_tasks.expire_due(runtime)
         tenant_tasks.run_asked_checks(runtime)
+        work_outbox(runtime, slow=True)
         # Last, because it can take long; a queued run is its own outbox row.
         matching_tasks.run_queued(runtime)
         work_outbox(runtime)
@@ -293,6 +305,8 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
+    nightly = partial(programme_tasks.want_rosters, runtime)
+    queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
     return tasks
 
 

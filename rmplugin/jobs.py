@@ -23,11 +23,12 @@ log = structlog.get_logger()
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
-# Plug-ins that take longer may hear of the same event twice.
-TELLING_TAKES = timedelta(minutes=10)
+# Plug-ins and tasks that take longer may be given the same event twice.
+OUTSIDE_TAKES = timedelta(minutes=10)
 
 Clock = Callable[[], datetime]
 Handler = Callable[[Db, Mapping[str, Any], datetime], None]
+Task = Callable[["Runtime", uuid.UUID, Mapping[str, Any]], None]
 
 
 class OutboxEvent(Base, TenantOwned):
@@ -58,6 +59,7 @@ class Runtime:
 
     :ivar plugins: `plugins.Plugins`.
     :ivar handlers: kind of event -> functions that run in the transaction that marks the event done.
+    :ivar tasks: kind of event -> slow work for it, with calls to other systems, outside any transaction.
     :ivar hooks: kind of event -> notification hook that is told afterwards.
     :ivar queue: wakes the worker; a lost wake-up costs a minute, never an effect.
     :ivar kept: what is made once per process when it is first needed, by name (e.g. the LTI service client).
@@ -70,6 +72,7 @@ class Runtime:
     clock: Clock
     queue: huey.Huey
     handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = field(default_factory=dict)
     hooks: Mapping[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -93,16 +96,17 @@ def wait_after(attempts: int) -> timedelta:
     return min(LONGEST_WAIT, FIRST_WAIT * (1 << doublings))
 
 
-def work_outbox(runtime: Runtime, *, limit: int = 500) -> int:
+def work_outbox(runtime: Runtime, *, slow: bool = False, limit: int = 500) -> int:
     """Give due events their effects, oldest first, each in one transaction of its own, until none is due.
 
+    :param slow: work on the events that have a task, and on no others, so that these need not wait for them.
     :param limit: events that are read at a time.
     :return: how many took effect.
-    **Touches** outbox_event and what the handlers touch; plug-ins hear of it afterwards.
+    **Touches** outbox_event and what the handlers or tasks touch; plug-ins hear of it afterwards.
     """
     worked = 0
     tried: set[uuid.UUID] = set()
-    while due := _due_events(runtime, limit, tried):
+    while due := _due_events(runtime, limit, tried, slow=slow):
         for event in due:
             tried.add(event[0])
             worked += _work_one(runtime, *event)
@@ -110,18 +114,21 @@ def work_outbox(runtime: Runtime, *, limit: int = 500) -> int:
 
 
 def _due_events(
-    runtime: Runtime, limit: int, tried: set[uuid.UUID]
+    runtime: Runtime, limit: int, tried: set[uuid.UUID], *, slow: bool
 ) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
     with runtime.database.unbound(write=False) as db:
         query = select(OutboxEvent.id, OutboxEvent.tenant_id, OutboxEvent.kind).where(
             OutboxEvent.state == "pending", OutboxEvent.next_at <= runtime.clock()
         )
+        has_task = OutboxEvent.kind.in_(list(runtime.tasks))
+        query = query.where(has_task if slow else ~has_task)
         rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
     return [(row.id, row.tenant_id, row.kind) for row in rows if row.id not in tried][:limit]
 
 
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
-    work = _tell_plugins if kind.startswith("rm_") else _take_effect
+    outside = kind in runtime.tasks or kind.startswith("rm_")
+    work = _work_outside if outside else _take_effect
     try:
         return work(runtime, event_id, tenant_id)
     except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event stays.
@@ -145,17 +152,20 @@ def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) ->
     return True
 
 
-def _tell_plugins(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
-    """Tell the plug-ins outside any transaction: they may be slow, and they may call other systems.
+def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+    """Run a task or tell the plug-ins outside any transaction: they may be slow, and may call other systems.
 
-    The event is put off first, so that no other worker tells them meanwhile; after a crash they hear again.
+    The event is put off first, so that no other worker has it meanwhile; after a crash it comes again.
     """
     with runtime.database.transaction(tenant_id) as db:
         event = _hold(db, event_id, runtime.clock())
         if event is None:
             return False
-        event.next_at = runtime.clock() + TELLING_TAKES
-    runtime.plugins.tell(event.kind, tenant_id=str(tenant_id), **event.payload)
+        event.next_at = runtime.clock() + OUTSIDE_TAKES
+    if event.kind in runtime.tasks:
+        runtime.tasks[event.kind](runtime, tenant_id, event.payload)
+    else:
+        runtime.plugins.tell(event.kind, tenant_id=str(tenant_id), **event.payload)
     with runtime.database.transaction(tenant_id) as db:
         told = db.get(OutboxEvent, event_id, with_for_update=True)
         if told is not None and told.state == "pending":

@@ -136,6 +136,20 @@ def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
     unblock(db, uuid.UUID(payload["person_id"]), now)
 
 
+def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """Look again at what was blocked in a course. :param payload: {"context_id": text}.
+
+    **Touches** writes delivery.
+    """
+    query = (
+        select(Delivery.person_id)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .where(Delivery.state == "blocked", Programme.context_id == uuid.UUID(payload["context_id"]))
+    )
+    for person_id in db.scalars(query.distinct()).all():
+        unblock(db, person_id, now)
+
+
 def progress_of(db: Db, programme: Programme, person_id: uuid.UUID) -> PolicyProgress:
     """Work out where a person stands now, by the ledger and the programme's criteria.
 

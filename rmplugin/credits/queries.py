@@ -97,31 +97,11 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
     :return: the place, or a `Place` with only `problem`.
     **Touches** reads course_member, lti_user, lti_resource_link, lti_context, lti_platform.
     """
-    if programme.context_id is None:
-        return Place(problem="The programme is not open in a course yet. Its manager opens it there once.")
-    query = (
-        select(CourseMember, LtiUser, LtiContext)
-        .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
-        .join(LtiContext, LtiContext.id == CourseMember.context_id)
-        .where(
-            CourseMember.context_id == programme.context_id,
-            LtiUser.person_id == person_id,
-            LtiUser.link_state == "confirmed",
-        )
-        .order_by(CourseMember.last_launch_at.desc())
-    )
-    found = db.execute(query.limit(1)).one_or_none()
-    if found is None:
-        return Place(
-            problem="Open the activity once from your course, so that we learn where your grade goes."
-        )
+    found = _find_member(db, programme.context_id, person_id) if programme.context_id else None
+    problem = _why_no_grade(programme, found[0] if found else None)
+    if found is None or problem is not None:
+        return Place(problem=problem)
     member, user, context = found
-    # A launch without any role is let through: the LMS itself then says whether it takes the grade.
-    if member.roles and not member.is_learner:
-        return Place(
-            problem="Your LMS course lists you as a teacher or helper, and such people get no grades. Ask to "
-            "be enrolled as a learner, then open the activity again."
-        )
     link = db.get(LtiResourceLink, member.graded_link_id) if member.graded_link_id else None
     platform = db.get_one(LtiPlatform, context.platform_id)
     if link is None or (link.line_item_url is None and not may_make_column(platform.family, link)):
@@ -140,6 +120,44 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
         line_item_url=link.line_item_url,
         columnless_link_id=link.id if link.line_item_url is None else None,
     )
+
+
+def _find_member(
+    db: Db, context_id: uuid.UUID, person_id: uuid.UUID
+) -> tuple[CourseMember, LtiUser, LtiContext] | None:
+    query = (
+        select(CourseMember, LtiUser, LtiContext)
+        .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
+        .join(LtiContext, LtiContext.id == CourseMember.context_id)
+        .where(
+            CourseMember.context_id == context_id,
+            LtiUser.person_id == person_id,
+            LtiUser.link_state == "confirmed",
+        )
+        .order_by((CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last())
+    )
+    row = db.execute(query.limit(1)).one_or_none()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def _why_no_grade(programme: Programme, member: CourseMember | None) -> str | None:
+    """Say why the LMS would take no grade for a member of the programme's course; None when it would."""
+    if programme.context_id is None:
+        return "The programme is not open in a course yet. Its manager opens it there once."
+    if member is not None and member.status != "Active":
+        return (
+            "Your LMS course does not list you as an active member any more, and takes no grade for you. "
+            "When you are a member again, your grade is sent by itself."
+        )
+    if member is None or member.last_launch_at is None:
+        return "Open the activity once from your course, so that we learn where your grade goes."
+    # A launch without any role is let through: the LMS itself then says whether it takes the grade.
+    if member.roles and not member.is_learner:
+        return (
+            "Your LMS course lists you as a teacher or helper, and such people get no grades. Ask to be "
+            "enrolled as a learner, then open the activity again."
+        )
+    return None
 
 
 def credits_of(

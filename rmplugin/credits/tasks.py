@@ -20,7 +20,7 @@ from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
 from rmplugin.records import CompletionSink, SinkAnswer
 from rmplugin.tenants.models import LtiResourceLink
-from rmplugin.tenants.store import PlatformStore
+from rmplugin.tenants.store import service_client
 
 log = structlog.get_logger()
 
@@ -51,18 +51,6 @@ class Services:
         if self.platform is None:
             raise AssertionError("this sink did not ask for a line item")
         return self.client, self.platform
-
-
-def service_client(runtime: Runtime) -> ServiceClient:
-    """Give this process's client for platforms' services; it shares access tokens through the database.
-
-    **Touches** `runtime.kept`.
-    """
-    if "lti_service" not in runtime.kept:
-        platforms = PlatformStore(runtime.database, runtime.clock)
-        runtime.kept["lti_service"] = ServiceClient(platforms, runtime.http, runtime.clock)
-    client: ServiceClient = runtime.kept["lti_service"]
-    return client
 
 
 def deliver_due(runtime: Runtime) -> Counter[str]:

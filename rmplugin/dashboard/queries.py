@@ -17,19 +17,13 @@ from rmplugin.db import Db
 from rmplugin.matching.models import Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
-from rmplugin.people.queries import WORKING
+from rmplugin.people.queries import LINK_PROBLEMS, WORKING
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
 
 MONTH = timedelta(days=30)
-PROBLEMS = {
-    "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
-    "no_match": "the staff list has nobody with this employee number or e-mail address",
-    "conflict": "the employee number or e-mail address fits more than one person",
-    "not_working": "the staff list says that this person has left or has not started",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +181,44 @@ def _unknown_visitors(db: Db, context_id: uuid.UUID | None) -> list[tuple[LtiUse
         select(LtiUser)
         .join(CourseMember, CourseMember.lti_user_id == LtiUser.id)
         .where(CourseMember.context_id == context_id, CourseMember.is_learner)
-        .where(LtiUser.link_state != "confirmed")
+        .where(CourseMember.status != "Deleted", ~LtiUser.is_test)
+        .where(LtiUser.link_state != "confirmed", LtiUser.last_launch_at.is_not(None))
         .order_by(LtiUser.last_launch_at.desc())
         .limit(100)
     )
-    return [(user, PROBLEMS.get(user.link_problem or "no_match", "")) for user in db.scalars(query)]
+    return [(user, LINK_PROBLEMS.get(user.link_problem or "no_match", "")) for user in db.scalars(query)]
+
+
+def people_not_in_course(
+    db: Db, context_id: uuid.UUID | None, text: str, *, offset: int, limit: int
+) -> tuple[list[tuple[Enrolment, Programme, Person]], int]:
+    """List people of the course's programmes who are, as far as we know, no members of the course.
+
+    :param text: part of the name; "" for everybody.
+    :return: the rows of the page by name, and how many there are.
+    **Touches** reads enrolment, programme, person, course_member, lti_user.
+    """
+    here = (
+        select(LtiUser.person_id)
+        .join(CourseMember, CourseMember.lti_user_id == LtiUser.id)
+        .where(CourseMember.context_id == context_id, CourseMember.status == "Active")
+        .where(LtiUser.link_state == "confirmed", LtiUser.person_id == Enrolment.person_id)
+    )
+
+    def chosen(*columns: Any) -> Any:
+        return (
+            select(*columns)
+            .select_from(Enrolment)
+            .join(Programme, Programme.id == Enrolment.programme_id)
+            .join(Person, Person.id == Enrolment.person_id)
+            .where(Programme.context_id == context_id, Programme.state != "archived")
+            .where(Enrolment.state.in_(("invited", "started", "submitted")), ~here.exists())
+            .where(Person.display_name.icontains(text, autoescape=True))
+        )
+
+    rows = chosen(Enrolment, Programme, Person).order_by(Person.display_name, Enrolment.id)
+    found = [(row[0], row[1], row[2]) for row in db.execute(rows.offset(offset).limit(limit))]
+    return found, db.scalar(chosen(func.count())) or 0
 
 
 def _numbers(

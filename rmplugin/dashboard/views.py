@@ -1,7 +1,7 @@
 """Pages that join capabilities."""
 
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flask
 
@@ -13,13 +13,26 @@ from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.queries import get_pairing_of, people_by_id
+from rmplugin.people.forms import GROUPS, CourseQuery
 from rmplugin.people.models import LtiUser
-from rmplugin.people.queries import zone_of
+from rmplugin.people.queries import (
+    LINK_PROBLEMS,
+    SOURCE_WORDS,
+    claimants_of,
+    count_members,
+    page_of_members,
+    roster_event,
+    zone_of,
+)
+from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
+from rmplugin.tenants.models import LtiContext
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("dashboard", __name__)
+
+PAGE = 25
 
 
 class Step(NamedTuple):
@@ -48,9 +61,13 @@ def first_page(visit: Visit) -> web.Answer:
         if visit.is_manager:
             return desk(visit)
         user_id = visit.session.lti_user_id
-        user = visit.db.get(LtiUser, user_id) if user_id is not None else None
+        if user_id is None:
+            return web.render("dashboard/nobody.html", visit, is_test=False)
+        user = visit.db.get(LtiUser, user_id)
+        if user is not None and user.is_test:
+            return web.render("dashboard/nobody.html", visit, is_test=True)
         problem = (user.link_problem if user else None) or "no_match"
-        return web.render("dashboard/unknown.html", visit, why=queries.PROBLEMS[problem])
+        return web.render("dashboard/unknown.html", visit, why=LINK_PROBLEMS[problem])
     found = queries.home_of(visit.db, visit.session.context_id, visit.person_id, visit.now)
     if visit.is_manager and found.enrolment is None and not found.cards:
         return desk(visit)
@@ -224,6 +241,48 @@ def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
     return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
+
+
+@pages.get("/people/course", role=Role.MANAGER)
+def course_people(visit: Visit) -> web.Answer:
+    """Show who of the course is who of the staff list, and who needs a decision."""
+    context_id = visit.session.context_id
+    asked = web.load_query(CourseQuery())
+    counts = count_members(visit.db, context_id)
+    where = {"offset": (asked["page"] - 1) * PAGE, "limit": PAGE}
+    absent = {**where, "offset": 0, "limit": 0} if asked["group"] not in (None, "missing") else where
+    missing, counts["missing"] = queries.people_not_in_course(
+        visit.db, context_id, asked["q"] if asked["group"] == "missing" else "", **absent
+    )
+    group = asked["group"] or next((name for name in (*GROUPS, "missing") if counts[name]), "linked")
+    rows: list[Any] = []
+    total = counts["missing"]
+    if group != "missing":
+        rows, total = page_of_members(visit.db, context_id, group, asked["q"], **where)
+    claimed = {user.claimed_person_id for _member, user, _person in rows if user.claimed_person_id}
+    platform_id = rows[0][1].platform_id if claimed else None
+    context = visit.db.get(LtiContext, context_id) if context_id is not None else None
+    event = roster_event(visit.db, context.id) if context is not None else None
+    return web.render(
+        "dashboard/course_people.html",
+        visit,
+        context=context,
+        event=event,
+        is_reading=event is not None and event.attempts == 0,
+        asked=asked,
+        group=group,
+        counts=counts,
+        rows=rows,
+        missing=missing,
+        total=total,
+        page=asked["page"],
+        pages=max(1, -(-total // PAGE)),
+        claimants=claimants_of(visit.db, platform_id, claimed) if platform_id is not None else {},
+        problems=LINK_PROBLEMS,
+        sources=SOURCE_WORDS,
+        states=STATES,
+        current="/manage",
+    )
 
 
 @pages.get("/help", role=Role.VISITOR)

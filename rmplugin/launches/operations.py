@@ -6,16 +6,18 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from lti.claims import origin
 from lti.launch import Launch
 from lti.redaction import redacted
 from lti.routes import AttemptInfo
-from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.jobs import enqueue
+from rmplugin.people.identity import sighting_of_launch
 from rmplugin.people.models import CourseMember, LtiUser, Person
+from rmplugin.people.operations import want_roster
+from rmplugin.people.store import link_users
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import record_attempt
 
@@ -35,6 +37,7 @@ _KNOWN = (
         _USER.c.sub == bindparam("sub"),
         _USER.c.link_state == "confirmed",
         _MEMBER.c.launch_sha256 == bindparam("launch"),
+        _MEMBER.c.status == "Active",
         _MEMBER.c.last_launch_at > bindparam("since"),
         _PERSON.c.updated_at <= _MEMBER.c.last_launch_at,
     )
@@ -74,21 +77,35 @@ def launch_digest(launch: Launch) -> str:
 def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[str, Any]:
     """Take in an accepted launch whose deployment is approved.
 
-    :param launch: with a subject.
+    :param launch: one without a subject gives a session of nobody.
     :return: facts for `logins.open_session`.
     **Touches** writes lti_context, lti_resource_link, lti_user, course_member, launch_attempt, audit_entry,
     outbox_event.
     """
     context = _remember_course(db, platform, launch, now)
     link = _remember_link(db, context, launch, now) if context else None
-    user = link_person(db, platform, launch, now)
+    context_id = context.id if context else None
+    if launch.subject is None:
+        # The course and its services are worth remembering all the same.
+        return _session_facts(launch, platform.tenant_id, None, None, context_id)
+    sighting = sighting_of_launch(launch, platform.identity_sources, platform.employee_number_params)
+    user = link_users(db, platform, [sighting], now)[launch.subject]
+    user.last_launch_at = now
     if context is not None:
         _remember_member(db, context, link, user, launch, now)
+        if _is_manager(launch) and context.memberships_url and not context.roster_read_at:
+            want_roster(db, context, now)
     identity = user.link_problem or user.link_source
     record_attempt(db, platform.tenant_id, platform.id, _as_attempt(platform, launch, identity, now))
     db.flush()
-    person_id = user.person_id if user.link_state == "confirmed" else None
-    return _session_facts(launch, platform.tenant_id, user.id, person_id, context.id if context else None)
+    return _session_facts(launch, platform.tenant_id, user.id, user.person_id, context_id)
+
+
+def _is_manager(launch: Launch) -> bool:
+    """Tell whether the launch makes a manager. Nobody manages without a name: deeds must have a doer."""
+    roles = launch.roles
+    named = launch.subject is not None and not roles.is_test_user
+    return named and (roles.is_instructor or roles.is_administrator)
 
 
 def _as_attempt(platform: LtiPlatform, launch: Launch, identity: str | None, now: datetime) -> AttemptInfo:
@@ -100,7 +117,7 @@ def _as_attempt(platform: LtiPlatform, launch: Launch, identity: str | None, now
 def _session_facts(
     launch: Launch,
     tenant_id: uuid.UUID,
-    user_id: uuid.UUID,
+    user_id: uuid.UUID | None,
     person_id: uuid.UUID | None,
     context_id: uuid.UUID | None,
 ) -> dict[str, Any]:
@@ -109,7 +126,7 @@ def _session_facts(
         "lti_user_id": user_id,
         "person_id": person_id,
         "context_id": context_id,
-        "is_manager": launch.roles.is_instructor or launch.roles.is_administrator,
+        "is_manager": _is_manager(launch),
         "is_administrator": False,
         "start_path": None,
         "locale": launch.locale,
@@ -179,108 +196,18 @@ def _remember_member(
     if member is None:
         member = CourseMember(context_id=context.id, lti_user_id=user.id)
         db.add(member)
-    before = (member.is_learner, member.graded_link_id, member.last_launch_at is None)
+    before = (member.is_learner, member.graded_link_id, member.last_launch_at is None, member.status)
     member.roles = sorted(launch.roles.names("context"))
-    member.is_learner = launch.roles.is_learner
+    member.is_learner = launch.roles.is_learner and not launch.roles.is_test_user
+    member.status = "Active"
     # A link whose column the tool may have to make is second choice.
     if link is not None and (link.line_item_url or (link.line_items_url and member.graded_link_id is None)):
         member.graded_link_id = link.id
-    if user.person_id is not None and before != (member.is_learner, member.graded_link_id, False):
+    if user.person_id is not None and before != (member.is_learner, member.graded_link_id, False, "Active"):
         # A result that could not be delivered for want of a place may have one now.
         enqueue(db, "member_seen", now, person_id=str(user.person_id))
     member.launch_sha256 = launch_digest(launch)
     member.last_launch_at = now
-
-
-def link_person(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> LtiUser:
-    """Find out which person of the HR roster the LMS user is.
-
-    The sources, in this order: an employee number in a custom parameter, `lis.person_sourcedid`, an
-    e-mail address
-    that is unique on both sides and that the platform does not call unverified. Never the name. A
-    value that two
-    LMS users share links neither.
-
-    :return: the LMS user, linked or with the reason why not.
-    **Touches** reads person; writes lti_user, audit_entry.
-    """
-    user = _remember_user(db, platform, launch, now)
-    found, source, problem = _find_person(db, platform, launch)
-    if found is not None and _is_claimed(db, user, found):
-        found, problem = None, "conflict"
-    if problem is None and found is not None and not found.is_working:
-        problem = "not_working"
-    before = (user.link_state, user.person_id)
-    if found is not None and problem is None:
-        user.link_state, user.person_id, user.link_source, user.link_problem = (
-            "confirmed",
-            found.id,
-            source,
-            None,
-        )
-    else:
-        state = "conflict" if problem == "conflict" else "unlinked"
-        user.link_state, user.person_id, user.link_source, user.link_problem = state, None, None, problem
-    if (user.link_state, user.person_id) != before:
-        facts = {"state": user.link_state, "source": user.link_source, "problem": user.link_problem}
-        audit.record(db, f"lti_user:{user.id}", "lti_user.link", user.person_id, now, **facts)
-    return user
-
-
-def _remember_user(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> LtiUser:
-    query = select(LtiUser).where(LtiUser.platform_id == platform.id, LtiUser.sub == launch.subject)
-    user = db.scalars(query).one_or_none()
-    if user is None:
-        user = LtiUser(platform_id=platform.id, sub=launch.subject, link_state="unlinked")
-        db.add(user)
-    user.name, user.email, user.last_launch_at = launch.display_name, launch.email, now
-    db.flush()
-    return user
-
-
-def _find_person(
-    db: Db, platform: LtiPlatform, launch: Launch
-) -> tuple[Person | None, str | None, str | None]:
-    """Give (person, source, problem); exactly one of person and problem is None."""
-    numbers = [(launch.custom.get(name), "custom") for name in platform.employee_number_params]
-    numbers.append((launch.person_sourcedid, "sourcedid"))
-    tried = False
-    for number, source in numbers:
-        if number is None or not number.strip():
-            continue
-        tried = True
-        people = _present(db, Person.employee_number == number.strip())
-        if len(people) == 1:
-            return people[0], source, None
-        if len(people) > 1:
-            return None, source, "conflict"
-    if launch.email and launch.email_verified is not False:
-        tried = True
-        folded = launch.email.strip().casefold()
-        people = _present(db, Person.email_folded == folded)
-        shared = select(func.count()).select_from(LtiUser)
-        shared = shared.where(LtiUser.platform_id == platform.id, func.lower(LtiUser.email) == folded)
-        if len(people) == 1 and (db.scalar(shared) or 0) <= 1:
-            return people[0], "email", None
-        if people:
-            return None, "email", "conflict"
-    return None, None, "no_match" if tried else "no_hr_id"
-
-
-def _present(db: Db, condition: object) -> list[Person]:
-    query = select(Person).where(condition, Person.lifecycle == "present")  # type: ignore[arg-type]
-    return list(db.scalars(query.limit(2)))
-
-
-def _is_claimed(db: Db, user: LtiUser, person: Person) -> bool:
-    """Tell whether another user of the same platform is that person already."""
-    query = select(LtiUser.id).where(
-        LtiUser.platform_id == user.platform_id,
-        LtiUser.person_id == person.id,
-        LtiUser.link_state == "confirmed",
-        LtiUser.id != user.id,
-    )
-    return db.execute(query.limit(1)).first() is not None
 
 
 def _frame_origins(launch: Launch) -> list[str]:

@@ -106,13 +106,11 @@ def on_launch(launch: Launch) -> Response:
     """
     runtime = web.get_runtime()
     now = runtime.clock()
-    if launch.subject is None:
-        raise LaunchError("user_missing")
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
         return pick_content(launch, now)
     if launch.message_type != "LtiResourceLinkRequest":
         raise LaunchError("message_type_unsupported", message_type=launch.message_type)
-    if launch.deployment_state == "approved":
+    if launch.deployment_state == "approved" and launch.subject is not None:
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
             if known is not None:
@@ -126,6 +124,9 @@ def on_launch(launch: Launch) -> Response:
             code = None
         else:
             code = _open(runtime, db, operations.enter(db, platform, launch, now), now)
+        wake = bool(db.info.get("wake"))
+    if wake:
+        web.wake_worker()
     if code is None:
         raise LaunchError("deployment_pending", deployment_id=loggable(launch.deployment_id))
     return _go_in(code)

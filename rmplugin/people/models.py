@@ -150,8 +150,12 @@ class LtiUser(Base, TenantOwned):
 
     :ivar link_state: unlinked (the manager is shown them), confirmed, conflict, revoked (a person undid the
         link; only a person makes a new one).
-    :ivar link_source: what the link was made from: a word of `tenants.models.IDENTITY_SOURCES`, or "by_hand".
-    :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working; None when linked.
+    :ivar link_source: what the link or the conflict was made from: a word of
+        `tenants.models.IDENTITY_SOURCES`, or "by_hand"; None when there is neither.
+    :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working, revoked; None when
+        linked, and for test users.
+    :ivar claimed_person_id: whom the values point to that another user of the LMS sends, too, or whom a
+        manager chose and who has left; None when nobody in particular.
     :ivar is_test: the LMS' own test or preview user, who is nobody.
     :ivar last_launch_at: None for somebody who stands in a course's roster and has never opened the tool.
     """
@@ -164,6 +168,9 @@ class LtiUser(Base, TenantOwned):
     platform_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
     sub: Mapped[str]
     person_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
+    claimed_person_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("person.id", ondelete="SET NULL"), index=True
     )
     link_state: Mapped[str] = mapped_column(default="unlinked")

@@ -1,4 +1,4 @@
-"""What changes persons: the verbs of a roster run."""
+"""What changes persons and who is who: the verbs of a roster run, and of managers who decide about links."""
 
 import shlex
 import uuid
@@ -11,11 +11,13 @@ from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
 
 from rmplugin import audit, jobs
 from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
-from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.models import LtiUser, Person, RosterRun
 from rmplugin.people.roster import STORED, Change, RunReport, Staging
-from rmplugin.tenants.models import HrAccount, Tenant
+from rmplugin.people.store import BY_HAND, Link, write_link
+from rmplugin.tenants.models import HrAccount, LtiContext, Tenant
 
 CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
@@ -280,3 +282,73 @@ def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
     rows = iter(rows)
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
+
+
+def want_roster(db: Db, context: LtiContext, now: datetime) -> None:
+    """Ask the worker to read the members of a course; asking twice is asking once.
+
+    :raises InputError: the LMS told no address for it.
+    **Touches** writes outbox_event.
+    """
+    if context.memberships_url is None:
+        raise InputError(
+            "roster_not_offered",
+            "Your LMS offers no list of this course's members. Its administrator can switch on 'Names and "
+            "Role Provisioning' for this tool; then open the activity again. Nothing was changed.",
+        )
+    waiting = queries.roster_event(db, context.id)
+    if waiting is None:
+        jobs.enqueue(db, queries.ROSTER_WANTED, now, context_id=str(context.id))
+    elif waiting.attempts:
+        # It failed before and waits for its next try, which somebody wants now.
+        waiting.attempts, waiting.next_at = 0, now
+        db.info["wake"] = True
+
+
+def link_by_hand(
+    db: Db, context_id: uuid.UUID, user: LtiUser, person: Person, actor: str, now: datetime
+) -> None:
+    """Say who an LMS user is, because a person decided it. No launch and no roster changes that.
+
+    Another user of the LMS who was linked to the person, or claims to be them, loses that.
+
+    :param context_id: the course whose manager decides.
+    :raises ConflictError: the person has left, or the other user is in another manager's course.
+    **Touches** writes lti_user, audit_entry, outbox_event; deletes web_session.
+    """
+    if not person.is_working:
+        raise ConflictError(
+            "person_left", "The staff list says that this person is not at work. Nothing was changed."
+        )
+    for other in queries.claimants_of(db, user.platform_id, {person.id}).get(person.id, []):
+        if other.id == user.id:
+            continue
+        if other.person_id is not None and not queries.is_member(db, context_id, other.id):
+            raise ConflictError(
+                "linked_in_other_course",
+                "This person is linked to another user of the LMS, who is not in this course. Whoever "
+                "manages that user's course has to undo the link there first. Nothing was changed.",
+            )
+        write_link(db, other, Link("revoked", problem="revoked"), now, actor)
+        _end_sessions(db, other)
+    write_link(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
+    _end_sessions(db, user)
+    # A result that waits for its place may have one now.
+    jobs.enqueue(db, "member_seen", now, person_id=str(person.id))
+
+
+def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
+    """Say that an LMS user is nobody of the HR roster, until a person says otherwise.
+
+    :raises ConflictError: that was decided before.
+    **Touches** writes lti_user, audit_entry; deletes web_session.
+    """
+    if user.link_state == "revoked":
+        raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
+    write_link(db, user, Link("revoked", problem="revoked"), now, actor)
+    _end_sessions(db, user)
+
+
+def _end_sessions(db: Db, user: LtiUser) -> None:
+    """End open sessions of a user: they may show the pages of a person whom the user is not."""
+    db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))

@@ -6,14 +6,35 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.people.models import LEFT, Person, Profile, RosterRun
+from rmplugin.jobs import OutboxEvent
+from rmplugin.people.forms import GROUPS
+from rmplugin.people.models import LEFT, CourseMember, LtiUser, Person, Profile, RosterRun
 from rmplugin.tenants.models import HrAccount
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+# The event that asks the worker to read a course's members.
+ROSTER_WANTED = "course_roster_wanted"
+# Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
+LINK_PROBLEMS = {
+    "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
+    "no_match": "the staff list has nobody with this employee number or e-mail address",
+    "conflict": "the employee number or e-mail address fits more than one person",
+    "not_working": "the staff list says that this person has left or has not started",
+    "revoked": "the programme manager decided that the link to the staff list was wrong",
+}
+# What a link was made from, in words that follow "recognised by ".
+SOURCE_WORDS = {
+    "custom": "the employee number of a custom parameter",
+    "sourcedid": "the LMS' own employee number (sourcedId)",
+    "org_defined_id": "the LMS' own employee number (Org Defined Id)",
+    "username": "the user name",
+    "email": "the e-mail address",
+    "by_hand": "a manager's decision",
+}
 
 
 def find_person(db: Db, reference: str) -> Person:
@@ -141,3 +162,132 @@ def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[
         query = query.where(HrAccount.name == account_name)
     query = query.order_by(RosterRun.started_at.desc(), RosterRun.id.desc()).limit(limit)
     return [(run, name) for run, name in db.execute(query)]
+
+
+def roster_event(db: Db, context_id: uuid.UUID) -> OutboxEvent | None:
+    """Give the event that asks for a reading of a course's members; None when none waits or is at work.
+
+    **Touches** reads outbox_event.
+    """
+    query = select(OutboxEvent).where(
+        OutboxEvent.kind == ROSTER_WANTED,
+        OutboxEvent.state == "pending",
+        OutboxEvent.payload["context_id"].as_string() == str(context_id),
+    )
+    return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
+
+
+def _members_of(query: Select[Any], context_id: uuid.UUID | None) -> Select[Any]:
+    """Join the LMS users who are in a course now, test users left out."""
+    return query.join(LtiUser, LtiUser.id == CourseMember.lti_user_id).where(
+        CourseMember.context_id == context_id, CourseMember.status != "Deleted", ~LtiUser.is_test
+    )
+
+
+def _group() -> ColumnElement[str]:
+    return case(
+        (LtiUser.link_state == "confirmed", "linked"),
+        (LtiUser.link_state == "conflict", "conflict"),
+        else_="unknown",
+    )
+
+
+def count_members(db: Db, context_id: uuid.UUID | None) -> dict[str, int]:
+    """Count the members of a course by `GROUPS`.
+
+    **Touches** reads course_member, lti_user.
+    """
+    group = _group()
+
+    def wanted(*columns: Any) -> Select[Any]:
+        return _members_of(select(*columns).select_from(CourseMember), context_id)
+
+    counts = {row[0]: row[1] for row in db.execute(wanted(group, func.count()).group_by(group))}
+    return {name: counts.get(name, 0) for name in GROUPS}
+
+
+def page_of_members(
+    db: Db, context_id: uuid.UUID | None, group: str, text: str, *, offset: int, limit: int
+) -> tuple[list[tuple[CourseMember, LtiUser, Person | None]], int]:
+    """List members of a course by the name that the LMS gives them.
+
+    :param group: one of `GROUPS`.
+    :param text: part of the name in the LMS or in the HR roster; "" for everybody.
+    :return: the rows of the page, each with the person that is linked or claimed, and how many there are.
+    **Touches** reads course_member, lti_user, person.
+    """
+    person_id = func.coalesce(LtiUser.person_id, LtiUser.claimed_person_id)
+
+    def chosen(*columns: Any) -> Select[Any]:
+        query = _members_of(select(*columns).select_from(CourseMember), context_id)
+        query = query.outerjoin(Person, Person.id == person_id).where(_group() == group)
+        if text:
+            named = or_(
+                LtiUser.name.icontains(text, autoescape=True),
+                Person.display_name.icontains(text, autoescape=True),
+            )
+            query = query.where(named)
+        return query
+
+    rows = chosen(CourseMember, LtiUser, Person).order_by(func.lower(LtiUser.name), LtiUser.id)
+    found = [(row[0], row[1], row[2]) for row in db.execute(rows.offset(offset).limit(limit))]
+    return found, db.scalar(chosen(func.count())) or 0
+
+
+def get_member(
+    db: Db, context_id: uuid.UUID | None, lti_user_id: uuid.UUID
+) -> tuple[CourseMember, LtiUser, Person | None]:
+    """Give a member of a course, whatever their status, with the person that is linked or claimed.
+
+    :raises NotFoundError: nobody of that id is or was in the course, or it is a test user.
+    **Touches** reads course_member, lti_user, person.
+    """
+    person_id = func.coalesce(LtiUser.person_id, LtiUser.claimed_person_id)
+    query = (
+        select(CourseMember, LtiUser, Person)
+        .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
+        .outerjoin(Person, Person.id == person_id)
+        .where(CourseMember.context_id == context_id, LtiUser.id == lti_user_id, ~LtiUser.is_test)
+    )
+    row = db.execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError("member of this course")
+    return row[0], row[1], row[2]
+
+
+def is_member(db: Db, context_id: uuid.UUID | None, lti_user_id: uuid.UUID) -> bool:
+    """Tell whether an LMS user is, or once was, in a course. **Touches** reads course_member."""
+    query = select(CourseMember.id).where(
+        CourseMember.context_id == context_id, CourseMember.lti_user_id == lti_user_id
+    )
+    return db.execute(query).first() is not None
+
+
+def claimants_of(
+    db: Db, platform_id: uuid.UUID, person_ids: set[uuid.UUID]
+) -> dict[uuid.UUID, list[LtiUser]]:
+    """Give the users of a platform who are, or claim to be, some people, those who are linked first.
+
+    **Touches** reads lti_user.
+    """
+    query = select(LtiUser).where(
+        LtiUser.platform_id == platform_id,
+        or_(LtiUser.person_id.in_(person_ids), LtiUser.claimed_person_id.in_(person_ids)),
+    )
+    found: dict[uuid.UUID, list[LtiUser]] = {}
+    for user in db.scalars(query.order_by(LtiUser.person_id.is_(None), LtiUser.id)):
+        person_id = user.person_id or user.claimed_person_id
+        assert person_id is not None
+        found.setdefault(person_id, []).append(user)
+    return found
+
+
+def find_working(db: Db, text: str) -> list[Person]:
+    """Find who is at work and has exactly this employee number or work address; two are enough to know.
+
+    **Touches** reads person.
+    """
+    text = text.strip()
+    fits = or_(Person.employee_number == text, Person.email_folded == text.casefold())
+    query = select(Person).where(WORKING, Person.status != "suspended", fits)
+    return list(db.scalars(query.order_by(Person.id).limit(2)))

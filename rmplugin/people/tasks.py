@@ -1,4 +1,4 @@
-"""Background work with persons: reading an HR account, with short transactions around the slow reading."""
+"""Background work: reading HR accounts and courses' members, with short transactions around the reading."""
 
 import time
 import uuid
@@ -10,17 +10,24 @@ from typing import Any
 
 import marshmallow as ma
 import structlog
+from sqlalchemy import select
 
-from rmplugin.db import Database
-from rmplugin.errors import ConflictError, InputError, RmError
+from lti import nrps
+from lti.errors import ServiceError
+from lti.platforms import Platform
+from rmplugin.db import Database, Db
+from rmplugin.errors import ConflictError, InputError, RetriableError, RmError
+from rmplugin.jobs import Runtime
 from rmplugin.people import operations
 from rmplugin.people.models import RosterRun
 from rmplugin.people.roster import RunReport, Staging
+from rmplugin.people.store import record_members
 from rmplugin.plugins import Plugins
 from rmplugin.records import CheckResult, HrisConnector
-from rmplugin.tenants.models import HrAccount
+from rmplugin.tenants.models import HrAccount, LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import load_account_settings
 from rmplugin.tenants.queries import get_account
+from rmplugin.tenants.store import as_platform, service_client
 
 log = structlog.get_logger()
 
@@ -202,3 +209,121 @@ def hold_account(database: Database, account_id: uuid.UUID) -> Iterator[None]:
                 "Another run of this HR account is at work. Nothing was changed. Try again later.",
             )
         yield
+
+
+NO_ACCESS = (
+    "The LMS does not let this tool read the members of the course. Its administrator can allow it in the "
+    "tool's settings: Names and Role Provisioning."
+)
+NO_ANSWER = "The LMS did not answer. It is asked again by itself."
+NO_SENSE = "The LMS answered with something that is no list of members ({code}). Tell its administrator."
+NOBODY = "The LMS answered that the course has no members at all, which cannot be right."
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What a reading needs to know of a course.
+
+    :param link_id: the LMS' id of a link to the tool in the course; None before a launch through one.
+    :param wants_claims: an HR id may stand in the claims of the link.
+    """
+
+    platform: Platform
+    url: str
+    link_id: str | None
+    wants_claims: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a reading brought.
+
+    :param complete: everybody is listed; False for what changed since the last reading.
+    :param roster_link: where to ask next time for what changed (NRPS 2.0, section 2.4.3); None if nowhere.
+    """
+
+    members: list[nrps.Member]
+    complete: bool
+    roster_link: str | None
+
+
+def read_course_roster(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:
+    """Read the members of a course from the LMS and take them in; a failed reading changes nobody.
+
+    :param payload: {"context_id": text}.
+    :raises RetriableError: the LMS did not answer; the outbox asks again.
+    **Source** NRPS 2.0. **Touches** calls the platform; writes lti_context and what `record_members` writes.
+    """
+    context_id = uuid.UUID(payload["context_id"])
+    began_at = runtime.clock()
+    with runtime.database.hold("course-roster", context_id) as held:
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            course = _find_course(db, context_id)
+        if not held or course is None:
+            return
+        try:
+            reading = _read_members(runtime, course)
+        except ServiceError as error:
+            _record_problem(runtime, tenant_id, context_id, error)
+            return
+        with runtime.database.transaction(tenant_id) as db:
+            context = db.get_one(LtiContext, context_id)
+            if reading.complete and not reading.members:
+                context.roster_problem = NOBODY
+                return
+            now = runtime.clock()
+            record_members(
+                db, context, reading.members, complete=reading.complete, began_at=began_at, now=now
+            )
+            context.roster_read_at, context.roster_problem = now, None
+            context.roster_link = reading.roster_link
+    log.info("course_roster_read", context=str(context_id), members=len(reading.members))
+
+
+def _find_course(db: Db, context_id: uuid.UUID) -> _Course | None:
+    context = db.get(LtiContext, context_id)
+    if context is None or context.memberships_url is None:
+        return None
+    platform = db.get_one(LtiPlatform, context.platform_id)
+    links = select(LtiResourceLink.resource_link_id).where(LtiResourceLink.context_id == context_id)
+    return _Course(
+        platform=as_platform(platform),
+        url=context.memberships_url,
+        link_id=db.scalars(links.order_by(LtiResourceLink.last_launch_at.desc()).limit(1)).first(),
+        wants_claims="custom" in platform.identity_sources,
+    )
+
+
+def _read_members(runtime: Runtime, course: _Course) -> _Reading:
+    """Read everybody, and the claims of the link for those of whom the list itself has no HR id.
+
+    The claims come with a list of their own, of the people who can see that link only, so it never tells who
+    has left. `LtiContext.roster_link` would be read here instead of everybody, with `complete=False`.
+    """
+    client = service_client(runtime)
+    members = list(nrps.members(client, course.platform, course.url))
+    bare = any(m.sourcedid is None and not m.roles.is_test_user for m in members)
+    if bare and course.wants_claims and course.link_id is not None:
+        try:
+            members += nrps.members(client, course.platform, course.url, resource_link_id=course.link_id)
+        except ServiceError as error:
+            # Some platforms know no `rlid`. The list is complete without it.
+            log.info("roster_without_claims", code=error.code, status=error.status)
+    return _Reading(members, complete=True, roster_link=None)
+
+
+def _record_problem(
+    runtime: Runtime, tenant_id: uuid.UUID, context_id: uuid.UUID, error: ServiceError
+) -> None:
+    """Say in plain words why a reading failed, and have it tried again where that can help."""
+    log.warning("roster_read_failed", context=str(context_id), code=error.code, status=error.status)
+    if error.retriable:
+        problem = NO_ANSWER
+    elif error.code in ("token_refused", "unauthorised", "refused"):
+        problem = NO_ACCESS
+    else:
+        problem = NO_SENSE.format(code=error.code)
+    with runtime.database.transaction(tenant_id) as db:
+        db.get_one(LtiContext, context_id).roster_problem = problem
+    if error.retriable:
+        raise RetriableError("LMS", "GET", "", error.status, problem, error.retry_after) from None

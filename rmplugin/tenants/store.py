@@ -14,8 +14,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from lti.jwks import public_jwk
 from lti.platforms import DeploymentState, LoginAttempt, Platform, SigningKey
+from lti.service import ServiceClient
 from rmplugin.db import Database
-from rmplugin.jobs import Clock
+from rmplugin.jobs import Clock, Runtime
 from rmplugin.tenants.models import LtiCache, LtiDeployment, LtiLogin, LtiPlatform, ToolKey
 
 # A registration that is changed or removed takes effect on every process within this time.
@@ -154,4 +155,17 @@ def as_platform(row: LtiPlatform) -> Platform:
         jwks_url=row.jwks_url,
         token_audience=row.token_audience,
         family=row.family,
+        allow_anonymous=row.allow_anonymous,
     )
+
+
+def service_client(runtime: Runtime) -> ServiceClient:
+    """Give this process's client for platforms' services; it shares access tokens through the database.
+
+    **Touches** `runtime.kept`.
+    """
+    if "lti_service" not in runtime.kept:
+        platforms = PlatformStore(runtime.database, runtime.clock)
+        runtime.kept["lti_service"] = ServiceClient(platforms, runtime.http, runtime.clock)
+    client: ServiceClient = runtime.kept["lti_service"]
+    return client

@@ -92,6 +92,15 @@ def upgrade() -> None:
         table.add_column(sa.Column("history", sa.JSON(), nullable=False, server_default="[]"))
     with op.batch_alter_table("lti_user") as table:
         table.add_column(sa.Column("is_test", sa.Boolean(), nullable=False, server_default=sa.false()))
+        table.add_column(sa.Column("claimed_person_id", sa.Uuid(), nullable=True))
+        table.create_foreign_key(
+            op.f("fk_lti_user_claimed_person_id_person"),
+            "person",
+            ["claimed_person_id"],
+            ["id"],
+            ondelete="SET NULL",
+        )
+        table.create_index(op.f("ix_lti_user_claimed_person_id"), ["claimed_person_id"])
         table.alter_column("last_launch_at", existing_type=UtcDateTime(), nullable=True)
         table.drop_constraint(op.f("ck_lti_user_link_state"), type_="check")
         table.create_check_constraint(
@@ -127,6 +136,9 @@ def downgrade() -> None:
             op.f("ck_lti_user_link_state"), "link_state in ('unlinked', 'confirmed', 'conflict')"
         )
         table.alter_column("last_launch_at", existing_type=UtcDateTime(), nullable=False)
+        table.drop_index(op.f("ix_lti_user_claimed_person_id"))
+        table.drop_constraint(op.f("fk_lti_user_claimed_person_id_person"), type_="foreignkey")
+        table.drop_column("claimed_person_id")
         table.drop_column("is_test")
     with op.batch_alter_table("lti_resource_link") as table:
         table.drop_column("history")

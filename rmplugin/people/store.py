@@ -1,0 +1,364 @@
+"""Who the LMS users are: what launches and courses' rosters say of them, linked to the HR roster's people.
+
+Issuer and sub are a user's only key. The HR person is a link with a state, and every change of it is an
+audit row. Launches and rosters walk through `link_users`, so both recognise people by the same rules.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from lti.nrps import Member
+from lti.roles import Role, Roles
+from rmplugin import audit
+from rmplugin.db import Db
+from rmplugin.jobs import enqueue
+from rmplugin.people.identity import Candidate, Sighting, hears, sighting_of_member
+from rmplugin.people.models import CourseMember, LtiUser, Person
+from rmplugin.people.queries import WORKING
+from rmplugin.tenants.models import LtiContext, LtiPlatform
+
+CHUNK = 1000
+# What a candidate is compared with. Candidates of the last two are casefolded already.
+COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "custom": Person.employee_number.expression,
+    "sourcedid": Person.employee_number.expression,
+    "org_defined_id": Person.employee_number.expression,
+    "username": func.lower(Person.user_name),
+    "email": Person.email_folded.expression,
+}
+BY_HAND = "by_hand"
+STATUSES = ("Active", "Inactive", "Deleted")
+TEACHER = Role("context", "Instructor")
+
+
+class Link(NamedTuple):
+    """Who an LMS user is; the fields are those of `models.LtiUser`."""
+
+    state: str
+    person_id: uuid.UUID | None = None
+    source: str | None = None
+    problem: str | None = None
+    claimed_person_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the values of one user come to, before the other users are looked at.
+
+    :param person_id: None when they name nobody, or more than one.
+    :param problem: None when the person can be linked.
+    """
+
+    person_id: uuid.UUID | None
+    source: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A person of the HR roster, as far as it matters here."""
+
+    id: uuid.UUID
+    is_working: bool
+
+
+def link_users(
+    db: Db, platform: LtiPlatform, sightings: Sequence[Sighting], now: datetime, *, actor: str | None = None
+) -> dict[str, LtiUser]:
+    """Find out which people of the HR roster some users of an LMS are.
+
+    The sources are tried in the registration's order; the first whose value the HR roster knows decides.
+    A person whom two users of the LMS claim is linked to neither of them, unless one was linked before: that
+    link stays, the other user waits for somebody's decision. What a person decided by hand stays.
+
+    :param sightings: one per user.
+    :param actor: for the audit; None when the users launched themselves.
+    :return: the users by their sub, linked or with the reason why not.
+    **Touches** reads person; writes lti_user, audit_entry.
+    """
+    users = _remember_users(db, platform, sightings)
+    wishes: dict[uuid.UUID, _Wish] = {}
+    open_: list[tuple[Sighting, LtiUser]] = []
+    for sighting in sightings:
+        user = users[sighting.sub]
+        wish = _standing_wish(sighting, user, platform.identity_sources)
+        if wish is None:
+            open_.append((sighting, user))
+        else:
+            wishes[user.id] = wish
+    wishes |= _leavers(db, wishes)
+    wishes |= _find_people(db, platform, open_)
+    _settle(db, platform, list(users.values()), wishes, now, actor)
+    return users
+
+
+def _remember_users(db: Db, platform: LtiPlatform, sightings: Sequence[Sighting]) -> dict[str, LtiUser]:
+    users: dict[str, LtiUser] = {}
+    for subs in _chunks(sighting.sub for sighting in sightings):
+        query = select(LtiUser).where(LtiUser.platform_id == platform.id, LtiUser.sub.in_(subs))
+        users |= {user.sub: user for user in db.scalars(query)}
+    for sighting in sightings:
+        if sighting.sub not in users:
+            users[sighting.sub] = LtiUser(platform_id=platform.id, sub=sighting.sub, link_state="unlinked")
+            db.add(users[sighting.sub])
+        user = users[sighting.sub]
+        # What is not sent takes nothing away: rosters often leave out what launches say, and the reverse.
+        user.name, user.email = sighting.name or user.name, sighting.email or user.email
+        user.is_test = sighting.roles.is_test_user
+    db.flush()
+    return users
+
+
+def _standing_wish(sighting: Sighting, user: LtiUser, sources: Sequence[str]) -> _Wish | None:
+    """Give what holds whatever the HR roster says now; None when the values have to be looked up."""
+    claimed = user.person_id or user.claimed_person_id
+    if user.is_test:
+        return _Wish(None, None, None)
+    if user.link_state == "revoked":
+        return _Wish(None, None, "revoked")
+    if user.link_source == BY_HAND and claimed:
+        return _Wish(claimed, BY_HAND, None)
+    found = claimed or user.link_state == "conflict"
+    if found and not hears(sighting, user.link_source, sources):
+        return _Wish(claimed, user.link_source, None if claimed else "conflict")
+    if not sighting.candidates:
+        return _Wish(None, None, user.link_problem or "no_hr_id")
+    return None
+
+
+def _leavers(db: Db, wishes: Mapping[uuid.UUID, _Wish]) -> dict[uuid.UUID, _Wish]:
+    """Give the wishes that cannot be kept, because the person is no longer at work."""
+    wanted = {wish.person_id for wish in wishes.values() if wish.person_id}
+    people = _people_by(db, Person.id.expression, wanted)
+    working = {known.id for _value, known in people if known.is_working}
+    return {
+        user_id: replace(wish, problem="not_working")
+        for user_id, wish in wishes.items()
+        if wish.person_id and wish.person_id not in working
+    }
+
+
+def _people_by(db: Db, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[tuple[Any, _Known]]:
+    working = and_(WORKING, Person.status != "suspended").label("working")
+    for chunk in _chunks(values):
+        query = select(column.label("value"), Person.id, working)
+        for row in db.execute(query.where(Person.lifecycle == "present", column.in_(chunk))):
+            yield row.value, _Known(row.id, bool(row.working))
+
+
+def _find_people(
+    db: Db, platform: LtiPlatform, open_: Sequence[tuple[Sighting, LtiUser]]
+) -> dict[uuid.UUID, _Wish]:
+    """Look the candidates up, source by source, until each user has one that the HR roster knows."""
+    wishes: dict[uuid.UUID, _Wish] = {}
+    for source in platform.identity_sources:
+        left = [(s, user) for s, user in open_ if user.id not in wishes]
+        wanted = {c.value for s, _user in left for c in s.candidates if c.source == source}
+        if not wanted or source not in COLUMNS:
+            continue
+        people: dict[str, list[_Known]] = defaultdict(list)
+        for value, known in _people_by(db, COLUMNS[source], wanted):
+            people[value].append(known)
+        shared = _shared_addresses(db, platform, people) if source == "email" else set()
+        for sighting, user in left:
+            own = [c for c in sighting.candidates if c.source == source]
+            wish = _wish_of(own, people, user, shared)
+            if wish is not None:
+                wishes[user.id] = wish
+    none = _Wish(None, None, "no_match")
+    return {user.id: wishes.get(user.id, none) for _sighting, user in open_}
+
+
+def _wish_of(
+    candidates: Sequence[Candidate],
+    people: Mapping[str, Sequence[_Known]],
+    user: LtiUser,
+    shared: set[str],
+) -> _Wish | None:
+    for candidate in candidates:
+        found = people.get(candidate.value, ())
+        # Somebody who was hired again may stand in the roster twice; the record that is at work counts.
+        found = [known for known in found if known.is_working] or found
+        if any(known.id == user.person_id and known.is_working for known in found):
+            return _Wish(user.person_id, candidate.source, None)
+        if len(found) > 1 or (found and candidate.value in shared):
+            return _Wish(None, candidate.source, "conflict")
+        if found:
+            return _Wish(found[0].id, candidate.source, None if found[0].is_working else "not_working")
+    return None
+
+
+def _shared_addresses(db: Db, platform: LtiPlatform, addresses: Iterable[str]) -> set[str]:
+    """Give the addresses that more than one user of the platform has."""
+    shared: set[str] = set()
+    folded = func.lower(LtiUser.email)
+    for chunk in _chunks(addresses):
+        query = select(folded).where(LtiUser.platform_id == platform.id, folded.in_(chunk))
+        shared |= set(db.scalars(query.group_by(folded).having(func.count() > 1)))
+    return shared
+
+
+def _settle(
+    db: Db,
+    platform: LtiPlatform,
+    users: Sequence[LtiUser],
+    wishes: Mapping[uuid.UUID, _Wish],
+    now: datetime,
+    actor: str | None,
+) -> None:
+    """Give each person to the one user who claims them, and write down what changes."""
+    holders = _holders(db, platform, users, wishes)
+    for user in users:
+        wish = wishes[user.id]
+        person_id, source, problem = wish.person_id, wish.source, wish.problem
+        if problem is None and person_id is not None and holders.get(person_id) == user.id:
+            link = Link("confirmed", person_id, source)
+        elif problem == "conflict" or (problem is None and person_id is not None):
+            link = Link("conflict", None, source, "conflict", person_id)
+        elif problem == "not_working" and source == BY_HAND:
+            link = Link("unlinked", None, source, problem, person_id)
+        else:
+            link = Link("revoked" if problem == "revoked" else "unlinked", None, None, problem)
+        write_link(db, user, link, now, actor or f"lti_user:{user.id}")
+
+
+def write_link(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:
+    """Write down who an LMS user is; a change of state or person is an audit row.
+
+    :param actor: see `audit.AuditEntry`.
+    **Touches** writes lti_user, audit_entry.
+    """
+    before = (user.link_state, user.person_id)
+    user.link_state, user.person_id, user.link_source = link.state, link.person_id, link.source
+    user.link_problem, user.claimed_person_id = link.problem, link.claimed_person_id
+    if (user.link_state, user.person_id) != before:
+        subject = link.person_id or before[1] or link.claimed_person_id
+        facts = {"state": link.state, "source": link.source, "problem": link.problem}
+        audit.record(db, actor, "lti_user.link", subject, now, user=str(user.id), **facts)
+
+
+def _holders(
+    db: Db, platform: LtiPlatform, users: Sequence[LtiUser], wishes: Mapping[uuid.UUID, _Wish]
+) -> dict[uuid.UUID, uuid.UUID]:
+    """Tell who gets each wanted person: the only user who claims them, or else the one who had them before.
+
+    :return: person -> user; a person whom several claim and nobody had is not in it.
+    """
+    claims: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
+    before: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
+    for user in users:
+        person_id = wishes[user.id].person_id
+        if person_id is None:
+            continue
+        claims[person_id].add(user.id)
+        if user.person_id == person_id or wishes[user.id].source == BY_HAND:
+            before[person_id].add(user.id)
+    mine = {user.id for user in users}
+    for chunk in _chunks(claims):
+        # Whoever claims somebody without holding them counts, too: a dispute ends by a person's decision.
+        query = select(LtiUser.id, LtiUser.person_id, LtiUser.claimed_person_id).where(
+            LtiUser.platform_id == platform.id,
+            or_(LtiUser.person_id.in_(chunk), LtiUser.claimed_person_id.in_(chunk)),
+        )
+        for user_id, held, claimed in db.execute(query):
+            person_id = held or claimed
+            if user_id not in mine and person_id is not None:
+                claims[person_id].add(user_id)
+                if held is not None:
+                    before[held].add(user_id)
+    holders: dict[uuid.UUID, uuid.UUID] = {}
+    for person_id, claimants in claims.items():
+        fit = before[person_id] or claimants
+        if len(fit) == 1:
+            holders[person_id] = next(iter(fit))
+    return holders
+
+
+def record_members(
+    db: Db,
+    context: LtiContext,
+    members: Sequence[Member],
+    *,
+    complete: bool,
+    began_at: datetime,
+    now: datetime,
+) -> None:
+    """Take in what an LMS says about the members of a course.
+
+    A launch since the reading began knows better. A teacher by launch stays one until the next launch,
+    because Moodle's rosters call teachers without editing rights learners.
+
+    :param members: as read; somebody listed twice counts once, with all their roles.
+    :param complete: everybody is listed, so that whoever is not has left the course.
+    :param began_at: when the reading began.
+    **Source** NRPS 2.0, section 2. **Touches** writes lti_user, course_member, audit_entry, outbox_event.
+    """
+    platform = db.get_one(LtiPlatform, context.platform_id)
+    listed = _once_each(members)
+    numbers, sources = platform.employee_number_params, platform.identity_sources
+    sightings = [sighting_of_member(member, sources, numbers) for member in listed.values()]
+    users = link_users(db, platform, sightings, now, actor="worker")
+    query = select(CourseMember).where(CourseMember.context_id == context.id)
+    known = {row.lti_user_id: row for row in db.scalars(query)}
+    for sub, member in listed.items():
+        row = known.pop(users[sub].id, None)
+        if row is None:
+            row = CourseMember(context_id=context.id, lti_user_id=users[sub].id, launch_sha256="", roles=[])
+            db.add(row)
+        _take_in(row, member, began_at)
+        row.in_roster_at = now
+    if complete:
+        for row in known.values():
+            if not _launched_since(row, began_at):
+                row.status = "Deleted"
+    # A result that waits for its place in this course may have one now.
+    enqueue(db, "course_roster_read", now, context_id=str(context.id))
+
+
+def _take_in(row: CourseMember, member: Member, began_at: datetime) -> None:
+    if _launched_since(row, began_at):
+        return
+    status = member.status.capitalize()
+    row.status = status if status in STATUSES else "Active"
+    if row.last_launch_at is not None and TEACHER.name in row.roles and not member.roles.is_instructor:
+        return
+    row.roles = sorted(member.roles.names("context"))
+    row.is_learner = member.roles.is_learner and not member.roles.is_test_user
+
+
+def _launched_since(row: CourseMember, moment: datetime) -> bool:
+    return row.last_launch_at is not None and row.last_launch_at >= moment
+
+
+def _once_each(members: Iterable[Member]) -> dict[str, Member]:
+    listed: dict[str, Member] = {}
+    for member in members:
+        other = listed.get(member.user_id)
+        listed[member.user_id] = member if other is None else _merged(other, member)
+    return listed
+
+
+def _merged(one: Member, other: Member) -> Member:
+    """Make one of two entries of a user: platforms list somebody once per enrolment, or again with claims."""
+    return replace(
+        one,
+        roles=Roles(one.roles.roles | other.roles.roles),
+        status="Active" if "Active" in (one.status, other.status) else one.status,
+        name=one.name or other.name,
+        email=one.email or other.email,
+        sourcedid=one.sourcedid or other.sourcedid,
+        message=(*one.message, *other.message),
+    )
+
+
+def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    values = iter(values)
+    while chunk := list(islice(values, CHUNK)):
+        yield chunk

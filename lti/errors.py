@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from lti.storage import StorageQuestion
+
 _ADMIN = "Please send the reference below to the administrator of the learning platform."
 _REOPEN = "Open the activity again from your course."
 
@@ -29,12 +31,21 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         "oidc_error": (403, "The learning platform refused to start the activity.", _REOPEN),
         "id_token_missing": (400, "The learning platform sent no launch message.", _REOPEN),
         "state_missing": (400, "The launch did not begin with a login.", _REOPEN),
-        "state_unknown": (403, "This launch has already been used or was never started here.", _REOPEN),
+        "state_unknown": (
+            403,
+            "This launch has already been used, as after going back or reloading, or did not start here.",
+            _REOPEN,
+        ),
         "state_expired": (403, "The launch took too long.", _REOPEN),
         "state_mismatch": (
             403,
             "Your browser did not show the cookie that belongs to this launch.",
             "Open the activity in a new tab.",
+        ),
+        "cookie_missing": (
+            403,
+            "Your browser did not show the cookie that belongs to this launch.",
+            _REOPEN,
         ),
         "cookies_blocked": (
             403,
@@ -112,16 +123,25 @@ class LaunchError(LtiError):
     :ivar message: two or three sentences for the person in front of the screen
     :ivar details: names of claims and other facts that are safe to log; never a token, a name or an e-mail
     :ivar relaunch_code: with `state_mismatch` only: the one-time code of `/lti/relaunch/<code>`
+    :ivar storage: with `cookie_missing` only: what to ask the platform's storage for
     :ivar platform_key: the registration's key once it is known, else None
     :ivar claim_names: names (never values) of the claims that were sent
     """
 
-    def __init__(self, code: str, *, relaunch_code: str | None = None, **details: object) -> None:
+    def __init__(
+        self,
+        code: str,
+        *,
+        relaunch_code: str | None = None,
+        storage: StorageQuestion | None = None,
+        **details: object,
+    ) -> None:
         self.status, happened, to_do = LAUNCH_CODES[code]
         self.code = code
         self.message = f"{happened} Nothing was lost. {to_do}"
         self.details: Mapping[str, object] = details
         self.relaunch_code = relaunch_code
+        self.storage = storage
         self.platform_key: str | None = None
         self.claim_names: tuple[str, ...] = ()
         super().__init__(f"{code}: {self.message}")

@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -16,6 +16,7 @@ from lti.platforms import LoginAttempt, Platform, Store
 LOGIN_TTL = timedelta(minutes=10)
 RELAUNCH_TTL = timedelta(seconds=60)
 RELAUNCH_PREFIX = "relaunch."
+CONFIRM_PREFIX = "confirm."
 # Canvas sends `deployment_id`, everybody else `lti_deployment_id`.
 FLOW_PARAMETERS = (
     "iss",
@@ -37,6 +38,8 @@ class LoginRedirect:
 
     Attributes of the cookie: Secure, HttpOnly, SameSite=None, Partitioned, Path=/, no Domain.
     :param max_age: seconds
+    :param storage_frame: frame of the platform's storage, which keeps the cookie's value, too; None when the
+        platform offers none
     """
 
     url: str = field(repr=False)
@@ -44,6 +47,7 @@ class LoginRedirect:
     cookie_name: str
     cookie_value: str = field(repr=False)
     max_age: int
+    storage_frame: str | None
 
 
 def begin_login(
@@ -74,12 +78,21 @@ def begin_login(
     state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
     if relaunched:
         flow["relaunched"] = "yes"
+        # The new tab has no platform above it.
+        flow.pop("lti_storage_target", None)
     flow["browser"] = digest(cookie)
     store.remember_login(
         LoginAttempt(state, nonce, platform.key, target, now, now + login_ttl, json.dumps(flow)),
     )
     url = _authorisation_url(platform, flow, launch_url=launch_url, state=state, nonce=nonce)
-    return LoginRedirect(url, state, cookie_name(state, launch_url), cookie, int(login_ttl.total_seconds()))
+    return LoginRedirect(
+        url,
+        state,
+        cookie_name(state, launch_url),
+        cookie,
+        int(login_ttl.total_seconds()),
+        flow.get("lti_storage_target"),
+    )
 
 
 def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
@@ -88,17 +101,21 @@ def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
     :return: the code for `/lti/relaunch/<code>`
     **Touches** writes one login attempt to the store.
     """
+    return _keep_under_code(replace(attempt, nonce=""), RELAUNCH_PREFIX, store, now)
+
+
+def offer_confirmation(attempt: LoginAttempt, store: Store, now: datetime) -> str:
+    """Keep an attempt for 60 seconds, in which our page asks the platform's storage for the browser's secret.
+
+    :return: the one-time code for `/lti/confirm`
+    **Touches** writes one login attempt to the store.
+    """
+    return _keep_under_code(attempt, CONFIRM_PREFIX, store, now)
+
+
+def _keep_under_code(attempt: LoginAttempt, prefix: str, store: Store, now: datetime) -> str:
     code = secrets.token_urlsafe(32)
-    row = LoginAttempt(
-        RELAUNCH_PREFIX + code,
-        "",
-        attempt.platform_key,
-        attempt.target_link_uri,
-        now,
-        now + RELAUNCH_TTL,
-        attempt.flow,
-    )
-    store.remember_login(row)
+    store.remember_login(replace(attempt, state=prefix + code, issued_at=now, expires_at=now + RELAUNCH_TTL))
     return code
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from lti.storage import StorageQuestion
+
 _LMS = (
     "The administrator of the learning platform can mend this. Please send them the reference below; the "
     "tool's administrator can look up with it what is wrong."
@@ -64,6 +66,11 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
             403,
             "Your browser did not show the cookie that belongs to this launch.",
             "You can mend this yourself: open the activity in a new tab.",
+        ),
+        "cookie_missing": (
+            403,
+            "Your browser did not show the cookie that belongs to this launch.",
+            _REOPEN,
         ),
         "cookies_blocked": (
             403,
@@ -161,12 +168,20 @@ class LaunchError(LtiError):
     :ivar message: two or three sentences for the person in front of the screen
     :ivar details: names of claims and other facts that are safe to log; never a token, a name or an e-mail
     :ivar relaunch_code: with `state_mismatch` only: the one-time code of `/lti/relaunch/<code>`
+    :ivar storage: with `cookie_missing` only: what to ask the platform's storage for
     :ivar platform_key: the registration's key once it is known, else None
     :ivar claim_names: names (never values) of the claims that were sent
     :ivar claims: the message as `redaction.redacted` shows it, empty when it could not be read
     """
 
-    def __init__(self, code: str, *, relaunch_code: str | None = None, **details: Any) -> None:
+    def __init__(
+        self,
+        code: str,
+        *,
+        relaunch_code: str | None = None,
+        storage: StorageQuestion | None = None,
+        **details: Any,
+    ) -> None:
         self.status, happened, to_do = LAUNCH_CODES[code]
         self.code = code
         self.message = f"{happened} Nothing was lost. {to_do}"
@@ -174,6 +189,7 @@ class LaunchError(LtiError):
             name: value for name, value in details.items() if value is not None
         }
         self.relaunch_code = relaunch_code
+        self.storage = storage
         self.platform_key: str | None = None
         self.claim_names: tuple[str, ...] = ()
         self.claims: Mapping[str, Any] = {}

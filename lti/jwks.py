@@ -158,7 +158,7 @@ class KeySets:
         if kid in known.keys:
             return known
         reachable = known.keys and known.fetched_at >= known.tried_at
-        facts = {"kid": loggable(kid), "key_set": address(url)}
+        facts: dict[str, Any] = {"kid": loggable(kid), "key_set": address(url)}
         if reachable:
             raise LaunchError("kid_unknown", **facts, published=[loggable(name) for name in known.keys][:5])
         raise LaunchError("key_set_unreachable", **facts, problem=known.problem or None)

@@ -11,7 +11,7 @@ from lti import claims
 from lti.errors import LaunchError
 from lti.jwks import KeySets
 from lti.login import LOGIN_TTL, LoginRedirect, begin_login, begin_relaunch, foreign_target, is_ours
-from lti.message import HardenedMessage
+from lti.message import BoundBy, ConfirmedMessage, HardenedMessage
 from lti.platforms import DeploymentState, Platform, Store
 from lti.redaction import redacted
 from lti.roles import Roles, parse_roles
@@ -26,6 +26,7 @@ __all__ = [
     "ResourceLink",
     "begin_login",
     "begin_relaunch",
+    "confirm",
     "new_reference",
     "validate",
 ]
@@ -102,6 +103,8 @@ class Launch:
     :param target_link_uri: where to go, always on this tool's origin
     :param for_user_id: the person whose work a submission review or privacy launch is about
     :param claims: the whole token body
+    :param bound_by: what showed that this browser began the launch: its cookie in the frame, the platform's
+        storage, or its cookie in a tab of its own
     :param kid: id of the key that signed it
     :param reference: under which the log holds this launch
     """
@@ -129,6 +132,7 @@ class Launch:
     deep_linking: DeepLinkingSettings | None
     for_user_id: str | None
     claims: Mapping[str, Any]
+    bound_by: BoundBy = "cookie"
     kid: str = ""
     reference: str = field(default_factory=new_reference)
 
@@ -159,11 +163,35 @@ def validate(
     :param launch_url: the address that the form was posted to, exactly as registered
     :param now: aware UTC
     :return: the launch; its deployment may still be unknown or pending
-    :raises LaunchError: see `errors.LAUNCH_CODES`; `state_mismatch` carries a relaunch code
+    :raises LaunchError: see `errors.LAUNCH_CODES`; `state_mismatch` carries a relaunch code, `cookie_missing`
+        what to ask the platform's storage for
     **Source** LTI Security 1.0, section 5.1.3; LTI Core 1.3, section 5.
     **Touches** takes the login attempt from the store; may fetch the platform's key set.
     """
-    message = HardenedMessage(form, cookies, store, keys, launch_url=launch_url, now=now)
+    return _run(HardenedMessage(form, cookies, store, keys, launch_url=launch_url, now=now), launch_url)
+
+
+def confirm(
+    form: Mapping[str, str],
+    headers: Mapping[str, str],
+    store: Store,
+    keys: KeySets,
+    *,
+    launch_url: str,
+    now: datetime,
+) -> Launch:
+    """Verify a launch message again, now with the browser's secret from the platform's storage.
+
+    :param form: the form of our own page: `id_token`, the one-time `code`, and `stored`
+    :param headers: of the request; `Origin` and `Sec-Fetch-Site` say which page sent it
+    :raises LaunchError: see `errors.LAUNCH_CODES`; `state_mismatch` carries a relaunch code
+    **Source** LTI OIDC Login with LTI Client Side postMessages 0.1.
+    **Touches** takes the login attempt from the store; may fetch the platform's key set.
+    """
+    return _run(ConfirmedMessage(form, headers, store, keys, launch_url=launch_url, now=now), launch_url)
+
+
+def _run(message: HardenedMessage, launch_url: str) -> Launch:
     try:
         message.validate()
         return _build(message, launch_url)
@@ -180,6 +208,7 @@ def _build(message: HardenedMessage, launch_url: str) -> Launch:
     body, platform, attempt = message.body, message.platform, message.attempt
     assert platform is not None
     assert attempt is not None
+    assert message.bound_by is not None
     presentation = claims.object_claim(body, claims.LAUNCH_PRESENTATION)
     return Launch(
         platform=platform,
@@ -209,6 +238,7 @@ def _build(message: HardenedMessage, launch_url: str) -> Launch:
             claims.object_claim(body, claims.FOR_USER).get("user_id"), claims.FOR_USER
         ),
         claims=MappingProxyType(body),
+        bound_by=message.bound_by,
         kid=claims.loggable(message.header["kid"]),
     )
 

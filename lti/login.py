@@ -5,8 +5,9 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from lti.claims import loggable
@@ -17,6 +18,7 @@ from lti.redaction import address, host
 LOGIN_TTL = timedelta(minutes=10)
 RELAUNCH_TTL = timedelta(seconds=60)
 RELAUNCH_PREFIX = "relaunch."
+CONFIRM_PREFIX = "confirm."
 # Canvas sends `deployment_id`, everybody else `lti_deployment_id`.
 FLOW_PARAMETERS = (
     "iss",
@@ -38,6 +40,8 @@ class LoginRedirect:
 
     Attributes of the cookie: Secure, HttpOnly, SameSite=None, Partitioned, Path=/, no Domain.
     :param max_age: seconds
+    :param storage_frame: frame of the platform's storage, which keeps the cookie's value, too; None when the
+        platform offers none
     """
 
     url: str = field(repr=False)
@@ -45,6 +49,7 @@ class LoginRedirect:
     cookie_name: str
     cookie_value: str = field(repr=False)
     max_age: int
+    storage_frame: str | None
 
 
 def begin_login(
@@ -75,12 +80,21 @@ def begin_login(
     state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
     if relaunched:
         flow["relaunched"] = "yes"
+        # The new tab has no platform above it.
+        flow.pop("lti_storage_target", None)
     flow["browser"] = digest(cookie)
     store.remember_login(
         LoginAttempt(state, nonce, platform.key, target, now, now + login_ttl, json.dumps(flow)),
     )
     url = _authorisation_url(platform, flow, launch_url=launch_url, state=state, nonce=nonce)
-    return LoginRedirect(url, state, cookie_name(state, launch_url), cookie, int(login_ttl.total_seconds()))
+    return LoginRedirect(
+        url,
+        state,
+        cookie_name(state, launch_url),
+        cookie,
+        int(login_ttl.total_seconds()),
+        flow.get("lti_storage_target"),
+    )
 
 
 def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
@@ -89,17 +103,21 @@ def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
     :return: the code for `/lti/relaunch/<code>`
     **Touches** writes one login attempt to the store.
     """
+    return _keep_under_code(replace(attempt, nonce=""), RELAUNCH_PREFIX, store, now)
+
+
+def offer_confirmation(attempt: LoginAttempt, store: Store, now: datetime) -> str:
+    """Keep an attempt for 60 seconds, in which our page asks the platform's storage for the browser's secret.
+
+    :return: the one-time code for `/lti/confirm`
+    **Touches** writes one login attempt to the store.
+    """
+    return _keep_under_code(attempt, CONFIRM_PREFIX, store, now)
+
+
+def _keep_under_code(attempt: LoginAttempt, prefix: str, store: Store, now: datetime) -> str:
     code = secrets.token_urlsafe(32)
-    row = LoginAttempt(
-        RELAUNCH_PREFIX + code,
-        "",
-        attempt.platform_key,
-        attempt.target_link_uri,
-        now,
-        now + RELAUNCH_TTL,
-        attempt.flow,
-    )
-    store.remember_login(row)
+    store.remember_login(replace(attempt, state=prefix + code, issued_at=now, expires_at=now + RELAUNCH_TTL))
     return code
 
 
@@ -196,7 +214,7 @@ def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:
     return found[0]
 
 
-def about_issuer(issuer: str, store: Store) -> dict[str, str]:
+def about_issuer(issuer: str, store: Store) -> dict[str, Any]:
     """Give an unknown issuer for the log, and a registered one that differs by little: a slash, http, case.
 
     **Touches** reads the store.

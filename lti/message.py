@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from jwt.algorithms import RSAAlgorithm
 from pylti1p3.exception import LtiException
@@ -20,9 +20,22 @@ from pylti1p3.message_launch import MessageLaunch
 from lti import claims, redaction
 from lti.errors import LaunchError
 from lti.jwks import KeySets
-from lti.login import about_issuer, clients_of, cookie_name, digest, is_state, offer_relaunch, read_flow
+from lti.login import (
+    CONFIRM_PREFIX,
+    about_issuer,
+    clients_of,
+    cookie_name,
+    digest,
+    is_ours,
+    is_state,
+    offer_confirmation,
+    offer_relaunch,
+    read_flow,
+)
 from lti.platforms import DeploymentState, LoginAttempt, Platform, Store
+from lti.storage import StorageQuestion
 
+BoundBy = Literal["cookie", "storage", "new_tab"]
 LEEWAY_SECONDS = 60.0
 MAXIMUM_AGE_SECONDS = 600.0
 MAXIMUM_TOKEN_CHARACTERS = 256 * 1024
@@ -83,6 +96,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         self.platform: Platform | None = None
         self.deployment_id = ""
         self.deployment_state: DeploymentState = "unknown"
+        self.bound_by: BoundBy | None = None
 
     def validate(self) -> "HardenedMessage":
         """Run all steps.
@@ -114,14 +128,17 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         state = self._form.get("state", "")
         if not state:
             raise LaunchError("state_missing")
+        self._take_attempt("", state)
+        return self
+
+    def _take_attempt(self, prefix: str, code: str) -> None:
         if not self._form.get("id_token"):
             raise LaunchError("id_token_missing")
-        self.attempt = self._store.take_login(state) if is_state(state) else None
+        self.attempt = self._store.take_login(prefix + code) if is_state(code) else None
         if self.attempt is None:
             raise LaunchError("state_unknown")
         if self.attempt.expires_at <= self._now:
             raise LaunchError("state_expired")
-        return self
 
     def validate_jwt_format(self) -> "HardenedMessage":
         """Decode the token, once, and refuse what cannot be an LTI message before any key is fetched.
@@ -297,21 +314,87 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
     def require_same_browser(self) -> None:
         """Refuse a launch that another browser began, or whose cookie the browser hides.
 
-        :raises LaunchError: state_mismatch with a one-time relaunch code; cookies_blocked after a relaunch
-        **Source** RFC 6749, section 10.12. **Touches** may write a relaunch attempt to the store.
+        :raises LaunchError: cookie_missing when the platform's storage can be asked instead; state_mismatch
+            with a one-time relaunch code; cookies_blocked after a relaunch
+        **Source** RFC 6749, section 10.12. **Touches** may write a login attempt to the store.
         """
-        attempt = self._attempt()
-        flow = read_flow(attempt)
-        cookie = self._cookies.get(cookie_name(attempt.state, self._launch_url), "")
-        if cookie and hmac.compare_digest(digest(cookie), flow["browser"]):
+        attempt, flow = self._attempt(), read_flow(self._attempt())
+        name = cookie_name(attempt.state, self._launch_url)
+        cookie = self._cookies.get(name, "")
+        if _is_secret(cookie, flow):
+            self.bound_by = "new_tab" if "relaunched" in flow else "cookie"
             return
         if "relaunched" in flow:
             raise LaunchError("cookies_blocked")
-        raise LaunchError("state_mismatch", relaunch_code=offer_relaunch(attempt, self._store, self._now))
+        frame = flow.get("lti_storage_target")
+        # A cookie with another value is no hidden cookie: somebody put it there.
+        if frame is None or name in self._cookies:
+            raise self._new_tab()
+        assert self.platform is not None
+        code = offer_confirmation(attempt, self._store, self._now)
+        raise LaunchError(
+            "cookie_missing", storage=StorageQuestion(code, frame, self.platform.auth_url, name)
+        )
+
+    def _new_tab(self) -> LaunchError:
+        code = offer_relaunch(self._attempt(), self._store, self._now)
+        return LaunchError("state_mismatch", relaunch_code=code)
 
     def _attempt(self) -> LoginAttempt:
         assert self.attempt is not None
         return self.attempt
+
+
+class ConfirmedMessage(HardenedMessage):
+    """The same launch message, posted again by our own page with what the platform's storage gave it.
+
+    The secret shows that this browser began the launch, and the sender that it is this browser's own: another
+    site knows the secrets of its own browser, and could post them from here.
+
+    :param form: `id_token`, the one-time `code`, and `stored`, which is empty when the storage gave nothing
+    :param headers: of the request
+    """
+
+    def __init__(
+        self,
+        form: Mapping[str, str],
+        headers: Mapping[str, str],
+        store: Store,
+        keys: KeySets,
+        *,
+        launch_url: str,
+        now: datetime,
+    ) -> None:
+        super().__init__(form, {}, store, keys, launch_url=launch_url, now=now)
+        self._headers = headers
+
+    def validate_state(self) -> "ConfirmedMessage":
+        """Take the one-time row that the launch left. **Touches** takes the attempt from the store."""
+        self._take_attempt(CONFIRM_PREFIX, self._form.get("code", ""))
+        return self
+
+    def require_same_browser(self) -> None:
+        """Refuse what our own page did not send, or sent without the secret of the browser that began.
+
+        :raises LaunchError: state_mismatch with a one-time relaunch code
+        **Source** RFC 6454, section 7; W3C Fetch Metadata.
+        **Touches** may write a login attempt to the store.
+        """
+        stored = self._form.get("stored", "")
+        if not self._is_from_our_page() or not _is_secret(stored, read_flow(self._attempt())):
+            raise self._new_tab()
+        self.bound_by = "storage"
+
+    def _is_from_our_page(self) -> bool:
+        # Browsers send "null" where a policy hides the referrer; no page can write either header.
+        origin = self._headers.get("Origin", "null")
+        if origin != "null":
+            return is_ours(origin, self._launch_url)
+        return self._headers.get("Sec-Fetch-Site") == "same-origin"
+
+
+def _is_secret(value: str, flow: Mapping[str, str]) -> bool:
+    return bool(value) and hmac.compare_digest(digest(value), flow["browser"])
 
 
 def _check_resource_link(_body: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The four addresses of the protocol as a Flask blueprint; what follows a launch is the host's."""
+"""The addresses of the protocol as a Flask blueprint; what follows a launch is the host's."""
 
 import logging
 import traceback
@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import requests
-from flask import Blueprint, jsonify, redirect, request
+from flask import Blueprint, jsonify, make_response, redirect, request
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from lti.claims import loggable_names
 from lti.errors import LaunchError
 from lti.jwks import KeySets
-from lti.launch import Launch, new_reference, validate
+from lti.launch import Launch, confirm, new_reference, validate
 from lti.login import LOGIN_TTL, LoginRedirect, begin_login, begin_relaunch, cookie_name, is_state
 from lti.platforms import Store
 from lti.redaction import redacted
+from lti.storage import SCRIPT, SCRIPT_VERSION, asking_form, plain_page, putting_link
 
 JWKS_SECONDS = 3600
 LogLine = Callable[[Mapping[str, object]], None]
@@ -28,9 +30,10 @@ class AttemptInfo:
     """What may be shown and logged about a login or launch.
 
     :param reference: short random text that the person can quote and the log holds
-    :param stage: "login", "launch" or "relaunch"
+    :param stage: "login", "launch", "confirm" or "relaunch"
     :param claim_names: names, never values
     :param code: an error code, "ok" for an accepted launch
+    :param details: of an accepted launch `bound_by`, see `launch.Launch`
     :param claims: the message or the login's parameters as `redaction.redacted` shows them; empty for "ok"
     """
 
@@ -44,7 +47,7 @@ class AttemptInfo:
     claims: Mapping[str, object] = field(default_factory=dict)
 
 
-def create_blueprint(  # noqa: C901 - four short views that share their arguments.
+def create_blueprint(  # noqa: C901, PLR0915 - short views that share their arguments.
     store_for: Callable[[], Store],
     http: requests.Session,
     *,
@@ -53,11 +56,14 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     on_new_tab: Callable[[str], Response],
     public_url: Callable[[], str],
     clock: Callable[[], datetime],
+    on_wait: Callable[[Markup], Response] | None = None,
     login_ttl: timedelta = LOGIN_TTL,
     log: LogLine | None = None,
     on_attempt: Callable[[AttemptInfo], None] | None = None,
 ) -> Blueprint:
-    """Make the blueprint `lti` with `/lti/login`, `/lti/launch`, `/lti/jwks` and `/lti/relaunch/<code>`.
+    """Make the blueprint `lti`: `/lti/login`, `/lti/launch`, `/lti/jwks`, and the ways round blocked cookies.
+
+    Those are `/lti/confirm` with its script `/lti/storage.js`, and `/lti/relaunch/<code>`.
 
     :param store_for: returns the store of the current request
     :param http: session for the platforms' key sets
@@ -67,6 +73,8 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     :param on_new_tab: answers a launch whose cookie was blocked; gets the one-time address for a new tab
     :param public_url: this tool's address without a path, such as "https://mentoring.example.com"
     :param clock: returns aware UTC
+    :param on_wait: answers with a page that shows a given element for at most two seconds, in the frame of
+        any LMS; the page must allow scripts and forms of its own origin. None for a page with nothing else
     :param log: gets one mapping per attempt; None means the logger `lti`
     :param on_attempt: is told of every attempt that was not accepted, before it is answered
     **Touches** nothing until a request comes.
@@ -75,16 +83,34 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
     keys = KeySets(http)
     write = log or _log_to_stdlib
 
+    def address(path: str) -> str:
+        return public_url().rstrip("/") + path
+
     def launch_url() -> str:
-        return public_url().rstrip("/") + "/lti/launch"
+        return address("/lti/launch")
+
+    def script_url() -> str:
+        return address(f"/lti/storage.js?v={SCRIPT_VERSION}")
+
+    def wait(element: Markup, referrer_policy: str) -> Response:
+        response = on_wait(element) if on_wait else _plain_page(element)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Referrer-Policy"] = referrer_policy
+        return response
 
     def refuse(error: LaunchError, stage: str, reference: str | None = None) -> Response:
         info = _describe(stage, clock(), error, reference or new_reference())
         write(_log_fields(info))
+        if error.storage is not None:
+            # The attempt is not over: our own page comes back at once with what the storage gave it.
+            token, confirm_url = request.form["id_token"], address("/lti/confirm")
+            form = asking_form(error.storage, token, confirm_url=confirm_url, script_url=script_url())
+            # Without a referrer some browsers would not say that the form came from our own page.
+            return wait(form, "same-origin")
         if on_attempt is not None:
             on_attempt(info)
         if error.relaunch_code is not None:
-            return on_new_tab(f"{public_url().rstrip('/')}/lti/relaunch/{error.relaunch_code}")
+            return on_new_tab(address(f"/lti/relaunch/{error.relaunch_code}"))
         return on_refused(error, info)
 
     @blueprint.route("/lti/login", methods=["GET", "POST"])
@@ -99,26 +125,56 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
             if error.code != "request_unreadable":
                 error.claims = redacted(request.values)
             return refuse(error, "login")
-        return _redirect(began)
+        if began.storage_frame is None:
+            return _redirect(began)
+        link = putting_link(
+            began.url, began.storage_frame, began.cookie_name, began.cookie_value, script_url()
+        )
+        return _with_cookie(wait(link, "no-referrer"), began)
+
+    def take(stage: str, verify: Callable[[], Launch]) -> Response:
+        """Answer a launch message: one line in the log, whatever becomes of it."""
+        launched = None
+        try:
+            launched = verify()
+            response = on_launch(launched)
+        except LaunchError as error:
+            response = refuse(_of(launched, error), stage, _reference_of(launched))
+        except Exception as error:  # noqa: BLE001 - whatever is raised, the attempt gets its line and page.
+            response = refuse(_of(launched, _fault(error)), stage, _reference_of(launched))
+        else:
+            names, details = loggable_names(launched.claims), {"bound_by": launched.bound_by}
+            key = launched.platform.key
+            write(_log_fields(AttemptInfo(launched.reference, stage, clock(), key, names, "ok", details)))
+        return response
 
     @blueprint.route("/lti/launch", methods=["POST"])
     def launch() -> Response:
         """Take a launch message. **Source** LTI Security 1.0, section 5.1.3."""
-        launched = None
-        try:
-            launched = validate(
+
+        def verify() -> Launch:
+            return validate(
                 _read_form(), request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()
             )
-            response = on_launch(launched)
-        except LaunchError as error:
-            response = refuse(_of(launched, error), "launch", _reference_of(launched))
-        except Exception as error:  # noqa: BLE001 - whatever is raised, the attempt gets its line and page.
-            response = refuse(_of(launched, _fault(error)), "launch", _reference_of(launched))
-        else:
-            names = loggable_names(launched.claims)
-            key = launched.platform.key
-            write(_log_fields(AttemptInfo(launched.reference, "launch", clock(), key, names, "ok", {})))
-        return _without_cookie(response, launch_url())
+
+        return _without_cookie(take("launch", verify), launch_url())
+
+    @blueprint.route("/lti/confirm", methods=["POST"], endpoint="confirm")
+    def confirm_launch() -> Response:
+        """Take the launch message again, from our own page, with what the platform's storage gave it."""
+
+        def verify() -> Launch:
+            headers = dict(request.headers)
+            return confirm(_read_form(), headers, store_for(), keys, launch_url=launch_url(), now=clock())
+
+        return take("confirm", verify)
+
+    @blueprint.route("/lti/storage.js", methods=["GET"])
+    def script() -> Response:
+        """Give the script that talks to a platform's storage."""
+        response = Response(SCRIPT, mimetype="text/javascript")
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
 
     @blueprint.route("/lti/relaunch/<code>", methods=["GET"])
     def relaunch(code: str) -> Response:
@@ -146,9 +202,21 @@ def create_blueprint(  # noqa: C901 - four short views that share their argument
 
 def _redirect(began: LoginRedirect) -> Response:
     response = redirect(began.url, 302)
-    _set_cookie(response, began.cookie_name, began.cookie_value, began.max_age)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
+    return _with_cookie(response, began)
+
+
+def _plain_page(element: Markup) -> Response:
+    response = make_response(plain_page(element))
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; script-src 'self'; img-src data:; form-action 'self'; base-uri 'none'"
+    )
+    return response
+
+
+def _with_cookie(response: Response, began: LoginRedirect) -> Response:
+    _set_cookie(response, began.cookie_name, began.cookie_value, began.max_age)
     return response
 
 

@@ -272,9 +272,9 @@ def _protect(response: Response) -> Response:
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         f"form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}",
     )
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.endpoint not in ("asset", "lti.jwks"):
+    if request.endpoint not in ("asset", "lti.jwks", "lti.script"):
         response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import flask
 import structlog
 from flask import Blueprint
+from markupsafe import Markup
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
@@ -65,12 +66,13 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
         on_launch=on_launch,
         on_refused=on_refused,
         on_new_tab=on_new_tab,
+        on_wait=on_wait,
         public_url=lambda: runtime.settings.public_url,
         clock=runtime.clock,
         log=_log_attempt,
         on_attempt=_keep_attempt,
     )
-    names = ("login", "launch", "relaunch", "jwks")
+    names = ("login", "launch", "confirm", "script", "relaunch", "jwks")
     return blueprint, {f"lti.{name}": Role.PUBLIC for name in names}
 
 
@@ -174,6 +176,11 @@ def pick_content(launch: Launch, now: datetime) -> Response:
 def on_new_tab(relaunch_url: str) -> Response:
     """Say that the browser keeps no cookies for us in the frame, and offer the way around."""
     return flask.make_response(web.render("launches/new_tab.html", None, relaunch_url=relaunch_url), 200)
+
+
+def on_wait(element: Markup) -> Response:
+    """Show for a moment that the activity opens, while the platform's storage is asked."""
+    return flask.make_response(web.render("launches/opening.html", None, element=element))
 
 
 def on_refused(error: LaunchError, info: AttemptInfo) -> Response:

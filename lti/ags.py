@@ -164,7 +164,9 @@ def line_items(
     **Source** AGS 2.0, section 3.2.4. **Touches** calls the platform.
     """
     url = with_query(line_items_url, resource_id=resource_id, tag=tag)
-    for page in client.pages(platform, url, _line_item_scopes(offered_scopes), accept=LINE_ITEMS_TYPE):
+    for page, _answer in client.pages(
+        platform, url, _line_item_scopes(offered_scopes), accept=LINE_ITEMS_TYPE
+    ):
         for entry in page if isinstance(page, list) else []:
             item = _read_line_item(entry)
             if item is not None and resource_id in (None, item.resource_id) and tag in (None, item.tag):
@@ -279,7 +281,7 @@ def get_results(
     url = with_query(below(line_item_url, "results"), user_id=user_id)
     results = (
         _read_result(entry)
-        for page in client.pages(platform, url, [SCOPE_RESULT], accept=RESULTS_TYPE)
+        for page, _answer in client.pages(platform, url, [SCOPE_RESULT], accept=RESULTS_TYPE)
         for entry in (page if isinstance(page, list) else [])
     )
     return [result for result in results if result is not None and user_id in (None, result.user_id)]

@@ -31,14 +31,15 @@ def parse_links(header: str) -> Iterator[tuple[str, frozenset[str]]]:
         position = len(header) if comma < 0 else comma
 
 
-def next_page(header: str | None, current: str) -> str | None:
-    """Return the absolute address of the next page, None on the last one.
+def linked(header: str | None, relation: str, current: str) -> str | None:
+    """Return the absolute address of the first link with a relation, None when there is none.
 
+    :param relation: in lower case: "next", "differences"
     :param current: address of this page, for relative links
     **Touches** pure.
     """
     for target, relations in parse_links(header or ""):
-        if "next" in relations and target:
+        if relation in relations and target:
             try:
                 # urljoin rewrites absolute addresses a little; platforms compare their own byte for byte.
                 return target if urlsplit(target).scheme else urljoin(current, target)

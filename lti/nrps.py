@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lti import claims
-from lti.links import with_query
+from lti.errors import ServiceError
+from lti.links import linked, with_query
 from lti.platforms import Platform
 from lti.roles import Roles, parse_roles
-from lti.service import ServiceClient
+from lti.service import Answer, ServiceClient
 
 SCOPE_MEMBERSHIP = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 MEMBERSHIP_TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
@@ -37,6 +38,18 @@ class Member:
         return f"<Member {self.status}>"
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The members of a course, all pages.
+
+    :param differences_url: address that later gives what changed since this reading, for `read_members`;
+        None when the platform offers none
+    """
+
+    members: tuple[Member, ...]
+    differences_url: str | None
+
+
 def members(
     client: ServiceClient,
     platform: Platform,
@@ -54,16 +67,55 @@ def members(
     :raises ServiceError: the list is then incomplete and must not be used to remove anybody
     **Source** NRPS 2.0, section 2.4. **Touches** calls the platform.
     """
+    for page, _answer in _pages(client, platform, url, resource_link_id, role):
+        yield from page
+
+
+def read_members(
+    client: ServiceClient,
+    platform: Platform,
+    url: str,
+    *,
+    resource_link_id: str | None = None,
+    role: str | None = None,
+) -> Membership:
+    """Return the members of a course and where to ask for what changes from now on.
+
+    :param url: the launch's `nrps_url`, or the `differences_url` of an earlier reading: then only who joined,
+        changed or left since is returned, who left with the status "Deleted" or "Inactive"
+    :param resource_link_id, role: as for `members`
+    :raises ServiceError: as for `members`; a platform may forget a differences address, so read all then
+    **Source** NRPS 2.0, sections 2.4 and 2.4.3. **Touches** calls the platform.
+    """
+    found: list[Member] = []
+    differences: str | None = None
+    for page, answer in _pages(client, platform, url, resource_link_id, role):
+        found += page
+        # The first one offered is the oldest: what changes while pages are read is told again, not lost.
+        differences = differences or linked(answer.link, "differences", answer.url)
+    return Membership(tuple(found), differences)
+
+
+def _pages(
+    client: ServiceClient, platform: Platform, url: str, resource_link_id: str | None, role: str | None
+) -> Iterator[tuple[list[Member], Answer]]:
     wanted = parse_roles([role]).roles if role is not None else frozenset()
     if role is not None and not wanted:
         raise ValueError("The role is unknown")
     first = with_query(url, rlid=resource_link_id, role=role)
-    for page in client.pages(platform, first, [SCOPE_MEMBERSHIP], accept=MEMBERSHIP_TYPE):
+    for page, answer in client.pages(platform, first, [SCOPE_MEMBERSHIP], accept=MEMBERSHIP_TYPE):
         entries = page.get("members") if isinstance(page, dict) else None
-        for entry in entries if isinstance(entries, list) else []:
-            member = _read_member(entry)
-            if member is not None and wanted <= member.roles.roles:
-                yield member
+        if not isinstance(entries, list):
+            # Taken for an empty course, it would remove everybody.
+            raise ServiceError(
+                "bad_answer",
+                "The platform's answer is no list of members",
+                method="GET",
+                url=answer.url,
+                status=answer.status,
+            )
+        read = (_read_member(entry) for entry in entries)
+        yield [member for member in read if member is not None and wanted <= member.roles.roles], answer
 
 
 def _read_member(entry: object) -> Member | None:
@@ -79,7 +131,8 @@ def _read_member(entry: object) -> Member | None:
     return Member(
         user_id=str(user_id),
         roles=parse_roles(claims.texts(entry.get("roles"))),
-        status=claims.text(entry.get("status")) or "Active",
+        # Some platforms write "active".
+        status=(claims.text(entry.get("status")) or "Active").capitalize(),
         name=claims.text(entry.get("name")),
         given_name=claims.text(entry.get("given_name")),
         family_name=claims.text(entry.get("family_name")),

@@ -16,7 +16,7 @@ import requests
 
 from lti.claims import number
 from lti.errors import ServiceError
-from lti.links import next_page
+from lti.links import linked
 from lti.platforms import Platform, Store
 
 CONNECT_AND_READ_SECONDS = (5.0, 20.0)
@@ -125,8 +125,10 @@ class ServiceClient:
             return Answer(status, url, answer_headers.get("Link"), content)
         raise self._refusal(method, url, status, answer_headers.get("Retry-After"))
 
-    def pages(self, platform: Platform, url: str, scopes: Collection[str], *, accept: str) -> Iterator[Any]:
-        """Yield the decoded body of a collection's pages, following `rel=next` without a limit.
+    def pages(
+        self, platform: Platform, url: str, scopes: Collection[str], *, accept: str
+    ) -> Iterator[tuple[Any, Answer]]:
+        """Yield a collection's pages, decoded and as they came, following `rel=next` without a limit.
 
         :raises ServiceError: page_loop when a page comes twice, and what `request` raises
         **Source** RFC 8288; NRPS 2.0, section 2.4.2. **Touches** calls the platform.
@@ -140,8 +142,8 @@ class ServiceClient:
                 )
             seen.add(following)
             answer = self.request(platform, "GET", following, scopes, accept=accept)
-            yield answer.json("GET")
-            following = next_page(answer.link, following)
+            yield answer.json("GET"), answer
+            following = linked(answer.link, "next", following)
 
     def _request_token(self, platform: Platform, scopes: str) -> tuple[str, timedelta]:
         form = {

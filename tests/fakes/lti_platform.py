@@ -88,6 +88,9 @@ class LtiPlatform:
         self.assertion_ids: set[str] = set()
         self.members: list[dict[str, Any]] = []
         self.page_size = 2
+        # What the list of changes gives; None offers no such list.
+        self.changed_members: list[dict[str, Any]] | None = None
+        self.members_type = MEMBERS
         self.link_style = '<{url}>; rel="next"'
         self.line_items: dict[str, dict[str, Any]] = {}
         self.scores: dict[tuple[str, str], dict[str, Any]] = {}
@@ -300,7 +303,7 @@ class LtiPlatform:
         at = int(query["Page"].removeprefix("aBcD")) if "Page" in query else 0
         link = {}
         if at + self.page_size < len(items):
-            kept = "".join(f"&{name}={query[name]}" for name in ("id", "type_id") if name in query)
+            kept = "".join(f"&{name}={query[name]}" for name in ("id", "type_id", "since") if name in query)
             url = f"{self.base}{path}?Page=aBcD{at + self.page_size}{kept}"
             link = {"Link": self.link_style.format(url=url)}
         return items[at : at + self.page_size], link
@@ -310,12 +313,16 @@ class LtiPlatform:
         self._need(headers.get("Accept") == MEMBERS, 406, "accept")
         self._need(query.get("id") == "3", 404, "unknown_course")
         role = query.get("role")
-        chosen = [m for m in self.members if role is None or role in m["roles"]]
+        members = (self.changed_members or []) if "since" in query else self.members
+        chosen = [m for m in members if role is None or role in m["roles"]]
         if "rlid" in query:
             chosen = [{**m, "message": [{CLAIM + "custom": {"link": query["rlid"]}}]} for m in chosen]
         page, link = self._page("/nrps/members", query, chosen)
         body = {"id": self.base + "/nrps/members?id=3", "context": {"id": "3"}, "members": page}
-        return 200, MEMBERS, json.dumps(body), link
+        if self.changed_members is not None:
+            differences = f'<{self.base}/nrps/members?id=3&since=T{self.clock():%H%M%S}>; rel="differences"'
+            link = {"Link": ", ".join([differences, *link.values()])}
+        return 200, self.members_type, json.dumps(body), link
 
     def _line_items(self, method, query, headers, body):
         self._need(query.get("type_id") == "36", 400, "type_id_lost")

@@ -12,7 +12,7 @@ from lti.ags import format_timestamp, next_timestamp
 from lti.errors import LaunchError
 from lti.jwks import KeySets, parse_key_set
 from lti.launch import Launch, begin_login, validate
-from lti.links import below, next_page, parse_links, with_query
+from lti.links import below, linked, parse_links, with_query
 from lti.login import is_ours
 from lti.platforms import Platform
 from lti.roles import parse_role, parse_roles
@@ -241,21 +241,24 @@ def test_link_header_when_written_in_any_style_is_read_back(links):
     found = list(parse_links(header))
     assert [target for target, _ in found] == [f"https://lms.example/{p}" for p, _, _ in links]
     first = next((f"https://lms.example/{p}" for p, r, _ in links if r.lower() == "next"), None)
-    assert next_page(header, "https://lms.example/") == first
+    assert linked(header, "next", "https://lms.example/") == first
 
 
 @given(st.text('<>;,="\\ \tabrelnxt/', max_size=60))
 def test_link_header_when_it_is_garbage_ends_without_error(header):
-    found = next_page(header, "https://lms.example/a")
+    found = linked(header, "next", "https://lms.example/a")
     assert found is None or isinstance(found, str)
 
 
 def test_next_page_when_relative_or_absent_is_resolved():
-    assert next_page('</p?Page=aB>; rel="next"', "https://LMS.example/x/y") == "https://LMS.example/p?Page=aB"
+    assert (
+        linked('</p?Page=aB>; rel="next"', "next", "https://LMS.example/x/y")
+        == "https://LMS.example/p?Page=aB"
+    )
     exact = "https://LMS.example/a;?Page=aB&x="
-    assert next_page(f"<{exact}>; rel=next", "https://lms.example/") == exact
-    assert next_page(None, "https://lms.example/") is None
-    assert next_page('<http://[x>; rel="next"', "https://lms.example/") is None
+    assert linked(f"<{exact}>; rel=next", "next", "https://lms.example/") == exact
+    assert linked(None, "next", "https://lms.example/") is None
+    assert linked('<http://[x>; rel="next"', "next", "https://lms.example/") is None
 
 
 def test_addresses_when_they_have_a_query_keep_it():

@@ -328,6 +328,43 @@ def test_members_when_data_is_partial_or_odd_are_read_as_far_as_possible(service
     assert "a@b" not in repr(first)
 
 
+def test_members_when_the_platform_offers_differences_give_their_address_for_next_time(
+    services, registration, course, clock
+):
+    url = course.base + "/nrps/members?id=3"
+    assert nrps.read_members(services, registration, url).differences_url is None
+    course.changed_members = []
+    first = nrps.read_members(services, registration, url)
+    assert [m.user_id for m in first.members] == ["1", "2", "3", "4", "5", "9"]
+    assert first.differences_url == url + "&since=T120000"
+    clock.advance(seconds=60)
+    course.changed_members = [
+        member("2", status="Inactive"),
+        member("3", status="deleted"),
+        {"user_id": "7", "roles": ["Learner"]},
+    ]
+    second = nrps.read_members(services, registration, first.differences_url)
+    assert [(m.user_id, m.status) for m in second.members] == [
+        ("2", "Inactive"),
+        ("3", "Deleted"),
+        ("7", "Active"),
+    ]
+    assert second.differences_url == url + "&since=T120100"
+
+
+def test_members_when_canvas_answers_with_its_older_media_type_are_read(services, registration, course):
+    course.members_type = "application/vnd.ims.lis.v2.membershipcontainer+json"
+    found = nrps.read_members(services, registration, course.base + "/nrps/members?id=3", role="Instructor")
+    assert [m.user_id for m in found.members] == ["9"]
+
+
+def test_members_when_the_answer_is_no_list_are_not_taken_for_an_empty_course(services, registration, course):
+    course._page = lambda *_: (None, {})
+    with pytest.raises(ServiceError) as caught:
+        nrps.read_members(services, registration, course.base + "/nrps/members?id=3")
+    assert caught.value.code == "bad_answer"
+
+
 def test_pages_when_the_platform_sends_one_twice_end_in_an_error(services, registration, course):
     course.link_style = f'<{course.base}/nrps/members?Page=aBcD2&id=3>; rel="next"'
     with pytest.raises(ServiceError) as caught:

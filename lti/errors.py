@@ -155,6 +155,61 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
 # Nothing is wrong with the installation: whoever opens the activity again from the course gets in.
 REOPEN_CODES = frozenset(code for code, (_, _, to_do) in LAUNCH_CODES.items() if to_do == _REOPEN)
 
+_ANEW = "Start it again in your LMS."
+# code -> (HTTP status, what happened, what to do). For an administrator who registers the tool (LTI Dynamic
+# Registration); nothing was registered unless the text says so.
+REGISTRATION_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
+    {
+        "address_invalid": (
+            400,
+            "The LMS named no usable https address for its configuration.",
+            "Check that the LMS is reached by https, then start it again there.",
+        ),
+        "configuration_unreachable": (
+            502,
+            "The configuration of the LMS could not be fetched.",
+            "Check that this tool may reach the LMS through your network, then start it again there.",
+        ),
+        "configuration_refused": (
+            502,
+            "The LMS did not give out its configuration; the permission may be too old.",
+            _ANEW,
+        ),
+        "configuration_invalid": (
+            502,
+            "The configuration of the LMS lacks something or cannot be read.",
+            "Register the tool by hand.",
+        ),
+        "issuer_mismatch": (
+            403,
+            "The configuration names an issuer that belongs to another site than the one it came from.",
+            "If this is your own Canvas, set lti_iss in its security.yml to its address. Else register the tool "
+            "by hand.",
+        ),
+        "registration_unsupported": (
+            502,
+            "This LMS has no address at which tools can register by themselves.",
+            "Register the tool by hand.",
+        ),
+        "registration_unreachable": (
+            502,
+            "The LMS did not answer the registration. It may have registered the tool all the same.",
+            "Look at its list of tools, remove a new entry, then start it again there.",
+        ),
+        "token_already_used": (
+            409,
+            "The LMS says that this permission was used before.",
+            "Look at its list of tools. If the tool is not there, start it again there.",
+        ),
+        "registration_refused": (502, "The LMS refused the registration.", _ANEW),
+        "answer_invalid": (
+            502,
+            "The LMS registered the tool, but its answer lacks the client id or cannot be read.",
+            "Open the tool in the LMS' list of tools, and enter the values that it shows here by hand.",
+        ),
+    }
+)
+
 
 class LtiError(Exception):
     """Root of everything that this package raises on purpose."""
@@ -193,6 +248,23 @@ class LaunchError(LtiError):
         self.platform_key: str | None = None
         self.claim_names: tuple[str, ...] = ()
         self.claims: Mapping[str, Any] = {}
+        super().__init__(f"{code}: {self.message}")
+
+
+class RegistrationError(LtiError):
+    """The tool could not be registered with a platform.
+
+    :ivar code: one of `REGISTRATION_CODES`
+    :ivar status: HTTP status that fits
+    :ivar message: what happened and what to do, for the administrator who registers the tool
+    :ivar details: facts that are safe to show and log: HTTP status, names of members, the platform's own code
+    """
+
+    def __init__(self, code: str, **details: object) -> None:
+        self.status, happened, to_do = REGISTRATION_CODES[code]
+        self.code = code
+        self.message = f"{happened} {to_do}"
+        self.details: Mapping[str, object] = details
         super().__init__(f"{code}: {self.message}")
 
 

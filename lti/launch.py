@@ -198,7 +198,10 @@ def _run(message: HardenedMessage, launch_url: str) -> Launch:
     except LaunchError as error:
         error.claim_names = claims.loggable_names(message.body)
         error.claims = redacted(message.body)
-        error.platform_key = message.attempt.platform_key if message.attempt else None
+        if message.platform is not None:
+            error.platform_key = message.platform.key
+        elif message.attempt is not None:
+            error.platform_key = message.attempt.platform_key
         header = {name: claims.loggable(message.header[name]) for name in _HEADER & message.header.keys()}
         error.details = {**header, **error.details}
         raise

@@ -209,8 +209,9 @@ def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:
         )
     if len(found) > 1:
         found = _narrow(found, flow, store)
-    if len(found) > 1:
+    if len({(platform.client_id, platform.auth_url) for platform in found}) > 1:
         raise LaunchError("client_ambiguous", issuer=loggable(issuer), registered_clients=clients_of(found))
+    # Registrations that share both are asked at the same place; the signed deployment tells them apart later.
     return found[0]
 
 

@@ -94,6 +94,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
         self.body: dict[str, Any] = {}
         self.attempt: LoginAttempt | None = None
         self.platform: Platform | None = None
+        self._alike: list[Platform] = []
         self.deployment_id = ""
         self.deployment_state: DeploymentState = "unknown"
         self.bound_by: BoundBy | None = None
@@ -216,6 +217,7 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
                 "azp_invalid", azp=claims.loggable(azp), client_id=claims.loggable(platform.client_id)
             )
         self.platform = platform
+        self._alike = [other for other in found if _is_alike(other, platform) and other != platform]
         return self
 
     def _not_for_us(self, issuer: str, audiences: Sequence[str]) -> LaunchError:
@@ -264,19 +266,26 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
     def validate_deployment(self) -> "HardenedMessage":
         """Check that no claim is missing and look the deployment up; an unknown one is the host's to approve.
 
+        The deployment, which is signed, also decides between registrations that share issuer and client.
         **Touches** reads the store.
         """
-        assert self.platform is not None
+        deployment_id = claims.identifier(self.body.get(claims.DEPLOYMENT_ID), claims.DEPLOYMENT_ID)
+        if deployment_id is not None:
+            self.deployment_id = deployment_id
+            self._decide_platform()
         missing = self._missing()
         if len(missing) > 1:
             raise LaunchError("claims_missing", missing=missing)
         if missing:
             raise LaunchError(_CODE_OF_MISSING[missing[0]])
-        deployment_id = claims.identifier(self.body[claims.DEPLOYMENT_ID], claims.DEPLOYMENT_ID)
-        assert deployment_id is not None
-        self.deployment_id = deployment_id
-        self.deployment_state = self._store.deployment_state(self.platform, deployment_id)
         return self
+
+    def _decide_platform(self) -> None:
+        assert self.platform is not None
+        candidates = [self.platform, *self._alike]
+        states = [(self._store.deployment_state(each, self.deployment_id), each) for each in candidates]
+        # The sort is stable: among equals the registration that the login chose stays in front.
+        self.deployment_state, self.platform = min(states, key=lambda found: _PREFERENCE[found[0]])
 
     def _missing(self) -> list[str]:
         """List the required claims that are absent; an empty list of roles is present."""
@@ -395,6 +404,20 @@ class ConfirmedMessage(HardenedMessage):
 
 def _is_secret(value: str, flow: Mapping[str, str]) -> bool:
     return bool(value) and hmac.compare_digest(digest(value), flow["browser"])
+
+
+# An approved registration wins over one where the deployment only waits for approval.
+_PREFERENCE: Mapping[DeploymentState, int] = {"approved": 0, "pending": 1, "unknown": 2}
+
+
+def _is_alike(one: Platform, other: Platform) -> bool:
+    """Say whether two registrations could send the same message: same client, same addresses, same keys."""
+    return (one.client_id, one.auth_url, one.token_url, one.jwks_url) == (
+        other.client_id,
+        other.auth_url,
+        other.token_url,
+        other.jwks_url,
+    )
 
 
 def _check_resource_link(_body: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:

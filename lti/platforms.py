@@ -61,7 +61,10 @@ class Store(Protocol):
     """What a host application keeps for this package. Each call is one short transaction of its own."""
 
     def find_platforms(self, issuer: str, client_id: str | None) -> Sequence[Platform]:
-        """Return the registrations of an issuer; with `client_id` None, those of every client."""
+        """Return the registrations of an issuer; with `client_id` None, those of every client.
+
+        Always in the same order. Some share issuer and client; their deployments tell them apart.
+        """
 
     def deployment_state(self, platform: Platform, deployment_id: str) -> DeploymentState:
         """Return what is known about a deployment; "unknown" when it was never seen."""

@@ -58,10 +58,15 @@ def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the tool with gunicorn. Example: rmplugin serve --bind 0.0.0.0:5000 --workers 4"""
     with opened():
         pass
-    arguments = ["--bind", bind, "--workers", str(workers), "--threads", str(threads)]
-    quiet = ["--worker-class", "gthread", "--log-level", "warning", "rmplugin.wsgi:make_app()"]
     # gunicorn takes this process over, so that signals reach it directly.
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, *quiet])  # noqa: S606
+    os.execv(sys.executable, gunicorn_command(bind, workers, threads, "rmplugin.wsgi:make_app()"))  # noqa: S606
+
+
+def gunicorn_command(bind: str, workers: int, threads: int, app: str) -> list[str]:
+    """Give the command that serves an app as `rmplugin serve` does. **Touches** pure."""
+    size = ["--bind", bind, "--workers", str(workers), "--threads", str(threads)]
+    quiet = ["--worker-class", "gthread", "--log-level", "warning"]
+    return [sys.executable, "-m", "gunicorn", *size, *quiet, app]
 
 
 @click.command()

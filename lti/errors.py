@@ -121,6 +121,11 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
             "The learning platform did not say who you are, and the activity needs to know who takes part.",
             _LMS,
         ),
+        "content_type_unsupported": (
+            400,
+            "The platform asks for a kind of content that this tool does not offer. It offers links.",
+            _LMS,
+        ),
         "deep_link_return_url_missing": (
             400,
             "The platform asks for content but not where to return it.",

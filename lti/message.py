@@ -428,6 +428,11 @@ def _check_resource_link(_body: Mapping[str, Any], parts: Mapping[str, Mapping[s
 def _check_deep_linking(_body: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:
     if claims.web_address(parts[claims.DEEP_LINKING_SETTINGS].get("deep_link_return_url")) is None:
         raise LaunchError("deep_link_return_url_missing")
+    accepted = claims.texts(parts[claims.DEEP_LINKING_SETTINGS].get("accept_types"))
+    if accepted and "ltiResourceLink" not in accepted:
+        raise LaunchError(
+            "content_type_unsupported", accept_types=[claims.loggable(kind) for kind in accepted[:5]]
+        )
 
 
 def _check_privacy(body: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:

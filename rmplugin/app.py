@@ -48,6 +48,7 @@ ASSETS = {
     "htmx.min.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript"),
     "rm.css": ("rmplugin", "static/rm.css", "text/css"),
     "rm.js": ("rmplugin", "static/rm.js", "text/javascript"),
+    "mentoring.svg": ("rmplugin", "static/mentoring.svg", "image/svg+xml"),
 }
 
 
@@ -170,7 +171,11 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
             ]
         own = []
         if visit.session.person_id is not None:
-            own += [NavLink("Home", "/home", "participant"), NavLink("My credits", "/credits", "participant")]
+            own += [
+                NavLink("Home", "/home", "participant"),
+                NavLink("My goals", "/goals", "participant"),
+                NavLink("My credits", "/credits", "participant"),
+            ]
         if visit.is_manager:
             own.append(NavLink("Programme desk", "/manage", "manager"))
         return own + [link for link in links if link.role != "manager" or visit.is_manager]

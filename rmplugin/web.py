@@ -182,7 +182,7 @@ def _visit(
         flask.g.visit = visit
         _check_role(session, role)
         if write:
-            _take_form_once(db, now)
+            take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
@@ -265,7 +265,13 @@ def _check_role(session: WebSession, role: Role) -> None:
         raise NotAllowedError("launch_only", "This page opens from a course. Your pages are under /admin.")
 
 
-def _take_form_once(db: Db, now: datetime) -> None:
+def take_form_once(db: Db, now: datetime) -> None:
+    """Take the form's one-time key.
+
+    :raises InputError: the form has none.
+    :raises ConflictError: it took effect before.
+    **Touches** writes posted_form.
+    """
     key = request.form.get(ONCE_FIELD)
     if not key or len(key) > 64:
         raise InputError(

@@ -11,6 +11,7 @@ from rmplugin.checkins.queries import due_checkin, next_wave_at
 from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
+from rmplugin.errors import NotAllowedError, NotFoundError
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.forms import GROUPS, CourseQuery
@@ -291,6 +292,19 @@ def help_page(visit: Visit) -> web.Answer:
     return web.render("dashboard/help.html", visit)
 
 
+def _start_page(visit: Visit) -> web.Answer:
+    """Show the page that the link is about; who may not see it gets their own first page, with a note."""
+    if visit.session.start_path is None:
+        return first_page(visit)
+    try:
+        return web.show(visit, visit.session.start_path)
+    except (NotAllowedError, NotFoundError):
+        flask.g.settle = None
+        if visit.session.person_id is not None:
+            flask.g.note = "The page behind this link is not for you, so this is your own start page."
+        return first_page(visit)
+
+
 @pages.get("/entry/<code>", role=Role.PUBLIC)
 def entry(code: str) -> web.Answer:
     """Exchange the one-time code for a session and show the first page in the same answer.
@@ -307,7 +321,6 @@ def entry(code: str) -> web.Answer:
         db.info["tenant_id"] = session.tenant_id
         visit = Visit(db, now, session, token, runtime)
         flask.g.visit = visit
-        start = session.start_path
-        response = flask.make_response(web.show(visit, start) if start else first_page(visit))
+        response = flask.make_response(_start_page(visit))
     web.set_session_cookie(response, token)
     return response

@@ -75,6 +75,15 @@ def list_goals(db: Db, pairing_id: uuid.UUID) -> list[GoalStory]:
     return _stories(db, db.scalars(query).all())
 
 
+def list_goals_of(db: Db, person_id: uuid.UUID) -> list[GoalStory]:
+    """List a person's own goals over all their pairings, the newest first, with versions and progress.
+
+    **Touches** reads goal, goal_version, goal_progress.
+    """
+    query = select(Goal).where(Goal.owner_id == person_id)
+    return _stories(db, db.scalars(query.order_by(Goal.created_at.desc(), Goal.id)).all())
+
+
 def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalStory, Pairing]:
     """Give a goal and its pairing to one of the two people.
 

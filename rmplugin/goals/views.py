@@ -5,12 +5,37 @@ from uuid import UUID
 from rmplugin import web
 from rmplugin.goals import operations, queries
 from rmplugin.goals.forms import GoalForm, ProgressForm, ReviewForm
-from rmplugin.matching.queries import get_pairing_of
+from rmplugin.matching.queries import get_pairing_of, list_pairings_of
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.queries import get_programme
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("goals", __name__)
+
+
+@pages.get("/goals", role=Role.PARTICIPANT)
+def my_goals(visit: Visit) -> web.Answer:
+    """Show the person's own goals over all pairings, with the one to work on next on top."""
+    me = visit.person_id
+    pairings = list_pairings_of(visit.db, me)
+    stories = queries.list_goals_of(visit.db, me)
+    open_ones = sorted(
+        (story for story in stories if story.goal.state == "open"), key=lambda story: story.current.due_on
+    )
+    active = {pairing.id: pairing for pairing in pairings if pairing.state == "active"}
+    return web.render(
+        "goals/my_goals.html",
+        visit,
+        open_ones=[story for story in open_ones if story.goal.pairing_id in active],
+        others=[s for s in stories if s.goal.state != "open" or s.goal.pairing_id not in active],
+        without=[p for p in active.values() if all(s.goal.pairing_id != p.id for s in open_ones)],
+        pairings={pairing.id: pairing for pairing in pairings},
+        names=display_names(visit.db, {pairing.partner_of(me) for pairing in pairings}),
+        me=me,
+        level_text=queries.level_text,
+        today=visit.now.date(),
+        current="/goals",
+    )
 
 
 @pages.get("/pairings/<uuid:pairing_id>/goals/new", role=Role.PARTICIPANT)

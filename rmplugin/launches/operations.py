@@ -14,6 +14,7 @@ from lti.redaction import redacted
 from lti.routes import AttemptInfo
 from rmplugin.db import Db
 from rmplugin.jobs import enqueue
+from rmplugin.launches.catalogue import VIEW, path_of_view
 from rmplugin.people.identity import sighting_of_launch
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.people.operations import want_roster
@@ -128,7 +129,7 @@ def _session_facts(
         "context_id": context_id,
         "is_manager": _is_manager(launch),
         "is_administrator": False,
-        "start_path": None,
+        "start_path": path_of_view(launch.custom.get(VIEW)),
         "locale": launch.locale,
         "display_name": launch.display_name or "",
         "frame_origins": _frame_origins(launch),

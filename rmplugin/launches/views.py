@@ -1,27 +1,33 @@
 """The door: an accepted launch becomes a session, a refused one becomes a page that says why."""
 
 import uuid
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import flask
+import itsdangerous
 import structlog
 from flask import Blueprint
 from markupsafe import Markup
 from sqlalchemy import Connection
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from lti.claims import loggable
-from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
+from lti.claims import loggable, origin
+from lti.deep_linking import ContentRequest, Image, LineItemRequest, ResourceLinkItem, build_response
 from lti.errors import REOPEN_CODES, LaunchError
 from lti.launch import Launch
 from lti.routes import AttemptInfo, create_blueprint
 from rmplugin import logins, web
 from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import Runtime
 from rmplugin.launches import operations
+from rmplugin.launches.catalogue import CONTENTS, VIEW
+from rmplugin.launches.forms import PickForm
 from rmplugin.tenants.models import LtiPlatform
 from rmplugin.tenants.operations import record_attempt, record_pending_deployment
 from rmplugin.tenants.queries import is_flooded
@@ -37,8 +43,9 @@ _TITLES = {
     "role_not_allowed": "Only teachers can add the activity",
     "user_missing": "Your learning platform did not say who you are",
 }
-LINK_TITLE = "Reverse mentoring"
-LINK_TEXT = "Senior leaders learn from junior and newly joined colleagues."
+# A teacher may take a while to choose.
+PICK_WITHIN = timedelta(hours=1)
+ICON_SIZE = 128
 
 
 @pages.get("/", role=Role.PUBLIC)
@@ -143,32 +150,102 @@ def _go_in(code: str) -> Response:
 
 
 def pick_content(launch: Launch, now: datetime) -> Response:
-    """Let a teacher choose which link to put into the course: with a gradebook column or without.
+    """Let a teacher choose what links in the course shall show.
 
-    Each choice is a form with the signed answer in it, so nothing of the request needs to be stored:
-    its return
-    address carries the teacher's session at the LMS.
+    The request travels through the form, signed, so that nothing of it is stored: its return address carries
+    the teacher's session at the LMS.
 
-    **Touches** reads tool_key.
+    **Touches** nothing.
     """
-    assert launch.deep_linking is not None
+    wanted = launch.deep_linking
+    assert wanted is not None
     if not (launch.roles.is_instructor or launch.roles.is_administrator):
         raise LaunchError("role_not_allowed")
+    asked = ContentRequest.of(launch)
+    offer = {
+        "request": asdict(asked),
+        "columns": wanted.accept_line_item,
+        "targets": [t for t in ("iframe", "window") if t in wanted.accept_presentation_document_targets],
+        "until": (now + PICK_WITHIN).timestamp(),
+    }
+    return _pick_page(offer, _seal().dumps(offer))
+
+
+def _pick_page(offer: Mapping[str, Any], sealed: str, errors: Mapping[str, Any] | None = None) -> Response:
+    filled = SimpleNamespace(values=flask.request.form if errors else MultiDict(), errors=errors or {})
+    chosen = filled.values.getlist("views") if errors else ["home"]
+    page = web.render(
+        "launches/pick.html",
+        None,
+        offer=offer,
+        sealed=sealed,
+        contents=CONTENTS,
+        filled=filled,
+        chosen=chosen,
+    )
+    return flask.make_response(page, 422 if errors else 200)
+
+
+def _seal() -> itsdangerous.URLSafeSerializer:
+    return itsdangerous.URLSafeSerializer(str(flask.current_app.secret_key), salt="content")
+
+
+@pages.post("/lti/deep-link", role=Role.PUBLIC)
+def deep_link() -> web.Answer:
+    """Sign what a teacher picked, and have the browser carry it back to the LMS."""
+    runtime = web.get_runtime()
+    now = runtime.clock()
+    sealed = flask.request.form.get("sealed", "")
+    try:
+        offer = _seal().loads(sealed)
+    except itsdangerous.BadSignature as error:
+        raise NotFoundError("selection") from error
+    if offer["until"] <= now.timestamp():
+        raise ConflictError(
+            "selection_expired",
+            "The selection is too old. Nothing was added. Start it again in your course.",
+        )
+    asked = ContentRequest(**offer["request"])
+    items: list[ResourceLinkItem] = []
+    if "cancel" not in flask.request.form:
+        try:
+            picked = web.load_form(PickForm(one_only=not asked.accept_multiple))
+        except InputError as error:
+            return _pick_page(offer, sealed, error.details)
+        items = [_item(view, picked, offer) for view in CONTENTS if view in picked["views"]]
+    with runtime.database.transaction(None) as db:
+        web.take_form_once(db, now)
+    return _give_back(asked, items, now)
+
+
+def _item(view: str, picked: Mapping[str, Any], offer: Mapping[str, Any]) -> ResourceLinkItem:
+    content = CONTENTS[view]
+    base = web.get_runtime().settings.public_url.rstrip("/")
+    graded = content.is_gradable and picked["graded"] and offer["columns"]
+    in_window = picked["target"] == "window" and "window" in offer["targets"]
+    column = LineItemRequest(100, label=content.title, resource_id="completion", tag="completion")
+    return ResourceLinkItem(
+        picked[f"title_{view}"] or content.title,
+        url=f"{base}/lti/launch",
+        text=content.text,
+        custom={VIEW: view},
+        line_item=column if graded else None,
+        thumbnail=Image(f"{base}/assets/mentoring.svg", ICON_SIZE, ICON_SIZE),
+        extra={"window": {"targetName": "_blank"}} if in_window else {},
+    )
+
+
+def _give_back(asked: ContentRequest, items: Sequence[ResourceLinkItem], now: datetime) -> Response:
+    """Answer with a form that sends itself to the LMS; without JavaScript its button does."""
     runtime = web.get_runtime()
     key = PlatformStore(runtime.database, runtime.clock).signing_key()
-    graded = LineItemRequest(score_maximum=100, label=LINK_TITLE, resource_id="completion", tag="completion")
-    links = [("With a gradebook column", ResourceLinkItem(LINK_TITLE, text=LINK_TEXT, line_item=graded))]
-    if not launch.deep_linking.accept_line_item:
-        links = []
-    links.append(("Without a gradebook column", ResourceLinkItem(LINK_TITLE, text=LINK_TEXT)))
-    choices = [(name, build_response(launch, [item], key=key, now=now)) for name, item in links]
-    return_url = launch.deep_linking.return_url
-    page = web.render("launches/pick.html", None, choices=choices, return_url=return_url)
+    answer = build_response(asked, items, key=key, now=now)
+    page = web.render("launches/picked.html", None, answer=answer, return_url=asked.return_url)
     response = flask.make_response(page)
-    parts = urlsplit(return_url)
+    lms = origin(asked.return_url)
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
-        f"form-action {parts.scheme}://{parts.netloc}; frame-ancestors {parts.scheme}://{parts.netloc}"
+        f"form-action {lms}; frame-ancestors *"
     )
     return response
 

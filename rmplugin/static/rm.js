@@ -32,6 +32,11 @@
     }
     place.textContent = text; place.setAttribute("tabindex", "-1"); place.focus();
   }
+  // Without JavaScript the form's own button sends it.
+  document.addEventListener("DOMContentLoaded", function () {
+    const form = document.querySelector("form[data-send]");
+    if (form) { form.submit(); }
+  });
   document.addEventListener("DOMContentLoaded", settle);
   document.addEventListener("DOMContentLoaded", pointAtFault);
   // htmx leaves the page alone when an answer is an error. Forms with faults come back as 422 and are shown; an

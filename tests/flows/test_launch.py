@@ -225,55 +225,6 @@ def test_session_when_idle_too_long_asks_to_reopen_and_shows_typed_text(lms, clo
     assert "Typed with care" in answer.get_data(as_text=True)
 
 
-DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
-MESSAGE = "https://purl.imsglobal.org/spec/lti/claim/message_type"
-
-
-def ask_for_content(lms, **changes):
-    settings = {
-        "deep_link_return_url": "https://moodle.example/return?sesskey=secret",
-        "accept_types": ["ltiResourceLink"],
-        "accept_presentation_document_targets": ["iframe"],
-        "accept_lineitem": True,
-        "data": "echo-me",
-    }
-    return lms.launch(**{MESSAGE: "LtiDeepLinkingRequest", DEEP: settings, ROLES: [INSTRUCTOR], **changes})
-
-
-def test_content_picker_when_a_teacher_asks_answers_signed_by_our_published_key(lms):
-    page = ask_for_content(lms)
-    assert page.status_code == 200
-    text = page.get_data(as_text=True)
-    answers = re.findall(r'name="JWT" value="([^"]+)"', text)
-    assert len(answers) == 2
-    published = lms.app.test_client().get("/lti/jwks", base_url=TOOL).get_json()["keys"]
-    keys = {key["kid"]: jwt.PyJWK(key) for key in published}
-    bodies = [
-        jwt.decode(
-            answer,
-            keys[jwt.get_unverified_header(answer)["kid"]],
-            algorithms=["RS256"],
-            audience=lms.platform.issuer,
-            # The test's clock stands still in the past or future of the machine's.
-            options={"verify_exp": False, "verify_iat": False},
-        )
-        for answer in answers
-    ]
-    items = [body["https://purl.imsglobal.org/spec/lti-dl/claim/content_items"][0] for body in bodies]
-    assert items[0]["lineItem"]["scoreMaximum"] == 100
-    assert "lineItem" not in items[1]
-    assert all("custom" not in item for item in items)
-    assert {body["https://purl.imsglobal.org/spec/lti-dl/claim/data"] for body in bodies} == {"echo-me"}
-    assert "form-action https://moodle.example" in page.headers["Content-Security-Policy"]
-
-
-def test_content_picker_when_a_learner_asks_is_refused(lms):
-    learner = ["http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"]
-    page = ask_for_content(lms, **{ROLES: learner})
-    assert page.status_code == 403
-    assert "JWT" not in page.get_data(as_text=True)
-
-
 def test_launch_when_repeated_within_the_hour_gives_the_same_person_without_writing_again(
     lms, database, tenant, clock
 ):

@@ -7,7 +7,7 @@ from jwcrypto.jwk import JWK
 from jwcrypto.jws import JWS
 
 from lti import claims
-from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
+from lti.deep_linking import ContentRequest, Image, LineItemRequest, ResourceLinkItem, build_response
 from tests.fakes.lti_platform import CLAIM
 
 DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
@@ -31,6 +31,12 @@ def picker(lms):
     return launch
 
 
+@pytest.fixture
+def asked(picker):
+    """Return a function that gives what an answer needs of such a request."""
+    return lambda **settings: ContentRequest.of(picker(**settings))
+
+
 def read(token, tool):
     """Verify as the platform does: by kid in the published key set."""
     jws = JWS()
@@ -41,14 +47,15 @@ def read(token, tool):
     return json.loads(jws.payload)
 
 
-def test_response_when_built_has_every_required_claim(picker, tool, store, clock):
+def test_response_when_built_has_every_required_claim(asked, tool, store, clock):
     item = ResourceLinkItem(
         "Mentoring",
         custom={"programme": "4"},
         line_item=LineItemRequest(100, tag="credit"),
+        thumbnail=Image("https://tool.example/icon.svg", 128, 128),
         extra={"window": {}},
     )
-    body = read(build_response(picker(), [item], key=store.key, now=clock(), message="Added"), tool)
+    body = read(build_response(asked(), [item], key=store.key, now=clock(), message="Added"), tool)
     now = int(clock().timestamp())
     assert len(body.pop("nonce")) > 20
     assert body == {
@@ -66,6 +73,7 @@ def test_response_when_built_has_every_required_claim(picker, tool, store, clock
                 "title": "Mentoring",
                 "custom": {"programme": "4"},
                 "lineItem": {"scoreMaximum": 100, "tag": "credit"},
+                "thumbnail": {"url": "https://tool.example/icon.svg", "width": 128, "height": 128},
                 "window": {},
             }
         ],
@@ -73,30 +81,30 @@ def test_response_when_built_has_every_required_claim(picker, tool, store, clock
 
 
 @pytest.mark.parametrize("data", ["", "csrf=1&x=\u00e9", {"a": [1, None]}, 0, False])
-def test_response_when_data_was_sent_echoes_it_exactly(picker, tool, store, clock, data):
-    body = read(build_response(picker(data=data), [], key=store.key, now=clock()), tool)
+def test_response_when_data_was_sent_echoes_it_exactly(asked, tool, store, clock, data):
+    body = read(build_response(asked(data=data), [], key=store.key, now=clock()), tool)
     assert body[DL + "data"] == data
     assert body[DL + "content_items"] == []
 
 
-def test_response_when_nothing_optional_is_given_sends_no_empty_members(picker, tool, store, clock):
-    body = read(build_response(picker(), [ResourceLinkItem("x")], key=store.key, now=clock()), tool)
+def test_response_when_nothing_optional_is_given_sends_no_empty_members(asked, tool, store, clock):
+    body = read(build_response(asked(), [ResourceLinkItem("x")], key=store.key, now=clock()), tool)
     assert body[DL + "content_items"] == [{"type": "ltiResourceLink", "title": "x"}]
     assert not {DL + "data", DL + "msg", DL + "errormsg"} & set(body)
 
 
-def test_response_when_platform_takes_one_item_refuses_two(picker, store, clock):
+def test_response_when_platform_takes_one_item_refuses_two(asked, store, clock):
     items = [ResourceLinkItem("a"), ResourceLinkItem("b")]
-    build_response(picker(accept_multiple=True), items, key=store.key, now=clock())
-    build_response(picker(), items, key=store.key, now=clock())
+    build_response(asked(accept_multiple=True), items, key=store.key, now=clock())
+    build_response(asked(), items, key=store.key, now=clock())
     with pytest.raises(ValueError, match="one item"):
-        build_response(picker(accept_multiple="false"), items, key=store.key, now=clock())
+        build_response(asked(accept_multiple="false"), items, key=store.key, now=clock())
 
 
-def test_response_when_launch_was_no_content_request_is_refused(lms, store, clock):
+def test_request_when_launch_was_no_content_request_is_refused(lms):
     lms.launch()
     with pytest.raises(ValueError, match="no deep linking request"):
-        build_response(lms.tool.launches[0], [], key=store.key, now=clock())
+        ContentRequest.of(lms.tool.launches[0])
 
 
 def test_request_when_settings_are_full_are_all_read(picker):

@@ -42,6 +42,7 @@ OWN_COURSE = LmsCourse(
     course_id="102",
     label="PILOT-27",
     title="Your own pilot",
+    storage_frame="platform_storage",
     activities=(
         LmsActivity(
             title="Reverse mentoring",

@@ -20,7 +20,7 @@ from rmplugin.demo.lms_context import (
     get_course,
 )
 from rmplugin.demo.lms_messages import deep_linking_claims, resource_link_claims
-from rmplugin.demo.lms_settings import LmsPerson
+from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
 
 HINT_SECONDS = 8 * 3600.0
 COOKIELESS_SECONDS = 300.0
@@ -29,7 +29,12 @@ bp = Blueprint("oidc", __name__)
 
 
 def _begin(
-    person: LmsPerson, course_id: str, target: str, *, activity_id: object = None, deep_link_id: object = None
+    person: LmsPerson,
+    course: LmsCourse,
+    target: str,
+    *,
+    activity_id: object = None,
+    deep_link_id: object = None,
 ) -> Response:
     """Record a launch and send the browser to the tool's login address."""
     lms = current_lms()
@@ -40,7 +45,7 @@ def _begin(
         "INSERT INTO launch VALUES (?, ?, ?, ?, ?, ?, ?)",
         launch_id,
         person.user_id,
-        course_id,
+        course.course_id,
         activity_id,
         deep_link_id,
         document_target,
@@ -55,6 +60,9 @@ def _begin(
         "client_id": settings.client_id,
         "lti_deployment_id": settings.deployment_id,
     }
+    # A window of its own has no page of ours above it.
+    if course.storage_frame and document_target == "iframe":
+        fields["lti_storage_target"] = course.storage_frame
     return _form(settings.tool_login_url, fields, method=settings.launch_method)
 
 
@@ -72,7 +80,7 @@ def launch(course_id: str, activity_id: str) -> Response:
     person = find_signed_in() or abort(401)
     course = get_course(course_id)
     activity = get_activity(course_id, activity_id)
-    return _begin(person, course.course_id, activity["url"], activity_id=activity["id"])
+    return _begin(person, course, activity["url"], activity_id=activity["id"])
 
 
 @bp.get("/course/<course_id>/add/launch")
@@ -92,7 +100,7 @@ def launch_deep_link(course_id: str) -> Response:
         lms.now(),
     )
     target = lms.settings.tool_deep_link_target
-    return _begin(person, course.course_id, target, deep_link_id=deep_link_id)
+    return _begin(person, course, target, deep_link_id=deep_link_id)
 
 
 @bp.route("/auth", methods=["GET", "POST"])

@@ -115,6 +115,15 @@ def activity(course_id: str, activity_id: str) -> str | AnyResponse:
     return render_template("lms/activity.html", course=found, title=row["title"], source=source)
 
 
+@bp.get("/course/<course_id>/storage")
+def storage(course_id: str) -> str:
+    """Be the named frame that holds a course's platform storage."""
+    frame = get_course(course_id).storage_frame
+    if frame in (None, "_parent"):
+        abort(404)
+    return render_template("lms/storage.html", frame=frame)
+
+
 @bp.get("/course/<course_id>/add")
 def add(course_id: str) -> str | AnyResponse:
     """Let an instructor choose activities inside the tool."""

@@ -58,12 +58,17 @@ class LmsActivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LmsCourse:
-    """A course; everybody in the LMS is enrolled."""
+    """A course; everybody in the LMS is enrolled.
+
+    :param storage_frame: the frame in which its pages offer the tool platform storage: "_parent" for the page
+        itself, as Sakai, or the name of a frame beside the tool's, as Canvas; None for none, as Moodle.
+    """
 
     course_id: str
     label: str
     title: str
     activities: tuple[LmsActivity, ...] = ()
+    storage_frame: str | None = None
 
 
 DEFAULT_COURSE = LmsCourse(

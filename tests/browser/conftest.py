@@ -25,6 +25,11 @@ REGIMES = {
     "allowed": {"profile": {"cookie_controls_mode": 0}},
 }
 BLOCK = 2
+PHASE_OUT = {
+    "enableThirdPartyCookieRestriction": True,
+    "disableThirdPartyCookieMetadata": True,
+    "disableThirdPartyCookieHeuristics": True,
+}
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -121,11 +126,12 @@ class Person:
         """Open the activity in a course, as from the course page."""
         self.page.goto(f"{self.demo.lms}/course/{course}")
         self.page.locator("main a", has_text="Reverse mentoring").first.click()
-        self.tool.locator("h1").first.wait_for()
+        # The page that asks the storage of the platform is only on the way.
+        self.tool.locator("main:not(:has(#lti-storage)) h1").first.wait_for()
 
     @property
     def tool(self) -> FrameLocator:
-        return self.page.frame_locator("iframe")
+        return self.page.frame_locator("iframe.tool")
 
     @property
     def frame(self) -> Frame:
@@ -168,9 +174,12 @@ class Person:
 def preferences(regime: str, demo: Demo) -> dict:
     """Give Chromium's preferences for a cookie regime.
 
+    "phase-out" drops third-party cookies but for Partitioned ones, and leaves other storage alone.
     "blocked in the frame" is what browsers without Partitioned cookies do; the tool's own tab may still keep
     them. "blocked everywhere" forbids the tool every cookie; the LMS needs its own to know who is signed in.
     """
+    if regime == "phase-out":
+        return REGIMES["allowed"]
     if regime in REGIMES:
         return REGIMES[regime]
     where = {"blocked in the frame": demo.lms, "blocked everywhere": "*"}[regime]
@@ -207,6 +216,10 @@ def open_for_module(demo, playwright, tmp_path_factory):
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.pages[0] if context.pages else context.new_page()
+        if regime == "phase-out":
+            protocol = context.new_cdp_session(page)
+            protocol.send("Network.enable")
+            protocol.send("Network.setCookieControls", PHASE_OUT)
         person = Person(demo, context, page, "")
         person.sign_in(who)
         return person

@@ -28,11 +28,11 @@ LINK_PROBLEMS = {
 }
 # What a link was made from, in words that follow "recognised by ".
 SOURCE_WORDS = {
-    "custom": "the employee number of a custom parameter",
-    "sourcedid": "the LMS' own employee number (sourcedId)",
-    "org_defined_id": "the LMS' own employee number (Org Defined Id)",
-    "username": "the user name",
-    "email": "the e-mail address",
+    "custom": "employee number (custom parameter)",
+    "sourcedid": "employee number (sourcedId of the LMS)",
+    "org_defined_id": "employee number (Org Defined Id)",
+    "username": "user name",
+    "email": "e-mail address",
     "by_hand": "a manager's decision",
 }
 

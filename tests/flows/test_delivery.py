@@ -522,3 +522,34 @@ def test_event_sink_when_it_raises_keeps_the_delivery_and_leaks_nothing(
     assert "name of a person" not in row.last_error
     assert "secret" not in row.last_error
     assert lms.grades["u-mentee"] == 25, "one sink's fault is not another's"
+
+
+@pytest.mark.parametrize("status", ["Deleted", "Inactive"])
+def test_delivery_when_the_person_is_out_of_the_course_waits_and_goes_when_they_are_back(
+    world, lms, clock, status
+):
+    with world.db() as db:
+        rows = db.scalars(select(CourseMember).join(LtiUser, LtiUser.id == CourseMember.lti_user_id))
+        member = next(row for row in rows if db.get_one(LtiUser, row.lti_user_id).sub == "u-mentee")
+        member.status = status
+    world.confirm()
+    world.work()
+    assert lms.grades == {"u-mentor": 25}
+    assert world.row().state == "blocked"
+    assert "does not list you as an active member" in world.row().last_error
+    clock.forward(hours=1)
+    with world.db() as db:
+        db.get_one(CourseMember, member.id).status = "Active"
+        enqueue(db, "course_roster_read", clock.now, context_id=str(world.course.context.id))
+    world.work()
+    assert lms.grades == {"u-mentor": 25, "u-mentee": 25}
+
+
+def test_delivery_when_the_roster_alone_knows_the_person_asks_them_to_open_the_activity(world, lms):
+    with world.db() as db:
+        for row in [*db.scalars(select(CourseMember)), *db.scalars(select(LtiUser))]:
+            row.last_launch_at = None
+    world.confirm()
+    world.work()
+    assert lms.pushes == []
+    assert "Open the activity once from your course" in world.row().last_error

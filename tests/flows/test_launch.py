@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from rmplugin import web
 from rmplugin.logins import WebSession
 from rmplugin.people.models import CourseMember, LtiUser
+from rmplugin.people.operations import link_by_hand, undo_link
 from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
 from rmplugin.tenants.operations import approve_deployments
 from rmplugin.tenants.queries import get_platform
@@ -17,6 +18,7 @@ from tests.factories.launches import (
     AGS,
     CUSTOM,
     INSTRUCTOR,
+    LEARNER,
     ROLES,
     TOOL,
     Launcher,
@@ -261,3 +263,69 @@ def test_launch_when_anything_changed_is_taken_in_anew(lms, database, tenant, cl
     assert member.last_launch_at == clock.now
     assert newest.is_manager == (change == "role")
     assert newest.person_id == (None if change == "roster" else person.id)
+
+
+TEST_USER = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_launch_when_nobody_is_named_explains_or_is_refused_as_the_registration_says(
+    lms, database, tenant, allowed
+):
+    with database.transaction(tenant.id) as db:
+        get_platform(db, "lms").allow_anonymous = allowed
+    page = lms.launch(**{"sub": None, "name": None, "email": None, ROLES: [INSTRUCTOR]})
+    assert page.status_code == (200 if allowed else 403)
+    with database.transaction(tenant.id, write=False) as db:
+        assert db.scalar(select(func.count(LtiUser.id))) == 0
+        assert db.scalar(select(func.count(LtiContext.id))) == allowed
+    if allowed:
+        assert "Your LMS hides who opens this activity" in page.get_data(as_text=True)
+        session = the_session(database)
+        assert (session.lti_user_id, session.person_id, session.is_manager) == (None, None, False)
+
+
+def test_launch_when_a_test_user_previews_shows_that_it_is_one_and_links_nobody(lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    for _ in range(2):
+        page = lms.launch(**{ROLES: [LEARNER, TEST_USER]})
+        assert "This is a preview" in page.get_data(as_text=True)
+    user = the_user(database, tenant)
+    assert (user.is_test, user.person_id) == (True, None)
+    with database.transaction(tenant.id, write=False) as db:
+        assert not db.scalars(select(CourseMember)).one().is_learner
+
+
+def test_launch_when_brightspace_or_moodle_name_the_person_their_way_links_person(
+    lms, database, tenant, clock
+):
+    person = hire(database, tenant, clock.now, employee_number="E-5", user_name="ABYRON")
+    silent = {CUSTOM: {}, "email": None}
+    lms.launch(**silent, **{"http://www.brightspace.com": {"org_defined_id": "E-5"}})
+    assert the_user(database, tenant).link_source == "org_defined_id"
+    with database.transaction(tenant.id) as db:
+        db.delete(db.scalars(select(LtiUser)).one())
+    lms.launch(**silent, **{"https://purl.imsglobal.org/spec/lti/claim/ext": {"user_username": "abyron"}})
+    user = the_user(database, tenant)
+    assert (user.person_id, user.link_source) == (person.id, "username")
+
+
+@pytest.mark.parametrize("decision", ["undo", "other person"])
+def test_launch_when_a_manager_decided_meanwhile_obeys_though_nothing_else_changed(
+    lms, database, tenant, clock, decision
+):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    other = hire(database, tenant, clock.now, employee_number="E-2")
+    lms.launch()
+    clock.forward(minutes=1)
+    with database.transaction(tenant.id) as db:
+        user, context = db.scalars(select(LtiUser)).one(), db.scalars(select(LtiContext)).one()
+        if decision == "undo":
+            undo_link(db, user, "lti_user:manager", clock.now)
+        else:
+            link_by_hand(db, context.id, user, other, "lti_user:manager", clock.now)
+    clock.forward(minutes=1)
+    lms.launch()
+    with database.transaction(None, write=False) as db:
+        newest = db.scalars(select(WebSession).order_by(WebSession.id.desc())).first()
+    assert newest.person_id == (None if decision == "undo" else other.id)

@@ -24,7 +24,12 @@ def platform() -> None:
 @click.option("--token-url", required=True, help="Access token URL.")
 @click.option("--jwks-url", required=True, help="Public key set URL.")
 @click.option("--deployment-id", multiple=True, help="May be given several times; others wait for approval.")
-@click.option("--family", default="generic", type=click.Choice(FAMILIES), show_default=True)
+@click.option(
+    "--family",
+    default="generic",
+    show_default=True,
+    help=f"{', '.join(FAMILIES)}, or one that a plug-in brings.",
+)
 @click.option("--token-audience", help="Only when the LMS wants another audience than its token URL.")
 @click.option(
     "--employee-number-param",
@@ -50,6 +55,9 @@ def add(
     """
     params = employee_number_param or operations.EMPLOYEE_NUMBER_PARAMS
     with tenant_transaction(tenant) as (runtime, db):
+        known = {*FAMILIES, *runtime.plugins.quirks}
+        if values["family"] not in known:
+            raise click.BadParameter(f"choose one of {', '.join(sorted(known))}", param_hint="--family")
         row = operations.add_platform(
             db,
             PlatformValues(deployment_ids=deployment_id, employee_number_params=params, **values),

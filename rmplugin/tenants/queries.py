@@ -10,10 +10,6 @@ from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
 from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
 
-# Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
-# completion follows no other, and Canvas would show another as an assignment of its own.
-COLUMNS_BY_TEACHERS = ("moodle", "canvas")
-
 
 def get_tenant(db: Db, slug: str | None) -> Tenant:
     """Give a tenant.
@@ -56,17 +52,14 @@ def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
 
 
-def may_make_column(family: str, link: LtiResourceLink) -> bool:
-    """Tell whether the tool itself makes the gradebook column of a link that has none.
+def may_make_column(link: LtiResourceLink) -> bool:
+    """Tell whether the platform lets the tool make gradebook columns in the link's course.
 
-    :param family: of the platform, see `operations.FAMILIES`.
+    Whether it should is another question, see `records.PlatformQuirks.column_by_teacher`.
+
     **Source** AGS 2.0, section 3.2: tools that the platform lets manage line items. **Touches** pure.
     """
-    return (
-        link.line_items_url is not None
-        and SCOPE_LINE_ITEM in link.scopes
-        and family not in COLUMNS_BY_TEACHERS
-    )
+    return link.line_items_url is not None and SCOPE_LINE_ITEM in link.scopes
 
 
 def get_account(db: Db, name: str) -> HrAccount:

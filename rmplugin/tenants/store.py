@@ -143,8 +143,12 @@ class PlatformStore:
         return value
 
 
-def as_platform(row: LtiPlatform) -> Platform:
-    """Give a registration as `lti` knows it. **Touches** pure."""
+def as_platform(row: LtiPlatform, deployment_id: str | None = None) -> Platform:
+    """Give a registration as `lti` knows it.
+
+    :param deployment_id: for calls on behalf of a course: its deployment; None for launches.
+    **Touches** pure.
+    """
     return Platform(
         key=str(row.id),
         issuer=row.issuer,
@@ -154,4 +158,5 @@ def as_platform(row: LtiPlatform) -> Platform:
         jwks_url=row.jwks_url,
         token_audience=row.token_audience,
         family=row.family,
+        deployment_id=deployment_id,
     )

@@ -203,7 +203,7 @@ def _try_roster(client: ServiceClient, platform: Platform, course: LtiContext) -
 
 
 def _try_gradebook(client: ServiceClient, platform: Platform, link: LtiResourceLink) -> Finding:
-    if link.line_item_url is None and may_make_column(platform.family, link):
+    if link.line_item_url is None and may_make_column(link):
         advice = "The activity has no column yet; the tool makes one with the first grade."
         return Finding("gradebook (AGS)", ok=True, advice=advice)
     if link.line_item_url is None:

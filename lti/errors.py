@@ -282,6 +282,10 @@ class ServiceError(LtiError):
     :ivar retry_after: seconds that the platform asked to wait, None when it did not say
     :ivar method: HTTP method
     :ivar url: address without its query string, which may carry personal data
+    :ivar reason: with `token_refused`: the OAuth error code that the platform gave, such as "invalid_scope";
+        None when it gave none
+    :ivar description: with `token_refused`: the platform's own words for it, fit to be shown; else None. They
+        are no part of the error's text, so that no log repeats them
     """
 
     def __init__(
@@ -294,8 +298,12 @@ class ServiceError(LtiError):
         status: int | None = None,
         retriable: bool = False,
         retry_after: float | None = None,
+        reason: str | None = None,
+        description: str | None = None,
     ) -> None:
         self.code = code
+        self.reason = reason
+        self.description = description
         self.status = status
         self.retriable = retriable
         self.retry_after = retry_after

@@ -18,6 +18,7 @@ class Platform:
     :param token_audience: `aud` of the client assertion; None means the token URL
     :param family: name of the product family, for quirks ("moodle", "canvas", ...)
     :param allow_anonymous: accept launches without a subject
+    :param deployment_id: for calls to services: the deployment on whose behalf; None when it is not known
     """
 
     key: str
@@ -29,6 +30,7 @@ class Platform:
     token_audience: str | None = None
     family: str = "generic"
     allow_anonymous: bool = False
+    deployment_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from typing import Any
 import jwt
 import requests
 
-from lti.claims import number
+from lti.claims import DEPLOYMENT_ID, number
 from lti.errors import ServiceError
 from lti.links import linked
 from lti.platforms import Platform, Store
@@ -27,6 +28,8 @@ ASSERTION_BACKDATE_SECONDS = 5
 DEFAULT_TOKEN_SECONDS = 600.0
 MAXIMUM_BYTES = 32 * 1024 * 1024
 _RETRIABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Some platforms quote the assertion in their explanation.
+_LONG_WORD = re.compile(r"\S{60,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,22 @@ class Answer:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A platform's answer to a request for an access token.
+
+    :param lifetime: counted from the answer
+    :param granted: scopes that the platform names in its answer; None when it names none, which means that
+        all were granted (RFC 6749, section 5.1)
+    :param date: the platform's clock as its `Date` header shows it, aware UTC; None when there is none
+    """
+
+    value: str = field(repr=False)
+    lifetime: timedelta
+    granted: frozenset[str] | None
+    date: datetime | None
+
+
 class ServiceClient:
     """Calls services of platforms on behalf of this tool.
 
@@ -80,18 +99,21 @@ class ServiceClient:
         """
         names = " ".join(sorted(set(scopes)))
         # The address and client are part of the key, so that an edited registration starts afresh.
-        identity = f"{platform.key}\n{platform.token_url}\n{platform.client_id}\n{names}"
+        identity = "\n".join(
+            (platform.key, platform.token_url, platform.client_id, platform.deployment_id or "", names)
+        )
         key = "token:" + hashlib.sha256(identity.encode()).hexdigest()
         cached = None if renew else self._store.get_cached(key)
         if cached is not None:
             kept = json.loads(cached)
             if kept["until"] > self._clock().timestamp():
                 return str(kept["token"])
-        token, lifetime = self._request_token(platform, names)
-        until = self._clock() + lifetime - TOKEN_MARGIN
+        token = self.request_token(platform, scopes)
+        until = self._clock() + token.lifetime - TOKEN_MARGIN
         if until > self._clock():
-            self._store.put_cached(key, json.dumps({"token": token, "until": until.timestamp()}), until)
-        return token
+            kept = {"token": token.value, "until": until.timestamp()}
+            self._store.put_cached(key, json.dumps(kept), until)
+        return token.value
 
     def request(
         self,
@@ -145,19 +167,25 @@ class ServiceClient:
             yield answer.json("GET"), answer
             following = linked(answer.link, "next", following)
 
-    def _request_token(self, platform: Platform, scopes: str) -> tuple[str, timedelta]:
+    def request_token(self, platform: Platform, scopes: Collection[str]) -> Token:
+        """Ask the platform for a token, whatever is cached; `access_token` is for calls.
+
+        :raises ServiceError: token_refused, network, unavailable, redirected, bad_answer
+        **Source** LTI Security 1.0, section 4.1. **Touches** calls the token endpoint.
+        """
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": self._assertion(platform),
-            "scope": scopes,
+            "scope": " ".join(sorted(set(scopes))),
         }
         url = platform.token_url
         status, headers, content = self._send("POST", url, {"Accept": "application/json"}, form)
         if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             error = self._refusal("POST", url, status, headers.get("Retry-After"))
-            if error.code == "refused":
+            if error.code in ("refused", "unauthorised"):
                 # Moodle answers 404 when it cannot reach the tool's own key set.
+                reason, description = _oauth_error(content)
                 raise ServiceError(
                     "token_refused",
                     "The platform gives no access token: check the registration and its scopes, and that the "
@@ -165,15 +193,17 @@ class ServiceClient:
                     method="POST",
                     url=url,
                     status=status,
+                    reason=reason,
+                    description=description,
                 )
             raise error
         # Moodle labels this JSON as text/html, so the media type is not looked at.
-        return _read_token(Answer(status, url, None, content))
+        return _read_token(Answer(status, url, None, content), _date(headers.get("Date")))
 
     def _assertion(self, platform: Platform) -> str:
         key = self._store.signing_key()
         issued = int(self._clock().timestamp()) - ASSERTION_BACKDATE_SECONDS
-        payload = {
+        payload: dict[str, Any] = {
             "iss": platform.client_id,
             "sub": platform.client_id,
             "aud": platform.token_audience or platform.token_url,
@@ -181,6 +211,10 @@ class ServiceClient:
             "exp": issued + ASSERTION_LIFE_SECONDS,
             "jti": secrets.token_urlsafe(24),
         }
+        if platform.deployment_id is not None:
+            # A client may be shared by many deployments, and the token is for one of them (LTI Core 1.3,
+            # "Token endpoint claim and services").
+            payload[DEPLOYMENT_ID] = platform.deployment_id
         return jwt.encode(payload, key.private_key, algorithm="RS256", headers={"kid": key.kid})
 
     def _send(
@@ -240,7 +274,7 @@ def _read(answer: requests.Response) -> bytes:
     return b"".join(parts)
 
 
-def _read_token(answer: Answer) -> tuple[str, timedelta]:
+def _read_token(answer: Answer, date: datetime | None) -> Token:
     body = answer.json("POST")
     token = body.get("access_token") if isinstance(body, dict) else None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
@@ -251,20 +285,39 @@ def _read_token(answer: Answer) -> tuple[str, timedelta]:
             url=answer.url,
             status=200,
         )
-    given = body.get("expires_in")
+    given, scope = body.get("expires_in"), body.get("scope")
     seconds = number(float(given)) if isinstance(given, str) and given.isdecimal() else number(given)
-    return token, timedelta(seconds=min(max(seconds or DEFAULT_TOKEN_SECONDS, 0.0), 86400.0))
+    lifetime = timedelta(seconds=min(max(seconds or DEFAULT_TOKEN_SECONDS, 0.0), 86400.0))
+    granted = frozenset(scope.split()) if isinstance(scope, str) and scope.strip() else None
+    return Token(token, lifetime, granted, date)
+
+
+def _oauth_error(content: bytes) -> tuple[str | None, str | None]:
+    """Read error and description (RFC 6749, section 5.2), as far as they are fit to be shown."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None, None
+    found: list[str | None] = []
+    for name in ("error", "error_description"):
+        text = body.get(name) if isinstance(body, dict) else None
+        plain = " ".join(text.split()) if isinstance(text, str) else ""
+        found.append(_LONG_WORD.sub("…", plain)[:200] if plain.isprintable() and plain else None)
+    return found[0], found[1]
+
+
+def _date(header: str | None) -> datetime | None:
+    """Read an HTTP date (RFC 9110, section 5.6.7)."""
+    try:
+        date = parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    return date.astimezone(UTC) if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
     """Read a Retry-After header: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdecimal():
+    if retry_after and retry_after.strip().isdecimal():
         return float(retry_after)
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    aware = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    return max((aware - now).total_seconds(), 0.0)
+    until = _date(retry_after)
+    return max((until - now).total_seconds(), 0.0) if until is not None else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from rmplugin.records import CompletionSink, HrisConnector, NavLink
+    from rmplugin.records import CompletionSink, HrisConnector, NavLink, PlatformQuirks
 
 PROJECT = "rmplugin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -26,6 +26,17 @@ def rm_register_hris_connectors() -> "Sequence[HrisConnector]":
 @hookspec
 def rm_register_completion_sinks() -> "Sequence[CompletionSink]":
     """Return the systems to which this plug-in can send completions. Called once, at start-up."""
+    return ()
+
+
+@hookspec
+def rm_register_platform_quirks() -> "Sequence[PlatformQuirks]":
+    """Return the dialects of learning platforms that this plug-in knows. Called once, at start-up.
+
+    The core asks them when it recognises a platform, decides who makes a gradebook column, sends and checks
+    scores, and names the setting that an administrator has to change. A platform whose family nobody brings
+    is taken for one that keeps to the standard.
+    """
     return ()
 
 

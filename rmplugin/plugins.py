@@ -9,9 +9,12 @@ import structlog
 
 from rmplugin import hookspecs
 from rmplugin.errors import ConfigError, NotFoundError
-from rmplugin.records import CompletionSink, HrisConnector
+from rmplugin.records import CompletionSink, HrisConnector, PlatformQuirks, SettingTopic
 
 log = structlog.get_logger()
+
+# The family that keeps to the standard; its dialect has words for every setting.
+STANDARD = "generic"
 
 
 class Plugins:
@@ -37,6 +40,16 @@ class Plugins:
             raise ConfigError([f"A plug-in names a hook that does not exist: {error}."]) from error
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
         self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
+        self.quirks: dict[str, PlatformQuirks] = _keyed(self.gather("rm_register_platform_quirks"))
+        if STANDARD not in self.quirks:
+            raise ConfigError(
+                [f"No plug-in brings the platform dialect '{STANDARD}': install the tool anew."]
+            )
+        self._families = {
+            _plain(word): quirks
+            for quirks in self.quirks.values()
+            for word in (*quirks.product_codes, quirks.key)
+        }
 
     def gather(self, hook: str, **given: Any) -> Iterator[Any]:
         """Ask every plug-in for what it brings.
@@ -68,6 +81,17 @@ class Plugins:
             raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
         return self.connectors[key]
 
+    def quirks_of(self, code: str | None) -> PlatformQuirks:
+        """Give the dialect of a family of learning platforms; an unknown one keeps to the standard.
+
+        :param code: key of the family, or a platform's `product_family_code`; None when it says none.
+        """
+        return self._families.get(_plain(code or ""), self.quirks[STANDARD])
+
+    def setting(self, quirks: PlatformQuirks, topic: SettingTopic) -> str:
+        """Give the sentence that names the setting to change; general words where the dialect has none."""
+        return quirks.settings.get(topic) or self.quirks[STANDARD].settings[topic]
+
     def _implementations(self, hook: str) -> Iterator[tuple[str, Any]]:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
 
@@ -84,3 +108,7 @@ def _keyed(objects: Iterator[Any]) -> dict[str, Any]:
             raise ConfigError([f"Two plug-ins bring '{thing.key}'."])
         keyed[thing.key] = thing
     return keyed
+
+
+def _plain(word: str) -> str:
+    return "".join(filter(str.isalnum, word.lower()))

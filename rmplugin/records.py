@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import marshmallow as ma
@@ -177,6 +178,8 @@ class SinkAnswer:
     :param status: HTTP status; None when there was none.
     :param remote_ref: the other system's id of what it keeps; None when it names none.
     :param retry_after: seconds; None when the other system named none.
+    :param column_gone: the gradebook column is not there any more. One that this tool had made is then made
+        again and the record is sent once more; else the answer stands as it is.
     """
 
     outcome: DeliveryOutcome
@@ -184,6 +187,7 @@ class SinkAnswer:
     status: int | None = None
     remote_ref: str | None = None
     retry_after: float | None = None
+    column_gone: bool = False
 
 
 @runtime_checkable
@@ -217,6 +221,60 @@ class SinkServices(Protocol):
     def lti(self) -> tuple[Any, Any]:
         """Give `(lti.service.ServiceClient, lti.platforms.Platform)` for the record's platform."""
         ...
+
+    def quirks(self) -> "PlatformQuirks":
+        """Give the dialect of the record's platform."""
+        ...
+
+
+# What to do next when a platform refuses a score:
+# compare: read the result back; the score may have arrived, be too old, or belong to nobody who gets grades.
+# enrol: the person gets no grades in this course until they are enrolled as a learner.
+# permit: an administrator of the platform has to let the tool write.
+# look: the column or the person may be gone; see whether the column is there.
+# persist: try again; when it goes on, the platform does not know the person, and somebody has to look.
+NextStep = Literal["compare", "enrol", "permit", "look", "persist"]
+
+# Where an administrator of the platform changes what a check finds wrong:
+# address: the tool's own addresses. client: client id and whether the tool is active.
+# tool_keys: where the platform reads the tool's keys, and what keeps it from reading them.
+# platform_keys, token: the addresses that the platform prints. roster: Names and Role Provisioning.
+# grades: Assignment and Grade Services. column: an activity's own gradebook column. frame: how it is shown.
+SettingTopic = Literal[
+    "address", "client", "tool_keys", "platform_keys", "token", "roster", "grades", "column", "frame"
+]
+
+
+@runtime_checkable
+class PlatformQuirks(Protocol):
+    """How one family of learning platforms differs from the standard. One short file per family.
+
+    A class that derives from this one says only what differs; the defaults are what the standard asks for.
+
+    :ivar key: name of the family in commands and in the database.
+    :ivar title: name for people.
+    :ivar product_codes: words by which it is recognised: `product_family_code` of its launches and of its
+        OpenID configuration. Case, spaces and punctuation do not matter; `key` need not be repeated.
+    :ivar column_by_teacher: only the column that a teacher switches on with the link counts for the course,
+        so the tool makes none.
+    :ivar test_column_is_seen: a column that is made for a test would be shown to learners.
+    :ivar results_by_user: results may be asked for one person; False reads all of them.
+    :ivar score_members: members to add to each score of a running total.
+    :ivar refusals: HTTP status of a refused score -> what to do next, where it differs from the sink's own
+        reading.
+    :ivar settings: topic -> sentence that names the setting to change; topics that are left out are answered
+        in general words.
+    """
+
+    key: str
+    title: str
+    product_codes: tuple[str, ...] = ()
+    column_by_teacher: bool = False
+    test_column_is_seen: bool = False
+    results_by_user: bool = True
+    score_members: Mapping[str, Any] = MappingProxyType({})
+    refusals: Mapping[int, NextStep] = MappingProxyType({})
+    settings: Mapping[SettingTopic, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,26 @@ twice is the same as sending it once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from lti import ags
 from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
-from rmplugin.api import CompletionRecord, CompletionSink, SinkAnswer, SinkServices, hookimpl
+from rmplugin.api import (
+    CompletionRecord,
+    CompletionSink,
+    PlatformQuirks,
+    SinkAnswer,
+    SinkServices,
+    hookimpl,
+)
 
-CANVAS_SUBMISSION = "https://canvas.instructure.com/lti/submission"
+# What a refusal means on platforms that say nothing else; 403 is an administrator's business.
+STANDARD = {400: "compare", 403: "permit", 404: "look", 409: "compare", 422: "enrol"}
 # Some platforms answer 500 for a person whom they do not know; after so many tries somebody has to look.
-TRIES_AT_500 = 8
+TRIES_BEFORE_ASKING = 8
 TRIES_AT_STALE = 4
 # Half of the smallest step that a score can make.
 SAME = 0.005
@@ -60,15 +68,28 @@ class AgsSink:
         **Source** AGS 2.0, section 3.4. **Touches** calls the platform.
         """
         client, platform = services.lti()
-        url = str(record.target["line_item_url"])
+        push = _Push(record, client, platform, services.quirks(), str(record.target["line_item_url"]))
         try:
-            receipt = ags.post_score(client, platform, url, make_score(record, platform))
+            receipt = ags.post_score(client, platform, push.url, make_score(record, push.quirks))
         except ServiceError as error:
-            return _judge(error, record, client, platform, url)
-        return SinkAnswer(outcome="delivered", status=receipt.status, remote_ref=receipt.result_url or url)
+            return _judge(error, push)
+        return SinkAnswer(
+            outcome="delivered", status=receipt.status, remote_ref=receipt.result_url or push.url
+        )
 
 
-def make_score(record: CompletionRecord, platform: Platform) -> ags.Score:
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """One score on its way: what it is, and where it goes."""
+
+    record: CompletionRecord
+    client: ServiceClient
+    platform: Platform
+    quirks: PlatformQuirks
+    url: str
+
+
+def make_score(record: CompletionRecord, quirks: PlatformQuirks) -> ags.Score:
     """Make the score of a record.
 
     Always fully graded: Moodle erases the grade and the completion for anything else.
@@ -82,72 +103,64 @@ def make_score(record: CompletionRecord, platform: Platform) -> ags.Score:
         activity_progress="Completed" if record.completed else "InProgress",
         grading_progress="FullyGraded",
         timestamp=record.sent_at,
-        extra=_extension(platform),
+        extra=quirks.score_members,
     )
 
 
-def _extension(platform: Platform) -> dict[str, Any]:
-    # Without it, Canvas counts each score as a new attempt, and refuses when the attempts are used up.
-    return {CANVAS_SUBMISSION: {"new_submission": False}} if platform.family == "canvas" else {}
-
-
-def _judge(
-    error: ServiceError, record: CompletionRecord, client: ServiceClient, platform: Platform, url: str
-) -> SinkAnswer:
+def _judge(error: ServiceError, push: _Push) -> SinkAnswer:
+    status = error.status
     if error.code in ("unauthorised", "token_refused", "redirected"):
-        return SinkAnswer(outcome="retry", message_for_user=NO_SIGN_IN, status=error.status)
-    if error.status in (400, 409):
-        return _compare(error.status, record, client, platform, url)
-    if error.status == 404:
-        return _blocked(_reason_of_404(client, platform, url), 404)
-    if error.status in (403, 422):
-        return _blocked(NO_RIGHT if error.status == 403 else NOT_A_LEARNER, error.status)
-    unknown = error.status == 500 and platform.family == "openedx" and record.attempts >= TRIES_AT_500
+        return SinkAnswer(outcome="retry", message_for_user=NO_SIGN_IN, status=status)
+    step = {**STANDARD, **push.quirks.refusals}.get(status) if status is not None else None
+    if step == "compare":
+        return _compare(status, push)
+    if step == "look":
+        return _look(push)
+    if step in ("enrol", "permit"):
+        return _blocked(NOT_A_LEARNER if step == "enrol" else NO_RIGHT, status)
+    unknown = step == "persist" and push.record.attempts >= TRIES_BEFORE_ASKING
     if unknown or not (error.retriable or error.code in ("network", "bad_answer")):
         sentence = UNKNOWN_500 if unknown else REFUSED
-        return SinkAnswer(outcome="needs_human", message_for_user=sentence, status=error.status)
-    return SinkAnswer(
-        outcome="retry", message_for_user=DOWN, status=error.status, retry_after=error.retry_after
-    )
+        return SinkAnswer(outcome="needs_human", message_for_user=sentence, status=status)
+    return SinkAnswer(outcome="retry", message_for_user=DOWN, status=status, retry_after=error.retry_after)
 
 
-def _compare(
-    status: int, record: CompletionRecord, client: ServiceClient, platform: Platform, url: str
-) -> SinkAnswer:
+def _compare(status: int | None, push: _Push) -> SinkAnswer:
     """Find out what a refusal means: arrived before, too old by the platform's clock, or not gradable."""
-    result = _read_result(record, client, platform, url)
+    record = push.record
+    result = _read_result(push)
     if result is not None and result.score is not None:
         share = result.score / (result.maximum or 1.0)
         if abs(share - record.score_given / record.score_maximum) < SAME:
-            return SinkAnswer(outcome="delivered", status=status, remote_ref=url)
-    # Moodle says stale with 409; Canvas and Open edX with 400, which Moodle says to people without grades.
-    stale = status == 409 or (result is not None and record.attempts < TRIES_AT_STALE)
-    if stale:
+            return SinkAnswer(outcome="delivered", status=status, remote_ref=push.url)
+    # Only 409 says without doubt that the score is stale; 400 may also mean a person without grades.
+    if status == 409 or (result is not None and record.attempts < TRIES_AT_STALE):
         pause = 2.0 if record.attempts < TRIES_AT_STALE else None
         return SinkAnswer(outcome="retry", message_for_user=STALE, status=status, retry_after=pause)
     return _blocked(NOT_A_LEARNER, status)
 
 
-def _read_result(
-    record: CompletionRecord, client: ServiceClient, platform: Platform, url: str
-) -> ags.Result | None:
+def _read_result(push: _Push) -> ags.Result | None:
+    user_id = str(push.record.platform_user_id)
+    asked_for = user_id if push.quirks.results_by_user else None
     try:
-        results = ags.get_results(client, platform, url, str(record.platform_user_id))
+        results = ags.get_results(push.client, push.platform, push.url, asked_for)
     except ServiceError:
         return None
-    return results[0] if results else None
+    return next((result for result in results if result.user_id == user_id), None)
 
 
-def _reason_of_404(client: ServiceClient, platform: Platform, url: str) -> str:
-    """Tell a deleted column from a person whom the platform does not know in the course (Brightspace)."""
+def _look(push: _Push) -> SinkAnswer:
+    """Tell a deleted column from a person whom the platform does not know in the course."""
     try:
-        ags.get_line_item(client, platform, url)
-    except ServiceError:
-        return COLUMN_GONE
-    return NOT_A_LEARNER
+        ags.get_line_item(push.client, push.platform, push.url)
+    except ServiceError as error:
+        gone = error.status in (404, 410)
+        return SinkAnswer(outcome="blocked", message_for_user=COLUMN_GONE, status=404, column_gone=gone)
+    return _blocked(NOT_A_LEARNER, 404)
 
 
-def _blocked(sentence: str, status: int) -> SinkAnswer:
+def _blocked(sentence: str, status: int | None) -> SinkAnswer:
     return SinkAnswer(outcome="blocked", message_for_user=sentence, status=status)
 
 

@@ -24,7 +24,12 @@ def platform() -> None:
 @click.option("--token-url", required=True, help="Access token URL.")
 @click.option("--jwks-url", required=True, help="Public key set URL.")
 @click.option("--deployment-id", multiple=True, help="May be given several times; others wait for approval.")
-@click.option("--family", default="generic", type=click.Choice(FAMILIES), show_default=True)
+@click.option(
+    "--family",
+    default="generic",
+    show_default=True,
+    help=f"{', '.join(FAMILIES)}, or one that a plug-in brings.",
+)
 @click.option("--token-audience", help="Only when the LMS wants another audience than its token URL.")
 @click.option(
     "--employee-number-param",
@@ -50,6 +55,9 @@ def add(
     """
     params = employee_number_param or operations.EMPLOYEE_NUMBER_PARAMS
     with tenant_transaction(tenant) as (runtime, db):
+        known = {*FAMILIES, *runtime.plugins.quirks}
+        if values["family"] not in known:
+            raise click.BadParameter(f"choose one of {', '.join(sorted(known))}", param_hint="--family")
         row = operations.add_platform(
             db,
             PlatformValues(deployment_ids=deployment_id, employee_number_params=params, **values),
@@ -110,12 +118,18 @@ def approve(name: str, deployment_id: str | None, tenant: str | None) -> None:
 
 @platform.command()
 @click.argument("name")
+@click.option("--read-only", is_flag=True, help="Leave the gradebook alone: make no test column.")
 @as_json
 @tenant_option
-def check(name: str, as_json: bool, tenant: str | None) -> None:
-    """Try the whole handshake and say what to mend. Example: rmplugin platform check moodle --json"""
+def check(name: str, read_only: bool, as_json: bool, tenant: str | None) -> None:
+    """Try the whole handshake and say which setting to change; ends with 1 when there is one.
+
+    In the course that was opened last, a gradebook column "self-test" is made, written for one learner, read
+    and deleted again, on platforms where nobody sees it. Example: rmplugin platform check moodle --json
+    """
     with opened() as runtime:
-        findings = check_platform(runtime, find_tenant(runtime, tenant).id, name)
+        tenant_id = find_tenant(runtime, tenant).id
+        findings = check_platform(runtime, tenant_id, name, read_only=read_only)
     rows: list[dict[str, Any]] = [finding._asdict() for finding in findings]
     show(rows, as_json=as_json, human=lambda _rows: "\n".join(map(_line, findings)))
     if not all(finding.ok for finding in findings):

@@ -19,11 +19,15 @@ from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
+from rmplugin.tenants.models import LtiContext, LtiResourceLink
 from rmplugin.tenants.queries import may_make_column
 
 # What needs somebody first, then what is on its way, then what arrived.
 STATE_ORDER = ("needs_human", "dead", "blocked", "retry", "in_flight", "pending", "delivered", "superseded")
+NO_COLUMN = (
+    "The activity has no column in the gradebook of your course. Ask the people who run the course to switch "
+    "grades on for it, then open the activity again."
+)
 OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
 
 
@@ -46,15 +50,17 @@ class Place:
 
     :param platform_id: our id of the registration; None when there is no place.
     :param user_id: the person's id on the LMS.
-    :param line_item_url: the gradebook column; None when `columnless_link_id` is given, or there is no place.
-    :param columnless_link_id: the link whose column the tool has to make first.
+    :param deployment_id: of the course, for calls on its behalf.
+    :param line_item_url: the gradebook column; None when the tool has to make it first, or there is no place.
+    :param link_id: the link whose column it is.
     :param problem: why there is no place and what to do; None when there is one.
     """
 
     platform_id: uuid.UUID | None = None
+    deployment_id: str | None = None
     user_id: str | None = None
     line_item_url: str | None = None
-    columnless_link_id: uuid.UUID | None = None
+    link_id: uuid.UUID | None = None
     problem: str | None = None
 
 
@@ -95,7 +101,7 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
     """Find the gradebook column for a person in the programme's course.
 
     :return: the place, or a `Place` with only `problem`.
-    **Touches** reads course_member, lti_user, lti_resource_link, lti_context, lti_platform.
+    **Touches** reads course_member, lti_user, lti_resource_link, lti_context.
     """
     found = _find_member(db, programme.context_id, person_id) if programme.context_id else None
     problem = _why_no_grade(programme, found[0] if found else None)
@@ -103,22 +109,19 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
         return Place(problem=problem)
     member, user, context = found
     link = db.get(LtiResourceLink, member.graded_link_id) if member.graded_link_id else None
-    platform = db.get_one(LtiPlatform, context.platform_id)
-    if link is None or (link.line_item_url is None and not may_make_column(platform.family, link)):
-        return Place(
-            problem="The activity has no column in the gradebook of your course. Ask the people who run the "
-            "course to switch grades on for it, then open the activity again."
-        )
+    if link is None or (link.line_item_url is None and not may_make_column(link)):
+        return Place(problem=NO_COLUMN)
     if link.scopes and SCOPE_SCORE not in link.scopes:
         return Place(
             problem="Your LMS does not let this tool write grades. Its administrator can allow that in the "
             "tool's settings; then open the activity again."
         )
     return Place(
-        platform_id=platform.id,
+        platform_id=context.platform_id,
+        deployment_id=context.deployment_id,
         user_id=user.sub,
         line_item_url=link.line_item_url,
-        columnless_link_id=link.id if link.line_item_url is None else None,
+        link_id=link.id,
     )
 
 

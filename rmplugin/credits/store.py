@@ -19,6 +19,7 @@ from rmplugin.credits.models import Completion, Delivery
 from rmplugin.credits.queries import OPEN_STATES, Place, find_place, newest_sent
 from rmplugin.db import Db
 from rmplugin.jobs import wait_after
+from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
 from rmplugin.records import CompletionRecord, CompletionSink, SinkAnswer
 from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
@@ -36,7 +37,8 @@ class Claim:
 
     :param record: its timestamp names the try: an answer counts only for the try that it belongs to.
     :param platform: the LMS that the place lies on; None for sinks without one.
-    :param columnless_link_id: the link whose gradebook column must be made first; None when it is known.
+    :param link_id: the link that the grade belongs to; None for sinks without one. When the record names no
+        column, it must be made first.
     """
 
     delivery_id: uuid.UUID
@@ -44,7 +46,7 @@ class Claim:
     sink: str
     record: CompletionRecord
     platform: Platform | None
-    columnless_link_id: uuid.UUID | None
+    link_id: uuid.UUID | None
 
 
 def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: datetime) -> Completion:
@@ -175,8 +177,8 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         tenant_id=row.tenant_id,
         sink=row.sink,
         record=_make_record(row, programme, completion.met_at, place),
-        platform=as_platform(platform) if platform is not None else None,
-        columnless_link_id=place.columnless_link_id,
+        platform=as_platform(platform, place.deployment_id) if platform is not None else None,
+        link_id=place.link_id,
     )
 
 
@@ -204,8 +206,46 @@ def remember_column(db: Db, link_id: uuid.UUID, url: str) -> str:
     link = db.get(LtiResourceLink, link_id, with_for_update=True)
     if link is None:
         return url
-    link.line_item_url = link.line_item_url or url
+    if link.line_item_url is None:
+        link.line_item_url, link.line_item_is_ours = url, True
     return link.line_item_url
+
+
+def forget_column(db: Db, link_id: uuid.UUID, url: str, sink: str, now: datetime) -> bool:
+    """Forget a column that was deleted in the LMS, if this tool had made it, and send its grades anew.
+
+    :param url: the column that is gone; when the link has another by now, that one is to be used.
+    :param sink: the one that wrote into it.
+    :return: whether there is, or may be made, another one.
+    **Touches** writes lti_resource_link, delivery; locks completions.
+    """
+    link = db.get(LtiResourceLink, link_id, with_for_update=True)
+    if link is None or (link.line_item_url == url and not link.line_item_is_ours):
+        return False
+    if link.line_item_url == url:
+        link.line_item_url, link.line_item_is_ours = None, False
+        _send_again(db, link, sink, now)
+    return True
+
+
+def _send_again(db: Db, link: LtiResourceLink, sink: str, now: datetime) -> None:
+    """Reopen the newest word about each person of a link, where it had arrived and nothing newer waits."""
+    query = (
+        select(Delivery.person_id, Delivery.programme_id, Delivery.subject)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .join(LtiUser, LtiUser.person_id == Delivery.person_id)
+        .join(CourseMember, CourseMember.lti_user_id == LtiUser.id)
+        .where(
+            Delivery.sink == sink,
+            Programme.context_id == link.context_id,
+            CourseMember.graded_link_id == link.id,
+        )
+    )
+    for person_id, programme_id, subject in db.execute(query.distinct().order_by(Delivery.person_id)).all():
+        hold_completion(db, programme_id, person_id, now)
+        newest = [row for row in _fresh_rows(db, sink, subject) if row.state != "superseded"][-1:]
+        if newest and newest[0].state == "delivered":
+            reopen(db, newest[0], now)
 
 
 def _make_record(

@@ -15,11 +15,13 @@ from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import operations, store
 from rmplugin.credits.models import Delivery
+from rmplugin.credits.queries import NO_COLUMN
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
-from rmplugin.records import CompletionSink, SinkAnswer
+from rmplugin.records import CompletionSink, PlatformQuirks, SinkAnswer
 from rmplugin.tenants.models import LtiResourceLink
+from rmplugin.tenants.queries import may_make_column
 from rmplugin.tenants.store import service_client
 
 log = structlog.get_logger()
@@ -33,10 +35,6 @@ COLUMN_LABEL = "Reverse mentoring"
 COLUMN_TAG = "completion"
 COLUMN_IN_THE_MAKING = "The gradebook column of your course is being made. Your grade is sent by itself."
 COLUMN_LATER = "Your LMS could not make a gradebook column at the moment. It is tried again by itself."
-NO_COLUMN = (
-    "The activity has no column in the gradebook of your course, and your LMS lets this tool make none. Ask "
-    "the people who run the course to switch grades on for it, then open the activity again."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,11 @@ class Services:
 
     client: ServiceClient
     platform: Platform | None
+    dialect: PlatformQuirks
+
+    def quirks(self) -> PlatformQuirks:
+        """Give the dialect of the platform."""
+        return self.dialect
 
     def lti(self) -> tuple[ServiceClient, Platform]:
         """Give the client and the platform that the target lies on."""
@@ -137,15 +140,10 @@ def _deliver_one(
 
 def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:
     """Ask the sink; whatever it raises becomes an answer."""
-    services = Services(service_client(runtime), claim.platform)
-    record = claim.record
+    family = claim.platform.family if claim.platform is not None else None
+    services = Services(service_client(runtime), claim.platform, runtime.plugins.quirks_of(family))
     try:
-        if claim.columnless_link_id is not None:
-            url = make_column(runtime, claim.tenant_id, claim.columnless_link_id, services)
-            if isinstance(url, SinkAnswer):
-                return url
-            record = replace(record, target={"line_item_url": url})
-        return sink.deliver(record, services, runtime.clock())
+        return _deliver(runtime, sink, claim, services)
     except RetriableError as error:
         return SinkAnswer(
             outcome="retry",
@@ -166,6 +164,28 @@ def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAns
         )
 
 
+def _deliver(runtime: Runtime, sink: CompletionSink, claim: store.Claim, services: Services) -> SinkAnswer:
+    """Let the sink deliver; a column that this tool had made and that was deleted is made again, once."""
+    record = claim.record
+    if claim.link_id is None:
+        return sink.deliver(record, services, runtime.clock())
+    if "line_item_url" in record.target:
+        answer = sink.deliver(record, services, runtime.clock())
+        if not (answer.column_gone and _may_be_made_again(runtime, claim)):
+            return answer
+    url = make_column(runtime, claim.tenant_id, claim.link_id, services)
+    if isinstance(url, SinkAnswer):
+        return url
+    return sink.deliver(replace(record, target={"line_item_url": url}), services, runtime.clock())
+
+
+def _may_be_made_again(runtime: Runtime, claim: store.Claim) -> bool:
+    assert claim.link_id is not None
+    url = str(claim.record.target["line_item_url"])
+    with runtime.database.transaction(claim.tenant_id) as db:
+        return store.forget_column(db, claim.link_id, url, claim.sink, runtime.clock())
+
+
 def make_column(
     runtime: Runtime, tenant_id: uuid.UUID, link_id: uuid.UUID, services: Services
 ) -> str | SinkAnswer:
@@ -183,10 +203,11 @@ def make_column(
             return SinkAnswer(outcome="retry", message_for_user=COLUMN_IN_THE_MAKING, retry_after=2.0)
         with runtime.database.transaction(tenant_id, write=False) as db:
             link = db.get(LtiResourceLink, link_id)
-        if link is None or link.line_items_url is None:
-            return SinkAnswer(outcome="blocked", message_for_user=NO_COLUMN)
-        if link.line_item_url is not None:
+        if link is not None and link.line_item_url is not None:
             return link.line_item_url
+        if link is None or not may_make_column(link) or services.dialect.column_by_teacher:
+            return SinkAnswer(outcome="blocked", message_for_user=NO_COLUMN)
+        assert link.line_items_url is not None
         try:
             column = ags.find_or_create_line_item(
                 client,

@@ -179,7 +179,8 @@ def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -
         db.add(link)
     link.title = launch.resource_link.title or link.title
     if launch.ags is not None:
-        link.line_item_url = launch.ags.lineitem
+        if link.line_item_url != launch.ags.lineitem:
+            link.line_item_url, link.line_item_is_ours = launch.ags.lineitem, False
         link.line_items_url = launch.ags.lineitems
         link.scopes = sorted(launch.ags.scopes)
     link.last_launch_at = now

@@ -117,7 +117,10 @@ class LtiContext(Base, TenantOwned):
 
 
 class LtiResourceLink(Base, TenantOwned):
-    """A link in a course through which the tool is launched, with its own gradebook column if it has one."""
+    """A link in a course through which the tool is launched, with its own gradebook column if it has one.
+
+    :ivar line_item_is_ours: the column was made by this tool, which makes it again when it is deleted.
+    """
 
     __tablename__ = "lti_resource_link"
     __table_args__ = (UniqueConstraint("context_id", "resource_link_id"),)
@@ -125,6 +128,7 @@ class LtiResourceLink(Base, TenantOwned):
     resource_link_id: Mapped[str]
     title: Mapped[str | None]
     line_item_url: Mapped[str | None]
+    line_item_is_ours: Mapped[bool] = mapped_column(default=False)
     line_items_url: Mapped[str | None]
     scopes: Mapped[list[str]]
     history: Mapped[list[str]] = mapped_column(default=list)

@@ -21,9 +21,6 @@ from rmplugin.tenants.models import (
     Tenant,
 )
 
-# Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
-# completion follows no other, and Canvas would show another as an assignment of its own.
-COLUMNS_BY_TEACHERS = ("moodle", "canvas")
 # Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
 CHECK_KEY = "check:"
 # Refusals that are kept in a minute: of a registration that is not known, and of one that is.
@@ -175,17 +172,15 @@ def explain_attempt(attempt: LaunchAttempt) -> list[str]:
     return ([problem] if problem else []) + diagnose(attempt.code, attempt.details, attempt.claims)
 
 
-def may_make_column(family: str, link: LtiResourceLink) -> bool:
-    """Tell whether the tool itself makes the gradebook column of a link that has none.
+def may_make_column(link: LtiResourceLink) -> bool:
+    """Tell whether the platform lets the tool make gradebook columns in the link's course.
 
-    :param family: of the platform, see `operations.FAMILIES`.
+    Whether it should is another question, see `records.PlatformQuirks.column_by_teacher`.
+
+
     **Source** AGS 2.0, section 3.2: tools that the platform lets manage line items. **Touches** pure.
     """
-    return (
-        link.line_items_url is not None
-        and SCOPE_LINE_ITEM in link.scopes
-        and family not in COLUMNS_BY_TEACHERS
-    )
+    return link.line_items_url is not None and SCOPE_LINE_ITEM in link.scopes
 
 
 def get_account(db: Db, name: str) -> HrAccount:

@@ -144,8 +144,12 @@ class PlatformStore:
         return value
 
 
-def as_platform(row: LtiPlatform) -> Platform:
-    """Give a registration as `lti` knows it. **Touches** pure."""
+def as_platform(row: LtiPlatform, deployment_id: str | None = None) -> Platform:
+    """Give a registration as `lti` knows it.
+
+    :param deployment_id: for calls on behalf of a course: its deployment; None for launches.
+    **Touches** pure.
+    """
     return Platform(
         key=str(row.id),
         issuer=row.issuer,
@@ -156,6 +160,7 @@ def as_platform(row: LtiPlatform) -> Platform:
         token_audience=row.token_audience,
         family=row.family,
         allow_anonymous=row.allow_anonymous,
+        deployment_id=deployment_id,
     )
 
 

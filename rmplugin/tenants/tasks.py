@@ -1,24 +1,19 @@
 """Examining the installation and its connections, and throwing away what has expired."""
 
 import uuid
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
-import requests
 import structlog
 from sqlalchemy import delete, func, select, text
 
-from lti import ags, nrps
-from lti.errors import ServiceError
-from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.errors import RmError
 from rmplugin.jobs import OutboxEvent, Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession
 from rmplugin.migrations import is_current
+from rmplugin.tenants import checks
+from rmplugin.tenants.checks import Finding as Finding  # noqa: PLC0414 - commands show what this module finds.
 from rmplugin.tenants.models import (
     HrAccount,
     LtiCache,
@@ -30,25 +25,13 @@ from rmplugin.tenants.models import (
     ToolKey,
 )
 from rmplugin.tenants.operations import keep_check, prune_attempts, rotate_due_keys
-from rmplugin.tenants.queries import CHECK_KEY, get_platform, get_tenant, may_make_column
+from rmplugin.tenants.queries import CHECK_KEY, get_platform, get_tenant
 from rmplugin.tenants.store import PlatformStore, as_platform
 
 log = structlog.get_logger()
 
-CLOCK_TOLERANCE = timedelta(seconds=30)
 LATE = timedelta(minutes=10)
 FORMS_KEPT_FOR = timedelta(days=2)
-
-
-class Finding(NamedTuple):
-    """One line of an examination.
-
-    :param advice: what was found; when not ok, what to do.
-    """
-
-    what: str
-    ok: bool
-    advice: str
 
 
 def examine(runtime: Runtime, tenant_slug: str | None) -> list[Finding]:
@@ -58,7 +41,7 @@ def examine(runtime: Runtime, tenant_slug: str | None) -> list[Finding]:
     **Touches** the database; every platform's key set; every HR system.
     """
     findings = list(_examine_installation(runtime))
-    if not all(finding.ok for finding in findings[:2]):
+    if not all(finding.ok for finding in findings if finding.what in ("database", "migrations", "keys")):
         return findings
     try:
         with runtime.database.transaction(None, write=False) as db:
@@ -74,7 +57,11 @@ def examine(runtime: Runtime, tenant_slug: str | None) -> list[Finding]:
     if waiting:
         advice = f"{waiting} wait for approval: rmplugin platform approve NAME"
         findings.append(Finding("deployments", ok=False, advice=advice))
-    findings += [_examine_key_set(runtime, row) for row in platforms]
+    exams = [_prepare(runtime, tenant.id, row.name) for row in platforms]
+    findings += _examine_door(runtime, exams)
+    for exam in exams:
+        found = _examine_platform(exam, read_only=True)
+        findings += [finding._replace(what=f"platform {exam.row.name}: {finding.what}") for finding in found]
     findings += [_examine_account(runtime, row) for row in accounts]
     return findings
 
@@ -99,11 +86,15 @@ def _examine_installation(runtime: Runtime) -> Iterator[Finding]:
         advice = f"Cannot be reached ({type(error).__name__}): check RM_QUEUE_URL."
         yield Finding("queue", ok=False, advice=advice)
     yield from _examine_work(runtime)
-    https = runtime.settings.https
-    advice = runtime.settings.public_url
-    yield Finding(
-        "public URL", ok=https, advice=advice if https else f"{advice} is not https; LMSs want https."
-    )
+
+
+def _examine_door(runtime: Runtime, exams: Sequence[checks.Exam]) -> Iterator[Finding]:
+    families = {exam.row.family for exam in exams}
+    # With several families, each would name another setting.
+    quirks = runtime.plugins.quirks_of(families.pop() if len(families) == 1 else None)
+    origins = {origin for exam in exams for origin in checks.origins_of(exam)}
+    published = PlatformStore(runtime.database, runtime.clock).published_jwks()
+    return checks.examine_door(runtime, quirks, sorted(origins), [str(key["kid"]) for key in published])
 
 
 def _examine_work(runtime: Runtime) -> Iterator[Finding]:
@@ -129,32 +120,6 @@ def _examine_work(runtime: Runtime) -> Iterator[Finding]:
     yield Finding("worker", ok=not (dead or waiting), advice=advice)
 
 
-def _examine_key_set(runtime: Runtime, row: LtiPlatform) -> Finding:
-    what = f"platform {row.name}: key set"
-    try:
-        answer = runtime.http.get(row.jwks_url, timeout=(5, 10), allow_redirects=False)
-        keys = len(answer.json()["keys"]) if answer.status_code == 200 else 0
-    except (requests.RequestException, ValueError, KeyError, TypeError):
-        return Finding(
-            what, ok=False, advice=f"{row.jwks_url} does not answer with a key set: check the address."
-        )
-    if not keys:
-        return Finding(what, ok=False, advice=f"{row.jwks_url} answered {answer.status_code} without keys.")
-    skew = _clock_skew(answer.headers.get("Date"), runtime.clock())
-    if skew is not None and abs(skew) > CLOCK_TOLERANCE:
-        seconds = int(abs(skew).total_seconds())
-        behind = "behind" if skew > timedelta() else "ahead of"
-        return Finding(what, ok=False, advice=f"This machine's clock is {seconds} s {behind} the platform's.")
-    return Finding(what, ok=True, advice=f"{keys} keys")
-
-
-def _clock_skew(date: str | None, now: datetime) -> timedelta | None:
-    try:
-        return parsedate_to_datetime(date).astimezone(UTC) - now if date else None
-    except ValueError:
-        return None
-
-
 def _examine_account(runtime: Runtime, row: HrAccount) -> Finding:
     what = f"HR account {row.name}"
     connector = runtime.plugins.connectors.get(row.connector)
@@ -169,12 +134,21 @@ def _examine_account(runtime: Runtime, row: HrAccount) -> Finding:
     return Finding(what, ok=not wrong, advice="; ".join(wrong) or "reads")
 
 
-def check_platform(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[Finding]:
-    """Try everything that works without a launch: key set, token, roster page, gradebook.
+def check_platform(
+    runtime: Runtime, tenant_id: uuid.UUID, name: str, *, read_only: bool = False
+) -> list[Finding]:
+    """Try everything that works without a launch, as far as the last launch offered it.
 
+    :param read_only: leave the gradebook alone; else a column is made, written, read and deleted again, on
+        platforms where nobody sees it.
     :raises NotFoundError: there is no platform of that name.
-    **Touches** calls the platform; changes nothing there.
+    **Touches** calls the platform and the tool's own address.
     """
+    exam = _prepare(runtime, tenant_id, name)
+    return [*_examine_platform(exam, read_only=read_only), *_examine_door(runtime, [exam])]
+
+
+def _prepare(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> checks.Exam:
     with runtime.database.transaction(tenant_id, write=False) as db:
         row = get_platform(db, name)
         of_platform = select(LtiContext).where(LtiContext.platform_id == row.id)
@@ -184,59 +158,33 @@ def check_platform(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[Fi
             links = select(LtiResourceLink).where(LtiResourceLink.context_id == course.id)
             link = db.scalars(links.order_by(LtiResourceLink.last_launch_at.desc()).limit(1)).one_or_none()
     store = PlatformStore(runtime.database, runtime.clock)
-    client = ServiceClient(store, runtime.http, runtime.clock)
-    findings = [_examine_key_set(runtime, row)]
-    if course is None or link is None:
+    return checks.Exam(
+        runtime=runtime,
+        client=ServiceClient(store, runtime.http, runtime.clock),
+        row=row,
+        platform=as_platform(row, course.deployment_id if course is not None else None),
+        quirks=runtime.plugins.quirks_of(row.family),
+        course=course,
+        link=link,
+    )
+
+
+def _examine_platform(exam: checks.Exam, *, read_only: bool) -> Iterator[Finding]:
+    yield from checks.examine_key_set(exam)
+    token = checks.examine_token(exam)
+    yield token
+    yield from checks.examine_scopes(exam)
+    if exam.course is None or exam.link is None:
         advice = "Nobody has launched yet. Open the activity once from a course, then check again."
-        return [*findings, Finding("course", ok=False, advice=advice)]
-    platform = as_platform(row)
-    findings.append(_try_roster(client, platform, course))
-    findings.append(_try_gradebook(client, platform, link))
-    return findings
-
-
-def _try_roster(client: ServiceClient, platform: Platform, course: LtiContext) -> Finding:
-    if course.memberships_url is None:
-        advice = "The launch offered no roster. Turn on Names and Role Provisioning for the tool in the LMS."
-        return Finding("roster (NRPS)", ok=False, advice=advice)
-    try:
-        count = sum(1 for _ in islice(nrps.members(client, platform, course.memberships_url), 10))
-    except ServiceError as error:
-        return Finding("roster (NRPS)", ok=False, advice=_advise(error))
-    return Finding("roster (NRPS)", ok=True, advice=f"read; {count} or more members")
-
-
-def _try_gradebook(client: ServiceClient, platform: Platform, link: LtiResourceLink) -> Finding:
-    if link.line_item_url is None and may_make_column(platform.family, link):
-        advice = "The activity has no column yet; the tool makes one with the first grade."
-        return Finding("gradebook (AGS)", ok=True, advice=advice)
-    if link.line_item_url is None:
-        advice = (
-            "The activity has no gradebook column of its own. In Moodle: set 'Grade' to Point and let "
-            "the tool accept "
-            "grades. In Canvas: add it as an assignment of type External Tool."
-        )
-        return Finding("gradebook (AGS)", ok=False, advice=advice)
-    if ags.SCOPE_SCORE not in link.scopes:
-        advice = (
-            "The LMS does not let the tool write scores: allow Assignment and Grade Services in its settings."
-        )
-        return Finding("gradebook (AGS)", ok=False, advice=advice)
-    try:
-        item = ags.get_line_item(client, platform, link.line_item_url, offered_scopes=link.scopes)
-    except ServiceError as error:
-        return Finding("gradebook (AGS)", ok=False, advice=_advise(error))
-    return Finding("gradebook (AGS)", ok=True, advice=f"column '{item.label}', maximum {item.score_maximum}")
-
-
-def _advise(error: ServiceError) -> str:
-    if error.code == "token_refused":
-        return (
-            f"The platform gave no access token ({error.status}). Check client id, token address and "
-            f"that the platform "
-            "can reach this tool's key set at /lti/jwks."
-        )
-    return f"{error}"
+        yield Finding("course", ok=False, advice=advice)
+        return
+    roster, learner = checks.examine_roster(exam)
+    yield roster
+    gradebook = checks.examine_gradebook(exam)
+    yield gradebook
+    # A fault that was found already would only be found again.
+    if not read_only and roster.ok and gradebook.ok:
+        yield checks.try_gradebook(exam, learner)
 
 
 def run_asked_checks(runtime: Runtime) -> None:

@@ -30,6 +30,18 @@ RECORD = CompletionRecord(
 )
 
 
+FAMILY_WORDS = [
+    ("moodle", 400, "not enrolled as a learner"),
+    ("blackboard", 400, "not enrolled as a learner"),
+    ("brightspace", 403, "not enrolled as a learner"),
+    ("canvas", 403, "does not let this tool"),
+]
+
+
+def count_results(lms) -> int:
+    return sum("/results" in path for _method, path in lms.requests)
+
+
 @pytest.fixture
 def lms(runtime, tool_keys, clock):
     with AgsPlatform(runtime, clock) as platform:
@@ -53,7 +65,8 @@ def send(runtime, lms, clock):
             family=family,
         )
         record = replace(RECORD, target={"line_item_url": lms.line_item_url}, **changes)
-        return AgsSink().deliver(record, Services(client, platform), clock.now)
+        services = Services(client, platform, runtime.plugins.quirks_of(family))
+        return AgsSink().deliver(record, services, clock.now)
 
     return send
 
@@ -65,9 +78,9 @@ def test_sink_when_registered_keeps_the_protocol():
 
 
 def test_score_when_in_progress_or_completed_is_always_fully_graded():
-    platform = Platform("p", "i", "c", "a", "t", "j", family="moodle")
+    quirks = Plugins().quirks_of("moodle")
     for completed, progress in ((False, "InProgress"), (True, "Completed")):
-        score = make_score(replace(RECORD, completed=completed), platform)
+        score = make_score(replace(RECORD, completed=completed), quirks)
         assert (score.activity_progress, score.grading_progress) == (progress, "FullyGraded")
         assert (score.score_given, score.score_maximum, score.comment) == (40, 100, None)
 
@@ -123,7 +136,41 @@ def test_deliver_when_refused_says_what_to_do(send, lms, status, outcome, words)
 
 def test_deliver_when_the_column_is_gone_says_so(send, lms):
     lms.line_items.clear()
-    assert "was deleted" in send().message_for_user
+    answer = send()
+    assert "was deleted" in answer.message_for_user
+    assert (answer.outcome, answer.column_gone) == ("blocked", True)
+
+
+def test_deliver_when_only_the_person_is_not_known_does_not_call_the_column_gone(send, lms):
+    lms.refuse_scores = 404
+    assert send().column_gone is False
+
+
+@pytest.mark.parametrize(("family", "status", "words"), FAMILY_WORDS)
+def test_deliver_when_a_platform_means_something_else_by_a_status_says_so(send, lms, family, status, words):
+    lms.refuse_scores = status
+    answer = send(family=family)
+    assert (answer.outcome, answer.status) == ("blocked", status)
+    assert words in answer.message_for_user
+    assert count_results(lms) == 0
+
+
+def test_deliver_when_results_are_not_asked_for_one_person_finds_theirs_among_all(send, lms):
+    lms.enrol("u-0")
+    send(platform_user_id="u-0", score_given=10.0)
+    send()
+    again = send(family="blackboard")
+    assert (again.outcome, again.status) == ("delivered", 409)
+    asked = [path for _method, path in lms.requests if "/results" in path]
+    assert asked
+    assert not any("user_id" in path for path in asked)
+
+
+def test_deliver_when_the_family_is_not_known_keeps_to_the_standard(send, lms):
+    send()
+    lms.refuse_scores = 400
+    assert send(family="totara").outcome == "delivered"
+    assert "https://canvas.instructure.com/lti/submission" not in lms.bodies[-1]
 
 
 def test_deliver_when_open_edx_fails_for_one_person_again_and_again_asks_for_somebody(send, lms):

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.sinks.ags import TRIES_AT_500, AgsSink
+from connectors.sinks.ags import TRIES_BEFORE_ASKING, AgsSink
 from lti import ags
 from rmplugin.api import CompletionRecord
 from rmplugin.credits.tasks import Services
+from rmplugin.plugins import Plugins
 from tests.lti.openedx_fixtures import now, running_site
 
 
@@ -48,7 +49,9 @@ def send(site):
             attempts=attempts,
             target={"line_item_url": column.id},
         )
-        return AgsSink().deliver(record, Services(site.tool.service(), launch.platform), now())
+        return AgsSink().deliver(
+            record, Services(site.tool.service(), launch.platform, Plugins().quirks_of("openedx")), now()
+        )
 
     send.user = launch.subject
     return send
@@ -81,4 +84,4 @@ def test_deliver_when_the_timestamp_is_stale_and_the_grade_another_is_sent_again
 def test_deliver_when_the_platform_does_not_know_the_person_ends_with_somebody_looking(send):
     stranger = "11111111-2222-3333-4444-555555555555"
     assert send(25, now(), user_id=stranger).outcome == "retry"
-    assert send(25, now(), user_id=stranger, attempts=TRIES_AT_500).outcome == "needs_human"
+    assert send(25, now(), user_id=stranger, attempts=TRIES_BEFORE_ASKING).outcome == "needs_human"

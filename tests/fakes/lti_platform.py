@@ -86,6 +86,11 @@ class LtiPlatform:
         self.offered.add(NRPS_SCOPE)
         self.tokens: dict[str, tuple[set[str], datetime]] = {}
         self.assertion_ids: set[str] = set()
+        self.assertions: list[dict[str, Any]] = []
+        # (status, body) with which every token request is refused; None for the platform's own rules.
+        self.token_answer: tuple[int, str] | None = None
+        # Scopes that are granted of those that are asked for; None for all.
+        self.granted: set[str] | None = None
         self.members: list[dict[str, Any]] = []
         self.page_size = 2
         # What the list of changes gives; None offers no such list.
@@ -264,6 +269,8 @@ class LtiPlatform:
             raise Refused(status, reason)
 
     def _give_token(self, headers, body):
+        if self.token_answer is not None:
+            raise Refused(self.token_answer[0], "token", self.token_answer[1])
         self._need(headers["Content-Type"] == "application/x-www-form-urlencoded", 400, "form_expected")
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         self._need(form.get("grant_type") == "client_credentials", 400, "unsupported_grant_type")
@@ -286,8 +293,13 @@ class LtiPlatform:
         self._need(claims["iat"] < now < claims["exp"] <= claims["iat"] + 3600, 400, "assertion_times")
         self._need(claims["jti"] not in self.assertion_ids, 400, "assertion_replayed")
         self.assertion_ids.add(claims["jti"])
+        self.assertions.append(claims)
+        self._need(
+            claims.get(CLAIM + "deployment_id", self.deployment_id) == self.deployment_id, 400, "deployment"
+        )
         asked = set(form["scope"].split(" "))
         self._need(asked <= self.offered, 400, "invalid_scope")
+        asked &= asked if self.granted is None else self.granted
         token = f"Token-{next(self._numbers)}"
         self.tokens[token] = (asked, self.clock())
         answer = {"access_token": token, "token_type": "bearer", "scope": " ".join(sorted(asked))}

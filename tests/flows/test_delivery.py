@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.app import make_runtime
 from rmplugin.credits import operations, store, tasks
@@ -14,8 +15,10 @@ from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
+from rmplugin.tenants.models import LtiResourceLink
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
+from tests.fakes.lti_platform import Refused
 
 
 @pytest.fixture
@@ -376,6 +379,84 @@ def test_delivery_when_a_lease_ends_is_taken_over_and_the_late_answer_is_void(wo
     slow.join()
     assert {row.state for row in (world.row(), world.row(world.pair.mentor))} == {"delivered"}
     assert max(row.attempts for row in (world.row(), world.row(world.pair.mentor))) == 2
+
+
+@pytest.fixture
+def own_column(runtime, tenant, clock, lms):
+    """Give a world whose LMS leaves the gradebook column to the tool."""
+    lms.line_items.clear()
+    world = World(runtime, tenant, clock, lms, family="brightspace")
+    with world.db() as db:
+        link = db.get(LtiResourceLink, world.course.link.id)
+        link.line_item_url, link.line_items_url = None, lms.base + "/ags/lineitems?type_id=36"
+        link.scopes = [*link.scopes, SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ]
+    return world
+
+
+def test_delivery_when_the_tools_own_column_was_deleted_makes_it_again_and_sends_everybodys_grade(
+    own_column, lms, clock
+):
+    own_column.confirm()
+    assert own_column.work() == {"delivered": 2}
+    first = dict(lms.line_items)
+    lms.line_items.clear()
+    lms.scores.clear()
+    clock.forward(days=1)
+    other = own_column.row(own_column.pair.mentor)
+    with own_column.db() as db:
+        completion = operations.store.hold_completion(db, other.programme_id, other.person_id, clock.now)
+        completion.percent = 50
+        db.flush()
+        programme = db.get(Programme, other.programme_id)
+        sink = own_column.runtime.plugins.sinks["ags"]
+        operations.store.write_delivery(db, programme, completion, sink, clock.now)
+    assert own_column.work() == {"delivered": 2}
+    assert len(lms.line_items) == 1
+    assert lms.line_items.keys() != first.keys()
+    assert lms.grades == {"u-mentor": 50, "u-mentee": 25}
+
+
+def test_delivery_when_the_new_column_is_gone_too_stops_and_says_so(own_column, lms, clock):
+    own_column.confirm()
+    own_column.work()
+    clock.forward(days=1)
+    with own_column.db() as db:
+        db.get(LtiResourceLink, own_column.course.link.id).line_item_url += "&lost=1"
+    lms.refuse_scores = 404
+    asked = len(lms.bodies)
+    route = lms.route
+
+    def without_columns(method, path, *rest):
+        if method == "GET" and path.endswith("/LineItem"):
+            raise Refused(404, "gone")
+        return route(method, path, *rest)
+
+    lms.route = without_columns
+    own_column.confirm()
+    assert own_column.work() == {"blocked": 2}
+    assert "column of this activity was deleted" in own_column.row().last_error
+    assert len(lms.bodies) - asked == 4
+    assert len(lms.line_items) == 1
+
+
+def test_delivery_when_the_platform_is_the_teachers_business_makes_no_column(runtime, tenant, clock, lms):
+    lms.line_items.clear()
+    world = World(runtime, tenant, clock, lms, family="moodle")
+    with world.db() as db:
+        link = db.get(LtiResourceLink, world.course.link.id)
+        link.line_item_url, link.line_items_url = None, lms.base + "/ags/lineitems?type_id=36"
+        link.scopes = [*link.scopes, SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ]
+    world.confirm()
+    assert world.work() == {"blocked": 2}
+    assert "switch grades on" in world.row().last_error
+    assert lms.line_items == {}
+
+
+def test_token_when_grades_are_sent_is_for_the_courses_deployment(world, lms):
+    world.confirm()
+    world.work()
+    claim = "https://purl.imsglobal.org/spec/lti/claim/deployment_id"
+    assert [claims[claim] for claims in lms.assertions] == ["36"]
 
 
 def test_delivery_when_many_are_refused_by_a_dead_lms_leaves_it_alone(runtime, tenant, clock, lms):

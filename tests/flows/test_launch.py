@@ -1,9 +1,7 @@
 """From a signed launch to a session: who is recognised, who is not, what is remembered, what is refused."""
 
-import re
 from datetime import timedelta
 
-import jwt
 import pytest
 from sqlalchemy import func, select
 

@@ -1,6 +1,7 @@
 """Tokens, line items, scores, results, members: against a strict platform on loopback."""
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.error import URLError
 
@@ -64,6 +65,56 @@ def test_token_when_registrations_share_an_issuer_is_never_shared(services, regi
     second = register(key="second")
     tokens = {services.access_token(p, [ags.SCOPE_SCORE]) for p in (registration, second)}
     assert len(tokens) == 2
+
+
+def test_token_when_it_is_for_a_deployment_says_so_and_is_kept_apart(services, registration, platform):
+    deployed = replace(registration, deployment_id=platform.deployment_id)
+    tokens = {services.access_token(p, [ags.SCOPE_SCORE]) for p in (registration, deployed, deployed)}
+    assert len(tokens) == 2
+    assert [claims.get(CLAIM + "deployment_id") for claims in platform.assertions] == [None, "36"]
+    with pytest.raises(ServiceError, match="no access token"):
+        services.access_token(replace(registration, deployment_id="other"), [ags.SCOPE_SCORE])
+
+
+def test_token_when_asked_for_anew_says_what_was_granted_and_what_time_it_is_there(
+    services, registration, platform
+):
+    platform.granted = {ags.SCOPE_SCORE}
+    token = services.request_token(registration, [ags.SCOPE_SCORE, ags.SCOPE_RESULT])
+    assert token.granted == {ags.SCOPE_SCORE}
+    assert token.date.tzinfo is UTC
+    assert token.value not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "description"),
+    [
+        (
+            '{"error": "invalid_scope", "error_description": "not\\n allowed"}',
+            "invalid_scope",
+            "not allowed",
+        ),
+        (
+            '{"error": "invalid_client", "error_description": "bad ' + "eyJ" * 30 + '"}',
+            "invalid_client",
+            "bad …",
+        ),
+        ('{"error": 7, "error_description": "a\\u0007b"}', None, None),
+        ("<html>Not found</html>", None, None),
+        ("[1]", None, None),
+    ],
+)
+def test_token_when_refused_keeps_the_platforms_words_out_of_the_text(
+    services, registration, platform, body, reason, description
+):
+    for status in (400, 401):
+        platform.token_answer = (status, body)
+        with pytest.raises(ServiceError) as caught:
+            services.access_token(registration, [ags.SCOPE_SCORE])
+        error = pickle.loads(pickle.dumps(caught.value))
+        assert (error.code, error.status, error.retriable) == ("token_refused", status, False)
+        assert (error.reason, error.description) == (reason, description)
+        assert "invalid_" not in str(error)
 
 
 def test_token_when_the_platform_has_its_own_audience_uses_it(services, register, platform):

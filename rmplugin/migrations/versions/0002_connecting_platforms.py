@@ -90,6 +90,9 @@ def upgrade() -> None:
         table.create_index("ix_lti_platform_issuer_client_id", ["issuer", "client_id"])
     with op.batch_alter_table("lti_resource_link") as table:
         table.add_column(sa.Column("history", sa.JSON(), nullable=False, server_default="[]"))
+        table.add_column(
+            sa.Column("line_item_is_ours", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
     with op.batch_alter_table("lti_user") as table:
         table.add_column(sa.Column("is_test", sa.Boolean(), nullable=False, server_default=sa.false()))
         table.add_column(sa.Column("claimed_person_id", sa.Uuid(), nullable=True))
@@ -141,6 +144,7 @@ def downgrade() -> None:
         table.drop_column("claimed_person_id")
         table.drop_column("is_test")
     with op.batch_alter_table("lti_resource_link") as table:
+        table.drop_column("line_item_is_ours")
         table.drop_column("history")
     with op.batch_alter_table("lti_platform") as table:
         table.drop_index("ix_lti_platform_issuer_client_id")

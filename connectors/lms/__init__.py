@@ -1,0 +1,1 @@
+"""Dialects of learning platforms, one file each."""

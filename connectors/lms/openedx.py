@@ -1,0 +1,36 @@
+"""Open edX, with its LTI consumer block."""
+
+from collections.abc import Sequence
+
+from rmplugin.api import PlatformQuirks, hookimpl
+
+BLOCK = "In Open edX Studio: Edit the LTI Consumer block"
+
+
+class OpenEdx(PlatformQuirks):
+    """Open edX, lti-consumer-xblock 11."""
+
+    key = "openedx"
+    title = "Open edX"
+    product_codes = ("openedx", "edx")
+    # It answers 500 for a person whom it does not know.
+    refusals = {500: "persist"}
+    settings = {
+        "address": (f"{BLOCK}: 'Tool Launch URL', 'Tool Initiate Login URL' and 'Registered Redirect URIs'."),
+        "tool_keys": (
+            f"{BLOCK}: 'Tool Public Key Mode' must be 'Keyset URL' and 'Tool Keyset URL' this tool's address."
+        ),
+        "roster": f"{BLOCK}: switch on 'Enable LTI NRPS'.",
+        "grades": (
+            f"{BLOCK}: set 'LTI Assignment and Grades Service' to 'Allow tools to submit grades only "
+            "(declarative)' or 'Allow tools to manage and submit grade (programmatic)'."
+        ),
+        "column": f"{BLOCK}: set 'Scored' to 'True'.",
+        "frame": f"Until then: {BLOCK}: set 'LTI Launch Target' to 'New Window'.",
+    }
+
+
+@hookimpl
+def rm_register_platform_quirks() -> Sequence[PlatformQuirks]:
+    """Bring Open edX."""
+    return (OpenEdx(),)

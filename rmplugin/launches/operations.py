@@ -18,6 +18,8 @@ from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 
 # Within this time the same launch again is recognised at once; later it is taken in anew.
 KNOWN_FOR = timedelta(hours=1)
+# All people of a course share its row and would wait for each other to write it; nobody needs the very second.
+SEEN_EVERY = timedelta(minutes=1)
 
 _MEMBER: Table = CourseMember.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
 _USER: Table = LtiUser.__table__  # type: ignore[assignment]
@@ -126,7 +128,8 @@ def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetim
     context.title = launch.context.title or launch.context.label or context.title
     # The addresses are needed later without a launch; a launch that does not name them takes nothing away.
     context.memberships_url = launch.nrps_url or context.memberships_url
-    context.last_launch_at = now
+    if now - context.last_launch_at >= SEEN_EVERY:
+        context.last_launch_at = now
     db.flush()
     return context
 
@@ -152,7 +155,8 @@ def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -
         link.line_item_url = launch.ags.lineitem
         link.line_items_url = launch.ags.lineitems
         link.scopes = sorted(launch.ags.scopes)
-    link.last_launch_at = now
+    if now - link.last_launch_at >= SEEN_EVERY:
+        link.last_launch_at = now
     db.flush()
     return link
 

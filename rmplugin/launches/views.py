@@ -9,6 +9,7 @@ import flask
 import structlog
 from flask import Blueprint
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
 from lti.deep_linking import LineItemRequest, ResourceLinkItem, build_response
@@ -51,7 +52,7 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
     blueprint = create_blueprint(
         lambda: store,
         runtime.http,
-        on_launch=on_launch,
+        on_launch=on_launch_beside_others,
         on_refused=on_refused,
         on_new_tab=on_new_tab,
         public_url=lambda: runtime.settings.public_url,
@@ -65,6 +66,18 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
 def _log_attempt(fields: object) -> None:
     facts = dict(fields)  # type: ignore[call-overload]
     log.info(facts.pop("event"), **facts)
+
+
+def on_launch_beside_others(launch: Launch) -> Response:
+    """Do as `on_launch`, also when others open the same new course at the same moment.
+
+    **Touches** what `on_launch` touches.
+    """
+    try:
+        return on_launch(launch)
+    except IntegrityError:
+        # Somebody wrote the course's row a moment before. Nothing of ours was kept; now theirs is seen.
+        return on_launch(launch)
 
 
 def on_launch(launch: Launch) -> Response:

@@ -141,7 +141,7 @@ class KeySets:
         return key
 
     def _wait_and_look(self, store: Store, url: str, kid: str, at: float) -> _KeySet:
-        """Let a thread that is asking for this very key finish: what comes in a moment must not be refused."""
+        """Let a thread that asks for this very key finish: what comes in a moment must not be refused."""
         asking = self._asking.setdefault(url, threading.Lock())
         waited = asking.acquire(timeout=WAIT_SECONDS)
         try:

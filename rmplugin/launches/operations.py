@@ -18,7 +18,7 @@ from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 
 # Within this time the same launch again is recognised at once; later it is taken in anew.
 KNOWN_FOR = timedelta(hours=1)
-# All people of a course share its row and would wait for each other to write it; nobody needs the very second.
+# All people of a course share its row and would wait for each other to write it; a minute is exact enough.
 SEEN_EVERY = timedelta(minutes=1)
 
 _MEMBER: Table = CourseMember.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.

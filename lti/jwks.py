@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ MINIMUM_KEY_BITS = 2048
 CONNECT_AND_READ_SECONDS = (3.05, 6.0)
 FRESH_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
+# A platform that does not answer holds back so long, and no longer, who asks for a key of it.
+WAIT_SECONDS = 3.0
 KEEP_LAST_GOOD = timedelta(days=7)
 MAXIMUM_BYTES = 512 * 1024
 
@@ -121,8 +124,9 @@ class KeySets:
         self.http = http
         self._fresh_seconds = fresh_seconds
         self._retry_seconds = retry_seconds
-        # Entries are immutable and replaced whole, so threads need no lock.
+        # Entries are immutable and replaced whole, so threads need no lock to read them.
         self._sets: dict[str, _KeySet] = {}
+        self._asking: dict[str, threading.Lock] = {}
 
     def find(self, store: Store, url: str, kid: str, now: datetime) -> RSAPublicKey:
         """Return the platform's public key.
@@ -132,12 +136,24 @@ class KeySets:
         """
         at = now.timestamp()
         known = self._sets.get(url)
-        if known is None or not self._is_fresh(known, at) or kid not in known.keys:
+        if known is None or kid not in known.keys:
+            known = self._wait_and_look(store, url, kid, at)
+        elif not self._is_fresh(known, at):
             known = self._look_further(store, url, kid, at)
         key = known.keys[kid]
         if key is None:
             raise LaunchError("key_invalid", kid=loggable(kid), key_set=address(url))
         return key
+
+    def _wait_and_look(self, store: Store, url: str, kid: str, at: float) -> _KeySet:
+        """Let a thread that asks for this very key finish: what comes in a moment must not be refused."""
+        asking = self._asking.setdefault(url, threading.Lock())
+        waited = asking.acquire(timeout=WAIT_SECONDS)
+        try:
+            return self._look_further(store, url, kid, at)
+        finally:
+            if waited:
+                asking.release()
 
     def _is_fresh(self, known: _KeySet, at: float) -> bool:
         return at - known.fetched_at < self._fresh_seconds

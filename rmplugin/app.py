@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     app.jinja_env.add_extension("jinja2.ext.do")
 
 
+@cache
 def _asset_path(name: str) -> Path:
     package, inside, _kind = ASSETS[name]
     return Path(str(importlib.resources.files(package))) / inside

@@ -90,11 +90,15 @@ def other_of(pair: Proposal | Pairing, person_id: uuid.UUID) -> uuid.UUID:
 
 
 def _people(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    if not person_ids:
+        return {}
     return {person.id: person for person in db.scalars(select(Person).where(Person.id.in_(person_ids)))}
 
 
 def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
     pairings = [row for row in list_pairings_of(db, person_id) if row.state == "active"]
+    if not pairings:
+        return []
     partners = _people(db, {pairing.partner_of(person_id) for pairing in pairings})
     upcoming: dict[uuid.UUID, MentoringSession] = {}
     of_mine = MentoringSession.pairing_id.in_([pairing.id for pairing in pairings])

@@ -318,7 +318,8 @@ def entry(code: str) -> web.Answer:
     now = runtime.clock()
     with runtime.database.transaction(None) as db:
         session, token = logins.take_entry(db, code, now, secret_key=str(runtime.settings.secret_key))
-        db.info["tenant_id"] = session.tenant_id
+    # SQLite has one writer at a time. The page only reads, so nobody's page has to wait for another's.
+    with runtime.database.transaction(session.tenant_id, write=False) as db:
         visit = Visit(db, now, session, token, runtime)
         flask.g.visit = visit
         response = flask.make_response(_start_page(visit))

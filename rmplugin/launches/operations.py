@@ -24,6 +24,8 @@ from rmplugin.tenants.operations import record_attempt
 
 # Within this time the same launch again is recognised at once; later it is taken in anew.
 KNOWN_FOR = timedelta(hours=1)
+# All people of a course share its row and would wait for each other to write it; a minute is exact enough.
+SEEN_EVERY = timedelta(minutes=1)
 
 _MEMBER: Table = CourseMember.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
 _USER: Table = LtiUser.__table__  # type: ignore[assignment]
@@ -156,7 +158,8 @@ def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetim
     context.title = launch.context.title or launch.context.label or context.title
     # The addresses are needed later without a launch; a launch that does not name them takes nothing away.
     context.memberships_url = launch.nrps_url or context.memberships_url
-    context.last_launch_at = now
+    if now - context.last_launch_at >= SEEN_EVERY:
+        context.last_launch_at = now
     db.flush()
     return context
 
@@ -183,7 +186,8 @@ def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -
             link.line_item_url, link.line_item_is_ours = launch.ags.lineitem, False
         link.line_items_url = launch.ags.lineitems
         link.scopes = sorted(launch.ags.scopes)
-    link.last_launch_at = now
+    if now - link.last_launch_at >= SEEN_EVERY:
+        link.last_launch_at = now
     db.flush()
     return link
 

@@ -13,6 +13,7 @@ import structlog
 from flask import Blueprint
 from markupsafe import Markup
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
@@ -70,7 +71,7 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
     blueprint = create_blueprint(
         lambda: store,
         runtime.http,
-        on_launch=on_launch,
+        on_launch=on_launch_beside_others,
         on_refused=on_refused,
         on_new_tab=on_new_tab,
         on_wait=on_wait,
@@ -105,6 +106,18 @@ def _keep_attempt(info: AttemptInfo) -> None:
                 record_attempt(db, tenant_id, platform.id if platform else None, info)
     except Exception as error:  # noqa: BLE001 - every driver raises its own.
         log.warning("attempt_not_kept", reference=info.reference, error=type(error).__name__)
+
+
+def on_launch_beside_others(launch: Launch) -> Response:
+    """Do as `on_launch`, also when others open the same new course at the same moment.
+
+    **Touches** what `on_launch` touches.
+    """
+    try:
+        return on_launch(launch)
+    except IntegrityError:
+        # Somebody wrote the course's row a moment before. Nothing of ours was kept; now theirs is seen.
+        return on_launch(launch)
 
 
 def on_launch(launch: Launch) -> Response:

@@ -47,6 +47,7 @@ ASSETS = {
     "htmx.min.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript"),
     "rm.css": ("rmplugin", "static/rm.css", "text/css"),
     "rm.js": ("rmplugin", "static/rm.js", "text/javascript"),
+    "lti_close.js": ("rmplugin", "static/lti_close.js", "text/javascript"),
 }
 
 
@@ -206,9 +207,17 @@ def _explain(error: RmError) -> Any:
         title=title or "That did not work",
         text=error.message_for_user,
         typed=typed,
-        back="/home" if "visit" in flask.g else None,
+        back=_first_page(),
     )
     return flask.make_response(page, error.status)
+
+
+def _first_page() -> str | None:
+    """Give the page to go back to; None for somebody who is not signed in."""
+    visit: web.Visit | None = flask.g.get("visit")
+    if visit is None:
+        return None
+    return "/admin" if visit.session.is_administrator else "/home"
 
 
 def _explain_http(error: HTTPException) -> Any:

@@ -109,9 +109,10 @@ def on_launch(launch: Launch) -> Response:
     if code is None:
         return _message(
             "One click of your administrator is missing",
-            f"The tool was added to your LMS in a new place (deployment '{launch.deployment_id}'), which an "
-            "administrator of the tool has to approve: rmplugin platform approve. Then open the "
-            "activity again.",
+            "The tool was added to your LMS in a new place, which an administrator of the tool has to approve. "
+            "Nothing was lost. Send this to whoever runs Reverse mentoring for you: “Deployment "
+            f"{launch.deployment_id} of {launch.platform.issuer} waits for approval, on the page Learning "
+            "platforms or by rmplugin platform approve.” Then open the activity again.",
             403,
         )
     return _go_in(code)

@@ -8,7 +8,14 @@ from sqlalchemy import select
 from lti.ags import SCOPE_LINE_ITEM
 from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
-from rmplugin.tenants.models import HrAccount, LtiDeployment, LtiPlatform, LtiResourceLink, Tenant
+from rmplugin.tenants.models import (
+    HrAccount,
+    LtiDeployment,
+    LtiPlatform,
+    LtiResourceLink,
+    PlatformInvite,
+    Tenant,
+)
 
 # Here a teacher switches the column on with the link, and only that column counts for the course: Moodle's
 # completion follows no other, and Canvas would show another as an assignment of its own.
@@ -48,6 +55,23 @@ def get_platform(db: Db, name: str) -> LtiPlatform:
     if platform is None:
         raise NotFoundError(f"platform '{name}'")
     return platform
+
+
+def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
+    """Give a registration by its id.
+
+    :raises NotFoundError: the tenant has none of that id.
+    **Touches** reads lti_platform.
+    """
+    platform = db.get(LtiPlatform, platform_id)
+    if platform is None:
+        raise NotFoundError("platform")
+    return platform
+
+
+def list_invites(db: Db) -> Sequence[PlatformInvite]:
+    """List the tenant's invites, the newest first. **Touches** reads platform_invite."""
+    return db.scalars(select(PlatformInvite).order_by(PlatformInvite.created_at.desc()).limit(20)).all()
 
 
 def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:

@@ -44,8 +44,9 @@ from rmplugin.app import create_app, make_runtime
 from rmplugin.logins import WebSession
 from rmplugin.people.models import LtiUser, Person
 from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import HrAccount
-from rmplugin.tenants.operations import PlatformValues, add_platform, ensure_tenant, ensure_tool_keys
+from rmplugin.tenants.operations import PlatformValues, add_platform, ensure_tenant
 
 ISSUER = "https://lms.example"
 CLIENT = "client-1"

@@ -49,8 +49,9 @@ from rmplugin.logins import WebSession
 from rmplugin.people.models import LtiUser, Person
 from rmplugin.people.tasks import sync_roster
 from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
-from rmplugin.tenants.operations import add_account, ensure_tenant, ensure_tool_keys
+from rmplugin.tenants.operations import add_account, ensure_tenant
 from tests.factories.launches import register
 from tests.postgres import cluster, find_binaries
 

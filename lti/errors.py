@@ -188,8 +188,7 @@ REGISTRATION_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         "issuer_mismatch": (
             403,
             "The configuration names an issuer that belongs to another site than the one it came from.",
-            "If this is your own Canvas, set lti_iss in its security.yml to its address. Else register the tool "
-            "by hand.",
+            "In a Canvas of your own, set lti_iss in security.yml to its address. Else register by hand.",
         ),
         "registration_unsupported": (
             502,

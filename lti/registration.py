@@ -30,6 +30,8 @@ SHARED_ISSUERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "https://schoology.schoology.com": (".schoology.com",),
     }
 )
+# Family -> audience of client assertions where it is not the token address.
+AUDIENCES: Mapping[str, str] = MappingProxyType({"brightspace": "https://api.brightspace.com/auth/token"})
 # Part of a product_family_code or issuer, in lower case -> family of `platforms.Platform`.
 _FAMILIES = (
     ("moodle", "moodle"),
@@ -47,6 +49,7 @@ _FAMILIES = (
 )
 _SERVICES = "https://purl.imsglobal.org/spec/"
 _ALWAYS = ("iss", "sub")
+_PERSONAL = ("name", "given_name", "family_name", "email")
 _STANDARD_VARIABLES = frozenset(
     {"User", "Person", "Context", "ResourceLink", "CourseSection", "CourseOffering", "Membership", "Message"}
 )
@@ -157,29 +160,29 @@ def parse_configuration(
         raise RegistrationError("issuer_mismatch")
     if not document.get("registration_endpoint"):
         raise RegistrationError("registration_unsupported")
-    addresses = {}
+    addresses: dict[str, str] = {}
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "registration_endpoint"):
-        addresses[name] = document.get(name)
-        if not isinstance(addresses[name], str) or not _is_address(addresses[name], loopback=loopback):
+        address = document.get(name)
+        if not isinstance(address, str) or not _is_address(address, loopback=loopback):
             raise RegistrationError("configuration_invalid", member=name)
+        addresses[name] = address
     own = document.get(PLATFORM_CONFIGURATION)
     own = own if isinstance(own, dict) else {}
     code = claims.text(own.get("product_family_code")) or ""
     # Canvas names a bare host here, but wants its token address as audience.
     audience = claims.web_address(document.get("authorization_server"))
+    family = family_of(code, issuer)
     return PlatformConfiguration(
         issuer=issuer,
         auth_url=addresses["authorization_endpoint"],
         token_url=addresses["token_endpoint"],
         jwks_url=addresses["jwks_uri"],
         registration_url=addresses["registration_endpoint"],
-        token_audience=audience if audience != addresses["token_endpoint"] else None,
-        family=family_of(code, issuer),
+        token_audience=AUDIENCES.get(family) if audience in (None, addresses["token_endpoint"]) else audience,
+        family=family,
         name=_short(own.get(CANVAS + "account_name")) or urlsplit(url).hostname or "LMS",
         scopes=_listed(document.get("scopes_supported"), lambda item: item.startswith(_SERVICES)),
-        claims=_listed(
-            document.get("claims_supported"), lambda item: item in ("name", "given_name", "email")
-        ),
+        claims=_listed(document.get("claims_supported"), lambda item: item in _PERSONAL),
         messages=_messages(own.get("messages_supported")),
         variables=_listed([item.removeprefix("$") for item in claims.texts(own.get("variables"))]),
     )
@@ -239,11 +242,13 @@ def custom_parameters(tool: Tool, variables: frozenset[str] | None) -> Mapping[s
     :return: name -> "$Variable"
     **Source** LTI Core 1.3, section 6.2. **Touches** pure.
     """
-    chosen = {}
+    chosen: dict[str, str] = {}
     for name, candidates in tool.custom.items():
         for candidate in candidates:
             is_standard = candidate.partition(".")[0] in _STANDARD_VARIABLES
-            if candidate in variables if variables is not None else is_standard:
+            offered = candidate in variables if variables is not None else is_standard
+            # The same value twice would only be sent twice.
+            if offered and f"${candidate}" not in chosen.values():
                 chosen[name] = f"${candidate}"
                 break
     return chosen
@@ -256,7 +261,8 @@ def register(
 
     :param request: from `build_request`
     :param token: None when none was sent (Brightspace)
-    :raises RegistrationError: registration_unreachable, token_already_used, registration_refused, answer_invalid
+    :raises RegistrationError: registration_unreachable, token_already_used, registration_refused,
+        answer_invalid
     **Source** LTI Dynamic Registration 1.0, section 3.6. **Touches** calls the platform, which adds the tool.
     """
     try:
@@ -393,10 +399,10 @@ def _short(value: object) -> str | None:
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        # Reading the port checks it.
-        return parts if parts.port != 0 else None
+        readable = parts.port != 0
     except ValueError:
         return None
+    return parts if readable else None
 
 
 def _is_address(url: str, *, loopback: bool) -> bool:

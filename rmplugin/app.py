@@ -49,6 +49,7 @@ ASSETS = {
     "rm.css": ("rmplugin", "static/rm.css", "text/css"),
     "rm.js": ("rmplugin", "static/rm.js", "text/javascript"),
     "mentoring.svg": ("rmplugin", "static/mentoring.svg", "image/svg+xml"),
+    "lti_close.js": ("rmplugin", "static/lti_close.js", "text/javascript"),
 }
 
 
@@ -233,6 +234,7 @@ def _explain(error: RmError) -> Any:
 
 
 def _way_back() -> str | None:
+    """Give the page to go back to; None for somebody who is not signed in."""
     visit: web.Visit | None = flask.g.get("visit")
     if visit is None:
         return None

@@ -19,8 +19,9 @@ from rmplugin.app import create_app, make_runtime
 from rmplugin.db import Base, Database, Secrets
 from rmplugin.jobs import Runtime
 from rmplugin.settings import Settings
+from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
-from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys
+from rmplugin.tenants.operations import ensure_tenant
 from tests.factories.browser import Browser
 
 # No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.

@@ -26,14 +26,9 @@ from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
 from rmplugin.people.tasks import sync_roster
 from rmplugin.settings import Settings, make_secret_key, read_settings
+from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
-from rmplugin.tenants.operations import (
-    PlatformValues,
-    add_account,
-    add_platform,
-    ensure_tenant,
-    ensure_tool_keys,
-)
+from rmplugin.tenants.operations import PlatformValues, add_account, add_platform, ensure_tenant
 from rmplugin.tenants.queries import list_accounts, list_platforms
 
 START_SECONDS = 60

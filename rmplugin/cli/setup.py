@@ -13,8 +13,9 @@ from rmplugin import audit, logins, migrations
 from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.cli.common import as_json, opened, show, tenant_option, tenant_transaction
 from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.keys import ensure_tool_keys, rotate_tool_keys
 from rmplugin.tenants.models import Tenant, ToolKey
-from rmplugin.tenants.operations import ensure_tenant, ensure_tool_keys, rotate_tool_keys
+from rmplugin.tenants.operations import ensure_tenant
 from rmplugin.tenants.tasks import Finding, examine
 
 LONGEST_LINK = timedelta(hours=24)

@@ -1,6 +1,5 @@
 """What changes tenants, registrations, keys and HR accounts."""
 
-import secrets
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,31 +8,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import marshmallow as ma
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete, select
 
-from lti.routes import JWKS_SECONDS, AttemptInfo
+from lti.printed import Printed
+from lti.routes import AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import HrisConnector
 from rmplugin.tenants.models import (
+    IDENTITY_SOURCES,
     HrAccount,
     LaunchAttempt,
     LtiCache,
     LtiDeployment,
     LtiPlatform,
     Tenant,
-    ToolKey,
 )
 from rmplugin.tenants.queries import CHECK_KEY, list_deployments
-from rmplugin.tenants.store import REMEMBERED_FOR
 
 CHECK_KEPT_FOR = timedelta(days=30)
-RETIRING_FOR = timedelta(days=14)
-# A platform may use the key set that it has for so long, so a key signs only when it was in the set before.
-PUBLISHED_FIRST = timedelta(seconds=JWKS_SECONDS) + REMEMBERED_FOR
 ATTEMPTS_KEPT_FOR = timedelta(days=14)
 # Of a registration that is not known, and of one that is.
 ATTEMPTS_KEPT = (1_000, 10_000)
@@ -41,6 +35,19 @@ ATTEMPTS_KEPT = (1_000, 10_000)
 FAMILIES = ("moodle", "canvas", "openedx", "blackboard", "brightspace", "sakai", "schoology", "generic")
 # Tried in this order on every platform; the administrator of a platform may name others.
 EMPLOYEE_NUMBER_PARAMS = ["employee_number", "emp", "hr_id"]
+# Values that are printed once, each with a field of its own.
+PRINTED_FIELDS = ("issuer", "client_id", "auth_url", "token_url", "jwks_url", "token_audience")
+# What of a registration can be changed later; issuer and client id are its identity.
+CHANGEABLE = (
+    "auth_url",
+    "token_url",
+    "jwks_url",
+    "token_audience",
+    "family",
+    "employee_number_params",
+    "identity_sources",
+    "allow_anonymous",
+)
 
 
 def ensure_tenant(db: Db, slug: str, name: str, now: datetime) -> Tenant:
@@ -56,90 +63,12 @@ def ensure_tenant(db: Db, slug: str, name: str, now: datetime) -> Tenant:
     return tenant
 
 
-def ensure_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:
-    """Make sure that a current and a next signing key exist.
-
-    **Source** LTI Security 1.0 section 6.3. **Touches** writes tool_key.
-    """
-    states = set(db.scalars(select(ToolKey.state)))
-    for state in ("current", "next"):
-        if state not in states:
-            _add_key(db, secrets_box, state, now)
-
-
-def rotate_tool_keys(db: Db, secrets_box: Secrets, now: datetime, *, hasty: bool = False) -> None:
-    """Let the next key sign, go on publishing the old one for a while, and make a new next one.
-
-    :param hasty: even when platforms may not have seen the next key yet.
-    :raises ConflictError: the next key was published a short time ago.
-    **Source** LTI Security 1.0 section 6.3. **Touches** writes tool_key.
-    """
-    ensure_tool_keys(db, secrets_box, now)
-    db.flush()
-    _forget_retired_keys(db, now)
-    ready_at = next_key_ready_at(db)
-    if now < ready_at and not hasty:
-        raise ConflictError(
-            "key_too_young",
-            f"Nothing was changed: platforms may keep the key set for an hour, so the next key can sign from "
-            f"{ready_at:%H:%M} UTC on. With --now it signs at once, and platforms that have not fetched it "
-            "refuse the tool until they do.",
-        )
-    follows = {"current": "retiring", "next": "current"}
-    for key in db.scalars(select(ToolKey).where(ToolKey.state.in_(follows))).all():
-        key.state, key.state_since = follows[key.state], now
-    _add_key(db, secrets_box, "next", now)
-
-
-def next_key_ready_at(db: Db) -> datetime:
-    """Tell from when on every platform has seen the next key. **Touches** reads tool_key."""
-    made = db.scalars(select(ToolKey.created_at).where(ToolKey.state == "next")).one()
-    return made + PUBLISHED_FIRST
-
-
-def rotate_due_keys(db: Db, secrets_box: Secrets, now: datetime, every_days: int) -> bool:
-    """Forget keys that have retired, and rotate when the current one has signed for long enough.
-
-    :param every_days: 0 for never.
-    :return: whether another key signs now.
-    **Touches** writes tool_key.
-    """
-    _forget_retired_keys(db, now)
-    # Locked, so that two workers do not rotate one after the other.
-    current = select(ToolKey).where(ToolKey.state == "current").with_for_update()
-    key = db.scalars(current).one_or_none()
-    if not every_days or key is None or now < key.state_since + timedelta(days=every_days):
-        return False
-    ensure_tool_keys(db, secrets_box, now)
-    db.flush()
-    if now < next_key_ready_at(db):
-        return False
-    rotate_tool_keys(db, secrets_box, now)
-    return True
-
-
-def _forget_retired_keys(db: Db, now: datetime) -> None:
-    retired = (ToolKey.state == "retiring", ToolKey.state_since < now - RETIRING_FOR)
-    db.execute(delete(ToolKey).where(*retired))
-
-
-def _add_key(db: Db, secrets_box: Secrets, state: str, now: datetime) -> None:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    db.add(
-        ToolKey(
-            kid=secrets.token_urlsafe(9),
-            state=state,
-            private_key_locked=secrets_box.lock(pem),
-            created_at=now,
-            state_since=now,
-        )
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class PlatformValues:
-    """What an LMS prints about itself for a registration by hand."""
+    """What an LMS prints about itself for a registration by hand, or said when it registered by itself.
+
+    :param scopes: see `LtiPlatform`.
+    """
 
     name: str
     issuer: str
@@ -151,62 +80,163 @@ class PlatformValues:
     family: str = "generic"
     token_audience: str | None = None
     employee_number_params: Sequence[str] = field(default_factory=lambda: list(EMPLOYEE_NUMBER_PARAMS))
+    identity_sources: Sequence[str] = IDENTITY_SOURCES
+    allow_anonymous: bool = False
+    scopes: Sequence[str] | None = None
 
 
-def add_platform(db: Db, values: PlatformValues, now: datetime) -> LtiPlatform:
-    """Register the tool with a platform, as the platform printed it.
+def merge_values(printed: Printed, typed: Mapping[str, Any]) -> PlatformValues:
+    """Join what could be read with what was typed, which wins.
 
-    :raises InputError: an address is none, or a name is empty.
-    :raises ConflictError: the name, or issuer and client id together, are taken.
+    :param typed: fields of `PlatformValues`; None and empty ones are not typed.
+    :raises InputError: `details` names each value that is in neither.
+    **Touches** pure.
+    """
+    values = {name: getattr(printed, name) for name in (*PRINTED_FIELDS, "deployment_ids", "family")}
+    values |= {name: value for name, value in typed.items() if value not in (None, "", [], ())}
+    faults = {name: "This value is missing." for name in printed.missing if not values[name]}
+    if faults:
+        raise InputError(
+            "platform_incomplete",
+            f"Nothing was changed: {', '.join(faults)} could not be found. Give these values, too.",
+            faults,
+        )
+    return PlatformValues(**values)
+
+
+def add_platform(db: Db, values: PlatformValues, now: datetime, actor: str = "command") -> LtiPlatform:
+    """Register the tool with a platform.
+
+    :param actor: see `audit.AuditEntry`.
+    :raises InputError: `details` maps each wrong value to what is wrong with it.
+    :raises ConflictError: the name is taken, or another registration with the same issuer and client
+        contradicts this one.
     **Touches** writes lti_platform, lti_deployment, audit_entry.
     """
-    _check_platform(values)
-    # Issuer and client id are looked up before the tenant is known, so they are unique over all tenants.
-    taken = select(LtiPlatform.id).where(LtiPlatform.name == values.name)
-    if db.execute(taken).first() or _pair_is_taken(db, values):
+    check_platform_values(values)
+    if db.execute(select(LtiPlatform.id).where(LtiPlatform.name == values.name)).first():
         raise ConflictError(
             "platform_taken",
-            "A platform of this name, or with this issuer and client id, is registered already. Nothing "
-            "was changed.",
+            f"A platform '{values.name}' is registered already. Nothing was changed; choose another name.",
         )
+    _check_shared(db, values)
     platform = LtiPlatform(
+        **{name: getattr(values, name) for name in CHANGEABLE},
         name=values.name,
         issuer=values.issuer,
         client_id=values.client_id,
-        auth_url=values.auth_url,
-        token_url=values.token_url,
-        jwks_url=values.jwks_url,
-        token_audience=values.token_audience,
-        family=values.family,
-        employee_number_params=list(values.employee_number_params),
+        scopes=list(values.scopes) if values.scopes is not None else None,
         created_at=now,
     )
     db.add(platform)
     db.flush()
-    for deployment_id in values.deployment_ids:
+    for deployment_id in dict.fromkeys(values.deployment_ids):
         db.add(_deployment(platform, deployment_id, "approved", now))
-    audit.record(db, "command", "platform.add", platform.id, now)
+    audit.record(db, actor, "platform.add", platform.id, now)
     return platform
 
 
-def _pair_is_taken(db: Db, values: PlatformValues) -> bool:
+def change_platform(
+    db: Db, platform: LtiPlatform, changes: Mapping[str, Any], actor: str, now: datetime
+) -> None:
+    """Change a registration's addresses or how people are recognised.
+
+    :param changes: some of `CHANGEABLE`.
+    :raises InputError: see `add_platform`.
+    :raises ConflictError: another registration with the same issuer and client has other addresses.
+    **Touches** writes lti_platform, audit_entry.
+    """
+    kept = {name: getattr(platform, name) for name in ("name", "issuer", "client_id", *CHANGEABLE)}
+    values = PlatformValues(**(kept | dict(changes)))
+    check_platform_values(values)
+    others = [row for row in _sharing(db, values.issuer, values.client_id) if row.id != platform.id]
+    _check_addresses(others, values)
+    for name in changes:
+        setattr(platform, name, getattr(values, name))
+    audit.record(db, actor, "platform.change", platform.id, now, changed=sorted(changes))
+
+
+def _check_shared(db: Db, values: PlatformValues) -> None:
+    """Refuse what another registration with the same issuer and client contradicts, whoever's it is."""
+    others = _sharing(db, values.issuer, values.client_id)
+    if not others:
+        return
+    _check_addresses(others, values)
+    if not values.deployment_ids:
+        raise ConflictError(
+            "deployment_needed",
+            "This issuer and client id are registered already. Nothing was changed. Registrations that share "
+            "them are told apart by their deployments: name the deployment id that is yours.",
+        )
+    known = _known_deployments(db, [row.id for row in others], values.deployment_ids)
+    if known:
+        raise ConflictError(
+            "deployment_taken",
+            f"Nothing was changed: deployment {', '.join(sorted(known))} is registered already with this "
+            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, it "
+            "can be refused there.",
+        )
+
+
+def _check_addresses(others: Sequence[Any], values: PlatformValues) -> None:
+    names = ("auth_url", "token_url", "jwks_url")
+    wrong = [name for name in names if any(getattr(row, name) != getattr(values, name) for row in others)]
+    if wrong:
+        raise ConflictError(
+            "platform_contradicts",
+            "This issuer and client id are registered already. Nothing was changed. Both registrations need "
+            f"the same addresses; these differ: {', '.join(wrong)}. Check them, and the client id.",
+        )
+
+
+def _sharing(db: Db, issuer: str, client_id: str) -> Sequence[Any]:
+    """Give the registrations of all tenants with that issuer and client, and hold them until the commit.
+
+    Who decides about one of their deployments waits for the others who do.
+    """
     table = LtiPlatform.__table__
-    query = select(table.c.id).where(table.c.issuer == values.issuer, table.c.client_id == values.client_id)
-    return db.execute(query).first() is not None
+    columns = (table.c.id, table.c.auth_url, table.c.token_url, table.c.jwks_url)
+    query = select(*columns).where(table.c.issuer == issuer, table.c.client_id == client_id)
+    return db.execute(query.order_by(table.c.id).with_for_update()).all()
 
 
-def _check_platform(values: PlatformValues) -> None:
+def _known_deployments(db: Db, platform_ids: Sequence[uuid.UUID], wanted: Sequence[str]) -> set[str]:
+    """Give those of the wanted deployments that these registrations of any tenant know."""
+    table = LtiDeployment.__table__
+    query = select(table.c.deployment_id).where(
+        table.c.platform_id.in_(platform_ids), table.c.deployment_id.in_(wanted)
+    )
+    return set(db.scalars(query))
+
+
+def check_platform_values(values: PlatformValues) -> None:
+    """Check each value of a registration by itself.
+
+    :raises InputError: `details` maps each wrong value to what is wrong with it.
+    **Touches** pure.
+    """
     faults: dict[str, str] = {}
     for name in ("auth_url", "token_url", "jwks_url"):
-        parts = urlsplit(getattr(values, name))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(getattr(values, name)):
             faults[name] = "must be a full address that begins with https://"
     for name in ("name", "issuer", "client_id", "family"):
         if not getattr(values, name).strip():
             faults[name] = "must not be empty"
+    if not values.identity_sources or not set(values.identity_sources) <= set(IDENTITY_SOURCES):
+        faults["identity_sources"] = f"must be some of {', '.join(IDENTITY_SOURCES)}"
+    if any(not text.strip() or len(text) > 255 for text in values.deployment_ids):
+        faults["deployment_ids"] = "must be of 1 to 255 characters each"
     if faults:
         text = "; ".join(f"{name} {fault}" for name, fault in faults.items())
-        raise InputError("platform_invalid", f"The platform was not added: {text}.", faults)
+        raise InputError("platform_invalid", f"Nothing was changed: {text}.", faults)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable()
 
 
 def _deployment(platform: LtiPlatform, deployment_id: str, state: str, now: datetime) -> LtiDeployment:
@@ -273,13 +303,22 @@ def approve_deployments(
 
     :param deployment_id: None for all that wait; one that never tried is approved ahead.
     :return: the ids that may launch now and could not before.
+    :raises ConflictError: the named one belongs to another registration with the same issuer and client.
     **Touches** writes lti_deployment, audit_entry.
     """
+    others = [row.id for row in _sharing(db, platform.issuer, platform.client_id) if row.id != platform.id]
     rows = {row.deployment_id: row for row in list_deployments(db, platform.id)}
     if deployment_id is not None and deployment_id not in rows:
         rows[deployment_id] = _deployment(platform, deployment_id, "pending", now)
         db.add(rows[deployment_id])
     wanted = [row for key, row in rows.items() if deployment_id in (None, key) and row.state == "pending"]
+    foreign = _known_deployments(db, others, [row.deployment_id for row in wanted])
+    if deployment_id in foreign:
+        raise ConflictError(
+            "deployment_taken",
+            f"Deployment '{deployment_id}' belongs to another registration. Nothing was changed.",
+        )
+    wanted = [row for row in wanted if row.deployment_id not in foreign]
     for row in wanted:
         row.state = "approved"
     audit.record(db, actor, "platform.approve", platform.id, now, deployments=len(wanted))
@@ -317,6 +356,20 @@ def keep_check(
             expires_at=now + CHECK_KEPT_FOR,
         )
     )
+
+
+def refuse_deployment(db: Db, deployment: LtiDeployment, actor: str, now: datetime) -> None:
+    """Forget a deployment that waits for approval; its next launch makes it wait again.
+
+    :raises ConflictError: it may launch already.
+    **Touches** deletes lti_deployment, writes audit_entry.
+    """
+    if deployment.state != "pending":
+        raise ConflictError(
+            "deployment_approved", "This deployment is approved already. Nothing was changed."
+        )
+    audit.record(db, actor, "platform.refuse", deployment.platform_id, now)
+    db.delete(deployment)
 
 
 def remove_platform(db: Db, platform: LtiPlatform, now: datetime) -> None:

@@ -18,6 +18,7 @@ from rmplugin.tenants.models import (
     LtiDeployment,
     LtiPlatform,
     LtiResourceLink,
+    PlatformInvite,
     Tenant,
 )
 
@@ -69,6 +70,23 @@ def get_platform(db: Db, name: str) -> LtiPlatform:
     if platform is None:
         raise NotFoundError(f"platform '{name}'")
     return platform
+
+
+def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
+    """Give a registration by its id.
+
+    :raises NotFoundError: the tenant has none of that id.
+    **Touches** reads lti_platform.
+    """
+    platform = db.get(LtiPlatform, platform_id)
+    if platform is None:
+        raise NotFoundError("platform")
+    return platform
+
+
+def list_invites(db: Db) -> Sequence[PlatformInvite]:
+    """List the tenant's invites, the newest first. **Touches** reads platform_invite."""
+    return db.scalars(select(PlatformInvite).order_by(PlatformInvite.created_at.desc()).limit(20)).all()
 
 
 def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:

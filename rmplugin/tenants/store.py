@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -51,7 +51,7 @@ class PlatformStore:
             if client_id is not None:
                 query = query.where(LtiPlatform.client_id == client_id)
             with self._database.unbound(write=False) as db:
-                return tuple(as_platform(row) for row in db.scalars(query))
+                return tuple(as_platform(row) for row in db.scalars(query.order_by(LtiPlatform.id)))
 
         found: tuple[Platform, ...] = self._remember(("platforms", issuer, client_id), read)
         return found
@@ -59,19 +59,18 @@ class PlatformStore:
     def deployment_state(self, platform: Platform, deployment_id: str) -> DeploymentState:
         """See `lti.platforms.Store`."""
 
-        def read() -> str | None:
+        def read() -> DeploymentState | None:
             query = select(LtiDeployment.state).where(
                 LtiDeployment.platform_id == uuid.UUID(platform.key),
                 LtiDeployment.deployment_id == deployment_id,
             )
             with self._database.unbound(write=False) as db:
-                state = db.scalar(query)
-            # Only a yes is remembered, so that an approval takes effect at the next click.
-            return state if state == "approved" else None
+                return cast("DeploymentState | None", db.scalar(query))
 
-        if self._remember(("deployment", platform.key, deployment_id), read) == "approved":
-            return "approved"
-        return "pending"
+        state: DeploymentState = (
+            self._remember(("deployment", platform.key, deployment_id), read) or "unknown"
+        )
+        return state
 
     def remember_login(self, attempt: LoginAttempt) -> None:
         """See `lti.platforms.Store`."""
@@ -138,7 +137,8 @@ class PlatformStore:
         if now < until:
             return value
         value = read()
-        if value:
+        # Only a yes is remembered, so that an approval takes effect at the next click.
+        if value and value != "pending":
             with self._lock:
                 self._remembered[what] = (now + REMEMBERED_FOR, value)
         return value

@@ -7,13 +7,16 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import delete, func, select, text
 
+from lti import registration
 from lti.service import ServiceClient
 from rmplugin.errors import RmError
 from rmplugin.jobs import OutboxEvent, Runtime
-from rmplugin.logins import ABSOLUTE, PostedForm, WebSession
+from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest
 from rmplugin.migrations import is_current
 from rmplugin.tenants import checks
 from rmplugin.tenants.checks import Finding as Finding  # noqa: PLC0414 - commands show what this module finds.
+from rmplugin.tenants.invites import claim_invite, describe_tool, finish_invite, release_invite, values_of
+from rmplugin.tenants.keys import rotate_due_keys
 from rmplugin.tenants.models import (
     HrAccount,
     LtiCache,
@@ -22,9 +25,10 @@ from rmplugin.tenants.models import (
     LtiLogin,
     LtiPlatform,
     LtiResourceLink,
+    PlatformInvite,
     ToolKey,
 )
-from rmplugin.tenants.operations import keep_check, prune_attempts, rotate_due_keys
+from rmplugin.tenants.operations import keep_check, prune_attempts
 from rmplugin.tenants.queries import CHECK_KEY, get_platform, get_tenant
 from rmplugin.tenants.store import PlatformStore, as_platform
 
@@ -215,6 +219,54 @@ def _check_safely(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[Fin
     except Exception as error:  # noqa: BLE001 - a check that fails must not be tried again each minute.
         log.error("check_failed", platform=name, error=type(error).__name__)
         return [Finding("check", ok=False, advice=f"The check failed ({type(error).__name__}).")]
+
+
+def find_invite(runtime: Runtime, token: str) -> PlatformInvite | None:
+    """Find an invite by the secret part of its address, used and expired ones, too.
+
+    **Touches** reads platform_invite.
+    """
+    with runtime.database.unbound(write=False) as db:
+        return db.scalars(select(PlatformInvite).where(PlatformInvite.token_sha256 == digest(token))).first()
+
+
+def read_lms(runtime: Runtime, url: str, token: str | None) -> registration.PlatformConfiguration:
+    """Ask an LMS what it offers, before anything is registered.
+
+    :param url: `openid_configuration` of the request.
+    :param token: `registration_token`; None when none was sent.
+    :raises RegistrationError: why that cannot work.
+    **Touches** calls the LMS.
+    """
+    loopback = not runtime.settings.https
+    return registration.read_configuration(runtime.http, url, token, loopback=loopback)
+
+
+def register_tool(
+    runtime: Runtime, invite: PlatformInvite, url: str, token: str | None
+) -> LtiPlatform | None:
+    """Register the tool with the LMS that shows our page, and remember what came of it.
+
+    :param url: `openid_configuration` of the request.
+    :param token: `registration_token`; None when none was sent.
+    :return: None when the invite was used meanwhile.
+    :raises RegistrationError: the LMS could not or would not; the invite can be used again.
+    :raises ConflictError: the LMS did, but what it says contradicts another registration.
+    **Touches** calls the LMS; writes platform_invite, lti_platform, lti_deployment, audit_entry.
+    """
+    with runtime.database.transaction(invite.tenant_id) as db:
+        if not claim_invite(db, invite.id, runtime.clock()):
+            return None
+    try:
+        lms = read_lms(runtime, url, token)
+        request = registration.build_request(describe_tool(runtime.settings.public_url), lms)
+        registered = registration.register(runtime.http, lms, request, token)
+        with runtime.database.transaction(invite.tenant_id) as db:
+            return finish_invite(db, invite.id, values_of(registered), runtime.clock())
+    except Exception:
+        with runtime.database.transaction(invite.tenant_id) as db:
+            release_invite(db, invite.id)
+        raise
 
 
 def tidy(runtime: Runtime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.jobs import OutboxEvent
-from rmplugin.tenants.operations import ensure_tool_keys
+from rmplugin.tenants.keys import ensure_tool_keys
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
 

@@ -25,7 +25,7 @@ UNBOUND = {
     "rmplugin/launches/views.py:on_launch": "finds the platform, then binds itself to its tenant",
     "rmplugin/launches/views.py:_keep_attempt": "finds the tenant of a refused attempt by its registration",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
-    "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`",
+    "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`; finds an invite",
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
@@ -38,7 +38,8 @@ OWNED_NAMES = {model.__name__ for model in OWNED}
 OWNED_TABLES = {model.__tablename__ for model in OWNED}
 # Functions whose plain statements look over all tenants on purpose, and why.
 ACROSS = {
-    "rmplugin/tenants/operations.py _pair_is_taken": "issuer and client id name one registration of all",
+    "rmplugin/tenants/operations.py _sharing": "registrations of all with one issuer and client must agree",
+    "rmplugin/tenants/operations.py _known_deployments": "a deployment belongs to one registration of all",
 }
 STATEMENTS = {"select", "insert", "update", "delete"}
 

@@ -8,6 +8,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import marshmallow as ma
 
+# Where a launch or a course's roster may say which person of the HR roster somebody is: a custom parameter,
+# `lis.person_sourcedid`, Brightspace's org_defined_id, the user name, an e-mail address. Never the name.
+IDENTITY_SOURCES = ("custom", "sourcedid", "org_defined_id", "username", "email")
+
 EmploymentType = Literal["employee", "contractor", "intern", "temp", "other"]
 EmploymentStatus = Literal["prehire", "active", "leave", "suspended", "terminated", "deceased", "unknown"]
 

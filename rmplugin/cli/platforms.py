@@ -9,8 +9,8 @@ from lti.printed import Printed, read_printed
 from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
 from rmplugin.cli.setup import _line
 from rmplugin.errors import NotFoundError
+from rmplugin.records import IDENTITY_SOURCES
 from rmplugin.tenants import invites, operations, queries
-from rmplugin.tenants.models import IDENTITY_SOURCES
 from rmplugin.tenants.operations import FAMILIES
 from rmplugin.tenants.tasks import check_platform
 
@@ -171,8 +171,8 @@ def invite(name: str | None, as_json: bool, tenant: str | None) -> None:
         document,
         as_json=as_json,
         human=lambda d: (
-            f"{d['url']}\n\nGive it to the administrator of the LMS, like a password. Opened in a browser, it "
-            f"says where\nto paste it. It works once, until {d['expires_at']}, and is shown only now."
+            f"{d['url']}\n\nGive it to the administrator of the LMS, like a password. Opened in a browser, "
+            f"it says where\nto paste it. It works once, until {d['expires_at']}, and is shown only now."
         ),
     )
 

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length, OneOf
 
-from rmplugin.tenants.models import IDENTITY_SOURCES
+from rmplugin.records import IDENTITY_SOURCES
 
 
 class LaunchFilter(ma.Schema):

@@ -8,10 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, HasId, TenantOwned
-
-# Where a launch or a course's roster may say which person of the HR roster somebody is: a custom parameter,
-# `lis.person_sourcedid`, Brightspace's org_defined_id, the user name, an e-mail address. Never the name.
-IDENTITY_SOURCES = ("custom", "sourcedid", "org_defined_id", "username", "email")
+from rmplugin.records import IDENTITY_SOURCES
 
 
 class Tenant(Base, HasId):
@@ -29,7 +26,7 @@ class LtiPlatform(Base, TenantOwned):
     Issuer and client id name it, but for LMSs that give one client to all their customers (Blackboard): there
     several registrations share both, and the deployment tells them apart.
 
-    :ivar identity_sources: where an HR id is looked for, in this order; words of `IDENTITY_SOURCES`.
+    :ivar identity_sources: where an HR id is looked for, in this order; words of `records.IDENTITY_SOURCES`.
     :ivar scopes: what the platform granted when it registered the tool by itself; None when done by hand.
     :ivar allow_anonymous: take launches that do not say who the user is.
     """

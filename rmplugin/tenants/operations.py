@@ -15,9 +15,8 @@ from lti.routes import AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
-from rmplugin.records import HrisConnector
+from rmplugin.records import IDENTITY_SOURCES, HrisConnector
 from rmplugin.tenants.models import (
-    IDENTITY_SOURCES,
     HrAccount,
     LaunchAttempt,
     LtiCache,
@@ -173,8 +172,8 @@ def _check_shared(db: Db, values: PlatformValues) -> None:
         raise ConflictError(
             "deployment_taken",
             f"Nothing was changed: deployment {', '.join(sorted(known))} is registered already with this "
-            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, it "
-            "can be refused there.",
+            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, "
+            "it can be refused there.",
         )
 
 

@@ -95,18 +95,6 @@ def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
 
 
-def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
-    """Give a registration.
-
-    :raises NotFoundError: the tenant has none of that id.
-    **Touches** reads lti_platform.
-    """
-    platform = db.get(LtiPlatform, platform_id)
-    if platform is None:
-        raise NotFoundError("platform")
-    return platform
-
-
 def last_check(db: Db, platform_id: uuid.UUID, secrets_box: Secrets) -> dict[str, Any] | None:
     """Give what an administrator's last check of a platform found.
 

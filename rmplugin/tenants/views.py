@@ -15,9 +15,10 @@ from lti.printed import read_printed
 from lti.registration import TOOL_CONFIGURATION, build_request, canvas_configuration
 from rmplugin import web
 from rmplugin.errors import ConflictError, InputError, NotFoundError, RmError
+from rmplugin.records import IDENTITY_SOURCES
 from rmplugin.tenants import invites, operations, queries, tasks
 from rmplugin.tenants.forms import InviteForm, LaunchFilter, PlatformForm
-from rmplugin.tenants.models import IDENTITY_SOURCES, LtiDeployment, PlatformInvite
+from rmplugin.tenants.models import LtiDeployment, PlatformInvite
 from rmplugin.tenants.operations import FAMILIES, PRINTED_FIELDS
 from rmplugin.web import Role, Visit
 

@@ -12,7 +12,8 @@ from rmplugin.errors import ConflictError
 from rmplugin.people.identity import Candidate
 from rmplugin.people.models import LtiUser, Person
 from rmplugin.people.operations import link_by_hand, undo_link
-from rmplugin.tenants.models import IDENTITY_SOURCES, LtiPlatform
+from rmplugin.records import IDENTITY_SOURCES
+from rmplugin.tenants.models import LtiPlatform
 from tests.factories.identity import TEST_USER, join, link, see
 from tests.factories.people import make_person
 from tests.factories.programmes import make_context

@@ -4,7 +4,7 @@ import pytest
 
 from lti.roles import parse_roles
 from rmplugin.people.identity import Candidate, hears, sighting_of_member, usable
-from rmplugin.tenants.models import IDENTITY_SOURCES
+from rmplugin.records import IDENTITY_SOURCES
 from tests.factories.identity import listed, see
 
 CUSTOM = "https://purl.imsglobal.org/spec/lti/claim/custom"

@@ -21,7 +21,7 @@ LONGEST_VALUE = 255
 class Candidate:
     """One value that may name a person.
 
-    :param source: a word of `tenants.models.IDENTITY_SOURCES`.
+    :param source: a word of `records.IDENTITY_SOURCES`.
     """
 
     source: str

@@ -151,7 +151,7 @@ class LtiUser(Base, TenantOwned):
     :ivar link_state: unlinked (the manager is shown them), confirmed, conflict, revoked (a person undid the
         link; only a person makes a new one).
     :ivar link_source: what the link or the conflict was made from: a word of
-        `tenants.models.IDENTITY_SOURCES`, or "by_hand"; None when there is neither.
+        `records.IDENTITY_SOURCES`, or "by_hand"; None when there is neither.
     :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working, revoked; None when
         linked, and for test users.
     :ivar claimed_person_id: whom the values point to that another user of the LMS sends, too, or whom a

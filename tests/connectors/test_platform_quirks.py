@@ -25,8 +25,9 @@ def test_quirks_when_registered_keep_the_protocol(quirks):
     assert isinstance(quirks, PlatformQuirks)
     assert quirks.key
     assert quirks.title
-    for flag in (quirks.column_by_teacher, quirks.test_column_is_seen, quirks.results_by_user):
+    for flag in (quirks.column_by_teacher, quirks.results_by_user):
         assert isinstance(flag, bool)
+    assert quirks.no_test_column == "" or quirks.no_test_column.endswith(".")
     json.dumps(dict(quirks.score_members))
     assert set(quirks.refusals.values()) <= set(get_args(NextStep))
     assert all(400 <= status <= 599 for status in quirks.refusals)

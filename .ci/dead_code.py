@@ -28,7 +28,6 @@ OVERRIDES = "PyLTI1p3 calls it: a step of the message's validation"
 WANTED: dict[str, str] = {
     "_get_request_param": OVERRIDES,
     "check_pair": "the rules for one pair, by which their tests state them",
-    "delete_line_item": PROTOCOL,
     "generate_signing_key": PROTOCOL,
     "load_signing_key": PROTOCOL,
     "make_app": "gunicorn calls it by name",

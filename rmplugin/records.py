@@ -261,7 +261,7 @@ class PlatformQuirks(Protocol):
         OpenID configuration. Case, spaces and punctuation do not matter; `key` need not be repeated.
     :ivar column_by_teacher: only the column that a teacher switches on with the link counts for the course,
         so the tool makes none.
-    :ivar test_column_is_seen: a column that is made for a test would be shown to learners.
+    :ivar no_test_column: why a check must not make a column, write into it and delete it again; "" lets it.
     :ivar results_by_user: results may be asked for one person; False reads all of them.
     :ivar score_members: members to add to each score of a running total.
     :ivar refusals: HTTP status of a refused score -> what to do next, where it differs from the sink's own
@@ -274,7 +274,7 @@ class PlatformQuirks(Protocol):
     title: str
     product_codes: tuple[str, ...] = ()
     column_by_teacher: bool = False
-    test_column_is_seen: bool = False
+    no_test_column: str = ""
     results_by_user: bool = True
     score_members: Mapping[str, Any] = MappingProxyType({})
     refusals: Mapping[int, NextStep] = MappingProxyType({})

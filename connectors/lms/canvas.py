@@ -15,7 +15,7 @@ class Canvas(PlatformQuirks):
     title = "Canvas"
     # A line item that a tool makes is an assignment of its own, which learners see and get notices of.
     column_by_teacher = True
-    test_column_is_seen = True
+    no_test_column = "Canvas would show the test column to learners as an assignment."
     # Without it, each score counts as a new attempt, and is refused when the attempts are used up.
     score_members = {SUBMISSION: {"new_submission": False}}
     settings = {

@@ -13,6 +13,8 @@ class OpenEdx(PlatformQuirks):
     key = "openedx"
     title = "Open edX"
     product_codes = ("openedx", "edx")
+    # lti-consumer-xblock 11.4.4 answers 403 to every DELETE of a line item, whatever the scopes.
+    no_test_column = "Open edX lets no tool delete a column, so the test column would stay."
     # It answers 500 for a person whom it does not know.
     refusals = {500: "persist"}
     settings = {

@@ -247,11 +247,8 @@ def try_gradebook(exam: Exam, learner: str | None) -> Finding:
     **Source** AGS 2.0. **Touches** calls the platform; leaves nothing behind there.
     """
     what, link = SELF_TEST, exam.link
-    if exam.quirks.test_column_is_seen:
-        advice = (
-            f"Not tried: {exam.quirks.title} would show the test column to learners. Column and scopes were "
-            "read; for the rest, open the activity as a test learner and finish a session."
-        )
+    if exam.quirks.no_test_column:
+        advice = f"Not tried. {exam.quirks.no_test_column} What can be read without it was read."
         return Finding(what, ok=True, advice=advice)
     if link is None or link.line_items_url is None or not may_make_column(link):
         advice = "Not tried: the LMS lets the tool make no column of its own, which it does not need here."

@@ -1,6 +1,7 @@
 """What every registered dialect of a learning platform must keep to, and how platforms are recognised."""
 
 import json
+import re
 from types import MappingProxyType
 from typing import get_args
 
@@ -11,6 +12,7 @@ from rmplugin.errors import ConfigError
 from rmplugin.plugins import STANDARD, Plugins
 from rmplugin.records import NextStep, SettingTopic
 from rmplugin.tenants.operations import FAMILIES
+from tests.rules.source import ROOT
 
 PLUGINS = Plugins()
 TOPICS = get_args(SettingTopic)
@@ -25,8 +27,9 @@ def test_quirks_when_registered_keep_the_protocol(quirks):
     assert isinstance(quirks, PlatformQuirks)
     assert quirks.key
     assert quirks.title
-    for flag in (quirks.column_by_teacher, quirks.test_column_is_seen, quirks.results_by_user):
+    for flag in (quirks.column_by_teacher, quirks.results_by_user):
         assert isinstance(flag, bool)
+    assert quirks.no_test_column == "" or quirks.no_test_column.endswith(".")
     json.dumps(dict(quirks.score_members))
     assert set(quirks.refusals.values()) <= set(get_args(NextStep))
     assert all(400 <= status <= 599 for status in quirks.refusals)
@@ -103,3 +106,11 @@ def test_quirks_when_a_plugin_brings_them_are_used_and_the_rest_is_standard():
 def test_quirks_when_two_plugins_bring_one_family_stop_the_start():
     with pytest.raises(ConfigError, match="totara"):
         Plugins([Totara(), Totara()])
+
+
+@pytest.mark.parametrize("family", ["moodle", "canvas"])
+def test_settings_when_named_by_the_check_stand_in_its_document_too(family):
+    document = (ROOT / "docs/lti/checking.md").read_text(encoding="utf-8")
+    named = re.findall(r"'([A-Z][^']{2,}?)'(?!s)", " ".join(PLUGINS.quirks[family].settings.values()))
+    assert len(named) > 10
+    assert [name for name in named if name not in document] == []

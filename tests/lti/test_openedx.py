@@ -284,3 +284,21 @@ def test_deep_linking_when_a_link_is_returned_becomes_what_learners_launch(site)
     assert saved.status_code == 200
     assert [item["title"] for item in site.platform.control()["content_items"]] == ["Programme 7"]
     assert site.launch(site.platform.launch_urls["learner"]).custom == {"programme": "7"}
+
+
+def test_line_item_when_deleted_is_refused_by_this_platform_whatever_the_scopes(site, learner_launch):
+    # The reason for its dialect: a column that a check makes there could not be deleted again.
+    service, platform = site.tool.service(), learner_launch.platform
+    column = ags.find_or_create_line_item(
+        service,
+        platform,
+        learner_launch.ags.lineitems,
+        label="self-test",
+        score_maximum=100,
+        resource_id="self-test",
+        tag="self-test",
+        offered_scopes=learner_launch.ags.scopes,
+    )
+    with pytest.raises(ServiceError) as caught:
+        ags.delete_line_item(service, platform, column.id)
+    assert caught.value.status == 403

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from lti.nrps import Member
 from lti.roles import Role, Roles
@@ -110,8 +110,8 @@ def _remember_users(db: Db, platform: LtiPlatform, sightings: Sequence[Sighting]
             db.add(users[sighting.sub])
         user = users[sighting.sub]
         # What is not sent takes nothing away: rosters often leave out what launches say, and the reverse.
-        user.name, user.email = sighting.name or user.name, sighting.email or user.email
-        user.is_test = sighting.roles.is_test_user
+        _set(user, name=sighting.name or user.name, email=sighting.email or user.email)
+        _set(user, is_test=sighting.roles.is_test_user)
     db.flush()
     return users
 
@@ -236,8 +236,8 @@ def write_link(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> 
     **Touches** writes lti_user, audit_entry.
     """
     before = (user.link_state, user.person_id)
-    user.link_state, user.person_id, user.link_source = link.state, link.person_id, link.source
-    user.link_problem, user.claimed_person_id = link.problem, link.claimed_person_id
+    _set(user, link_state=link.state, person_id=link.person_id, link_source=link.source)
+    _set(user, link_problem=link.problem, claimed_person_id=link.claimed_person_id)
     if (user.link_state, user.person_id) != before:
         subject = link.person_id or before[1] or link.claimed_person_id
         facts = {"state": link.state, "source": link.source, "problem": link.problem}
@@ -313,11 +313,18 @@ def record_members(
             row = CourseMember(context_id=context.id, lti_user_id=users[sub].id, launch_sha256="", roles=[])
             db.add(row)
         _take_in(row, member, began_at)
-        row.in_roster_at = now
     if complete:
         for row in known.values():
             if not _launched_since(row, began_at):
                 row.status = "Deleted"
+    db.flush()
+    # Row by row, this alone would take longer than all the rest of a reading in which nobody changed.
+    for chunk in _chunks(users[sub].id for sub in listed):
+        here = update(CourseMember).where(CourseMember.context_id == context.id)
+        db.execute(
+            here.where(CourseMember.lti_user_id.in_(chunk)).values(in_roster_at=now),
+            execution_options={"synchronize_session": False},
+        )
     # A result that waits for its place in this course may have one now.
     enqueue(db, "course_roster_read", now, context_id=str(context.id))
 
@@ -326,11 +333,11 @@ def _take_in(row: CourseMember, member: Member, began_at: datetime) -> None:
     if _launched_since(row, began_at):
         return
     status = member.status.capitalize()
-    row.status = status if status in STATUSES else "Active"
+    _set(row, status=status if status in STATUSES else "Active")
     if row.last_launch_at is not None and TEACHER.name in row.roles and not member.roles.is_instructor:
         return
-    row.roles = sorted(member.roles.names("context"))
-    row.is_learner = member.roles.is_learner and not member.roles.is_test_user
+    is_learner = member.roles.is_learner and not member.roles.is_test_user
+    _set(row, roles=sorted(member.roles.names("context")), is_learner=is_learner)
 
 
 def _launched_since(row: CourseMember, moment: datetime) -> bool:
@@ -356,6 +363,13 @@ def _merged(one: Member, other: Member) -> Member:
         sourcedid=one.sourcedid or other.sourcedid,
         message=(*one.message, *other.message),
     )
+
+
+def _set(row: CourseMember | LtiUser, **values: Any) -> None:
+    """Set what is different: thousands of rows that were only touched would be written again."""
+    for name, value in values.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:

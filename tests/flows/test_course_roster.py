@@ -318,7 +318,7 @@ def test_roster_of_the_practice_lms_when_read_links_by_what_it_sends(
         data_dir=tmp_path / "lms",
         people=(*people, LmsPerson(user_id="7", given_name="Old", family_name="Account", active=False)),
         hr_id=hr_id,
-        clock=lambda: clock.now.timestamp(),
+        clock=clock.now.timestamp,
     )
     server = make_lms_server(practice, port=port)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -13,7 +13,7 @@ _MOST_ENTRIES = 60
 _DEEPEST = 4
 _VARIABLE = re.compile(r"\$\{?[A-Za-z][A-Za-z0-9_.]{0,60}\}?|@X@[A-Za-z0-9_.]{1,60}@X@", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}|https?://[A-Za-z0-9./_-]{1,120}", re.ASCII)
-_WORD = re.compile(r"[A-Za-z0-9_.:/+=~-]{1,200}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9_.:/#+=~-]{1,200}", re.ASCII)
 
 Show = Callable[[Any], Any]
 
@@ -47,7 +47,7 @@ def shape(value: object) -> str:
         case int() | float():
             return "number"
         case str():
-            return f"text, {len(value)} characters" if value.strip() else "empty"
+            return f"text, {len(value)} character{'s'[: len(value) > 1]}" if value.strip() else "empty"
         case list():
             return f"list of {len(value)}"
         case _:

@@ -53,7 +53,7 @@ def _begin(
         "login_hint": person.user_id,
         "lti_message_hint": hint,
         "client_id": settings.client_id,
-        "lti_deployment_id": settings.deployment_id,
+        "lti_deployment_id": settings.deployment_of(get_course(course_id)),
     }
     return _form(settings.tool_login_url, fields, method=settings.launch_method)
 

@@ -58,11 +58,15 @@ class LmsActivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LmsCourse:
-    """A course; everybody in the LMS is enrolled."""
+    """A course; everybody in the LMS is enrolled.
+
+    :param deployment_id: deployment of the tool that the course uses; None for that of the LMS.
+    """
 
     course_id: str
     label: str
     title: str
+    deployment_id: str | None = None
     activities: tuple[LmsActivity, ...] = ()
 
 
@@ -118,6 +122,10 @@ class LmsSettings:
     launch_method: Literal["post", "get"] = "post"
     deep_linking_data: str | None = None
     clock: Callable[[], float] = time.time
+
+    def deployment_of(self, course: LmsCourse) -> str:
+        """Which deployment of the tool a course uses."""
+        return course.deployment_id or self.deployment_id
 
     @property
     def tool_login_url(self) -> str:

@@ -30,7 +30,7 @@ def receive(course_id: str, deep_link_id: str) -> Response:
     lms = current_lms()
     course = get_course(course_id)
     try:
-        claims = _verify(lms, request.form.get("JWT", ""))
+        claims = _verify(lms, course, request.form.get("JWT", ""))
         items = [_check_item(lms, item) for item in _items(claims)]
         titles = _add_items(lms, course, deep_link_id, items)
     except (RefusedError, jwt.PyJWTError, KeySetUnreadableError) as fault:
@@ -42,7 +42,7 @@ def receive(course_id: str, deep_link_id: str) -> Response:
     return make_response(render_template("lms/added.html", course=course, titles=titles, message=message))
 
 
-def _verify(lms: Lms, token: str) -> dict[str, Any]:
+def _verify(lms: Lms, course: LmsCourse, token: str) -> dict[str, Any]:
     """Check signature and envelope of the answer.
 
     :raises RefusedError: with the claim that is wrong.
@@ -51,7 +51,7 @@ def _verify(lms: Lms, token: str) -> dict[str, Any]:
     claims = verify_tool_jwt(lms.tool_keys, token, audience=settings.issuer, now=lms.now())
     wanted = {
         "iss": settings.client_id,
-        CLAIM + "deployment_id": settings.deployment_id,
+        CLAIM + "deployment_id": settings.deployment_of(course),
         CLAIM + "message_type": "LtiDeepLinkingResponse",
         CLAIM + "version": "1.3.0",
     }

@@ -40,18 +40,31 @@ class SigningKey:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            pem = made.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            path.write_bytes(pem)
-            path.chmod(0o600)
-        loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        self._path = path
+        if path.exists():
+            self._load()
+        else:
+            self.rotate()
+
+    def rotate(self) -> None:
+        """Make a new key and forget the old one, as an LMS does whose key was lost.
+
+        **Touches**: the key's file.
+        """
+        made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = made.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        self._path.write_bytes(pem)
+        self._path.chmod(0o600)
+        self._load()
+
+    def _load(self) -> None:
+        loaded = serialization.load_pem_private_key(self._path.read_bytes(), password=None)
         if not isinstance(loaded, rsa.RSAPrivateKey):
-            raise TypeError(f"{path} holds no RSA key")
+            raise TypeError(f"{self._path} holds no RSA key")
         self._private = loaded
         public: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(loaded.public_key()))
         self._public = {"kty": "RSA", "e": public["e"], "n": public["n"]}

@@ -96,7 +96,7 @@ def _common_claims(
         "nonce": nonce,
         **personal_claims(lms, person),
         CLAIM + "version": "1.3.0",
-        CLAIM + "deployment_id": settings.deployment_id,
+        CLAIM + "deployment_id": settings.deployment_of(course),
         CLAIM + "roles": ROLES[person.role],
         CLAIM + "context": {
             "id": course.course_id,

@@ -201,6 +201,13 @@ def switch_outage() -> AnyResponse:
     return redirect(url_for("pages.practice"), 303)
 
 
+@bp.post("/practice/key")
+def rotate_key() -> AnyResponse:
+    """Sign with a new key from now on, and publish the old one no longer."""
+    current_lms().key.rotate()
+    return redirect(url_for("pages.practice"), 303)
+
+
 @bp.get("/practice/state")
 def state() -> Response:
     """Describe everything that tests ask for, as JSON: activities, columns, scores, calls."""

@@ -62,11 +62,13 @@ class LmsCourse:
 
     :param storage_frame: the frame in which its pages offer the tool platform storage: "_parent" for the page
         itself, as Sakai, or the name of a frame beside the tool's, as Canvas; None for none, as Moodle.
+    :param deployment_id: deployment of the tool that the course uses; None for that of the LMS.
     """
 
     course_id: str
     label: str
     title: str
+    deployment_id: str | None = None
     activities: tuple[LmsActivity, ...] = ()
     storage_frame: str | None = None
 
@@ -123,6 +125,10 @@ class LmsSettings:
     launch_method: Literal["post", "get"] = "post"
     deep_linking_data: str | None = None
     clock: Callable[[], float] = time.time
+
+    def deployment_of(self, course: LmsCourse) -> str:
+        """Which deployment of the tool a course uses."""
+        return course.deployment_id or self.deployment_id
 
     @property
     def tool_login_url(self) -> str:

@@ -20,7 +20,14 @@ from flask.testing import FlaskClient
 from jwt.algorithms import RSAAlgorithm
 from werkzeug.test import TestResponse
 
-from rmplugin.demo.practice_lms import LmsPerson, LmsSettings, create_lms, make_lms_server, platform_values
+from rmplugin.demo.practice_lms import (
+    LmsCourse,
+    LmsPerson,
+    LmsSettings,
+    create_lms,
+    make_lms_server,
+    platform_values,
+)
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
@@ -602,6 +609,57 @@ def test_deep_link_when_answer_is_faulty_adds_nothing(desk: Desk, changed: dict[
 def test_deep_link_when_learner_asks_answers_403(desk: Desk) -> None:
     desk.sign_in(LEARNER)
     assert desk.client.get("/course/101/add/launch").status_code == 403
+
+
+# Several deployments, another key
+
+
+@pytest.fixture
+def branch(settings: LmsSettings) -> Desk:
+    """An LMS in which a second course uses another deployment of the same tool."""
+    other = LmsCourse(
+        course_id="102",
+        label="B",
+        title="Branch",
+        deployment_id="2",
+        activities=settings.courses[0].activities,
+    )
+    return make_desk(replace(settings, courses=(*settings.courses, other)))
+
+
+def test_launch_when_course_uses_another_deployment_names_that_one(branch: Desk) -> None:
+    assert branch.launch(LEARNER)[CLAIM + "deployment_id"] == "1"
+    claims = branch.launch(LEARNER, "/course/102/activity/2/launch")
+    assert claims[CLAIM + "deployment_id"] == "2"
+    assert branch.begin("/course/102/activity/2/launch")["lti_deployment_id"] == "2"
+
+
+@pytest.mark.parametrize(("deployment_id", "status"), [("1", 400), ("2", 200)])
+def test_deep_link_when_course_uses_another_deployment_takes_only_that_one(branch, deployment_id, status):
+    settings = branch.launch(MANAGER, "/course/102/add/launch")[DL + "deep_linking_settings"]
+    url = settings["deep_link_return_url"].removeprefix(ISSUER)
+    answer = deep_link_answer(branch, **{CLAIM + "deployment_id": deployment_id})
+    assert branch.client.post(url, data={"JWT": answer}).status_code == status
+
+
+def test_key_when_changed_signs_at_once_and_survives_a_restart(desk: Desk) -> None:
+    (before,) = desk.client.get("/certs").json["keys"]  # type: ignore[index]
+    desk.sign_in(LEARNER)
+    old = fields(desk.authorize(desk.begin()))["id_token"]
+    assert desk.client.post("/practice/key").status_code == 303
+    (after,) = desk.client.get("/certs").json["keys"]  # type: ignore[index]
+    assert before["kid"] != after["kid"]
+    desk.launch(LEARNER)
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(old, jwt.PyJWK.from_dict(after).key, algorithms=["RS256"], audience="practice-tool-1")
+    assert create_lms(desk.settings).test_client().get("/certs").json == {"keys": [after]}
+
+
+def test_key_when_another_site_asks_to_change_it_stays(desk: Desk) -> None:
+    before = desk.client.get("/certs").json
+    answer = desk.client.post("/practice/key", headers={"Origin": "http://localhost:5000"})
+    assert answer.status_code == 403
+    assert desk.client.get("/certs").json == before
 
 
 # Pages, outage, restart

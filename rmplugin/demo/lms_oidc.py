@@ -58,7 +58,7 @@ def _begin(
         "login_hint": person.user_id,
         "lti_message_hint": hint,
         "client_id": settings.client_id,
-        "lti_deployment_id": settings.deployment_of(get_course(course_id)),
+        "lti_deployment_id": settings.deployment_of(course),
     }
     # A window of its own has no page of ours above it.
     if course.storage_frame and document_target == "iframe":

@@ -22,6 +22,8 @@ LINE_ITEMS_TYPE = "application/vnd.ims.lis.v2.lineitemcontainer+json"
 SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
 RESULTS_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
 ACTIVITY_PROGRESS = frozenset({"Initialized", "Started", "InProgress", "Submitted", "Completed"})
+# A teacher can look at a learner's work whatever its state (Submission Review 1.0: `reviewableStatus`).
+REVIEWABLE = {"submissionReview": {"reviewableStatus": sorted(ACTIVITY_PROGRESS)}}
 GRADING_PROGRESS = frozenset({"FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"})
 
 
@@ -183,6 +185,7 @@ def find_or_create_line_item(
     resource_id: str,
     tag: str,
     resource_link_id: str | None = None,
+    extra: Mapping[str, Any] = MappingProxyType({}),
     offered_scopes: Collection[str] | None = None,
 ) -> LineItem:
     """Return the line item with this resource id and tag; make it only when no page has one.
@@ -192,6 +195,7 @@ def find_or_create_line_item(
 
     :param resource_id: at most 512 characters
     :param tag: at most 255 characters
+    :param extra: further members of a new line item, such as `submissionReview`
     :param resource_link_id: couples a new line item to this link; None makes one of its own
     :param offered_scopes: scopes of the launch claim; None when they are not known
     :raises ServiceError: what the platform refuses
@@ -207,7 +211,7 @@ def find_or_create_line_item(
     )
     if found is not None:
         return found
-    body = {"label": label, "scoreMaximum": score_maximum, "resourceId": resource_id, "tag": tag}
+    body = {**extra, "label": label, "scoreMaximum": score_maximum, "resourceId": resource_id, "tag": tag}
     if resource_link_id is not None:
         body["resourceLinkId"] = resource_link_id
     answer = client.request(

@@ -74,11 +74,16 @@ class LineItemRequest:
     label: str | None = None
     resource_id: str | None = None
     tag: str | None = None
+    submission_review: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the member `lineItem`. **Source** Deep Linking 2.0, section 3.2. **Touches** pure."""
         return _without_none(
-            scoreMaximum=self.score_maximum, label=self.label, resourceId=self.resource_id, tag=self.tag
+            scoreMaximum=self.score_maximum,
+            label=self.label,
+            resourceId=self.resource_id,
+            tag=self.tag,
+            submissionReview=self.submission_review,
         )
 
 

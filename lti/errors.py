@@ -126,6 +126,16 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
             "The platform asks for a kind of content that this tool does not offer. It offers links.",
             _LMS,
         ),
+        "review_not_allowed": (
+            403,
+            "Only the people who run the course can look at somebody else's credits.",
+            "Open the activity from your course to see your own.",
+        ),
+        "learner_unknown": (
+            404,
+            "This learner is not known here: they have not opened the activity, or nobody knows who they are.",
+            "Ask them to open the activity once; the tool's own pages say who could not be recognised.",
+        ),
         "deep_link_return_url_missing": (
             400,
             "The platform asks for content but not where to return it.",

@@ -41,21 +41,33 @@ def new_reference() -> str:
     return "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
 
 
+# Custom parameters by which a platform tells what was copied, to be filled with `$Context.id.history` and
+# `$ResourceLink.id.history` (LTI Core 1.3, appendix F): ids with commas between them.
+HISTORY_PARAMETERS = {"context": "context_id_history", "resource_link": "resource_link_id_history"}
+MAXIMUM_HISTORY = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The course. `id` is unique within one deployment's platform only."""
+    """The course. `id` is unique within one deployment's platform only.
+
+    :param history: ids of the courses that it was copied from, the newest first; empty when the platform does
+        not say (`HISTORY_PARAMETERS`)
+    """
 
     id: str
     label: str | None
     title: str | None
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceLink:
-    """The link in the course that was clicked."""
+    """The link in the course that was clicked; `history` as in `Context`."""
 
     id: str
     title: str | None
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,13 +280,24 @@ def _context(body: Mapping[str, Any]) -> Context | None:
     context_id = claims.identifier(context.get("id"), claims.CONTEXT)
     if context_id is None:
         return None
-    return Context(context_id, claims.text(context.get("label")), claims.text(context.get("title")))
+    label, title = claims.text(context.get("label")), claims.text(context.get("title"))
+    return Context(context_id, label, title, _history(body, "context"))
 
 
 def _resource_link(body: Mapping[str, Any]) -> ResourceLink | None:
     link = claims.object_claim(body, claims.RESOURCE_LINK)
     link_id = claims.identifier(link.get("id"), claims.RESOURCE_LINK)
-    return None if link_id is None else ResourceLink(link_id, claims.text(link.get("title")))
+    if link_id is None:
+        return None
+    return ResourceLink(link_id, claims.text(link.get("title")), _history(body, "resource_link"))
+
+
+def _history(body: Mapping[str, Any], of: str) -> tuple[str, ...]:
+    """Read what a course or link was copied from: `$Context.id.history`, `$ResourceLink.id.history`."""
+    value = _custom(body).get(HISTORY_PARAMETERS[of], "")
+    ids = (part.strip() for part in value.split(",")[: 2 * MAXIMUM_HISTORY])
+    usable = (part for part in ids if part.isprintable() and 0 < len(part) <= claims.MAXIMUM_ID_LENGTH)
+    return tuple(dict.fromkeys(usable))[:MAXIMUM_HISTORY]
 
 
 def _custom(body: Mapping[str, Any]) -> Mapping[str, str]:

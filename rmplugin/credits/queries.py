@@ -182,6 +182,30 @@ def credits_of(
     return db.execute(query).all()
 
 
+def get_person_of_course(db: Db, person_id: uuid.UUID, context_id: uuid.UUID | None) -> Person:
+    """Give a person who is a member of a course, or enrolled in one of its programmes.
+
+    :param context_id: of the manager's course; None for a launch outside a course.
+    :raises NotFoundError: they are not.
+    **Touches** reads person, course_member, lti_user, enrolment, programme.
+    """
+    member = (
+        select(LtiUser.person_id)
+        .join(CourseMember, CourseMember.lti_user_id == LtiUser.id)
+        .where(CourseMember.context_id == context_id, LtiUser.link_state == "confirmed")
+    )
+    enrolled = (
+        select(Enrolment.person_id)
+        .join(Programme, Programme.id == Enrolment.programme_id)
+        .where(Programme.context_id == context_id)
+    )
+    query = select(Person).where(Person.id == person_id, or_(Person.id.in_(member), Person.id.in_(enrolled)))
+    person = db.scalars(query).one_or_none() if context_id is not None else None
+    if person is None:
+        raise NotFoundError("person")
+    return person
+
+
 def completion_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Completion | None:
     """Give the stored completion; None before anything happened. **Touches** reads completion."""
     query = select(Completion).where(

@@ -218,6 +218,7 @@ def make_column(
                 resource_id=str(link.id),
                 tag=COLUMN_TAG,
                 resource_link_id=link.resource_link_id,
+                extra=ags.REVIEWABLE,
                 offered_scopes=link.scopes,
             )
         except ServiceError as error:

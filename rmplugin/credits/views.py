@@ -60,13 +60,35 @@ def own_credits(visit: Visit) -> web.Answer:
         visit,
         entries=entries,
         minutes=sum(entry.minutes for entry, _session in entries),
-        cards=[_card(visit, programme) for programme in queries.programmes_of(visit.db, visit.person_id)],
+        cards=[
+            _card(visit, programme, visit.person_id)
+            for programme in queries.programmes_of(visit.db, visit.person_id)
+        ],
         zone=queries.time_zone_of(visit.db, visit.person_id),
     )
 
 
-def _card(visit: Visit, programme: Programme) -> ProgrammeCard:
-    newest = queries.latest_deliveries(visit.db, programme.id, visit.person_id)
+@pages.get("/people/<uuid:person_id>/credits", role=Role.MANAGER)
+def person_credits(visit: Visit, person_id: UUID) -> web.Answer:
+    """Show the manager how far one person of the course is: states and counts, no partner, no words."""
+    context_id = visit.session.context_id
+    person = queries.get_person_of_course(visit.db, person_id, context_id)
+    programmes = [p for p in queries.programmes_of(visit.db, person_id) if p.context_id == context_id]
+    entries = [row for p in programmes for row in queries.credits_of(visit.db, person_id, p.id)]
+    return web.render(
+        "credits/credits.html",
+        visit,
+        person=person,
+        entries=entries,
+        minutes=sum(entry.minutes for entry, _session in entries),
+        cards=[_card(visit, programme, person_id) for programme in programmes],
+        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        current="/manage",
+    )
+
+
+def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
+    newest = queries.latest_deliveries(visit.db, programme.id, person_id)
     lines = []
     for sink in visit.runtime.plugins.sinks.values():
         rows = newest.get(sink.key, [])
@@ -74,8 +96,8 @@ def _card(visit: Visit, programme: Programme) -> ProgrammeCard:
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
     return ProgrammeCard(
         programme,
-        operations.progress_of(visit.db, programme, visit.person_id),
-        queries.completion_of(visit.db, programme.id, visit.person_id),
+        operations.progress_of(visit.db, programme, person_id),
+        queries.completion_of(visit.db, programme.id, person_id),
         lines,
     )
 

@@ -19,6 +19,7 @@ from rmplugin.matching.queries import list_pairings, list_pairings_of, open_prop
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.people.queries import LINK_PROBLEMS, WORKING
 from rmplugin.programmes import queries as programme_queries
+from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
@@ -139,6 +140,7 @@ class PairRow:
 class Desk:
     """The manager's desk for the newest programme of a course.
 
+    :ivar original: the programme that this course, a copy, could take over; None when there is none.
     :ivar counts: enrolments by role and state.
     :ivar needs: (sentence, path, link text) of what waits for the manager.
     :ivar unknown: course members whom the HR roster does not know, with the reason in words.
@@ -146,6 +148,7 @@ class Desk:
 
     programmes: Sequence[Programme]
     programme: Programme | None
+    original: Programme | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
     needs: Sequence[tuple[str, str, str]] = ()
@@ -165,7 +168,8 @@ def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
     roster = db.scalars(select(RosterRun).order_by(RosterRun.started_at.desc()).limit(1)).first()
     programme = programme_queries.programme_of_course(db, context_id)
     if programme is None:
-        return Desk(programmes, None, unknown=unknown, roster=roster)
+        original = find_original(db, context_id)
+        return Desk(programmes, None, original, unknown=unknown, roster=roster)
     counts = programme_queries.count_enrolments(db, programme.id)
     pairs = _pair_rows(db, programme, now)
     return Desk(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, select
 
 from lti.claims import origin
+from lti.errors import LaunchError
 from lti.launch import Launch
 from lti.redaction import redacted
 from lti.routes import AttemptInfo
@@ -101,7 +102,30 @@ def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[
     identity = user.link_problem or user.link_source
     record_attempt(db, platform.tenant_id, platform.id, _as_attempt(platform, launch, identity, now))
     db.flush()
-    return _session_facts(launch, platform.tenant_id, user.id, user.person_id, context_id)
+    facts = _session_facts(launch, platform.tenant_id, user.id, user.person_id, context_id)
+    if launch.message_type == "LtiSubmissionReviewRequest":
+        facts["start_path"] = _path_of_review(db, platform, launch)
+    return facts
+
+
+def _path_of_review(db: Db, platform: LtiPlatform, launch: Launch) -> str:
+    """Give the page of the learner whose work a teacher wants to see.
+
+    **Source** LTI Submission Review 1.0.
+    """
+    if launch.for_user_id == launch.subject:
+        return "/credits"
+    if not _is_manager(launch):
+        raise LaunchError("review_not_allowed")
+    query = select(LtiUser.person_id).where(
+        LtiUser.platform_id == platform.id,
+        LtiUser.sub == launch.for_user_id,
+        LtiUser.link_state == "confirmed",
+    )
+    person_id = db.scalar(query)
+    if person_id is None:
+        raise LaunchError("learner_unknown")
+    return f"/people/{person_id}/credits"
 
 
 def _is_manager(launch: Launch) -> bool:
@@ -156,6 +180,7 @@ def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetim
         )
         db.add(context)
     context.title = launch.context.title or launch.context.label or context.title
+    context.history = list(launch.context.history) or context.history
     # The addresses are needed later without a launch; a launch that does not name them takes nothing away.
     context.memberships_url = launch.nrps_url or context.memberships_url
     if now - context.last_launch_at >= SEEN_EVERY:
@@ -181,6 +206,7 @@ def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -
         )
         db.add(link)
     link.title = launch.resource_link.title or link.title
+    link.history = list(launch.resource_link.history) or link.history
     if launch.ags is not None:
         if link.line_item_url != launch.ags.lineitem:
             link.line_item_url, link.line_item_is_ours = launch.ags.lineitem, False

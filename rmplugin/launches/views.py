@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
+from lti.ags import REVIEWABLE
 from lti.claims import loggable, origin
 from lti.deep_linking import ContentRequest, Image, LineItemRequest, ResourceLinkItem, build_response
 from lti.errors import REOPEN_CODES, LaunchError
@@ -130,9 +131,12 @@ def on_launch(launch: Launch) -> Response:
     now = runtime.clock()
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
         return pick_content(launch, now)
-    if launch.message_type != "LtiResourceLinkRequest":
+    if launch.message_type == "DataPrivacyLaunchRequest":
+        return flask.make_response(web.render("launches/privacy.html", None))
+    if launch.message_type not in ("LtiResourceLinkRequest", "LtiSubmissionReviewRequest"):
         raise LaunchError("message_type_unsupported", message_type=launch.message_type)
-    if launch.deployment_state == "approved" and launch.subject is not None:
+    is_recognisable = launch.message_type == "LtiResourceLinkRequest" and launch.subject is not None
+    if launch.deployment_state == "approved" and is_recognisable:
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
             if known is not None:
@@ -236,7 +240,13 @@ def _item(view: str, picked: Mapping[str, Any], offer: Mapping[str, Any]) -> Res
     base = web.get_runtime().settings.public_url.rstrip("/")
     graded = content.is_gradable and picked["graded"] and offer["columns"]
     in_window = picked["target"] == "window" and "window" in offer["targets"]
-    column = LineItemRequest(100, label=content.title, resource_id="completion", tag="completion")
+    column = LineItemRequest(
+        100,
+        label=content.title,
+        resource_id="completion",
+        tag="completion",
+        submission_review=REVIEWABLE["submissionReview"],
+    )
     return ResourceLinkItem(
         picked[f"title_{view}"] or content.title,
         url=f"{base}/lti/launch",

@@ -7,7 +7,7 @@ from typing import Any
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError, NotFoundError
 from rmplugin.people.models import Person, Skill
-from rmplugin.programmes import forms, operations, queries
+from rmplugin.programmes import copies, forms, operations, queries
 from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.web import Role, Visit
@@ -126,6 +126,16 @@ def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     state = web.load_form(forms.StepForm())["state"]
     operations.change_state(visit.db, found, state, visit.actor, visit.now)
     return web.go("programmes.programme", STEP_SAID[found.state], programme_id=found.id)
+
+
+@pages.post("/programmes/copy/<any(carried, fresh):choice>", role=Role.MANAGER)
+def decide_about_copy(visit: Visit, choice: str) -> web.Answer:
+    """Take the programme of the original over into a copied course, or start afresh."""
+    programme = copies.decide_about_copy(visit.db, visit.session.context_id, choice, visit.actor, visit.now)
+    if programme is None:
+        return web.go("dashboard.desk", said="You start afresh in this course. The original is as it was.")
+    said = "The settings are taken over. Check the dates, then open enrolment. Nobody is invited yet."
+    return web.go("programmes.settings", said=said, programme_id=programme.id)
 
 
 @pages.post("/programmes/<uuid:programme_id>/course", role=Role.MANAGER)

@@ -41,7 +41,7 @@ EXTRA = {
     "launches": {"catalogue.py"},
     "matching": {"scoring.py", "solver.py", "words.py"},
     "people": {"identity.py", "roster.py"},
-    "programmes": {"catalogue.py", "imports.py"},
+    "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }
 OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates"}

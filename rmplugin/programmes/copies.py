@@ -1,0 +1,93 @@
+"""A course that was copied in the LMS: its manager takes the programme over, or starts afresh."""
+
+import uuid
+from datetime import datetime
+from itertools import count
+
+from sqlalchemy import select
+
+from rmplugin import audit
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError
+from rmplugin.programmes.models import Programme, ProgrammeSkill
+from rmplugin.programmes.queries import programme_of_course
+from rmplugin.tenants.models import LtiContext
+
+
+def find_original(db: Db, context_id: uuid.UUID | None) -> Programme | None:
+    """Find the programme that a copied course could take over: of the nearest original that has one.
+
+    :param context_id: of the course that may be a copy; None for a launch outside a course.
+    :return: None when the course is no copy, has a programme of its own, or its manager has chosen already.
+    **Touches** reads lti_context, programme.
+    """
+    context = db.get(LtiContext, context_id) if context_id is not None else None
+    if context is None or not context.history or context.copy_state is not None:
+        return None
+    if programme_of_course(db, context.id) is not None:
+        return None
+    query = select(LtiContext).where(
+        LtiContext.platform_id == context.platform_id,
+        LtiContext.context_id.in_(context.history),
+        LtiContext.id != context.id,
+    )
+    originals = sorted(db.scalars(query), key=lambda original: context.history.index(original.context_id))
+    found = (programme_of_course(db, original.id) for original in originals)
+    return next((programme for programme in found if programme is not None), None)
+
+
+def decide_about_copy(
+    db: Db, context_id: uuid.UUID | None, choice: str, actor: str, now: datetime
+) -> Programme | None:
+    """Take the original's programme over into a copied course, or start afresh; decided once.
+
+    Settings, goals' themes and skills are copied into a draft with new dates. People, pairs and grades stay
+    where they are.
+
+    :param choice: "carried" or "fresh".
+    :return: the new draft; None for "fresh".
+    :raises ConflictError: somebody decided already, or there is nothing to take over any more.
+    **Touches** writes lti_context, programme, programme_skill, audit_entry.
+    """
+    context = db.get(LtiContext, context_id, with_for_update=True) if context_id is not None else None
+    original = find_original(db, context_id)
+    if context is None or original is None:
+        raise ConflictError(
+            "already_decided", "This has been decided already, or the original is gone. Nothing was changed."
+        )
+    context.copy_state = choice
+    audit.record(db, actor, f"course_copy.{choice}", context.id, now, original=str(original.id))
+    return _copy_programme(db, original, context, actor, now) if choice == "carried" else None
+
+
+def _copy_programme(db: Db, original: Programme, context: LtiContext, actor: str, now: datetime) -> Programme:
+    own = (
+        "id",
+        "tenant_id",
+        "context_id",
+        "name",
+        "state",
+        "starts_on",
+        "ends_on",
+        "created_by",
+        "created_at",
+    )
+    kept = {c.name: getattr(original, c.name) for c in Programme.__table__.columns if c.name not in own}
+    known = {name.lower() for name in db.scalars(select(Programme.name))}
+    names = (f"{original.name} ({number})" for number in count(2))
+    programme = Programme(
+        **kept,
+        context_id=context.id,
+        name=next(name for name in names if name.lower() not in known),
+        state="draft",
+        starts_on=now.date(),
+        ends_on=now.date() + (original.ends_on - original.starts_on),
+        created_by=actor,
+        created_at=now,
+    )
+    db.add(programme)
+    db.flush()
+    skills = db.scalars(select(ProgrammeSkill.skill_id).where(ProgrammeSkill.programme_id == original.id))
+    db.add_all(ProgrammeSkill(programme_id=programme.id, skill_id=skill_id) for skill_id in skills.all())
+    audit.record(db, actor, "programme.create", programme.id, now, template=programme.template)
+    return programme

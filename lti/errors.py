@@ -133,7 +133,7 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         ),
         "learner_unknown": (
             404,
-            "This learner is not known here: they have not opened the activity, or nobody knows who they are.",
+            "This learner is not known here: they have not opened the activity, or could not be recognised.",
             "Ask them to open the activity once; the tool's own pages say who could not be recognised.",
         ),
         "deep_link_return_url_missing": (

@@ -45,6 +45,8 @@ _TITLES = {
     "role_not_allowed": "Only teachers can add the activity",
     "user_missing": "Your learning platform did not say who you are",
 }
+# What is taken in, or waits for the approval of its deployment.
+MESSAGE_TYPES = ("LtiResourceLinkRequest", "LtiSubmissionReviewRequest", "LtiDeepLinkingRequest")
 # A teacher may take a while to choose.
 PICK_WITHIN = timedelta(hours=1)
 ICON_SIZE = 128
@@ -133,7 +135,7 @@ def on_launch(launch: Launch) -> Response:
         return pick_content(launch, now)
     if launch.message_type == "DataPrivacyLaunchRequest":
         return flask.make_response(web.render("launches/privacy.html", None))
-    if launch.message_type not in ("LtiResourceLinkRequest", "LtiSubmissionReviewRequest"):
+    if launch.message_type not in MESSAGE_TYPES:
         raise LaunchError("message_type_unsupported", message_type=launch.message_type)
     is_recognisable = launch.message_type == "LtiResourceLinkRequest" and launch.subject is not None
     if launch.deployment_state == "approved" and is_recognisable:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 from lti import claims
 from lti.errors import LaunchError
@@ -295,7 +296,8 @@ def _resource_link(body: Mapping[str, Any]) -> ResourceLink | None:
 def _history(body: Mapping[str, Any], of: str) -> tuple[str, ...]:
     """Read what a course or link was copied from: `$Context.id.history`, `$ResourceLink.id.history`."""
     value = _custom(body).get(HISTORY_PARAMETERS[of], "")
-    ids = (part.strip() for part in value.split(",")[: 2 * MAXIMUM_HISTORY])
+    # An id may hold a comma itself, so each is URL-encoded.
+    ids = (unquote(part.strip()) for part in value.split(",")[: 2 * MAXIMUM_HISTORY])
     usable = (part for part in ids if part.isprintable() and 0 < len(part) <= claims.MAXIMUM_ID_LENGTH)
     return tuple(dict.fromkeys(usable))[:MAXIMUM_HISTORY]
 

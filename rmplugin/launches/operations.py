@@ -180,7 +180,8 @@ def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetim
         )
         db.add(context)
     context.title = launch.context.title or launch.context.label or context.title
-    context.history = list(launch.context.history) or context.history
+    if launch.context.history:
+        context.history = list(launch.context.history)
     # The addresses are needed later without a launch; a launch that does not name them takes nothing away.
     context.memberships_url = launch.nrps_url or context.memberships_url
     if now - context.last_launch_at >= SEEN_EVERY:
@@ -206,7 +207,8 @@ def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -
         )
         db.add(link)
     link.title = launch.resource_link.title or link.title
-    link.history = list(launch.resource_link.history) or link.history
+    if launch.resource_link.history:
+        link.history = list(launch.resource_link.history)
     if launch.ags is not None:
         if link.line_item_url != launch.ags.lineitem:
             link.line_item_url, link.line_item_is_ours = launch.ags.lineitem, False

@@ -13,6 +13,9 @@ from rmplugin.programmes.models import Programme, ProgrammeSkill
 from rmplugin.programmes.queries import programme_of_course
 from rmplugin.tenants.models import LtiContext
 
+# What a copy does not share with its original.
+OWN = {"id", "tenant_id", "context_id", "name", "state", "starts_on", "ends_on", "created_by", "created_at"}
+
 
 def find_original(db: Db, context_id: uuid.UUID | None) -> Programme | None:
     """Find the programme that a copied course could take over: of the nearest original that has one.
@@ -36,43 +39,19 @@ def find_original(db: Db, context_id: uuid.UUID | None) -> Programme | None:
     return next((programme for programme in found if programme is not None), None)
 
 
-def decide_about_copy(
-    db: Db, context_id: uuid.UUID | None, choice: str, actor: str, now: datetime
-) -> Programme | None:
-    """Take the original's programme over into a copied course, or start afresh; decided once.
+def carry_over(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) -> Programme:
+    """Take the settings of the original's programme over into a copied course; decided once.
 
-    Settings, goals' themes and skills are copied into a draft with new dates. People, pairs and grades stay
-    where they are.
+    Settings, topics and skills are copied into a draft with new dates. People, pairs and grades stay where
+    they are.
 
-    :param choice: "carried" or "fresh".
-    :return: the new draft; None for "fresh".
+    :param context_id: see `find_original`.
+    :return: the new draft.
     :raises ConflictError: somebody decided already, or there is nothing to take over any more.
     **Touches** writes lti_context, programme, programme_skill, audit_entry.
     """
-    context = db.get(LtiContext, context_id, with_for_update=True) if context_id is not None else None
-    original = find_original(db, context_id)
-    if context is None or original is None:
-        raise ConflictError(
-            "already_decided", "This has been decided already, or the original is gone. Nothing was changed."
-        )
-    context.copy_state = choice
-    audit.record(db, actor, f"course_copy.{choice}", context.id, now, original=str(original.id))
-    return _copy_programme(db, original, context, actor, now) if choice == "carried" else None
-
-
-def _copy_programme(db: Db, original: Programme, context: LtiContext, actor: str, now: datetime) -> Programme:
-    own = (
-        "id",
-        "tenant_id",
-        "context_id",
-        "name",
-        "state",
-        "starts_on",
-        "ends_on",
-        "created_by",
-        "created_at",
-    )
-    kept = {c.name: getattr(original, c.name) for c in Programme.__table__.columns if c.name not in own}
+    context, original = _decide(db, context_id, "carried", actor, now)
+    kept = {name: getattr(original, name) for name in set(Programme.__table__.columns.keys()) - OWN}
     known = {name.lower() for name in db.scalars(select(Programme.name))}
     names = (f"{original.name} ({number})" for number in count(2))
     programme = Programme(
@@ -91,3 +70,26 @@ def _copy_programme(db: Db, original: Programme, context: LtiContext, actor: str
     db.add_all(ProgrammeSkill(programme_id=programme.id, skill_id=skill_id) for skill_id in skills.all())
     audit.record(db, actor, "programme.create", programme.id, now, template=programme.template)
     return programme
+
+
+def start_afresh(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) -> None:
+    """Leave the original's programme alone; the copied course is not asked again.
+
+    :raises ConflictError: see `carry_over`.
+    **Touches** writes lti_context, audit_entry.
+    """
+    _decide(db, context_id, "fresh", actor, now)
+
+
+def _decide(
+    db: Db, context_id: uuid.UUID | None, choice: str, actor: str, now: datetime
+) -> tuple[LtiContext, Programme]:
+    context = db.get(LtiContext, context_id, with_for_update=True) if context_id is not None else None
+    original = find_original(db, context_id)
+    if context is None or original is None:
+        raise ConflictError(
+            "already_decided", "This has been decided already, or the original is gone. Nothing was changed."
+        )
+    context.copy_state = choice
+    audit.record(db, actor, f"course_copy.{choice}", context.id, now, original=str(original.id))
+    return context, original

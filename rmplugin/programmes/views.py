@@ -128,14 +128,19 @@ def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     return web.go("programmes.programme", STEP_SAID[found.state], programme_id=found.id)
 
 
-@pages.post("/programmes/copy/<any(carried, fresh):choice>", role=Role.MANAGER)
-def decide_about_copy(visit: Visit, choice: str) -> web.Answer:
-    """Take the programme of the original over into a copied course, or start afresh."""
-    programme = copies.decide_about_copy(visit.db, visit.session.context_id, choice, visit.actor, visit.now)
-    if programme is None:
-        return web.go("dashboard.desk", said="You start afresh in this course. The original is as it was.")
+@pages.post("/programmes/copy/carry", role=Role.MANAGER)
+def carry_programme_over(visit: Visit) -> web.Answer:
+    """Take the settings of the original's programme over into a copied course."""
+    programme = copies.carry_over(visit.db, visit.session.context_id, visit.actor, visit.now)
     said = "The settings are taken over. Check the dates, then open enrolment. Nobody is invited yet."
     return web.go("programmes.settings", said=said, programme_id=programme.id)
+
+
+@pages.post("/programmes/copy/fresh", role=Role.MANAGER)
+def start_afresh(visit: Visit) -> web.Answer:
+    """Leave the original's programme alone."""
+    copies.start_afresh(visit.db, visit.session.context_id, visit.actor, visit.now)
+    return web.go("dashboard.desk", said="You start afresh in this course. The original is as it was.")
 
 
 @pages.post("/programmes/<uuid:programme_id>/course", role=Role.MANAGER)

@@ -34,7 +34,10 @@ class Lms:
     def find_person(self, user_id: object) -> LmsPerson | None:
         """Return the person with that user id, None when there is none or the account is suspended."""
         person = self._people.get(str(user_id))
-        return person if person and person.active else None
+        if person is None:
+            return None
+        row = self.store.row("SELECT active FROM account WHERE user_id = ?", person.user_id)
+        return person if (row["active"] if row else person.active) else None
 
     def find_course(self, course_id: str) -> LmsCourse | None:
         """Return the course with that id or None."""
@@ -42,7 +45,29 @@ class Lms:
 
     def members(self) -> list[LmsPerson]:
         """Return everybody whose account is active, in the order of their ids."""
-        return sorted((p for p in self._people.values() if p.active), key=lambda p: int(p.user_id))
+        return [person for person, active, _changed_at in self.accounts() if active]
+
+    def accounts(self) -> list[tuple[LmsPerson, bool, float]]:
+        """Return everybody by id: person, active, Unix seconds of the last change or 0."""
+        changed = {row["user_id"]: row for row in self.store.rows("SELECT * FROM account")}
+        people = sorted(self._people.values(), key=lambda person: int(person.user_id))
+        return [
+            (person, bool(row["active"]), row["changed_at"])
+            if (row := changed.get(person.user_id))
+            else (person, person.active, 0.0)
+            for person in people
+        ]
+
+    def set_active(self, user_id: str, *, active: bool) -> bool:
+        """Suspend an account or open it again; False when there is none.
+
+        **Touches**: writes account.
+        """
+        known = user_id in self._people
+        if known:
+            values = (user_id, int(active), self.now())
+            self.store.execute("INSERT OR REPLACE INTO account VALUES (?, ?, ?)", *values)
+        return known
 
     def seal(self, claims: dict[str, Any], *, seconds: float) -> str:
         """Sign a short text that only this LMS can make, such as a hint or a page token."""

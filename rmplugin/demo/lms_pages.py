@@ -52,11 +52,12 @@ def home() -> str:
     """Ask who to be: everybody by group, with a search."""
     lms = current_lms()
     words = request.args.get("q", "").casefold().split()
+    active = {person.user_id for person in lms.members()}
     groups: dict[str, list[LmsPerson]] = {}
     found = 0
     for person in lms.settings.people:
         text = f"{person.name} {person.about} {person.email or ''} {person.employee_number or ''}".casefold()
-        if person.active and all(word in text for word in words):
+        if person.user_id in active and all(word in text for word in words):
             groups.setdefault(person.group, []).append(person)
             found += 1
     return render_template(
@@ -140,9 +141,23 @@ def add(course_id: str) -> str | AnyResponse:
 @bp.get("/course/<course_id>/roster")
 def roster(course_id: str) -> str | AnyResponse:
     """Show the participants; e-mail addresses and numbers to instructors only."""
-    if find_signed_in() is None:
+    person = find_signed_in()
+    if person is None:
         return redirect(url_for("pages.home"))
-    return render_template("lms/roster.html", course=get_course(course_id), members=current_lms().members())
+    sees_all = person.role == "instructor"
+    accounts = [(p, active) for p, active, _changed_at in current_lms().accounts() if active or sees_all]
+    return render_template("lms/roster.html", course=get_course(course_id), accounts=accounts)
+
+
+@bp.post("/course/<course_id>/roster/<user_id>")
+def switch_account(course_id: str, user_id: str) -> AnyResponse:
+    """Suspend another one's account or open it again; field `active` (yes, no). For instructors."""
+    person = find_signed_in()
+    if person is None or person.role != "instructor" or person.user_id == user_id:
+        abort(403)
+    if not current_lms().set_active(user_id, active=request.form.get("active") == "yes"):
+        abort(404)
+    return redirect(url_for("pages.roster", course_id=get_course(course_id).course_id), 303)
 
 
 @bp.get("/course/<course_id>/grades")

@@ -16,6 +16,9 @@ MEDIA_TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 # Moodle sends the short names in the roster, although its launches carry the full ones.
 SHORT_ROLES = {"instructor": "Instructor", "learner": "Learner"}
 
+# How long the address of what changed since is good.
+DIFFERENCES_SECONDS = 30 * 86_400
+
 bp = Blueprint("roster", __name__)
 
 
@@ -39,6 +42,20 @@ def read_page_position(lms: Lms) -> tuple[int, int]:
     return 0, min(int(limit), lms.settings.page_size)
 
 
+def read_since(lms: Lms) -> float | None:
+    """Read from which moment changes are wanted; None for the whole roster.
+
+    :raises HTTPException: 400 for a moment that this LMS did not give out.
+    """
+    sealed = request.args.get("since")
+    if sealed is None:
+        return None
+    found = lms.unseal(sealed)
+    if found is None or "since" not in found:
+        raise refuse(400, "since is not one of ours, or is too old: read the whole roster")
+    return float(found["since"])
+
+
 def link_next_page(response: Response, lms: Lms, url: str, *, offset: int, limit: int, total: int) -> None:
     """Add the `Link` header to a page that is not the last.
 
@@ -49,14 +66,14 @@ def link_next_page(response: Response, lms: Lms, url: str, *, offset: int, limit
     if offset + limit < total:
         sealed = lms.seal({"offset": offset + limit, "limit": limit}, seconds=3600)
         joint = "&" if "?" in url else "?"
-        response.headers["Link"] = f'<{url}{joint}page={sealed}>; rel="next"'
+        response.headers.add("Link", f'<{url}{joint}page={sealed}>; rel="next"')
 
 
 @bp.get("/course/<course_id>/memberships")
 def memberships(course_id: str) -> Response:
-    """List the course's members, page by page.
+    """List the course's members, page by page, or only those whose account changed since.
 
-    **Source**: NRPS 2.0 section 2.
+    **Source**: NRPS 2.0 sections 2 and 2.4.3.
     """
     lms = current_lms()
     require_scope(SCOPE_NRPS)
@@ -65,21 +82,27 @@ def memberships(course_id: str) -> Response:
     offset, limit = read_page_position(lms)
     link = _find_resource_link(lms, course_id)
     role = request.args.get("role")
-    members = [person for person in lms.members() if role is None or _has_role(person, role)]
+    since = read_since(lms)
+    members = [
+        (person, active)
+        for person, active, changed_at in lms.accounts()
+        if (active if since is None else changed_at >= since) and (role is None or _has_role(person, role))
+    ]
     shown = members[offset : offset + limit]
     url = course_url(lms, course, "/memberships")
     body = {
         "id": url,
         "context": {"id": course.course_id, "label": course.label, "title": course.title},
-        "members": [_member(lms, person, link) for person in shown],
+        "members": [_member(lms, person, link, active=active) for person, active in shown],
     }
     response = make_response(json.dumps(body))
     response.headers["Content-Type"] = MEDIA_TYPE
     # Moodle drops `role` from the next page's address, so a client must filter for itself.
-    kept = urlencode({"rlid": request.args["rlid"]}) if link is not None else ""
-    link_next_page(
-        response, lms, f"{url}?{kept}" if kept else url, offset=offset, limit=limit, total=len(members)
-    )
+    kept = {name: request.args[name] for name in ("rlid", "since") if name in request.args}
+    page_url = f"{url}?{urlencode(kept)}" if kept else url
+    link_next_page(response, lms, page_url, offset=offset, limit=limit, total=len(members))
+    kept["since"] = lms.seal({"since": lms.now()}, seconds=DIFFERENCES_SECONDS)
+    response.headers.add("Link", f'<{url}?{urlencode(kept)}>; rel="differences"')
     return response
 
 
@@ -97,9 +120,9 @@ def _has_role(person: LmsPerson, role: str) -> bool:
     return role.rpartition("#")[2] == SHORT_ROLES[person.role]
 
 
-def _member(lms: Lms, person: LmsPerson, link: sqlite3.Row | None) -> dict[str, Any]:
+def _member(lms: Lms, person: LmsPerson, link: sqlite3.Row | None, *, active: bool) -> dict[str, Any]:
     member: dict[str, Any] = {
-        "status": "Active",
+        "status": "Active" if active else "Inactive",
         "user_id": person.user_id,
         "roles": [SHORT_ROLES[person.role]],
         **personal_claims(lms, person),

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS access_token (
   digest TEXT PRIMARY KEY, scopes TEXT NOT NULL, expires_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS used_once (
   kind TEXT NOT NULL, value TEXT NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (kind, value));
+CREATE TABLE IF NOT EXISTS account (
+  user_id TEXT PRIMARY KEY, active INTEGER NOT NULL, changed_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS outage (
   id INTEGER PRIMARY KEY CHECK (id = 1), mode TEXT NOT NULL, services TEXT NOT NULL, until REAL NOT NULL);
 """

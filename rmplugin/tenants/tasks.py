@@ -183,10 +183,9 @@ def _examine_platform(exam: checks.Exam, *, read_only: bool) -> Iterator[Finding
         yield Finding("course", ok=False, advice=advice)
         return
     roster, learner = checks.examine_roster(exam)
-    yield roster
     gradebook = checks.examine_gradebook(exam)
-    yield gradebook
-    # A fault that was found already would only be found again.
+    # A refused token is one fault, not three.
+    yield from (finding for finding in (roster, gradebook) if finding.advice != token.advice)
     if not read_only and roster.ok and gradebook.ok:
         yield checks.try_gradebook(exam, learner)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ
+from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.app import make_runtime
 from rmplugin.credits import operations, store, tasks
@@ -15,7 +15,8 @@ from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
-from rmplugin.tenants.models import LtiResourceLink
+from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
+from rmplugin.tenants.store import as_platform
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
 from tests.fakes.lti_platform import Refused
@@ -457,6 +458,25 @@ def test_token_when_grades_are_sent_is_for_the_courses_deployment(world, lms):
     world.work()
     claim = "https://purl.imsglobal.org/spec/lti/claim/deployment_id"
     assert [claims[claim] for claims in lms.assertions] == ["36"]
+
+
+def test_token_when_two_processes_want_one_is_asked_for_once_until_it_expires(
+    world, lms, settings, clock, runtime
+):
+    other = make_runtime(settings, clock=clock)
+    with world.db() as db:
+        platform = as_platform(db.get(LtiPlatform, world.course.platform.id), "36")
+    try:
+        clients = [tasks.service_client(runtime), tasks.service_client(other)]
+        tokens = {client.access_token(platform, [SCOPE_SCORE]) for client in clients}
+        assert (len(tokens), len(lms.assertions)) == (1, 1)
+        clock.forward(seconds=3541)
+        later = {client.access_token(platform, [SCOPE_SCORE]) for client in clients}
+        assert (len(later), len(lms.assertions)) == (1, 2)
+        assert later != tokens
+    finally:
+        other.database.close()
+        other.queue.storage.close()
 
 
 def test_delivery_when_many_are_refused_by_a_dead_lms_leaves_it_alone(runtime, tenant, clock, lms):

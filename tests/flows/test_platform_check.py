@@ -175,7 +175,9 @@ def test_check_when_the_key_set_is_unreachable_names_its_address(site, lms, fami
 def test_check_when_the_client_is_refused_says_so_in_the_platforms_words(site, lms, family, setting):
     answer = {"error": "invalid_client", "error_description": "No such tool"}
     lms.token_answer = (400, json.dumps(answer))
-    advice = site.faults(family)["access token"]
+    faults = site.faults(family)
+    assert set(faults) == {"access token"}
+    advice = faults["access token"]
     assert "invalid_client: No such tool" in advice
     assert "client id client-1" in advice
     assert setting in advice

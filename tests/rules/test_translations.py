@@ -1,4 +1,4 @@
-"""Translations: everything that is said has one, with the same blanks, and the program's files are up to date."""
+"""Translations: everything that is said has one, with the same blanks, and is compiled."""
 
 import gettext
 import importlib.util
@@ -19,10 +19,15 @@ LANGUAGES = [path.parent.parent.name for path in FILES]
 BLANK = re.compile(r"%\(\w+\)\d*[sd]")
 
 
+def read(path):
+    return read_po(io.BytesIO(path.read_bytes()))
+
+
 def texts(message):
     """Give a message's text and its translation, the last of both where there are plurals."""
-    last = message.id if isinstance(message.id, str) else message.id[-1]
-    return last, message.string if isinstance(message.string, str) else message.string[-1]
+    if isinstance(message.id, str):
+        return message.id, message.string or ""
+    return message.id[-1], (message.string or ("",))[-1]
 
 
 def untranslated(said, catalogue):
@@ -36,18 +41,19 @@ def wrong_blanks(catalogue):
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_everything_is_collected_has_a_translation_of_it(path):
-    assert untranslated(translations.collect(), read_po(path.open("rb"))) == [], "run `make translations`"
+    assert untranslated(translations.collect(), read(path)) == [], "run `make translations`"
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_a_text_has_blanks_has_the_same_in_its_translation(path):
-    assert wrong_blanks(read_po(path.open("rb"))) == []
+    assert wrong_blanks(read(path)) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_compiled_says_what_its_source_says(path):
-    compiled = gettext.GNUTranslations(path.with_suffix(".mo").open("rb"))
-    for message in read_po(path.open("rb")):
+    with path.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for message in read(path):
         if isinstance(message.id, str) and message.id:
             assert compiled.gettext(message.id) == message.string, "run `make translations`"
         elif message.id:
@@ -55,7 +61,7 @@ def test_catalogue_when_compiled_says_what_its_source_says(path):
 
 
 def test_catalogue_when_written_again_stays_the_same():
-    catalogue = read_po(io.BytesIO(FILES[0].read_bytes()))
+    catalogue = read(FILES[0])
     assert translations.as_po(catalogue) == translations.as_po(catalogue)
     assert translations.as_mo(catalogue) == translations.as_mo(catalogue)
 

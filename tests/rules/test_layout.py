@@ -42,7 +42,7 @@ EXTRA = {
     "people": {"roster.py"},
     "programmes": {"catalogue.py", "imports.py"},
 }
-OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates"}
+OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates", "translations"}
 LONGEST_MODULE = 500
 ELSEWHERE = re.compile(r"\.\./" + r"shared\b|/" + r"work/|\bissue #?\d|\bTODO\b|\bFIXME\b|\bXXX\b")
 

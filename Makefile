@@ -19,7 +19,7 @@ DEMO ?=
 # Old makes (macOS) cannot keep the outputs of parallel targets apart; they run one after the other.
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--jobs=2 --output-sync=target)
 
-.PHONY: help demo test check docs bench clean environment \
+.PHONY: help demo test check docs translations bench clean environment \
 	format-check lint types import-rules dependencies dead-code documents audit format
 
 help: ## list the targets
@@ -71,6 +71,9 @@ format: $(READY) ## rewrite the code in the house format
 
 docs: $(READY) ## write the documents that follow from the code: settings, commands, LTI cases
 	@$(BIN)/python -m tests.rules.documents
+
+translations: $(READY) ## bring the catalogues of translations up to date and compile them
+	@$(BIN)/python .ci/translations.py
 
 bench: $(READY) ## launches per second and roster sync against their floors
 	@$(BIN)/python -m benchmarks

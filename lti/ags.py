@@ -248,7 +248,9 @@ def update_line_item(
     Everything else is sent as it was, because a PUT without tag or resourceId wipes them.
     **Source** AGS 2.0, section 3.2.6. **Touches** calls the platform.
     """
-    body = {**item.raw, "label": label, "scoreMaximum": score_maximum}
+    # Open edX writes null for what a column has not, and refuses to take it back.
+    kept = {name: value for name, value in item.raw.items() if value is not None}
+    body = {**kept, "label": label, "scoreMaximum": score_maximum}
     answer = client.request(
         platform,
         "PUT",

@@ -19,7 +19,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from rmplugin import http, logins, web
+from rmplugin import http, languages, logins, web
 from rmplugin.db import Database, Secrets
 from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
 from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
@@ -125,7 +125,10 @@ def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime
     app.config.update(MAX_CONTENT_LENGTH=2_000_000, TRAP_HTTP_EXCEPTIONS=False)
     app.extensions["rm_runtime"] = runtime
     app.extensions["rm_wake"] = make_worker(runtime)["work"]
-    flask_babel.Babel(app)
+    babel = flask_babel.Babel(app, locale_selector=_language)
+    with app.app_context():
+        found = {locale.language for locale in babel.list_translations()}
+    app.extensions["rm_languages"] = sorted(found - {languages.SOURCE_LANGUAGE})
     _add_pages(app, runtime)
     _add_template_words(app, runtime)
     app.register_error_handler(RmError, _explain)
@@ -136,6 +139,13 @@ def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
+
+
+def _language() -> str:
+    """Choose the language of the page that is being made."""
+    visit: web.Visit | None = flask.g.get("visit")
+    asked = visit.session.locale if visit else flask.g.get("locale")
+    return languages.choose(asked, request.accept_languages, flask.current_app.extensions["rm_languages"])
 
 
 def _add_pages(app: Flask, runtime: Runtime) -> None:
@@ -182,7 +192,13 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         return own + [link for link in links if link.role != "manager" or visit.is_manager]
 
     app.jinja_env.globals.update(
-        asset=_asset_url, navigation=navigation, new_token=logins.new_token, said=web.said, request=request
+        asset=_asset_url,
+        get_locale=flask_babel.get_locale,
+        say=flask_babel.gettext,
+        navigation=navigation,
+        new_token=logins.new_token,
+        said=web.said,
+        request=request,
     )
     app.jinja_env.filters["moment"] = web.local_moment
     app.jinja_env.add_extension("jinja2.ext.do")

@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import babel.dates
 import flask
+import flask_babel
 import itsdangerous
 import marshmallow as ma
 import structlog
@@ -395,7 +397,11 @@ def local_moment(moment: datetime, zone: str) -> str:
     """Write a moment for people, with the zone written out: "Tue 3 Dec 2026, 15:00 (Europe/Berlin)".
 
     :param zone: IANA name.
-    **Touches** pure.
+    **Touches** the language of the page.
     """
     local = moment.astimezone(ZoneInfo(zone))
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
+    locale = flask_babel.get_locale()
+    if locale is None or locale.language == "en":
+        return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
+    day = babel.dates.format_skeleton("yMMMEd", local, locale=locale)
+    return f"{day}, {local:%H:%M} ({zone})"

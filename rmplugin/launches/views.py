@@ -129,6 +129,8 @@ def on_launch(launch: Launch) -> Response:
     :raises LaunchError: the launch is right, and cannot be taken in all the same.
     **Touches** what `operations.enter` touches, writes web_session.
     """
+    # A page that is shown without a session, such as a refusal, is in the person's language, too.
+    flask.g.locale = launch.locale
     runtime = web.get_runtime()
     now = runtime.clock()
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":

@@ -1,10 +1,13 @@
 """The whole way of the protocol against a platform that somebody else wrote: the LTI consumer of Open edX."""
 
+import base64
+import json
 from datetime import timedelta
 
 import pytest
 
 from lti import ags, deep_linking, nrps
+from lti.claims import ROLES
 from lti.errors import ServiceError
 from tests.fakes.openedx.client import browser
 from tests.lti.openedx_fixtures import now, running_site
@@ -113,6 +116,31 @@ def test_launch_when_the_message_is_posted_twice_is_refused_the_second_time(site
     assert len(site.tool.launches) == 1
 
 
+def test_launch_when_a_message_is_posted_with_another_state_is_refused(site):
+    with browser() as session:
+        action, first = site.platform.id_token_form(site.platform.launch_urls["learner"], session)
+        _, second = site.platform.id_token_form(site.platform.launch_urls["learner"], session)
+        answer = session.post(action, data={**second, "id_token": first["id_token"]}, timeout=10)
+
+    assert answer.status_code == 403
+    assert site.tool.refusals == ["nonce_invalid"]
+    assert site.tool.launches == []
+
+
+def test_launch_when_a_learner_makes_a_teacher_of_themselves_is_refused(site):
+    with browser() as session:
+        action, fields = site.platform.id_token_form(site.platform.launch_urls["learner"], session)
+        head, body, proof = fields["id_token"].split(".")
+        claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+        claims[ROLES] = ["http://purl.imsglobal.org/vocab/lis/v2/membership#Instructor"]
+        forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        answer = session.post(action, data={**fields, "id_token": f"{head}.{forged}.{proof}"}, timeout=10)
+
+    assert answer.status_code == 401
+    assert site.tool.refusals == ["signature_invalid"]
+    assert site.tool.launches == []
+
+
 def test_launch_when_the_cookie_is_blocked_succeeds_in_a_new_tab(site):
     with browser() as session, browser() as stranger:
         action, fields = site.platform.id_token_form(site.platform.launch_urls["learner"], session)
@@ -180,6 +208,20 @@ def test_line_item_when_it_is_wanted_twice_is_created_once(site, learner_launch)
     assert first.resource_link_id == site.platform.resource_link_id
     written = [r for r in site.platform.requests_to("/lti-ags") if r["method"] == "POST"]
     assert [(r["status"], r["content_type"]) for r in written] == [(201, ags.LINE_ITEM_TYPE)] * 2
+
+
+def test_line_item_when_changed_is_what_the_platform_has_and_deleting_is_refused(site, learner_launch):
+    service, platform = site.tool.service(), learner_launch.platform
+    made = line_item_of(site, learner_launch, resource_link_id=None)
+
+    ags.update_line_item(service, platform, made, label="Renamed", score_maximum=20)
+    found = ags.get_line_item(service, platform, made.id, offered_scopes=learner_launch.ags.scopes)
+    assert (found.label, found.score_maximum, found.tag) == ("Renamed", 20, "credits")
+
+    # Its permissions know an action "delete" only, and the framework calls it "destroy".
+    with pytest.raises(ServiceError) as refused:
+        ags.delete_line_item(service, platform, made.id)
+    assert (refused.value.status, refused.value.retriable) == (403, False)
 
 
 @pytest.mark.parametrize(("given", "in_gradebook"), [(8, 80), (0, 0), (12.5, 100)])

@@ -44,7 +44,7 @@ EXTRA = {
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }
-OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates"}
+OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates", "translations"}
 LONGEST_MODULE = 500
 ELSEWHERE = re.compile(r"\.\./" + r"shared\b|/" + r"work/|\bissue #?\d|\bTODO\b|\bFIXME\b|\bXXX\b")
 
@@ -117,7 +117,7 @@ def tracked_text_files():
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         path = ROOT / name
-        if path.is_file() and path.suffix not in (".png", ".lock", ".sqlite3"):
+        if path.is_file() and path.suffix not in (".png", ".lock", ".sqlite3", ".mo"):
             yield path
 
 

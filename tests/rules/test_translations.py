@@ -1,0 +1,76 @@
+"""Translations: everything that is said has one, with the same blanks, and is compiled."""
+
+import gettext
+import importlib.util
+import io
+import re
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+
+from tests.rules.source import ROOT
+
+_spec = importlib.util.spec_from_file_location("translations", ROOT / ".ci" / "translations.py")
+translations = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(translations)
+FILES = sorted(translations.CATALOGUES.glob("*/LC_MESSAGES/messages.po"))
+LANGUAGES = [path.parent.parent.name for path in FILES]
+BLANK = re.compile(r"%\(\w+\)\d*[sd]")
+
+
+def read(path):
+    return read_po(io.BytesIO(path.read_bytes()))
+
+
+def texts(message):
+    """Give a message's text and its translation, the last of both where there are plurals."""
+    if isinstance(message.id, str):
+        return message.id, message.string or ""
+    return message.id[-1], (message.string or ("",))[-1]
+
+
+def untranslated(said, catalogue):
+    return [m.id for m in said if m.id and not all(texts(catalogue.get(m.id, m.context) or m))]
+
+
+def wrong_blanks(catalogue):
+    pairs = [texts(message) for message in catalogue if message.id]
+    return [said for said, other in pairs if sorted(BLANK.findall(said)) != sorted(BLANK.findall(other))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
+def test_catalogue_when_everything_is_collected_has_a_translation_of_it(path):
+    assert untranslated(translations.collect(), read(path)) == [], "run `make translations`"
+
+
+@pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
+def test_catalogue_when_a_text_has_blanks_has_the_same_in_its_translation(path):
+    assert wrong_blanks(read(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
+def test_catalogue_when_compiled_says_what_its_source_says(path):
+    with path.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for message in read(path):
+        if isinstance(message.id, str) and message.id:
+            assert compiled.gettext(message.id) == message.string, "run `make translations`"
+        elif message.id:
+            assert [compiled.ngettext(*message.id, n) for n in (1, 2)] == list(message.string)
+
+
+def test_catalogue_when_written_again_stays_the_same():
+    catalogue = read(FILES[0])
+    assert translations.as_po(catalogue) == translations.as_po(catalogue)
+    assert translations.as_mo(catalogue) == translations.as_mo(catalogue)
+
+
+def test_rules_when_a_translation_is_missing_or_lost_a_blank_find_it():
+    said, known = Catalog(), Catalog(locale="de")
+    said.add("New")
+    known.add("Old")
+    known.add("%(n)d minutes", "Minuten")
+    assert untranslated(said, known) == ["New"]
+    assert wrong_blanks(known) == ["%(n)d minutes"]
+    assert "Skip to the content" in [message.id for message in translations.collect()]

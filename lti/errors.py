@@ -30,7 +30,7 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         # The browser and the one-time state.
         "oidc_error": (403, "The learning platform refused to start the activity.", _REOPEN),
         "id_token_missing": (400, "The learning platform sent no launch message.", _REOPEN),
-        "state_missing": (400, "The launch did not begin with a login.", _REOPEN),
+        "state_missing": (400, "This address works only as a part of a launch.", _REOPEN),
         "state_unknown": (
             403,
             "This launch has already been used, as after going back or reloading, or did not start here.",

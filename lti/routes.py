@@ -125,9 +125,12 @@ def create_blueprint(  # noqa: C901, PLR0915 - short views that share their argu
         )
         return _with_cookie(wait(link, "no-referrer"), began)
 
-    @blueprint.route("/lti/launch", methods=["POST"])
+    @blueprint.route("/lti/launch", methods=["GET", "POST"])
     def launch() -> Response:
-        """Take a launch message. **Source** LTI Security 1.0, section 5.1.3."""
+        """Take a launch message; a reload, a bookmark and the way back come without one.
+
+        **Source** LTI Security 1.0, section 5.1.3.
+        """
         try:
             launched = validate(
                 request.form, request.cookies, store_for(), keys, launch_url=launch_url(), now=clock()

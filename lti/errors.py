@@ -55,7 +55,7 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         # The browser and the one-time state.
         "oidc_error": (403, "The learning platform refused to start the activity.", _REOPEN_OR_ADMIN),
         "id_token_missing": (400, "The learning platform sent no launch message.", _REOPEN_OR_ADMIN),
-        "state_missing": (400, "The launch did not begin with a login.", _REOPEN_OR_ADMIN),
+        "state_missing": (400, "This address works only as a part of a launch.", _REOPEN),
         "state_unknown": (
             403,
             "This opening of the activity was used before: the page was reloaded, or you went back to it.",

@@ -148,9 +148,12 @@ def create_blueprint(  # noqa: C901, PLR0915 - short views that share their argu
             write(_log_fields(AttemptInfo(launched.reference, stage, clock(), key, names, "ok", details)))
         return response
 
-    @blueprint.route("/lti/launch", methods=["POST"])
+    @blueprint.route("/lti/launch", methods=["GET", "POST"])
     def launch() -> Response:
-        """Take a launch message. **Source** LTI Security 1.0, section 5.1.3."""
+        """Take a launch message; a reload, a bookmark and the way back come without one.
+
+        **Source** LTI Security 1.0, section 5.1.3.
+        """
 
         def verify() -> Launch:
             return validate(

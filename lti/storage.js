@@ -35,6 +35,8 @@
     // What was read has done its work.
     if (found) send({ subject: "lti.put_data", value: null });
     element.elements.stored.value = found;
+    // Going back here must not send the launch message again.
+    history.replaceState(null, "", location.href);
     element.submit();
   }
 

@@ -5,8 +5,6 @@ import re
 import marshmallow as ma
 from marshmallow import fields
 
-from rmplugin.tenants.models import IDENTITY_SOURCES
-
 
 class PlatformForm(ma.Schema):
     """A registration by hand: the text that the LMS prints, or each value by itself; a typed value wins."""
@@ -21,7 +19,7 @@ class PlatformForm(ma.Schema):
     jwks_url = fields.String(load_default=None)
     token_audience = fields.String(load_default=None)
     deployment_ids = fields.String(load_default="")
-    identity_sources = fields.List(fields.String(), load_default=list(IDENTITY_SOURCES))
+    identity_sources = fields.List(fields.String(), load_default=None)
     allow_anonymous = fields.Boolean(load_default=False)
 
     @ma.post_load

@@ -210,8 +210,8 @@ def _check_shared(db: Db, values: PlatformValues) -> None:
         raise ConflictError(
             "deployment_taken",
             f"Nothing was changed: deployment {', '.join(sorted(known))} is registered already with this "
-            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, it "
-            "can be refused there.",
+            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, "
+            "it can be refused there.",
         )
 
 

@@ -1,6 +1,9 @@
 """The running practice LMS: settings, store and keys in one object, and who is signed in."""
 
+import json
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import jwt
@@ -11,6 +14,22 @@ from rmplugin.demo.lms_settings import LmsCourse, LmsPerson, LmsSettings
 from rmplugin.demo.lms_store import Store, insert_activity, insert_line_item
 
 EXTENSION = "practice_lms"
+TOOL_CONFIGURATION = "https://purl.imsglobal.org/spec/lti-tool-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class LmsTool:
+    """A tool that may be launched: the one of the settings, or one that registered itself and was activated.
+
+    :param custom: parameters of every launch; values that start with "$" are substituted.
+    """
+
+    client_id: str
+    deployment_id: str
+    login_url: str
+    redirect_uris: tuple[str, ...]
+    keys: ToolKeys
+    custom: Mapping[str, str] = field(default_factory=dict)
 
 
 class Lms:
@@ -23,6 +42,11 @@ class Lms:
         self.key = SigningKey(settings.data_dir / "practice_lms_key.pem")
         self.secret = load_secret(settings.data_dir / "practice_lms_secret.txt")
         self.tool_keys = ToolKeys(settings.tool_jwks)
+        own = settings
+        self._tool = LmsTool(
+            own.client_id, own.deployment_id, own.tool_login_url, own.tool_redirect_uris, self.tool_keys
+        )
+        self._keys: dict[str, ToolKeys] = {}
         self._people = {person.user_id: person for person in settings.people}
         self._courses = {course.course_id: course for course in settings.courses}
         self._add_first_activities()
@@ -69,6 +93,35 @@ class Lms:
             self.store.execute("INSERT OR REPLACE INTO account VALUES (?, ?, ?)", *values)
         return known
 
+    def find_tool(self, client_id: object) -> LmsTool | None:
+        """Return the tool of that client id; None when there is none or it waits for its activation."""
+        if client_id == self._tool.client_id:
+            return self._tool
+        found = self.store.row("SELECT * FROM tool WHERE client_id = ? AND active = 1", str(client_id))
+        return self._registered(found) if found is not None else None
+
+    def tool_of(self, activity_id: object) -> LmsTool | None:
+        """Return the tool that an activity opens; None when it waits for its activation."""
+        found = self.store.row(
+            "SELECT tool.* FROM tool JOIN tool_activity ON tool_id = tool.id WHERE activity_id = ?",
+            activity_id,
+        )
+        if found is None:
+            return self._tool
+        return self._registered(found) if found["active"] else None
+
+    def _registered(self, row: sqlite3.Row) -> LmsTool:
+        document = json.loads(row["document"])
+        keys = self._keys.setdefault(document["jwks_uri"], ToolKeys(document["jwks_uri"]))
+        return LmsTool(
+            row["client_id"],
+            deployment_id_of(row),
+            document["initiate_login_uri"],
+            tuple(document["redirect_uris"]),
+            keys,
+            document[TOOL_CONFIGURATION].get("custom_parameters") or {},
+        )
+
     def seal(self, claims: dict[str, Any], *, seconds: float) -> str:
         """Sign a short text that only this LMS can make, such as a hint or a page token."""
         return jwt.encode({**claims, "until": self.now() + seconds}, self.secret, algorithm="HS256")
@@ -107,6 +160,11 @@ class Lms:
                     "resourceLinkId": activity_id,
                 }
                 insert_line_item(db, course_id=course.course_id, item=item, coupled=True)
+
+
+def deployment_id_of(row: sqlite3.Row) -> str:
+    """Give the deployment of a registered tool: like Moodle's, the number of its type."""
+    return str(100 + int(row["id"]))
 
 
 def current_lms() -> Lms:

@@ -19,8 +19,13 @@ from rmplugin.demo.lms_context import (
     get_activity,
     get_course,
 )
+<<<<<<< HEAD
 from rmplugin.demo.lms_messages import deep_linking_claims, resource_link_claims
 from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
+=======
+from rmplugin.demo.lms_messages import CLAIM, deep_linking_claims, resource_link_claims, substitute_custom
+from rmplugin.demo.lms_settings import LmsPerson
+>>>>>>> register
 
 HINT_SECONDS = 8 * 3600.0
 COOKIELESS_SECONDS = 300.0
@@ -39,6 +44,9 @@ def _begin(
     """Record a launch and send the browser to the tool's login address."""
     lms = current_lms()
     settings = lms.settings
+    tool = lms.tool_of(activity_id)
+    if tool is None:
+        return _refuse_page("The tool behind this activity is not activated. See: Connect a tool.")
     launch_id = secrets.token_urlsafe(16)
     document_target = "window" if request.args.get("window") else "iframe"
     lms.store.execute(
@@ -57,6 +65,7 @@ def _begin(
         "target_link_uri": target,
         "login_hint": person.user_id,
         "lti_message_hint": hint,
+<<<<<<< HEAD
         "client_id": settings.client_id,
         "lti_deployment_id": settings.deployment_of(course),
     }
@@ -64,6 +73,12 @@ def _begin(
     if course.storage_frame and document_target == "iframe":
         fields["lti_storage_target"] = course.storage_frame
     return _form(settings.tool_login_url, fields, method=settings.launch_method)
+=======
+        "client_id": tool.client_id,
+        "lti_deployment_id": tool.deployment_id,
+    }
+    return _form(tool.login_url, fields, method=settings.launch_method)
+>>>>>>> register
 
 
 def _form(action: str, fields: dict[str, str], *, method: str = "post") -> Response:
@@ -112,20 +127,26 @@ def authorize() -> Response:
     lms = current_lms()
     asked = request.values
     redirect_uri = asked.get("redirect_uri", "")
-    if asked.get("client_id") != lms.settings.client_id:
+    tool = lms.find_tool(asked.get("client_id"))
+    if tool is None:
         return _refuse_page("The request names a client id that is not registered here.")
-    if redirect_uri not in lms.settings.tool_redirect_uris:
+    if redirect_uri not in tool.redirect_uris:
         return _refuse_page("The request names a redirect_uri that is not registered here, byte for byte.")
     fault = _find_request_fault(asked)
     row: sqlite3.Row | None = None
     if fault is None:
         row, fault = _find_launch(lms, asked.get("login_hint", ""), asked.get("lti_message_hint", ""))
+    if fault is None and row is not None and lms.tool_of(row["activity_id"]) != tool:
+        fault = "invalid_request", "lti_message_hint belongs to another tool's launch"
     person = lms.find_person(row["user_id"]) if row else None
     if fault or row is None or person is None:
         code, text = fault or ("login_required", "The account is suspended.")
         fields = {"error": code, "error_description": text}
         return _form(redirect_uri, fields | _state(asked))
     claims = _claims(lms, row, person, nonce=asked["nonce"])
+    claims |= {"aud": tool.client_id, CLAIM + "deployment_id": tool.deployment_id}
+    if tool.custom:
+        claims[CLAIM + "custom"] |= substitute_custom(lms, person, tool.custom)
     return _form(redirect_uri, {"id_token": lms.key.sign(claims)} | _state(asked))
 
 

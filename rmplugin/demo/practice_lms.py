@@ -12,7 +12,15 @@ from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from rmplugin.demo import lms_deep_linking, lms_grades, lms_oidc, lms_pages, lms_roster, lms_token
+from rmplugin.demo import (
+    lms_deep_linking,
+    lms_grades,
+    lms_oidc,
+    lms_pages,
+    lms_registration,
+    lms_roster,
+    lms_token,
+)
 from rmplugin.demo.lms_context import EXTENSION, Lms, current_lms
 from rmplugin.demo.lms_settings import (
     LmsActivity,
@@ -58,7 +66,8 @@ def create_lms(settings: LmsSettings) -> Flask:
         SESSION_COOKIE_SECURE=settings.issuer.startswith("https:"),
         MAX_CONTENT_LENGTH=1_000_000,
     )
-    for module in (lms_pages, lms_oidc, lms_token, lms_roster, lms_grades, lms_deep_linking):
+    modules = (lms_pages, lms_oidc, lms_token, lms_roster, lms_grades, lms_deep_linking, lms_registration)
+    for module in modules:
         app.register_blueprint(module.bp)
     app.before_request(fail_on_purpose)
     app.after_request(note_service_call)
@@ -100,8 +109,8 @@ def note_service_call(response: Response) -> Response:
 
 
 def add_security_headers(response: Response) -> Response:
-    """Let pages load only their own files, frame only the tool, and be framed only by themselves."""
-    tool = current_lms().settings.tool_origin
+    """Let pages load only their own files, frame only the tools, and be framed only by themselves."""
+    tool = " ".join([current_lms().settings.tool_origin, *lms_registration.other_origins()])
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; frame-src 'self' {tool};"
         f" form-action 'self' {tool}; frame-ancestors 'self'; base-uri 'none'"
@@ -109,7 +118,7 @@ def add_security_headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     # With "no-referrer" browsers would send `Origin: null` with the LMS's own forms.
     response.headers["Referrer-Policy"] = "same-origin"
-    if request.blueprint == "pages":
+    if request.blueprint in ("pages", "tools"):
         response.headers["Cache-Control"] = "no-store"
     return response
 

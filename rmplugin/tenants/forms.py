@@ -6,6 +6,7 @@ import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length, OneOf
 
+<<<<<<< HEAD
 from rmplugin.records import IDENTITY_SOURCES
 
 
@@ -16,6 +17,8 @@ class LaunchFilter(ma.Schema):
     platform = fields.UUID(load_default=None)
     reference = fields.String(load_default=None, validate=Length(max=20))
 
+=======
+>>>>>>> register
 
 class PlatformForm(ma.Schema):
     """A registration by hand: the text that the LMS prints, or each value by itself; a typed value wins."""
@@ -30,7 +33,7 @@ class PlatformForm(ma.Schema):
     jwks_url = fields.String(load_default=None)
     token_audience = fields.String(load_default=None)
     deployment_ids = fields.String(load_default="")
-    identity_sources = fields.List(fields.String(), load_default=list(IDENTITY_SOURCES))
+    identity_sources = fields.List(fields.String(), load_default=None)
     allow_anonymous = fields.Boolean(load_default=False)
 
     @ma.post_load

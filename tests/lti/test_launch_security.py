@@ -190,6 +190,59 @@ def test_login_when_clients_share_an_issuer_needs_the_client_or_a_known_deployme
     assert response.location.startswith("https://second.example/auth?tenant=2&scope=openid&")
 
 
+<<<<<<< HEAD
+=======
+def test_launch_when_registrations_share_issuer_and_client_is_decided_by_the_signed_deployment(
+    lms, tool, register, store
+):
+    register(key="second")
+    store.deployments["second", "d2"] = "approved"
+    deployment = CLAIM + "deployment_id"
+    # The hint of the login is not signed: a wrong one changes nothing.
+    for hint in ("36", "d2", None):
+        browser = tool.browser()
+        query = lms.begin(browser, lti_deployment_id=hint)
+        token = lms.platform.id_token(lms.platform.claims(query, **{deployment: "d2"}))
+        assert lms.post(browser, {"state": query["state"], "id_token": token}).status_code == 200
+        assert tool.launches[-1].platform.key == "second"
+    lms.launch()
+    assert tool.launches[-1].platform.key == "moodle"
+    lms.launch(**{deployment: "nobody's"})
+    assert (tool.launches[-1].platform.key, tool.launches[-1].deployment_state) == ("moodle", "unknown")
+
+
+def test_launch_when_a_deployment_waits_here_and_is_approved_there_goes_there(lms, tool, register, store):
+    register(key="second")
+    store.deployments |= {("moodle", "d2"): "pending", ("second", "d2"): "approved"}
+    lms.launch(**{CLAIM + "deployment_id": "d2"})
+    assert tool.launches[-1].platform.key == "second"
+
+
+def test_launch_when_another_registration_has_other_keys_never_goes_there(
+    lms, tool, register, store, platform
+):
+    register(key="second", jwks_url=platform.base + "/other-jwks")
+    store.deployments["second", "d2"] = "approved"
+    lms.launch(**{CLAIM + "deployment_id": "d2"})
+    assert (tool.launches[-1].platform.key, tool.launches[-1].deployment_state) == ("moodle", "unknown")
+
+
+def test_launch_when_only_the_deciding_registration_takes_anonymous_people_follows_it(
+    lms, tool, register, store
+):
+    register(key="second", allow_anonymous=True)
+    store.deployments["second", "d2"] = "approved"
+    lms.launch(remove=("sub",), **{CLAIM + "deployment_id": "d2"})
+    assert tool.launches[-1].platform.key == "second"
+    assert code_of(lms.launch(remove=("sub",))) == "user_missing"
+
+
+def hmac_token(body, _platform):
+    secret = JWK(kty="oct", k="c2VjcmV0" * 8)
+    return sign(body, secret, {"alg": "HS256", "kid": "Kid-One"})
+
+
+>>>>>>> register
 def other_header(**changes):
     return lambda body, platform: sign(body, platform.keys[0], {"alg": "RS256", "kid": "Kid-One", **changes})
 

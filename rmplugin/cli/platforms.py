@@ -172,11 +172,7 @@ def invite(name: str | None, as_json: bool, tenant: str | None) -> None:
         as_json=as_json,
         human=lambda d: (
             f"{d['url']}\n\nGive it to the administrator of the LMS, like a password. Opened in a browser, "
-<<<<<<< HEAD
             f"it says where\nto paste it. It works once, until {d['expires_at']}, and is shown only now."
-=======
-            f"it says\nwhere to paste it. It works once, until {d['expires_at']}, and is shown only now."
->>>>>>> register
         ),
     )
 

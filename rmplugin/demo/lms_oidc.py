@@ -14,18 +14,14 @@ from werkzeug.datastructures import MultiDict
 
 from rmplugin.demo.lms_context import (
     Lms,
+    LmsTool,
     current_lms,
     find_signed_in,
     get_activity,
     get_course,
 )
-<<<<<<< HEAD
-from rmplugin.demo.lms_messages import deep_linking_claims, resource_link_claims
-from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
-=======
 from rmplugin.demo.lms_messages import CLAIM, deep_linking_claims, resource_link_claims, substitute_custom
-from rmplugin.demo.lms_settings import LmsPerson
->>>>>>> register
+from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
 
 HINT_SECONDS = 8 * 3600.0
 COOKIELESS_SECONDS = 300.0
@@ -65,20 +61,19 @@ def _begin(
         "target_link_uri": target,
         "login_hint": person.user_id,
         "lti_message_hint": hint,
-<<<<<<< HEAD
-        "client_id": settings.client_id,
-        "lti_deployment_id": settings.deployment_of(course),
+        "client_id": tool.client_id,
+        "lti_deployment_id": _deployment_id(tool, course),
     }
     # A window of its own has no page of ours above it.
     if course.storage_frame and document_target == "iframe":
         fields["lti_storage_target"] = course.storage_frame
-    return _form(settings.tool_login_url, fields, method=settings.launch_method)
-=======
-        "client_id": tool.client_id,
-        "lti_deployment_id": tool.deployment_id,
-    }
     return _form(tool.login_url, fields, method=settings.launch_method)
->>>>>>> register
+
+
+def _deployment_id(tool: LmsTool, course: LmsCourse) -> str:
+    """Return the deployment of the tool that a course uses: that of the settings may have several."""
+    settings = current_lms().settings
+    return settings.deployment_of(course) if tool.client_id == settings.client_id else tool.deployment_id
 
 
 def _form(action: str, fields: dict[str, str], *, method: str = "post") -> Response:
@@ -144,7 +139,8 @@ def authorize() -> Response:
         fields = {"error": code, "error_description": text}
         return _form(redirect_uri, fields | _state(asked))
     claims = _claims(lms, row, person, nonce=asked["nonce"])
-    claims |= {"aud": tool.client_id, CLAIM + "deployment_id": tool.deployment_id}
+    course = get_course(row["course_id"])
+    claims |= {"aud": tool.client_id, CLAIM + "deployment_id": _deployment_id(tool, course)}
     if tool.custom:
         claims[CLAIM + "custom"] |= substitute_custom(lms, person, tool.custom)
     return _form(redirect_uri, {"id_token": lms.key.sign(claims)} | _state(asked))

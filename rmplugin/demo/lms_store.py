@@ -33,16 +33,13 @@ CREATE TABLE IF NOT EXISTS access_token (
   digest TEXT PRIMARY KEY, scopes TEXT NOT NULL, expires_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS used_once (
   kind TEXT NOT NULL, value TEXT NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (kind, value));
-<<<<<<< HEAD
 CREATE TABLE IF NOT EXISTS account (
   user_id TEXT PRIMARY KEY, active INTEGER NOT NULL, changed_at REAL NOT NULL);
-=======
 CREATE TABLE IF NOT EXISTS tool (
   id INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL,
   document TEXT NOT NULL, registered_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS tool_activity (
   activity_id INTEGER PRIMARY KEY, tool_id INTEGER NOT NULL REFERENCES tool (id) ON DELETE CASCADE);
->>>>>>> register
 CREATE TABLE IF NOT EXISTS outage (
   id INTEGER PRIMARY KEY CHECK (id = 1), mode TEXT NOT NULL, services TEXT NOT NULL, until REAL NOT NULL);
 """

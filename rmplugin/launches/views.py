@@ -158,18 +158,7 @@ def on_launch(launch: Launch) -> Response:
     if wake:
         web.wake_worker()
     if code is None:
-<<<<<<< HEAD
         raise LaunchError("deployment_pending", deployment_id=loggable(launch.deployment_id))
-=======
-        return _message(
-            "One click of your administrator is missing",
-            "The tool was added to your LMS in a new place, which an administrator of the tool has to "
-            "approve. Nothing was lost. Send this to whoever runs Reverse mentoring for you: “Deployment "
-            f"{launch.deployment_id} of {launch.platform.issuer} waits for approval, on the page Learning "
-            "platforms or by rmplugin platform approve.” Then open the activity again.",
-            403,
-        )
->>>>>>> register
     return _go_in(code)
 
 

@@ -6,9 +6,6 @@ import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length, OneOf
 
-<<<<<<< HEAD
-from rmplugin.records import IDENTITY_SOURCES
-
 
 class LaunchFilter(ma.Schema):
     """Which launch attempts are listed. A reference names one, whatever else is asked."""
@@ -17,8 +14,6 @@ class LaunchFilter(ma.Schema):
     platform = fields.UUID(load_default=None)
     reference = fields.String(load_default=None, validate=Length(max=20))
 
-=======
->>>>>>> register
 
 class PlatformForm(ma.Schema):
     """A registration by hand: the text that the LMS prints, or each value by itself; a typed value wins."""

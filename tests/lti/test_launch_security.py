@@ -190,8 +190,6 @@ def test_login_when_clients_share_an_issuer_needs_the_client_or_a_known_deployme
     assert response.location.startswith("https://second.example/auth?tenant=2&scope=openid&")
 
 
-<<<<<<< HEAD
-=======
 def test_launch_when_registrations_share_issuer_and_client_is_decided_by_the_signed_deployment(
     lms, tool, register, store
 ):
@@ -242,7 +240,6 @@ def hmac_token(body, _platform):
     return sign(body, secret, {"alg": "HS256", "kid": "Kid-One"})
 
 
->>>>>>> register
 def other_header(**changes):
     return lambda body, platform: sign(body, platform.keys[0], {"alg": "RS256", "kid": "Kid-One", **changes})
 

@@ -125,6 +125,11 @@ class Settings:
         """Tell whether browsers reach the tool by https."""
         return self.public_url.startswith("https:")
 
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only browsers on this machine reach the tool, which need no https for it."""
+        return urlsplit(self.public_url).hostname in ("localhost", "127.0.0.1", "::1")
+
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check all settings at once.

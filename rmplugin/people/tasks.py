@@ -15,6 +15,7 @@ from sqlalchemy import select
 from lti import nrps
 from lti.errors import ServiceError
 from lti.platforms import Platform
+from lti.service import ServiceClient
 from rmplugin.db import Database, Db
 from rmplugin.errors import ConflictError, InputError, RetriableError, RmError
 from rmplugin.jobs import Runtime
@@ -226,12 +227,14 @@ class _Course:
 
     :param link_id: the LMS' id of a link to the tool in the course; None before a launch through one.
     :param wants_claims: an HR id may stand in the claims of the link.
+    :param differences_url: where to ask for what changed since the last reading; None to read everybody.
     """
 
     platform: Platform
     url: str
     link_id: str | None
     wants_claims: bool
+    differences_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +290,11 @@ def _find_course(db: Db, context_id: uuid.UUID) -> _Course | None:
     platform = db.get_one(LtiPlatform, context.platform_id)
     links = select(LtiResourceLink.resource_link_id).where(LtiResourceLink.context_id == context_id)
     return _Course(
-        platform=as_platform(platform),
+        platform=as_platform(platform, context.deployment_id),
         url=context.memberships_url,
         link_id=db.scalars(links.order_by(LtiResourceLink.last_launch_at.desc()).limit(1)).first(),
         wants_claims="custom" in platform.identity_sources,
+        differences_url=context.roster_link,
     )
 
 
@@ -298,10 +302,13 @@ def _read_members(runtime: Runtime, course: _Course) -> _Reading:
     """Read everybody, and the claims of the link for those of whom the list itself has no HR id.
 
     The claims come with a list of their own, of the people who can see that link only, so it never tells who
-    has left. `LtiContext.roster_link` would be read here instead of everybody, with `complete=False`.
+    has left. Where the platform said so, only what changed since the last reading is read.
     """
     client = service_client(runtime)
-    members = list(nrps.members(client, course.platform, course.url))
+    found, complete = _read_changes(client, course), False
+    if found is None:
+        found, complete = nrps.read_members(client, course.platform, course.url), True
+    members = list(found.members)
     bare = any(m.sourcedid is None and not m.roles.is_test_user for m in members)
     if bare and course.wants_claims and course.link_id is not None:
         try:
@@ -309,7 +316,21 @@ def _read_members(runtime: Runtime, course: _Course) -> _Reading:
         except ServiceError as error:
             # Some platforms know no `rlid`. The list is complete without it.
             log.info("roster_without_claims", code=error.code, status=error.status)
-    return _Reading(members, complete=True, roster_link=None)
+    return _Reading(members, complete=complete, roster_link=found.differences_url)
+
+
+def _read_changes(client: ServiceClient, course: _Course) -> nrps.Membership | None:
+    """Read what changed since the last reading; None when everybody must be read."""
+    if course.differences_url is None:
+        return None
+    try:
+        return nrps.read_members(client, course.platform, course.differences_url)
+    except ServiceError as error:
+        if error.retriable:
+            raise
+        # The platform has forgotten the address, as it may.
+        log.info("roster_without_differences", code=error.code, status=error.status)
+        return None
 
 
 def _record_problem(

@@ -20,6 +20,8 @@ def read_course(visit: Visit) -> web.Answer:
     context = visit.db.get(LtiContext, context_id) if context_id is not None else None
     if context is None:
         raise NotAllowedError("no_course", "The activity was not opened from a course. Nothing was changed.")
+    # Somebody who asks wants to be sure: everybody is read, not only what the LMS calls changed.
+    context.roster_link = None
     operations.want_roster(visit.db, context, visit.now)
     return web.go("dashboard.course_people")
 

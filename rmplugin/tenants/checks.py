@@ -319,7 +319,7 @@ def examine_door(
     what = "public URL"
     address, frame = (runtime.plugins.setting(quirks, topic) for topic in ("address", "frame"))
     base = runtime.settings.public_url
-    if not runtime.settings.https:
+    if not runtime.settings.https and not runtime.settings.is_loopback:
         advice = f"{base} is not https, and inside an LMS browsers keep no cookies for it. Set RM_PUBLIC_URL."
         yield Finding(what, ok=False, advice=f"{advice} {address}")
     try:
@@ -337,7 +337,8 @@ def examine_door(
         advice = f"{base}/lti/jwks answered {keys.status_code} without this tool's keys."
         yield Finding(what, ok=False, advice=f"{advice} Check RM_PUBLIC_URL and the proxy.")
         return
-    yield Finding(what, ok=True, advice=base)
+    alone = " for this machine alone; LMSs elsewhere want https" if runtime.settings.is_loopback else ""
+    yield Finding(what, ok=True, advice=f"{base}{alone}")
     fault = _frame_fault(page.headers, base, origins)
     if fault is None:
         yield Finding("frame", ok=True, advice="the LMS may show the tool in its pages")

@@ -55,6 +55,7 @@ class Demo:
     tool: str
     company: Company
     process: subprocess.Popen
+    folder: Path
 
     def state(self) -> dict:
         """Give what the practice LMS has received."""
@@ -81,7 +82,9 @@ def demo(tmp_path_factory):
         company = write_company(
             folder / "again.csv", known["people"], as_of=date.fromisoformat(known["as_of"])
         )
-        yield Demo(f"http://127.0.0.1:{lms_port}", f"http://localhost:{port}", company, process)
+        yield Demo(
+            f"http://127.0.0.1:{lms_port}", f"http://localhost:{port}", company, process, folder / "demo"
+        )
     finally:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):

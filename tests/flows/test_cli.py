@@ -189,6 +189,61 @@ def test_platform_when_added_prints_what_the_lms_wants_and_can_be_listed_and_rem
     refused(rm("platform", "remove", "moodle", "--yes"), "There is no platform 'moodle'")
 
 
+MOODLE_PAGE = (
+    "Platform ID:\thttps://moodle.example\nClient ID:\tAbCdEfGhIjKlMn1\nDeployment ID:\t36\n"
+    "Public keyset URL:\thttps://moodle.example/mod/lti/certs.php\n"
+)
+
+
+def test_platform_when_added_from_what_the_lms_prints_is_read_and_options_win(rm, db, tmp_path):
+    page = tmp_path / "page.txt"
+    page.write_text(MOODLE_PAGE)
+    document = rm.do("platform", "add", "--name=m", f"--from={page}", "--client-id=mine", "--json").json
+    assert (document["client_id"], document["deployments"]) == ("mine", ["36"])
+    rm.do("platform", "add", "--name=n", "--from=-", typed=MOODLE_PAGE)
+    assert {row["family"] for row in rm.do("platform", "list", "--json").json} == {"moodle"}
+    refused(rm("platform", "add", "--name=x", "--from=-", typed="hello"), "issuer", "could not be found")
+    page.write_bytes(b"\xff\xfe\xff")
+    assert rm("platform", "add", "--name=x", f"--from={page}").code == 2
+    missing = rm("platform", "add", "--name=x", "--issuer=https://lms.example")
+    assert missing.code == 2
+    assert "--client-id" in missing.text
+
+
+def test_platform_when_changed_keeps_what_is_not_named(rm, db):
+    rm.do("platform", "add", "--name=m", "--from=-", "--allow-anonymous", typed=MOODLE_PAGE)
+    sources = ("--identity-source=email", "--identity-source=sourcedid")
+    rm.do("platform", "change", "m", *sources, "--no-allow-anonymous", "--token-url=https://moodle.example/t")
+    with db() as rows:
+        row = rows.scalars(select(LtiPlatform)).one()
+        assert (row.identity_sources, row.allow_anonymous) == (["email", "sourcedid"], False)
+        assert (row.token_url, row.family) == ("https://moodle.example/t", "moodle")
+    refused(rm("platform", "change", "m", "--jwks-url=nowhere"), "jwks_url must be a full address")
+    assert rm("platform", "change", "m").code == 2
+
+
+def test_platform_when_invited_prints_an_address_and_when_it_expires(rm):
+    document = rm.do("platform", "invite", "--name=moodle", "--json").json
+    assert set(document) == {"url", "expires_at"}
+    assert document["url"].startswith("http://localhost:5000/lti/register/")
+    assert "/lti/register/" in rm.do("platform", "invite").out
+    rm.do("platform", "add", "--name=moodle", "--from=-", typed=MOODLE_PAGE)
+    refused(rm("platform", "invite", "--name=moodle"), "registered already")
+
+
+def test_deployment_when_it_waits_can_be_refused(rm, db):
+    rm.do("platform", "add", "--name=m", "--from=-", typed=MOODLE_PAGE)
+    with db() as rows:
+        platform = rows.scalars(select(LtiPlatform)).one()
+        waiting = LtiDeployment(
+            platform_id=platform.id, deployment_id="7", state="pending", first_seen_at=platform.created_at
+        )
+        rows.add(waiting)
+    rm.do("platform", "refuse", "m", "7")
+    refused(rm("platform", "refuse", "m", "7"), "There is no deployment '7'")
+    refused(rm("platform", "refuse", "m", "36"), "approved already")
+
+
 def test_platform_when_an_address_is_wrong_is_not_added(rm):
     refused(rm(*ADD, "--jwks-url=moodle.example/jwks"), "jwks_url must be a full address")
     assert rm.do("platform", "list", "--json").json == []

@@ -107,7 +107,7 @@ def served(tmp_path, clock):
     holder = settings_of(tmp_path / "lms")
     server = make_lms_server(holder)
     address = f"http://127.0.0.1:{server.server_port}"
-    settings = replace(settings_of(tmp_path / "lms", address), clock=lambda: clock.now.timestamp())
+    settings = replace(settings_of(tmp_path / "lms", address), clock=clock.now.timestamp)
     server.app = create_lms(settings)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -271,13 +271,14 @@ def _canvas_host(found: Printed, text: str, words: list[str]) -> str | None:
 def _complete_brightspace(found: Printed, _text: str) -> Printed:
     own = found.auth_url or found.jwks_url or ""
     base = own.partition("/d2l/")[0] if "/d2l/" in own else found.issuer
+    token_url = found.token_url or "https://auth.brightspace.com/core/connect/token"
     return replace(
         found,
         issuer=found.issuer or base,
         auth_url=found.auth_url or (f"{base}/d2l/lti/authenticate" if base else None),
         jwks_url=found.jwks_url or (f"{base}/d2l/.well-known/jwks" if base else None),
-        token_url=found.token_url or "https://auth.brightspace.com/core/connect/token",
-        token_audience=found.token_audience or AUDIENCES["brightspace"],
+        token_url=token_url,
+        token_audience=found.token_audience or AUDIENCES.get(token_url),
     )
 
 

@@ -30,8 +30,10 @@ SHARED_ISSUERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "https://schoology.schoology.com": (".schoology.com",),
     }
 )
-# Family -> audience of client assertions where it is not the token address.
-AUDIENCES: Mapping[str, str] = MappingProxyType({"brightspace": "https://api.brightspace.com/auth/token"})
+# Token address -> audience of client assertions where it is another one (Brightspace).
+AUDIENCES: Mapping[str, str] = MappingProxyType(
+    {"https://auth.brightspace.com/core/connect/token": "https://api.brightspace.com/auth/token"}
+)
 # Part of a product_family_code or issuer, in lower case -> family of `platforms.Platform`.
 _FAMILIES = (
     ("moodle", "moodle"),
@@ -61,6 +63,7 @@ class PlatformConfiguration:
 
     :param token_audience: `aud` of client assertions; None means the token URL
     :param family: see `platforms.Platform`
+    :param has_canvas_extensions: it speaks Canvas' extensions of the registration
     :param name: what people call it; its host when it does not say
     :param scopes: None when it names no scope of an LTI service; likewise `claims`, `messages`, `variables`
     :param messages: message type -> placements, which only Canvas names
@@ -74,6 +77,7 @@ class PlatformConfiguration:
     registration_url: str
     token_audience: str | None = None
     family: str = "generic"
+    has_canvas_extensions: bool = False
     name: str
     scopes: frozenset[str] | None = None
     claims: frozenset[str] | None = None
@@ -171,15 +175,16 @@ def parse_configuration(
     code = claims.text(own.get("product_family_code")) or ""
     # Canvas names a bare host here, but wants its token address as audience.
     audience = claims.web_address(document.get("authorization_server"))
-    family = family_of(code, issuer)
+    token_url = addresses["token_endpoint"]
     return PlatformConfiguration(
         issuer=issuer,
         auth_url=addresses["authorization_endpoint"],
-        token_url=addresses["token_endpoint"],
+        token_url=token_url,
         jwks_url=addresses["jwks_uri"],
         registration_url=addresses["registration_endpoint"],
-        token_audience=AUDIENCES.get(family) if audience in (None, addresses["token_endpoint"]) else audience,
-        family=family,
+        token_audience=AUDIENCES.get(token_url) if audience in (None, token_url) else audience,
+        family=family_of(code, issuer),
+        has_canvas_extensions=any(name.startswith(CANVAS) for name in own),
         name=_short(own.get(CANVAS + "account_name")) or urlsplit(url).hostname or "LMS",
         scopes=_listed(document.get("scopes_supported"), lambda item: item.startswith(_SERVICES)),
         claims=_listed(document.get("claims_supported"), lambda item: item in _PERSONAL),
@@ -218,7 +223,7 @@ def build_request(tool: Tool, platform: PlatformConfiguration) -> dict[str, Any]
     custom = custom_parameters(tool, platform.variables)
     if custom:
         configuration["custom_parameters"] = dict(custom)
-    if platform.family == "canvas":
+    if platform.has_canvas_extensions:
         configuration[CANVAS + "privacy_level"] = "public"
     return {
         "application_type": "web",
@@ -351,7 +356,7 @@ def _ask_for_messages(tool: Tool, platform: PlatformConfiguration) -> list[dict[
             "target_link_uri": tool.deep_link_url if deep else tool.launch_url,
             "label": tool.name,
         }
-        if platform.family == "canvas":
+        if platform.has_canvas_extensions:
             offered = (platform.messages or {}).get(message_type)
             message["placements"] = _offered(wanted, offered or None)
             if "course_navigation" in message["placements"]:

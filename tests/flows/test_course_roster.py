@@ -178,7 +178,7 @@ def test_roster_when_it_cannot_be_read_to_the_end_changes_nobody_and_says_why(
     assert {row.status for row, _user in found.values()} == {"Active"}
     course = course_of(database, tenant)
     assert course.roster_read_at == read_at
-    words = {"nobody": "no members at all", "no list": "no members at all"}
+    words = {"nobody": "no members at all", "no list": "no list of members"}
     assert words.get(failure, "does not let this tool") in course.roster_problem
 
 

@@ -8,6 +8,8 @@ from rmplugin.plugins import STANDARD, Plugins
 from tests.rules.source import parse, place, python_files
 
 DIALECTS = "connectors/lms/"
+# Reads what the LMSs print about themselves, each in its own way: there the family is what is found out.
+READERS = ("lti/printed.py",)
 FAMILIES = frozenset(Plugins().quirks) - {STANDARD}
 
 
@@ -50,7 +52,7 @@ def test_code_when_read_asks_for_no_family_outside_the_dialects():
     found = [
         place(path, node)
         for path in python_files()
-        if DIALECTS not in path.as_posix()
+        if DIALECTS not in path.as_posix() and not path.as_posix().endswith(READERS)
         for node in chosen_by_family(parse(path))
     ]
     assert found == []

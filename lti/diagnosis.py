@@ -163,6 +163,10 @@ _TEXTS: Mapping[str, str] = {
         "The browser kept no cookie in the LMS' frame, which is usual today; the person was offered a new "
         "tab. Let the LMS open the tool in a new window to save that click."
     ),
+    "cookie_missing": (
+        "The browser kept no cookie in the frame; the platform's storage was asked instead. If no accepted "
+        "attempt follows, the storage did not answer either."
+    ),
     "cookies_blocked": (
         "This browser refuses the tool's cookies even in a tab of its own. Its settings, or the company's "
         "policy, must allow cookies for the tool's site."
@@ -237,6 +241,10 @@ _TEXTS: Mapping[str, str] = {
         "The message has no sub claim. Let the LMS give the user's id to this tool; it may be that the "
         "activity was opened without signing in."
     ),
+    "content_type_unsupported": (
+        "The LMS asked for {accept_types}; this tool gives ltiResourceLink. Use it where the LMS adds links "
+        "or activities, not files or pictures."
+    ),
     "deep_link_return_url_missing": "The LMS gave no usable deep_link_return_url." + _OF_THE_LMS,
     "context_not_allowed": "A privacy launch names a course." + _OF_THE_LMS,
     "for_user_missing": "The message does not name the user whose work is meant." + _OF_THE_LMS,
@@ -245,6 +253,11 @@ _TEXTS: Mapping[str, str] = {
     "deployment_pending": "The deployment {deployment_id} waits for approval. Approve it if it is yours.",
     "message_type_unsupported": (
         "The LMS sent a {message_type}, which this tool does not offer. Remove that placement in the LMS."
+    ),
+    "review_not_allowed": "A learner asked for the work of somebody else." + _OF_THE_LMS,
+    "learner_unknown": (
+        "The person whose work was asked for never opened the tool, or the HR roster does not say who they "
+        "are. The course's page of people lists such members with the reason."
     ),
     "role_not_allowed": "Somebody without a teacher's role tried to put the activity into a course.",
     "fault": "A fault of the tool: {kind} at {where}. Please report this line to its makers.",

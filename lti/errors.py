@@ -20,6 +20,10 @@ _TEACHER = (
     "help, send the reference below to the administrator of the learning platform."
 )
 _REOPEN = "You can mend this yourself: open the activity again from your course."
+_LEARNER = (
+    "The learner can mend this, by opening the activity once. If that does not help, send the reference "
+    "below to the administrator of this tool."
+)
 _REOPEN_OR_ADMIN = (
     "Open the activity again from your course. If this page comes back, send the reference below to the "
     "administrator of the learning platform."
@@ -129,12 +133,12 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
         "review_not_allowed": (
             403,
             "Only the people who run the course can look at somebody else's credits.",
-            "Open the activity from your course to see your own.",
+            "You can mend this yourself: open the activity from your course to see your own.",
         ),
         "learner_unknown": (
             404,
             "This learner is not known here: they have not opened the activity, or could not be recognised.",
-            "Ask them to open the activity once; the tool's own pages say who could not be recognised.",
+            _LEARNER,
         ),
         "deep_link_return_url_missing": (
             400,

@@ -92,9 +92,9 @@ def add(source: TextIO | None, as_json: bool, tenant: str | None, **typed: Any) 
         raise click.UsageError(f"Give {options}, or --from FILE with what the LMS prints.")
     values = operations.merge_values(printed, typed)
     with tenant_transaction(tenant) as (runtime, db):
-        if values.family not in {*FAMILIES, *runtime.plugins.quirks}:
-            known = sorted({*FAMILIES, *runtime.plugins.quirks})
-            raise click.BadParameter(f"choose one of {', '.join(known)}", param_hint="--family")
+        known = {*FAMILIES, *runtime.plugins.quirks}
+        if values.family not in known:
+            raise click.BadParameter(f"choose one of {', '.join(sorted(known))}", param_hint="--family")
         row = operations.add_platform(db, values, runtime.clock())
         base = runtime.settings.public_url
     document = {

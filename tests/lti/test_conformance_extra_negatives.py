@@ -360,7 +360,9 @@ def test_submission_review_without_person_when_launched_is_refused_for_user_miss
     suite.expect(suite.launch(**changes))
 
 
-@content("Deployment unknown", sent="deployment_id 99: waits for approval", code="ok", status=403)
+@content(
+    "Deployment unknown", sent="deployment_id 99: waits for approval", code="deployment_pending", status=403
+)
 def test_deployment_unknown_when_launched_waits_for_an_administrator(suite, database, tenant):
     words, _ = suite.expect(suite.launch(**{CLAIM + "deployment_id": "99"}))
     assert "approve" in words

@@ -310,7 +310,7 @@ def test_deep_linking_when_a_link_is_returned_becomes_what_learners_launch(site)
         request = site.tool.launches[-1]
         assert request.message_type == "LtiDeepLinkingRequest"
         message = deep_linking.build_response(
-            request,
+            deep_linking.ContentRequest.of(request),
             [
                 deep_linking.ResourceLinkItem(
                     title="Programme 7",

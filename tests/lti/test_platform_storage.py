@@ -271,7 +271,7 @@ def test_launch_address_when_reloaded_without_a_message_says_to_reopen(tool):
     response = tool.browser().get("/lti/launch", base_url=TOOL)
     assert code_of(response) == "state_missing"
     error, _ = tool.refusals[-1]
-    assert error.message.endswith("Nothing was lost. Open the activity again from your course.")
+    assert error.message.endswith("open the activity again from your course.")
 
 
 def test_waiting_page_when_the_host_brings_its_own_keeps_what_the_launch_needs(

@@ -30,7 +30,9 @@ def chosen_by_family(tree: ast.AST) -> list[ast.AST]:
         if isinstance(node, ast.Compare):
             # Whether a family is known at all is no difference between two of them.
             known = any(
-                isinstance(side, ast.Attribute) and side.attr == "quirks" for side in node.comparators
+                (isinstance(side, ast.Attribute) and side.attr == "quirks")
+                or (isinstance(side, ast.Name) and side.id == "known")
+                for side in node.comparators
             )
             asked = not known and names_a_family(node)
         elif isinstance(node, ast.Subscript):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import requests
 from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, sync_playwright
 
 from rmplugin.demo.company import Company, lms_people, write_company
+from rmplugin.demo.lms_settings import LmsPerson
 
 CHROMIUM = "/usr/bin/chromium"
 # Chromium's own words for: third-party cookies blocked but for Partitioned ones, all cookies allowed.
@@ -55,6 +57,15 @@ class Demo:
     tool: str
     company: Company
     process: subprocess.Popen
+    log: Path
+
+    def user(self, who: str) -> LmsPerson:
+        """Find an account of the practice LMS by employee number or name."""
+        return next(user for user in lms_people(self.company) if who in (user.employee_number, user.name))
+
+    def carried_by(self) -> list[str]:
+        """Give what has carried each launch so far, by the tool's log."""
+        return re.findall(r"code=ok detail_bound_by=(\w+)", self.log.read_text())
 
     def state(self) -> dict:
         """Give what the practice LMS has received."""
@@ -81,7 +92,8 @@ def demo(tmp_path_factory):
         company = write_company(
             folder / "again.csv", known["people"], as_of=date.fromisoformat(known["as_of"])
         )
-        yield Demo(f"http://127.0.0.1:{lms_port}", f"http://localhost:{port}", company, process)
+        tool_log = folder / "demo" / "tool.log"
+        yield Demo(f"http://127.0.0.1:{lms_port}", f"http://localhost:{port}", company, process, tool_log)
     finally:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -115,9 +127,7 @@ class Person:
 
         :param who: employee number, or the name of somebody who has none.
         """
-        user = next(
-            user for user in lms_people(self.demo.company) if who in (user.employee_number, user.name)
-        )
+        user = self.demo.user(who)
         self.name = user.name
         self.page.goto(f"{self.demo.lms}/?q={user.given_name}+{user.family_name}")
         self.page.locator(f'button[value="{user.user_id}"]').first.click()

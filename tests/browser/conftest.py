@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import requests
 from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, sync_playwright
 
 from rmplugin.demo.company import Company, lms_people, write_company
+from rmplugin.demo.lms_settings import LmsPerson
 
 CHROMIUM = "/usr/bin/chromium"
 # Chromium's own words for: third-party cookies blocked but for Partitioned ones, all cookies allowed.
@@ -56,6 +58,18 @@ class Demo:
     company: Company
     process: subprocess.Popen
     folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "tool.log"
+
+    def user(self, who: str) -> LmsPerson:
+        """Find an account of the practice LMS by employee number or name."""
+        return next(user for user in lms_people(self.company) if who in (user.employee_number, user.name))
+
+    def carried_by(self) -> list[str]:
+        """Give what has carried each launch so far, by the tool's log."""
+        return re.findall(r"code=ok detail_bound_by=(\w+)", self.log.read_text())
 
     def state(self) -> dict:
         """Give what the practice LMS has received."""
@@ -118,9 +132,7 @@ class Person:
 
         :param who: employee number, or the name of somebody who has none.
         """
-        user = next(
-            user for user in lms_people(self.demo.company) if who in (user.employee_number, user.name)
-        )
+        user = self.demo.user(who)
         self.name = user.name
         self.page.goto(f"{self.demo.lms}/?q={user.given_name}+{user.family_name}")
         self.page.locator(f'button[value="{user.user_id}"]').first.click()

@@ -461,6 +461,39 @@ def test_keys_when_another_process_has_them_are_taken_from_the_store(lms, platfo
     assert platform.requests == [("GET", "/jwks")]
 
 
+def test_keys_when_another_process_asked_a_moment_ago_are_not_asked_for_again(
+    lms, platform, http, store, clock
+):
+    lms.launch()
+    header = {"alg": "RS256", "kid": "invented"}
+    assert code_of(lms.launch(token=lambda c: sign(c, platform.keys[0], header))) == "kid_unknown"
+    other = type(lms)(type(lms.tool)(store, http, clock), platform)
+    assert code_of(other.launch(token=lambda c: sign(c, platform.keys[0], header))) == "kid_unknown"
+    assert platform.requests == [("GET", "/jwks")] * 2
+
+
+def test_keys_when_platform_is_down_outlive_a_restart_of_the_tool(lms, platform, http, store, clock):
+    assert lms.launch().json == {"code": "ok"}
+    platform.jwks_answer = (503, "down")
+    clock.advance(days=6)
+    restarted = type(lms)(type(lms.tool)(store, http, clock), platform)
+    assert restarted.launch().json == {"code": "ok"}
+    clock.advance(days=2)
+    restarted = type(lms)(type(lms.tool)(store, http, clock), platform)
+    assert code_of(restarted.launch()) == "key_set_unreachable"
+
+
+def test_keys_when_rotated_are_found_by_a_process_that_another_one_told(
+    lms, platform, platform_keys, http, store, clock
+):
+    other = type(lms)(type(lms.tool)(store, http, clock), platform)
+    assert [each.launch().json for each in (lms, other)] == [{"code": "ok"}] * 2
+    platform.keys.append(platform_keys[1])
+    clock.advance(seconds=1)
+    assert [each.launch().json for each in (lms, other)] == [{"code": "ok"}] * 2
+    assert platform.requests == [("GET", "/jwks")] * 2
+
+
 @pytest.mark.parametrize(
     "change", [{"alg": "RS384"}, {"use": "enc"}, {"kty": "EC"}, {"n": "%%"}, {"n": None}]
 )

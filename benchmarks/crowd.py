@@ -25,6 +25,7 @@ from tests.fakes.lti_platform import CLAIM, LtiPlatform, make_key
 
 # What the tool answers, and what the platform does in between.
 STEPS = ("login", "sign", "launch", "entry", "home")
+AT_THE_DOOR = 32
 NAME = re.compile(r"Person \d{5}x")
 TOKEN = re.compile(r'X-Rm-Session": "([0-9a-f]+)"')
 _signing: dict[str, Any] = {}
@@ -53,6 +54,7 @@ class Outcome:
     :ivar lost: why no page came; None when one did.
     :ivar crossed: what was seen of other people, or not seen of this one; None when all was right.
     :ivar resent: requests sent again because the server had closed the kept connection, as browsers do.
+    :ivar asked_at: when the last request was begun, by this process's own clock.
     """
 
     member: Member
@@ -61,6 +63,7 @@ class Outcome:
     lost: str | None = None
     crossed: str | None = None
     resent: int = 0
+    asked_at: float = 0.0
 
     @property
     def whole(self) -> float:
@@ -132,12 +135,14 @@ class Browser:
     """One person's browser: cookies and connections of its own.
 
     :param base: the tool's address without a path.
+    :param door: so many browsers connect and send at a time; all the others' requests wait at the server.
     """
 
-    def __init__(self, base: str, member: Member, platform: SigningPlatform) -> None:
-        self.base, self.member, self.platform = base, member, platform
+    def __init__(self, base: str, member: Member, platform: SigningPlatform, door: asyncio.Semaphore) -> None:
+        self.base, self.member, self.platform, self.door = base, member, platform, door
         watch = aiohttp.TraceConfig(trace_config_ctx_factory=lambda trace_request_ctx: trace_request_ctx)
         watch.on_connection_reuseconn.append(_note_reuse)
+        watch.on_request_headers_sent.append(_note_sent)
         self.http = aiohttp.ClientSession(
             # To browsers, loopback is as good as https.
             cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=base),
@@ -155,7 +160,8 @@ class Browser:
             outcome.lost = str(problem)
         except (aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
             step = STEPS[len(outcome.seconds)] if len(outcome.seconds) < len(STEPS) else "home"
-            outcome.lost = f"{step}: {type(error).__name__}"
+            waited = time.perf_counter() - outcome.asked_at
+            outcome.lost = f"{step}: {type(error).__name__} after {waited:.1f} s"
         return outcome
 
     async def _launch(self, outcome: Outcome) -> None:
@@ -196,7 +202,9 @@ class Browser:
         """Give the text and the address that the answer leads to; the answer must have that status."""
         started = time.perf_counter()
         for last in (False, True):
-            seen: dict[str, bool] = {}
+            await self.door.acquire()
+            outcome.asked_at = time.perf_counter()
+            seen = _Seen(self.door)
             try:
                 async with self.http.request(
                     method,
@@ -208,11 +216,13 @@ class Browser:
                     text = await answer.text()
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 # Every browser sends again when a kept connection turns out to be closed, and only then.
-                if last or not seen.get("reused"):
+                if last or not seen.reused:
                     raise
                 outcome.resent += 1
             else:
                 break
+            finally:
+                seen.leave_door()
         if answer.status != expected:
             title = re.search(r"<h1[^>]*>([^<]*)", text)
             raise _Unexpected(f"{step}: {answer.status} {title[1] if title else ''}".rstrip())
@@ -224,8 +234,29 @@ class _Unexpected(Exception):  # noqa: N818 - an answer, not a fault of this pro
     """Another answer than a launch needs."""
 
 
-async def _note_reuse(_session: Any, seen: Any, _parameters: Any) -> None:
-    seen["reused"] = True
+class _Seen:
+    """What is known of one request.
+
+    One program stands for thousands of machines. Were all to connect first and to send later, the last would
+    be too late: the server closes connections on which nothing comes for seven seconds.
+    """
+
+    def __init__(self, door: asyncio.Semaphore) -> None:
+        self.door, self.at_door, self.reused = door, True, False
+
+    def leave_door(self) -> None:
+        """Let the next one send."""
+        if self.at_door:
+            self.at_door = False
+            self.door.release()
+
+
+async def _note_reuse(_session: Any, seen: _Seen, _parameters: Any) -> None:
+    seen.reused = True
+
+
+async def _note_sent(_session: Any, seen: _Seen, _parameters: Any) -> None:
+    seen.leave_door()
 
 
 class Crowd:
@@ -241,7 +272,8 @@ class Crowd:
         self._under_way = self._most = 0
 
     async def __aenter__(self) -> Self:
-        self.browsers = [Browser(self.base, member, self.platform) for member in self.members]
+        door = asyncio.Semaphore(AT_THE_DOOR)
+        self.browsers = [Browser(self.base, member, self.platform, door) for member in self.members]
         for browser in self.browsers:
             await self._stack.enter_async_context(browser.http)
         return self

@@ -8,7 +8,6 @@ translated is shown in English.
 import ast
 import io
 import re
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,9 +71,10 @@ def sentences(node: ast.expr) -> Iterator[str]:
 
 
 def update(path: Path, said: Catalog) -> Catalog:
-    """Return a language's catalogue with what is said now; translations of other texts stay below."""
+    """Return a language's catalogue with what is said now; what is said no longer goes."""
     known = read_po(io.BytesIO(path.read_bytes()), locale=path.parent.parent.name)
     known.update(said, no_fuzzy_matching=True, update_creation_date=False)
+    known.obsolete.clear()
     return known
 
 
@@ -94,18 +94,18 @@ def as_mo(catalogue: Catalog) -> bytes:
     return out.getvalue()
 
 
-def main() -> int:
+def main() -> None:
     """Bring all catalogues up to date and tell what is not translated."""
-    said, missing = collect(), 0
+    said = collect()
     for path in sorted(CATALOGUES.glob("*/LC_MESSAGES/messages.po")):
         catalogue = update(path, said)
         path.write_bytes(as_po(catalogue))
         path.with_suffix(".mo").write_bytes(as_mo(catalogue))
         open_ = [message.id for message in catalogue if message.id and not message.string]
-        missing += len(open_)
         print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts, {len(open_)} not translated")
-    return 1 if missing else 0
+        for text in open_:
+            print(f"  {text}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

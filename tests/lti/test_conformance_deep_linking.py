@@ -50,7 +50,12 @@ def test_deep_linking_request_when_sent_shows_the_choice_of_links(suite):
     assert "form-action" in answer.headers["Content-Security-Policy"]
 
 
-@case("Request of a student", sent="LtiDeepLinkingRequest of a learner", code="role_not_allowed", status=403)
+@case(
+    "Request of a student",
+    sent="LtiDeepLinkingRequest of a learner",
+    code="role_not_allowed",
+    status=403,
+)
 def test_deep_linking_request_of_a_student_when_sent_offers_nothing(suite):
     answer = suite.launch(**{**DEEP_LINKING, CLAIM + "roles": [LEARNER]})
     suite.expect(answer)

@@ -361,11 +361,14 @@ def test_submission_review_without_person_when_launched_is_refused_for_user_miss
 
 
 @content(
-    "Deployment unknown", sent="deployment_id 99: waits for approval", code="deployment_pending", status=403
+    "Deployment unknown",
+    sent="deployment_id 99: waits for approval",
+    code="deployment_pending",
+    status=403,
 )
 def test_deployment_unknown_when_launched_waits_for_an_administrator(suite, database, tenant):
     words, _ = suite.expect(suite.launch(**{CLAIM + "deployment_id": "99"}))
-    assert "approve" in words
+    assert "administrator" in words
     with database.transaction(tenant.id, write=False) as db:
         states = dict(db.execute(select(LtiDeployment.deployment_id, LtiDeployment.state)).all())
     assert states == {"36": "approved", "99": "pending"}

@@ -62,14 +62,15 @@ def test_page_when_launch_asks_for_english_does_not_follow_the_browser(lms):
 
 
 def test_refusal_when_browser_asks_for_german_says_it_in_german(app):
-    answer = app.test_client().post(
-        "/lti/launch", data={"id_token": "x"}, base_url=TOOL, headers={"Accept-Language": "de"}
+    request = {"iss": "https://elsewhere.example", "login_hint": "7"}
+    answer = app.test_client().get(
+        "/lti/login", query_string=request, base_url=TOOL, headers={"Accept-Language": "de"}
     )
     page = answer.get_data(as_text=True)
-    assert answer.status_code == 400
+    assert answer.status_code == 403
     assert language_of(page)[0] == "de"
     assert "Die Aktivität konnte nicht geöffnet werden" in page
-    assert "Der Start begann nicht mit einer Anmeldung. Es ist nichts verloren gegangen." in page
+    assert "Diese Lernplattform ist hier nicht registriert. Es ist nichts verloren gegangen." in page
 
 
 def test_refusal_when_launch_asks_for_german_says_it_in_german(lms):

@@ -140,8 +140,6 @@ def lti_document() -> str:
 def answer_of(mark: dict[str, Any]) -> str:
     if mark["shows"]:
         return f"opens: {VIEWS[mark['shows']][0]}"
-    if mark["code"] == "ok":
-        return f"understood, but not opened, {mark['status']}"
     verb = "refused" if mark["status"] >= 400 else "held back with a page"
     return f"{verb}: {mark['code']}, {mark['status']}"
 

@@ -48,7 +48,6 @@ class Lms:
         )
         self._keys: dict[str, ToolKeys] = {}
         self._people = {person.user_id: person for person in settings.people}
-        self._courses = {course.course_id: course for course in settings.courses}
         self._add_first_activities()
 
     def now(self) -> float:
@@ -65,7 +64,24 @@ class Lms:
 
     def find_course(self, course_id: str) -> LmsCourse | None:
         """Return the course with that id or None."""
-        return self._courses.get(course_id)
+        return next((course for course in self.courses() if course.course_id == course_id), None)
+
+    def courses(self) -> list[LmsCourse]:
+        """Return every course: those of the settings, then the copies made here, oldest first."""
+        copies = self.store.rows("SELECT * FROM course ORDER BY rowid")
+        return [
+            *self.settings.courses,
+            *(
+                LmsCourse(
+                    course_id=row["id"],
+                    label=row["label"],
+                    title=row["title"],
+                    deployment_id=row["deployment_id"],
+                    storage_frame=row["storage_frame"],
+                )
+                for row in copies
+            ),
+        ]
 
     def members(self) -> list[LmsPerson]:
         """Return everybody whose account is active, in the order of their ids."""
@@ -181,6 +197,24 @@ def find_signed_in() -> LmsPerson | None:
 def get_course(course_id: str) -> LmsCourse:
     """Return a course or answer 404."""
     return current_lms().find_course(course_id) or abort(404)
+
+
+def get_reviewed(course_id: str, line_item_id: str, user_id: str) -> tuple[sqlite3.Row, LmsPerson]:
+    """Return the activity of a grade column and the learner whose work is reviewed.
+
+    Answers 401 when nobody is signed in, 403 to learners, 404 when the column belongs to no activity or
+    the other is no learner.
+    """
+    if (find_signed_in() or abort(401)).role != "instructor":
+        abort(403)
+    lms = current_lms()
+    column = lms.store.row(
+        "SELECT resource_link_id FROM line_item WHERE id = ? AND course_id = ?", line_item_id, course_id
+    )
+    learner = lms.find_person(user_id)
+    if column is None or learner is None or learner.role != "learner":
+        abort(404)
+    return get_activity(course_id, column["resource_link_id"]), learner
 
 
 def get_activity(course_id: str, activity_id: str) -> sqlite3.Row:

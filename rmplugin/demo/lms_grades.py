@@ -323,7 +323,8 @@ def is_completed(share: float | None, score_maximum: float, pass_mark: float | N
 def describe_columns(lms: Lms, course: LmsCourse) -> list[dict[str, Any]]:
     """Return every grade column of a course with what came in, for the pages and the state document.
 
-    :return: per column its line item members, `coupled`, `pass_mark`, `score_posts` and `results` by user.
+    :return: per column its line item members, `line_item_id`, `coupled`, `pass_mark`, `score_posts` and
+        `results` by user.
 
     **Touches**: reads line_item, activity, result.
     """
@@ -342,6 +343,7 @@ def describe_columns(lms: Lms, course: LmsCourse) -> list[dict[str, Any]]:
         columns.append(
             _describe(lms, course, item)
             | {
+                "line_item_id": item["id"],
                 "coupled": bool(item["coupled"]),
                 "pass_mark": item["pass_mark"],
                 "score_posts": sum(result["posts"] for result in results),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmplugin.demo.lms_context import Lms
+from rmplugin.demo.lms_copies import describe_history
 from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -23,6 +24,11 @@ SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 AGS_SCOPES = (SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT_READ, SCOPE_SCORE)
 SCOPES = (SCOPE_NRPS, *AGS_SCOPES)
 
+# With these the tool is registered here; a platform sends them with every message.
+HISTORY_PARAMETERS = {
+    "context_id_history": "$Context.id.history",
+    "resource_link_id_history": "$ResourceLink.id.history",
+}
 ID_TOKEN_SECONDS = 60
 # Moodle puts the number of the registered tool into every line item URL and wants it back.
 TYPE_ID = "1"
@@ -48,20 +54,38 @@ def line_item_url(lms: Lms, course: LmsCourse, line_item_id: object) -> str:
     return course_url(lms, course, f"/lineitems/{line_item_id}/lineitem?type_id={TYPE_ID}")
 
 
-def substitute_custom(lms: Lms, person: LmsPerson, own: Mapping[str, str]) -> dict[str, str]:
+def history_variables(lms: Lms, course: LmsCourse, link_id: str | None) -> dict[str, str]:
+    """Say what a course and an activity of it were copied from; empty texts for originals, as in Moodle.
+
+    :param link_id: id of the activity; None when the message is about none.
+    :return: value by substitution variable.
+
+    **Touches**: reads copied_from.
+    """
+    return {
+        "$Context.id.history": describe_history(lms, "course", course.course_id),
+        "$ResourceLink.id.history": describe_history(lms, "activity", link_id) if link_id else "",
+    }
+
+
+def substitute_custom(
+    lms: Lms, person: LmsPerson, own: Mapping[str, str], history: Mapping[str, str]
+) -> dict[str, str]:
     """Fill in the custom parameters of an activity for one person.
 
     An unknown employee number becomes an empty text, as in Moodle.
 
     :param own: the activity's own parameters.
+    :param history: what `history_variables` says of the activity.
 
     **Source**: LTI Core 1.3 section 5.4.6 and appendix F, substitution variables.
     **Touches**: pure.
     """
-    parameters = dict(own)
+    parameters = dict(own) | HISTORY_PARAMETERS
     if lms.settings.hr_id in ("both", "custom"):
         parameters[lms.settings.hr_parameter] = "$Person.sourcedId"
     known = {
+        **history,
         "$Person.sourcedId": person.employee_number or "",
         "$User.id": person.user_id,
         "$User.username": person.user_id,
@@ -140,7 +164,7 @@ def resource_link_claims(
     :param document_target: "iframe" or "window".
 
     **Source**: LTI Core 1.3 section 5.3; AGS 2.0 section 3.1; NRPS 2.0 section 3.6.1.
-    **Touches**: reads line_item.
+    **Touches**: reads line_item, copied_from.
     """
     claims = _common_claims(lms, person, course, nonce=nonce, document_target=document_target)
     link_id = str(activity["id"])
@@ -150,6 +174,7 @@ def resource_link_claims(
     )
     if coupled is not None:
         endpoint["lineitem"] = line_item_url(lms, course, coupled["id"])
+    custom = json.loads(activity["custom"])
     claims |= {
         CLAIM + "message_type": "LtiResourceLinkRequest",
         CLAIM + "target_link_uri": activity["url"],
@@ -158,9 +183,34 @@ def resource_link_claims(
             "title": activity["title"],
             "description": activity["description"],
         },
-        CLAIM + "custom": substitute_custom(lms, person, json.loads(activity["custom"])),
+        CLAIM + "custom": substitute_custom(lms, person, custom, history_variables(lms, course, link_id)),
         AGS_CLAIM: endpoint,
     }
+    return claims
+
+
+def submission_review_claims(
+    lms: Lms,
+    person: LmsPerson,
+    course: LmsCourse,
+    activity: sqlite3.Row,
+    review: sqlite3.Row,
+    *,
+    nonce: str,
+    document_target: str,
+) -> dict[str, Any]:
+    """Build the claims of a launch that shows an instructor one learner's work.
+
+    :param review: row that names the learner and the grade column.
+    :param document_target: "iframe" or "window".
+
+    **Source**: LTI Submission Review 1.0 section 3.
+    **Touches**: reads line_item, copied_from.
+    """
+    claims = resource_link_claims(lms, person, course, activity, nonce=nonce, document_target=document_target)
+    claims[AGS_CLAIM]["lineitem"] = line_item_url(lms, course, review["line_item_id"])
+    claims[CLAIM + "message_type"] = "LtiSubmissionReviewRequest"
+    claims[CLAIM + "for_user"] = {"user_id": review["user_id"], "roles": ROLES["learner"]}
     return claims
 
 
@@ -172,7 +222,7 @@ def deep_linking_claims(
     :param deep_link_id: the one-time id in the address that the answer goes to.
 
     **Source**: Deep Linking 2.0 section 4.4.1.
-    **Touches**: pure.
+    **Touches**: reads copied_from.
     """
     claims = _common_claims(lms, person, course, nonce=nonce, document_target=document_target)
     settings: dict[str, Any] = {
@@ -188,7 +238,7 @@ def deep_linking_claims(
     claims |= {
         CLAIM + "message_type": "LtiDeepLinkingRequest",
         CLAIM + "target_link_uri": lms.settings.tool_deep_link_target,
-        CLAIM + "custom": substitute_custom(lms, person, {}),
+        CLAIM + "custom": substitute_custom(lms, person, {}, history_variables(lms, course, None)),
         AGS_CLAIM: {"scope": list(AGS_SCOPES), "lineitems": line_items_url(lms, course)},
         DL_CLAIM + "deep_linking_settings": settings,
     }

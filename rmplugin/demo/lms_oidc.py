@@ -19,8 +19,16 @@ from rmplugin.demo.lms_context import (
     find_signed_in,
     get_activity,
     get_course,
+    get_reviewed,
 )
-from rmplugin.demo.lms_messages import CLAIM, deep_linking_claims, resource_link_claims, substitute_custom
+from rmplugin.demo.lms_messages import (
+    CLAIM,
+    deep_linking_claims,
+    history_variables,
+    resource_link_claims,
+    submission_review_claims,
+    substitute_custom,
+)
 from rmplugin.demo.lms_settings import LmsCourse, LmsPerson
 
 HINT_SECONDS = 8 * 3600.0
@@ -36,8 +44,12 @@ def _begin(
     *,
     activity_id: object = None,
     deep_link_id: object = None,
+    review: tuple[str, str] | None = None,
 ) -> Response:
-    """Record a launch and send the browser to the tool's login address."""
+    """Record a launch and send the browser to the tool's login address.
+
+    :param review: user id of the learner and id of the grade column; None unless work is reviewed.
+    """
     lms = current_lms()
     settings = lms.settings
     tool = lms.tool_of(activity_id)
@@ -45,16 +57,11 @@ def _begin(
         return _refuse_page("The tool behind this activity is not activated. See: Connect a tool.")
     launch_id = secrets.token_urlsafe(16)
     document_target = "window" if request.args.get("window") else "iframe"
-    lms.store.execute(
-        "INSERT INTO launch VALUES (?, ?, ?, ?, ?, ?, ?)",
-        launch_id,
-        person.user_id,
-        course.course_id,
-        activity_id,
-        deep_link_id,
-        document_target,
-        lms.now(),
-    )
+    row = (launch_id, person.user_id, course.course_id, activity_id, deep_link_id, document_target, lms.now())
+    with lms.store.transaction(write=True) as db:
+        db.execute("INSERT INTO launch VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        if review is not None:
+            db.execute("INSERT INTO review VALUES (?, ?, ?)", (launch_id, *review))
     hint = lms.seal({"launch": launch_id, "user": person.user_id}, seconds=HINT_SECONDS)
     fields = {
         "iss": settings.issuer,
@@ -91,6 +98,19 @@ def launch(course_id: str, activity_id: str) -> Response:
     course = get_course(course_id)
     activity = get_activity(course_id, activity_id)
     return _begin(person, course, activity["url"], activity_id=activity["id"])
+
+
+@bp.get("/course/<course_id>/column/<line_item_id>/review/<user_id>/launch")
+def launch_review(course_id: str, line_item_id: str, user_id: str) -> Response:
+    """Begin a launch that shows an instructor one learner's work for a grade column."""
+    activity, learner = get_reviewed(course_id, line_item_id, user_id)
+    return _begin(
+        find_signed_in() or abort(401),
+        get_course(course_id),
+        activity["url"],
+        activity_id=activity["id"],
+        review=(learner.user_id, line_item_id),
+    )
 
 
 @bp.get("/course/<course_id>/add/launch")
@@ -142,7 +162,9 @@ def authorize() -> Response:
     course = get_course(row["course_id"])
     claims |= {"aud": tool.client_id, CLAIM + "deployment_id": _deployment_id(tool, course)}
     if tool.custom:
-        claims[CLAIM + "custom"] |= substitute_custom(lms, person, tool.custom)
+        link_id = str(row["activity_id"]) if row["activity_id"] else None
+        history = history_variables(lms, course, link_id)
+        claims[CLAIM + "custom"] |= substitute_custom(lms, person, tool.custom, history)
     return _form(redirect_uri, {"id_token": lms.key.sign(claims)} | _state(asked))
 
 
@@ -191,6 +213,11 @@ def _claims(lms: Lms, row: sqlite3.Row, person: LmsPerson, *, nonce: str) -> dic
             lms, person, course, row["deep_link_id"], nonce=nonce, document_target=target
         )
     activity = get_activity(course.course_id, str(row["activity_id"]))
+    review = lms.store.row("SELECT * FROM review WHERE launch_id = ?", row["id"])
+    if review is not None:
+        return submission_review_claims(
+            lms, person, course, activity, review, nonce=nonce, document_target=target
+        )
     return resource_link_claims(lms, person, course, activity, nonce=nonce, document_target=target)
 
 

@@ -17,7 +17,14 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
-from rmplugin.demo.lms_context import current_lms, find_signed_in, get_activity, get_course
+from rmplugin.demo.lms_context import (
+    current_lms,
+    find_signed_in,
+    get_activity,
+    get_course,
+    get_reviewed,
+)
+from rmplugin.demo.lms_copies import copy_course
 from rmplugin.demo.lms_grades import describe_columns
 from rmplugin.demo.lms_settings import LmsPerson
 
@@ -102,7 +109,17 @@ def course(course_id: str) -> str | AnyResponse:
         for column in describe_columns(lms, found)
         if column["coupled"]
     }
-    return render_template("lms/course.html", course=found, activities=activities, own=own)
+    others = [other for other in lms.courses() if other.course_id != course_id]
+    return render_template("lms/course.html", course=found, activities=activities, own=own, others=others)
+
+
+@bp.post("/course/<course_id>/copy")
+def copy(course_id: str) -> AnyResponse:
+    """Copy a course with its activities and go to the copy; instructors only."""
+    if (find_signed_in() or abort(401)).role != "instructor":
+        abort(403)
+    made = copy_course(current_lms(), get_course(course_id))
+    return redirect(url_for("pages.course", course_id=made.course_id), 303)
 
 
 @bp.get("/course/<course_id>/activity/<activity_id>")
@@ -174,6 +191,20 @@ def grades(course_id: str) -> str | AnyResponse:
     return render_template("lms/grades.html", course=found, learners=learners, columns=columns, dump=_dump)
 
 
+@bp.get("/course/<course_id>/column/<line_item_id>/review/<user_id>")
+def review(course_id: str, line_item_id: str, user_id: str) -> str | AnyResponse:
+    """Show an instructor one learner's work: the tool in a frame."""
+    if find_signed_in() is None:
+        return redirect(url_for("pages.home"))
+    found = get_course(course_id)
+    row, learner = get_reviewed(course_id, line_item_id, user_id)
+    source = url_for(
+        "oidc.launch_review", course_id=course_id, line_item_id=line_item_id, user_id=learner.user_id
+    )
+    title = f"{row['title']}: {learner.name}"
+    return render_template("lms/activity.html", course=found, title=title, source=source)
+
+
 def _dump(raw: object) -> str:
     return json.dumps(raw, indent=2, ensure_ascii=False)
 
@@ -228,7 +259,7 @@ def state() -> Response:
     """Describe everything that tests ask for, as JSON: activities, columns, scores, calls."""
     lms = current_lms()
     courses = []
-    for found in lms.settings.courses:
+    for found in lms.courses():
         rows = lms.store.rows("SELECT * FROM activity WHERE course_id = ? ORDER BY id", found.course_id)
         columns = describe_columns(lms, found)
         courses.append(

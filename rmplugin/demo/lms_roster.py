@@ -2,13 +2,21 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, request
 
 from rmplugin.demo.lms_context import Lms, current_lms, get_course
-from rmplugin.demo.lms_messages import CLAIM, SCOPE_NRPS, course_url, personal_claims, substitute_custom
+from rmplugin.demo.lms_messages import (
+    CLAIM,
+    SCOPE_NRPS,
+    course_url,
+    history_variables,
+    personal_claims,
+    substitute_custom,
+)
 from rmplugin.demo.lms_settings import LmsPerson
 from rmplugin.demo.lms_token import refuse, require_accept, require_scope
 
@@ -89,11 +97,12 @@ def memberships(course_id: str) -> Response:
         if (active if since is None else changed_at >= since) and (role is None or _has_role(person, role))
     ]
     shown = members[offset : offset + limit]
+    history = history_variables(lms, course, str(link["id"]) if link is not None else None)
     url = course_url(lms, course, "/memberships")
     body = {
         "id": url,
         "context": {"id": course.course_id, "label": course.label, "title": course.title},
-        "members": [_member(lms, person, link, active=active) for person, active in shown],
+        "members": [_member(lms, person, link, history, active=active) for person, active in shown],
     }
     response = make_response(json.dumps(body))
     response.headers["Content-Type"] = MEDIA_TYPE
@@ -120,7 +129,9 @@ def _has_role(person: LmsPerson, role: str) -> bool:
     return role.rpartition("#")[2] == SHORT_ROLES[person.role]
 
 
-def _member(lms: Lms, person: LmsPerson, link: sqlite3.Row | None, *, active: bool) -> dict[str, Any]:
+def _member(
+    lms: Lms, person: LmsPerson, link: sqlite3.Row | None, history: Mapping[str, str], *, active: bool
+) -> dict[str, Any]:
     member: dict[str, Any] = {
         "status": "Active" if active else "Inactive",
         "user_id": person.user_id,
@@ -130,7 +141,7 @@ def _member(lms: Lms, person: LmsPerson, link: sqlite3.Row | None, *, active: bo
     if lms.settings.hr_id in ("both", "lis") and person.employee_number:
         member["lis_person_sourcedid"] = person.employee_number
     if link is not None:
-        custom = substitute_custom(lms, person, json.loads(link["custom"]))
+        custom = substitute_custom(lms, person, json.loads(link["custom"]), history)
         member["message"] = [
             {CLAIM + "message_type": "LtiResourceLinkRequest", CLAIM + "custom": custom},
         ]

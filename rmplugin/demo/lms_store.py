@@ -1,4 +1,4 @@
-"""SQLite file of the practice LMS: activities, launches, tokens, grade columns, scores."""
+"""SQLite file of the practice LMS: copied courses, activities, launches, tokens, grade columns, scores."""
 
 import json
 import sqlite3
@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = """
+CREATE TABLE IF NOT EXISTS course (
+  id TEXT PRIMARY KEY, label TEXT NOT NULL, title TEXT NOT NULL, deployment_id TEXT, storage_frame TEXT);
+CREATE TABLE IF NOT EXISTS copied_from (
+  kind TEXT NOT NULL, id TEXT NOT NULL, original_id TEXT NOT NULL, PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS activity (
   id INTEGER PRIMARY KEY AUTOINCREMENT, course_id TEXT NOT NULL, title TEXT NOT NULL,
   description TEXT NOT NULL, url TEXT NOT NULL, custom TEXT NOT NULL, pass_mark REAL, made_by TEXT NOT NULL);
@@ -26,6 +30,8 @@ CREATE TABLE IF NOT EXISTS service_call (
 CREATE TABLE IF NOT EXISTS launch (
   id TEXT PRIMARY KEY, user_id TEXT NOT NULL, course_id TEXT NOT NULL, activity_id INTEGER,
   deep_link_id TEXT, document_target TEXT NOT NULL, created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS review (
+  launch_id TEXT PRIMARY KEY REFERENCES launch (id), user_id TEXT NOT NULL, line_item_id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS deep_link (
   id TEXT PRIMARY KEY, user_id TEXT NOT NULL, course_id TEXT NOT NULL,
   created_at REAL NOT NULL, used_at REAL);

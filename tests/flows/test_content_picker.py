@@ -8,6 +8,7 @@ import itsdangerous
 import jwt
 import pytest
 
+from lti.ags import REVIEWABLE
 from tests.factories.browser import _Forms
 from tests.factories.launches import CUSTOM, INSTRUCTOR, LEARNER, ROLES, TOOL, Launcher, hire, register
 from tests.fakes.lti_platform import LtiPlatform, make_key
@@ -98,6 +99,7 @@ def test_picker_when_several_are_chosen_gives_an_item_for_each(teacher):
         "label": "Reverse mentoring",
         "resourceId": "completion",
         "tag": "completion",
+        **REVIEWABLE,
     }
     assert all("lineItem" not in item for item in items[1:])
     for item in items:

@@ -4,6 +4,7 @@ Set-up happens with the commands that an administrator types, work with the page
 wait for a minute to pass is shortened.
 """
 
+import html
 import re
 import threading
 from dataclasses import replace
@@ -30,7 +31,7 @@ from rmplugin.tenants.tasks import check_platform
 from tests.factories.browser import Browser
 from tests.factories.commands import Commands
 from tests.factories.launches import token_of
-from tests.fakes.openedx.client import OpenEdxPlatform, browser
+from tests.fakes.openedx.client import Form, OpenEdxPlatform, browser
 from tests.lti.openedx_fixtures import QuietHandler
 
 pytestmark = pytest.mark.part("openedx")
@@ -461,3 +462,63 @@ def test_column_when_the_platform_lets_the_tool_make_none_is_asked_for_in_words(
     site.launch(MENTEE)
     assert site.work() == {"delivered": 2}
     assert site.scores() == [25, 25]
+
+
+def pick(site, username, **fields):
+    """Open the content picker from the course, send it, and give the platform the answer."""
+    session = browser()
+    site.sessions.append(session)
+    page = site.platform.launch(site.platform.launch_url(username, message="deep_linking"), session)
+    assert page.status_code == 200, page.text
+    form = Form(page.text)
+    answer = session.post(
+        site.stage.url + form.action,
+        data={"sealed": form.fields["sealed"], "_once": form.fields["_once"], **fields},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    form = Form(answer.text)
+    saved = session.post(form.action, data=form.fields, timeout=30)
+    return page, answer, saved
+
+
+def test_picker_when_several_views_are_picked_each_link_of_the_course_opens_its_own(site):
+    page, answer, saved = pick(site, TEACHER, views=["goals", "credits"], title_goals='Our <i>"goals"</i>')
+    assert "does not let us make a gradebook column" in page.text
+    assert "JWT" in answer.text
+    assert saved.status_code == 200, saved.text
+    kept = site.platform.control()["content_items"]
+    assert [item["title"] for item in kept] == ['Our <i>"goals"</i>', "My mentoring credits"]
+    assert [item["custom"]["view"] for item in kept] == ["goals", "credits"]
+
+    session = browser()
+    site.sessions.append(session)
+    # With several links Open edX shows them on a page of its own.
+    course = session.get(site.platform.launch_url(MENTOR), timeout=30)
+    links = [html.unescape(link) for link in re.findall(r'href="([^"]*/lti/login[^"]*)"', course.text)]
+    assert [heading_of(site.platform.launch(link, session)) for link in links] == ["My goals", "My credits"]
+    # Open edX sends the literal variables that it does not know: they are no history.
+    assert site.only(LtiContext).history == []
+
+
+def heading_of(page):
+    return re.search(r"<h1[^>]*>(.*?)</h1>", page.text)[1]
+
+
+def test_picker_when_one_view_is_picked_the_activity_opens_it_at_once(site):
+    pick(site, TEACHER, views="goals")
+    mentor = site.launch(MENTOR)
+    assert "As soon as you have a partner" in mentor.says()
+
+
+def test_picker_when_the_desk_is_picked_a_learner_lands_on_the_home_page(site):
+    pick(site, TEACHER, views="desk")
+    learner = site.launch(MENTEE)
+    assert "this is your own start page" in learner.says()
+    assert "Programme desk" in site.launch(TEACHER).says()
+
+
+def test_picker_when_cancelled_leaves_the_course_as_it_was(site):
+    _page, _answer, saved = pick(site, TEACHER, views="goals", cancel="1")
+    assert saved.status_code == 200
+    assert site.platform.control()["content_items"] == []

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, text
 
 from rmplugin.errors import ConflictError
+from rmplugin.tenants.keys import PUBLISHED_FIRST, RETIRING_FOR, rotate_tool_keys
 from rmplugin.tenants.models import ToolKey
-from rmplugin.tenants.operations import PUBLISHED_FIRST, RETIRING_FOR, rotate_tool_keys
 from rmplugin.tenants.store import PlatformStore
 from rmplugin.tenants.tasks import tidy
 

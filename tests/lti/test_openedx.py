@@ -4,11 +4,13 @@ import base64
 import json
 from datetime import timedelta
 
+import jwt
 import pytest
 
-from lti import ags, deep_linking, nrps
+from lti import ags, claims, deep_linking, nrps
 from lti.claims import ROLES
 from lti.errors import ServiceError
+from lti.jwks import generate_signing_key
 from tests.fakes.openedx.client import browser
 from tests.lti.openedx_fixtures import now, running_site
 
@@ -344,3 +346,84 @@ def test_line_item_when_deleted_is_refused_by_this_platform_whatever_the_scopes(
     with pytest.raises(ServiceError) as caught:
         ags.delete_line_item(service, platform, column.id)
     assert caught.value.status == 403
+
+
+def ask_for_content(site, session):
+    """Start content selection as an instructor; return the request that the tool accepted."""
+    url = site.platform.launch_url("amara.okafor", message="deep_linking")
+    assert site.platform.launch(url, session).text == "accepted"
+    return site.tool.launches[-1]
+
+
+def items_of(site):
+    return [item["title"] for item in site.platform.control()["content_items"]]
+
+
+def test_deep_linking_when_several_links_are_returned_are_all_kept(site):
+    items = [
+        deep_linking.ResourceLinkItem(
+            title,
+            url=f"{site.tool.url}/lti/launch",
+            text="t",
+            custom={"view": title},
+            line_item=deep_linking.LineItemRequest(
+                100, tag="completion", submission_review=ags.REVIEWABLE["submissionReview"]
+            ),
+            thumbnail=deep_linking.Image(f"{site.tool.url}/i.svg", 8, 8),
+            extra={"window": {"targetName": "_blank"}},
+        )
+        for title in ("goals", "credits", '<b>"desk"</b>')
+    ]
+    with browser() as session:
+        request = deep_linking.ContentRequest.of(ask_for_content(site, session))
+        message = deep_linking.build_response(request, items, key=site.tool.store.signing_key(), now=now())
+        saved = session.post(request.return_url, data={"JWT": message}, timeout=10)
+    assert saved.status_code == 200
+    kept = site.platform.control()["content_items"]
+    assert [item["title"] for item in kept] == ["goals", "credits", '<b>"desk"</b>']
+    assert [item["custom"]["view"] for item in kept] == ["goals", "credits", '<b>"desk"</b>']
+    assert kept[0]["lineItem"] == {"scoreMaximum": 100, "tag": "completion"}
+
+
+def test_deep_linking_when_nothing_is_returned_clears_what_was_there(site):
+    with browser() as session:
+        for items in ([deep_linking.ResourceLinkItem("x")], []):
+            request = deep_linking.ContentRequest.of(ask_for_content(site, session))
+            message = deep_linking.build_response(
+                request, items, key=site.tool.store.signing_key(), now=now(), message="Done"
+            )
+            saved = session.post(request.return_url, data={"JWT": message}, timeout=10)
+            assert saved.status_code == 200
+            assert items_of(site) == [item.title for item in items]
+
+
+@pytest.mark.parametrize(
+    "fault", ["foreign key", "cut", "expired", "launch instead", "other type", "learner"]
+)
+def test_deep_linking_when_the_answer_is_faulty_is_refused_and_adds_nothing(site, fault):
+    item = deep_linking.ResourceLinkItem("x", url=f"{site.tool.url}/lti/launch")
+    if fault == "other type":
+        item = deep_linking.ResourceLinkItem("x", extra={"html": "<b>"})
+    key = generate_signing_key() if fault == "foreign key" else site.tool.store.signing_key()
+    with browser() as session, browser() as other:
+        request = deep_linking.ContentRequest.of(ask_for_content(site, session))
+        at = now() - timedelta(minutes=10) if fault == "expired" else now()
+        message = deep_linking.build_response(request, [item], key=key, now=at)
+        if fault == "cut":
+            message = message[:-10]
+        if fault == "launch instead":
+            body = jwt.decode(message, options={"verify_signature": False})
+            body[claims.MESSAGE_TYPE] = "LtiResourceLinkRequest"
+            message = jwt.encode(body, key.private_key, algorithm="RS256", headers={"kid": key.kid})
+        if fault == "other type":
+            body = jwt.decode(message, options={"verify_signature": False})
+            body[claims.DEEP_LINKING + "content_items"][0]["type"] = "unheard-of"
+            message = jwt.encode(body, key.private_key, algorithm="RS256", headers={"kid": key.kid})
+        poster = other if fault == "learner" else session
+        if fault == "learner":
+            site.platform.launch(site.platform.launch_urls["learner"], other)
+        saved = poster.post(request.return_url, data={"JWT": message}, timeout=10)
+    # It answers an expired message with a fault of its own. Audience, deployment and repetition it does not
+    # look at; the practice LMS does.
+    assert saved.status_code == 500 if fault == "expired" else saved.status_code in (400, 403)
+    assert items_of(site) == []

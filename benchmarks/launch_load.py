@@ -23,6 +23,7 @@ import contextlib
 import csv
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -57,7 +58,7 @@ from tests.postgres import cluster, find_binaries
 
 DATABASES = ("sqlite", "postgresql")
 WAVES = ("first launch", "launched before")
-START_SECONDS = 60
+START_SECONDS = 120
 # What a process needs beside one socket for each browser.
 OTHER_FILES = 500
 
@@ -307,6 +308,8 @@ def main() -> int:
     parser.add_argument("--bound", type=float, default=300, help="seconds after which a wave is ended (300)")
     parser.add_argument("--log", type=Path, help="keep the tool's log in this folder")
     options = parser.parse_args()
+    # A polite end of ours must also be the end of the servers that we started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     size = Size(options.people, options.workers, options.threads, options.bound)
     failed = False
     for kind in [options.database] if options.database else DATABASES:

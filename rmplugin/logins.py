@@ -16,7 +16,8 @@ from rmplugin.errors import SessionEndedError
 
 IDLE = timedelta(hours=2)
 ABSOLUTE = timedelta(hours=12)
-ENTRY_CODE_LIFE = timedelta(seconds=60)
+# The browser asks at once, but when a whole company comes at the same moment its request waits in line.
+ENTRY_CODE_LIFE = timedelta(minutes=5)
 
 
 class WebSession(Base, HasId):

@@ -207,6 +207,12 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path) -> None:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
     click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching.")
     click.echo(f"Course '{OWN_COURSE.title}' is empty: start a programme from a template there.")
+    click.echo(
+        "Its pages offer the tool platform storage, as Canvas does; the other course's do not, as Moodle."
+    )
+    click.echo("'Connect a tool' at the foot of the practice LMS tries `rmplugin platform invite`.")
+    click.echo("The administrator's pages open with a link of this command, in another terminal:")
+    click.echo(f"  RM_DATA_DIR={log.parent} RM_PUBLIC_URL={tool_url} rmplugin admin-link")
     click.echo(f"The tool's log is {log}.")
     click.echo("Ctrl-C stops everything; `rmplugin demo --reset` starts anew.")
 

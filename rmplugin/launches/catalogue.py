@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 # Name of the custom parameter that says what a link shows.
 VIEW = "view"
+# Asked for with each link, so that copies are known where the tool was registered by hand.
+HISTORY = {
+    "context_id_history": "$Context.id.history",
+    "resource_link_id_history": "$ResourceLink.id.history",
+}
 
 
 @dataclass(frozen=True, slots=True)

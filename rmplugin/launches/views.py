@@ -28,7 +28,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import Runtime
 from rmplugin.launches import operations
-from rmplugin.launches.catalogue import CONTENTS, VIEW
+from rmplugin.launches.catalogue import CONTENTS, HISTORY, VIEW
 from rmplugin.launches.forms import PickForm
 from rmplugin.tenants.models import LtiPlatform
 from rmplugin.tenants.operations import record_attempt, record_pending_deployment
@@ -255,7 +255,7 @@ def _item(view: str, picked: Mapping[str, Any], offer: Mapping[str, Any]) -> Res
         picked[f"title_{view}"] or content.title,
         url=f"{base}/lti/launch",
         text=content.text,
-        custom={VIEW: view},
+        custom={VIEW: view, **HISTORY},
         line_item=column if graded else None,
         thumbnail=Image(f"{base}/assets/mentoring.svg", ICON_SIZE, ICON_SIZE),
         extra={"window": {"targetName": "_blank"}} if in_window else {},

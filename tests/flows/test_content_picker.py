@@ -92,7 +92,8 @@ def test_picker_when_several_are_chosen_gives_an_item_for_each(teacher):
     assert teacher.ask().status_code == 200
     answer = teacher.pick(views=["home", "goals", "credits", "desk"], title_goals="Our <goals> & 'more'")
     items = teacher.items()
-    assert [item["custom"] for item in items] == [{"view": v} for v in ("home", "goals", "credits", "desk")]
+    assert [item["custom"]["view"] for item in items] == ["home", "goals", "credits", "desk"]
+    assert {item["custom"]["context_id_history"] for item in items} == {"$Context.id.history"}
     assert items[1]["title"] == "Our <goals> & 'more'"
     assert items[0]["lineItem"] == {
         "scoreMaximum": 100,

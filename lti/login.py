@@ -74,9 +74,11 @@ def begin_login(
     """
     flow = _read_flow(params)
     target = flow.get("target_link_uri") or launch_url
-    if not is_ours(target, launch_url):
-        raise foreign_target(target, launch_url)
     platform = _choose_platform(flow, store)
+    if not is_ours(target, launch_url):
+        error = foreign_target(target, launch_url)
+        error.platform_key = platform.key
+        raise error
     state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
     if relaunched:
         flow["relaunched"] = "yes"

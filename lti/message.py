@@ -120,13 +120,15 @@ class HardenedMessage(MessageLaunch):  # type: ignore[misc]  # PyLTI1p3 is follo
 
         **Source** LTI Security 1.0, section 5.1.1.3. **Touches** takes the attempt from the store.
         """
+        state = self._form.get("state", "")
         if self._form.get("error"):
+            # Whoever's attempt this is, it has ended; its platform is the one to mend.
+            self.attempt = self._store.take_login(state) if is_state(state) else None
             raise LaunchError(
                 "oidc_error",
                 error=claims.loggable(self._form["error"]),
                 about=_subject_of(self._form.get("error_description", "")),
             )
-        state = self._form.get("state", "")
         if not state:
             raise LaunchError("state_missing")
         self._take_attempt("", state)

@@ -67,9 +67,10 @@ class Roles:
 
     @property
     def is_administrator(self) -> bool:
-        """Administers the context, the institution or the platform."""
+        """Administers the context, or the institution or platform without learning in the context."""
         return any(
             role.sub_role is None
+            and (role.kind == "context" or not self.is_learner)
             and (role.name == "Administrator" or (role.kind, role.name) == ("system", "SysAdmin"))
             for role in self.roles
         )

@@ -16,6 +16,7 @@ import flask_babel
 import huey
 import structlog
 from flask import Flask, Response, request
+from flask.sessions import SessionInterface
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,6 +29,14 @@ from rmplugin.records import NavLink
 from rmplugin.settings import Settings
 
 log = structlog.get_logger()
+
+
+class NoFlaskSession(SessionInterface):
+    """Keeps Flask from opening a session of its own for each request: `logins` has ours."""
+
+    def open_session(self, app: Flask, request: flask.Request) -> None:
+        """Open none; Flask then never asks to save one. **Touches** pure."""
+
 
 # The order is the order of the house: a capability's pages are in its own folder.
 PAGES = (
@@ -122,6 +131,7 @@ def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime
     runtime = runtime or make_runtime(settings, plugins=plugins)
     app = Flask("rmplugin", static_folder=None)
     app.secret_key = settings.secret_key
+    app.session_interface = NoFlaskSession()
     app.config.update(MAX_CONTENT_LENGTH=2_000_000, TRAP_HTTP_EXCEPTIONS=False)
     app.extensions["rm_runtime"] = runtime
     app.extensions["rm_wake"] = make_worker(runtime)["work"]
@@ -275,7 +285,7 @@ def _explain_fault(error: Exception) -> Any:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
-    log.error("fault", reference=reference, kind=type(error).__name__, where=where, path=request.path)
+    log.error("fault", reference=reference, kind=type(error).__name__, where=where, route=_route())
     page = web.render(
         "message.html",
         None,
@@ -285,6 +295,11 @@ def _explain_fault(error: Exception) -> Any:
         reference=reference,
     )
     return flask.make_response(page, 500)
+
+
+def _route() -> str | None:
+    """Give the pattern of the request's address: the address itself may hold a secret code."""
+    return request.url_rule.rule if request.url_rule else None
 
 
 def _protect(response: Response) -> Response:

@@ -6,10 +6,11 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, ForeignKey, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.wrappers import Request
 
 from rmplugin.db import Base, Db, HasId, new_id
 from rmplugin.errors import SessionEndedError
@@ -18,6 +19,9 @@ IDLE = timedelta(hours=2)
 ABSOLUTE = timedelta(hours=12)
 # The browser asks at once, but when a whole company comes at the same moment its request waits in line.
 ENTRY_CODE_LIFE = timedelta(minutes=5)
+# What a one-time code needs besides itself, so that nobody is signed in by somebody else's link: a cookie of
+# the browser that launched; without cookies, that our own page asks; nothing for a link that is sent.
+Tie = Literal["cookie", "page", "link"]
 
 
 class WebSession(Base, HasId):
@@ -91,16 +95,18 @@ def open_session(
     *,
     secret_key: str,
     life: timedelta = ENTRY_CODE_LIFE,
+    tie: Tie = "link",
 ) -> str:
     """Store a new session and give the one-time code that the redirect after the launch carries.
 
     :param facts: columns of `WebSession` but for id, digests and moments.
     :param secret_key: of the settings.
     :param life: how long the code is good.
+    :param tie: what the code needs besides itself; it begins with this word.
     :return: the code; good once.
     **Touches** writes web_session.
     """
-    code = new_token()
+    code = f"{tie}.{new_token()}"
     own = {
         "id": new_id(),
         "entry_sha256": digest(code),
@@ -132,6 +138,31 @@ def take_entry(db: Db, code: str, now: datetime, *, secret_key: str) -> tuple[We
     # The link may have waited for long; the session begins now.
     session.created_at = session.seen_at = now
     return session, _token_of(code, secret_key)
+
+
+def entry_cookie(code: str, secret_key: str, public_url: str) -> tuple[str, str]:
+    """Give name and value of the cookie that a code with the tie "cookie" needs.
+
+    :param public_url: of the settings; the `__Host-` prefix needs https.
+    **Touches** pure.
+    """
+    prefix = "__Host-" if public_url.startswith("https:") else ""
+    value = hmac.new(secret_key.encode(), b"browser of " + code.encode(), "sha256").hexdigest()
+    return f"{prefix}entry-{digest(code)[:12]}", value
+
+
+def is_right_browser(code: str, cookie: tuple[str, str], request: Request) -> bool:
+    """Tell whether the browser that brings a code is the one that launched.
+
+    :param cookie: from `entry_cookie`.
+    **Source** Fetch Metadata Request Headers, section 2.3; browsers before March 2023 send none.
+    **Touches** pure.
+    """
+    tie = code.partition(".")[0]
+    name, value = cookie
+    if tie == "cookie":
+        return hmac.compare_digest(request.cookies.get(name, "").encode(), value.encode())
+    return tie != "page" or request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
 def _token_of(code: str, secret_key: str) -> str:

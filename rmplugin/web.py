@@ -279,6 +279,15 @@ def take_form_once(db: Db, now: datetime) -> None:
         raise InputError(
             "form_key_missing", "The form was incomplete. Nothing was lost; please send it again."
         )
+    take_once(db, key, now)
+
+
+def take_once(db: Db, key: str, now: datetime) -> None:
+    """Take a key that is good for one deed.
+
+    :raises ConflictError: it was taken before.
+    **Touches** writes posted_form.
+    """
     try:
         with db.begin_nested():
             db.add(PostedForm(key=digest(key), posted_at=now))
@@ -298,15 +307,23 @@ def set_session_cookie(response: Response, token: str) -> None:
 
     **Touches** the response.
     """
+    set_cookie(response, COOKIE, token, ABSOLUTE)
+
+
+def set_cookie(response: Response, name: str, value: str, life: timedelta) -> None:
+    """Give the browser a cookie that also works in an LMS' frame and that no script can read.
+
+    **Source** Cookies Having Independent Partitioned State. **Touches** the response.
+    """
     response.set_cookie(
-        COOKIE,
-        token,
+        name,
+        value,
         httponly=True,
         secure=True,
         samesite="None",
         partitioned=True,
         path="/",
-        max_age=int(ABSOLUTE.total_seconds()),
+        max_age=int(life.total_seconds()),
     )
 
 

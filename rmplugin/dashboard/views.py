@@ -1,6 +1,7 @@
 """Pages that join capabilities."""
 
 import uuid
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import flask
@@ -11,7 +12,7 @@ from rmplugin.checkins.queries import due_checkin, next_wave_at
 from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
-from rmplugin.errors import NotAllowedError, NotFoundError
+from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.forms import GROUPS, CourseQuery
@@ -316,12 +317,18 @@ def entry(code: str) -> web.Answer:
         # Link checkers must not use the code up.
         return ""
     now = runtime.clock()
+    secret_key = str(runtime.settings.secret_key)
+    cookie = logins.entry_cookie(code, secret_key, runtime.settings.public_url)
+    if not logins.is_right_browser(code, cookie, flask.request):
+        raise SessionEndedError
     with runtime.database.transaction(None) as db:
-        session, token = logins.take_entry(db, code, now, secret_key=str(runtime.settings.secret_key))
+        session, token = logins.take_entry(db, code, now, secret_key=secret_key)
     # SQLite has one writer at a time. The page only reads, so nobody's page has to wait for another's.
     with runtime.database.transaction(session.tenant_id, write=False) as db:
         visit = Visit(db, now, session, token, runtime)
         flask.g.visit = visit
         response = flask.make_response(_start_page(visit))
     web.set_session_cookie(response, token)
+    if cookie[0] in flask.request.cookies:
+        web.set_cookie(response, cookie[0], "", timedelta(0))
     return response

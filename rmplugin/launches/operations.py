@@ -91,6 +91,7 @@ def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[
     context_id = context.id if context else None
     if launch.subject is None:
         # The course and its services are worth remembering all the same.
+        record_launch(db, platform, launch, None, now)
         return _session_facts(launch, platform.tenant_id, None, None, context_id)
     sighting = sighting_of_launch(launch, platform.identity_sources, platform.employee_number_params)
     user = link_users(db, platform, [sighting], now)[launch.subject]
@@ -100,7 +101,7 @@ def enter(db: Db, platform: LtiPlatform, launch: Launch, now: datetime) -> dict[
         if _is_manager(launch) and context.memberships_url and not context.roster_read_at:
             want_roster(db, context, now)
     identity = user.link_problem or user.link_source
-    record_attempt(db, platform.tenant_id, platform.id, _as_attempt(platform, launch, identity, now))
+    record_launch(db, platform, launch, identity, now)
     db.flush()
     facts = _session_facts(launch, platform.tenant_id, user.id, user.person_id, context_id)
     if launch.message_type == "LtiSubmissionReviewRequest":
@@ -135,10 +136,16 @@ def _is_manager(launch: Launch) -> bool:
     return named and (roles.is_instructor or roles.is_administrator)
 
 
-def _as_attempt(platform: LtiPlatform, launch: Launch, identity: str | None, now: datetime) -> AttemptInfo:
+def record_launch(db: Db, platform: LtiPlatform, launch: Launch, identity: str | None, now: datetime) -> None:
+    """Write an accepted launch down for the administrator.
+
+    :param identity: how the user was recognised, or why not; None when nobody was to be recognised.
+    **Touches** writes launch_attempt.
+    """
     details = {"kid": launch.kid, "identity": identity}
     shown = redacted(launch.claims)
-    return AttemptInfo(launch.reference, "launch", now, str(platform.id), (), "ok", details, shown)
+    info = AttemptInfo(launch.reference, "launch", now, str(platform.id), (), "ok", details, shown)
+    record_attempt(db, platform.tenant_id, platform.id, info)
 
 
 def _session_facts(

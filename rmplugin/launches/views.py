@@ -103,7 +103,7 @@ def _keep_attempt(info: AttemptInfo) -> None:
         with runtime.database.unbound(write=False) as db:
             platform = db.get(LtiPlatform, uuid.UUID(info.platform_key)) if info.platform_key else None
             tenant_id = platform.tenant_id if platform else None
-            flooded = is_flooded(db, tenant_id, info.at)
+            flooded = is_flooded(db, tenant_id, info.code, info.at)
         if not flooded:
             with runtime.database.transaction(None) as db:
                 record_attempt(db, tenant_id, platform.id if platform else None, info)
@@ -134,8 +134,11 @@ def on_launch(launch: Launch) -> Response:
     runtime = web.get_runtime()
     now = runtime.clock()
     if launch.message_type == "LtiDeepLinkingRequest" and launch.deployment_state == "approved":
-        return pick_content(launch, now)
+        page = pick_content(launch, now)
+        _record(runtime, launch, now)
+        return page
     if launch.message_type == "DataPrivacyLaunchRequest":
+        _record(runtime, launch, now)
         return flask.make_response(web.render("launches/privacy.html", None))
     if launch.message_type not in MESSAGE_TYPES:
         raise LaunchError("message_type_unsupported", message_type=launch.message_type)
@@ -144,7 +147,7 @@ def on_launch(launch: Launch) -> Response:
         with runtime.database.connection() as connection:
             known = operations.recognise(connection, launch, now)
             if known is not None:
-                return _go_in(_open(runtime, connection, known, now))
+                return _go_in(launch, _open(runtime, connection, launch, known, now))
     with runtime.database.unbound() as db:
         platform = operations.platform_of(db, launch)
         db.info["tenant_id"] = platform.tenant_id
@@ -153,21 +156,34 @@ def on_launch(launch: Launch) -> Response:
             record_pending_deployment(db, platform, launch.deployment_id, now)
             code = None
         else:
-            code = _open(runtime, db, operations.enter(db, platform, launch, now), now)
+            code = _open(runtime, db, launch, operations.enter(db, platform, launch, now), now)
         wake = bool(db.info.get("wake"))
     if wake:
         web.wake_worker()
     if code is None:
         raise LaunchError("deployment_pending", deployment_id=loggable(launch.deployment_id))
-    return _go_in(code)
+    return _go_in(launch, code)
 
 
-def _open(runtime: Runtime, db: Db | Connection, facts: Mapping[str, Any], now: datetime) -> str:
-    return logins.open_session(db, facts, now, secret_key=str(runtime.settings.secret_key))
+def _record(runtime: Runtime, launch: Launch, now: datetime) -> None:
+    with runtime.database.unbound() as db:
+        operations.record_launch(db, operations.platform_of(db, launch), launch, None, now)
 
 
-def _go_in(code: str) -> Response:
-    return flask.redirect(flask.url_for("dashboard.entry", code=code), 303)
+def _open(
+    runtime: Runtime, db: Db | Connection, launch: Launch, facts: Mapping[str, Any], now: datetime
+) -> str:
+    tie: logins.Tie = "page" if launch.bound_by == "storage" else "cookie"
+    return logins.open_session(db, facts, now, secret_key=str(runtime.settings.secret_key), tie=tie)
+
+
+def _go_in(launch: Launch, code: str) -> Response:
+    response = flask.make_response(flask.redirect(flask.url_for("dashboard.entry", code=code), 303))
+    if launch.bound_by != "storage":
+        settings = web.get_runtime().settings
+        cookie = logins.entry_cookie(code, str(settings.secret_key), settings.public_url)
+        web.set_cookie(response, *cookie, logins.ENTRY_CODE_LIFE)
+    return response
 
 
 def pick_content(launch: Launch, now: datetime) -> Response:
@@ -235,7 +251,8 @@ def deep_link() -> web.Answer:
             return _pick_page(offer, sealed, error.details)
         items = [_item(view, picked, offer) for view in CONTENTS if view in picked["views"]]
     with runtime.database.transaction(None) as db:
-        web.take_form_once(db, now)
+        # One launch gives one answer, also from a second copy of the page.
+        web.take_once(db, sealed, now)
     return _give_back(asked, items, now)
 
 

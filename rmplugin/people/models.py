@@ -152,10 +152,11 @@ class LtiUser(Base, TenantOwned):
         link; only a person makes a new one).
     :ivar link_source: what the link or the conflict was made from: a word of
         `records.IDENTITY_SOURCES`, or "by_hand"; None when there is neither.
-    :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, not_working, revoked; None when
-        linked, and for test users.
+    :ivar link_problem: why there is no link: no_hr_id, no_match, conflict, changed, not_working, revoked;
+        None when linked, and for test users.
     :ivar claimed_person_id: whom the values point to that another user of the LMS sends, too, or whom a
-        manager chose and who has left; None when nobody in particular.
+        manager chose and who has left, or whom the user was linked to before the values changed; None when
+        nobody in particular.
     :ivar is_test: the LMS' own test or preview user, who is nobody.
     :ivar last_launch_at: None for somebody who stands in a course's roster and has never opened the tool.
     """

@@ -23,6 +23,7 @@ LINK_PROBLEMS = {
     "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
     "no_match": "the staff list has nobody with this employee number or e-mail address",
     "conflict": "the employee number or e-mail address fits more than one person",
+    "changed": "the LMS says now that this account is somebody else than before; a manager has to decide",
     "not_working": "the staff list says that this person has left or has not started",
     "revoked": "the programme manager decided that the link to the staff list was wrong",
 }

@@ -12,13 +12,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from lti.nrps import Member
 from lti.roles import Role, Roles
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.jobs import enqueue
+from rmplugin.logins import WebSession
 from rmplugin.people.identity import Candidate, Sighting, hears, sighting_of_member
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.people.queries import WORKING
@@ -34,6 +35,8 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "email": Person.email_folded.expression,
 }
 BY_HAND = "by_hand"
+# Problems of users who were linked and of whom the LMS says something else now; who they were is remembered.
+DRIFTED = ("changed", "no_match")
 STATUSES = ("Active", "Inactive", "Deleted")
 TEACHER = Role("context", "Instructor")
 
@@ -75,6 +78,8 @@ def link_users(
     """Find out which people of the HR roster some users of an LMS are.
 
     The sources are tried in the registration's order; the first whose value the HR roster knows decides.
+    Nobody who was linked becomes somebody else by what an LMS says: that is a conflict, until the LMS says
+    the old value again, the old person has left, or a manager decides.
     A person whom two users of the LMS claim is linked to neither of them, unless one was linked before: that
     link stays, the other user waits for somebody's decision. What a person decided by hand stays.
 
@@ -127,7 +132,8 @@ def _standing_wish(sighting: Sighting, user: LtiUser, sources: Sequence[str]) ->
         return _Wish(claimed, BY_HAND, None)
     found = claimed or user.link_state == "conflict"
     if found and not hears(sighting, user.link_source, sources):
-        return _Wish(claimed, user.link_source, None if claimed else "conflict")
+        drifted = user.link_problem if user.link_problem in DRIFTED else None
+        return _Wish(claimed, user.link_source, drifted if claimed else "conflict")
     if not sighting.candidates:
         return _Wish(None, None, user.link_problem or "no_hr_id")
     return None
@@ -135,14 +141,17 @@ def _standing_wish(sighting: Sighting, user: LtiUser, sources: Sequence[str]) ->
 
 def _leavers(db: Db, wishes: Mapping[uuid.UUID, _Wish]) -> dict[uuid.UUID, _Wish]:
     """Give the wishes that cannot be kept, because the person is no longer at work."""
-    wanted = {wish.person_id for wish in wishes.values() if wish.person_id}
-    people = _people_by(db, Person.id.expression, wanted)
-    working = {known.id for _value, known in people if known.is_working}
+    working = _working(db, (wish.person_id for wish in wishes.values() if wish.person_id))
     return {
         user_id: replace(wish, problem="not_working")
         for user_id, wish in wishes.items()
         if wish.person_id and wish.person_id not in working
     }
+
+
+def _working(db: Db, person_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    people = _people_by(db, Person.id.expression, set(person_ids))
+    return {known.id for _value, known in people if known.is_working}
 
 
 def _people_by(db: Db, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[tuple[Any, _Known]]:
@@ -158,6 +167,11 @@ def _find_people(
 ) -> dict[uuid.UUID, _Wish]:
     """Look the candidates up, source by source, until each user has one that the HR roster knows."""
     wishes: dict[uuid.UUID, _Wish] = {}
+    standing = {
+        user.id: user.person_id or (user.claimed_person_id if user.link_problem in DRIFTED else None)
+        for _sighting, user in open_
+    }
+    bound = _working(db, (person_id for person_id in standing.values() if person_id))
     for source in platform.identity_sources:
         left = [(s, user) for s, user in open_ if user.id not in wishes]
         wanted = {c.value for s, _user in left for c in s.candidates if c.source == source}
@@ -169,30 +183,38 @@ def _find_people(
         shared = _shared_addresses(db, platform, people) if source == "email" else set()
         for sighting, user in left:
             own = [c for c in sighting.candidates if c.source == source]
-            wish = _wish_of(own, people, user, shared)
+            before = standing[user.id]
+            wish = _wish_of(own, people, before if before in bound else None, shared)
             if wish is not None:
                 wishes[user.id] = wish
-    none = _Wish(None, None, "no_match")
-    return {user.id: wishes.get(user.id, none) for _sighting, user in open_}
+    return {
+        user.id: wishes.get(user.id, _Wish(standing[user.id], None, "no_match")) for _sighting, user in open_
+    }
 
 
 def _wish_of(
     candidates: Sequence[Candidate],
     people: Mapping[str, Sequence[_Known]],
-    user: LtiUser,
+    before: uuid.UUID | None,
     shared: set[str],
 ) -> _Wish | None:
-    for candidate in candidates:
-        found = people.get(candidate.value, ())
-        # Somebody who was hired again may stand in the roster twice; the record that is at work counts.
-        found = [known for known in found if known.is_working] or found
-        if any(known.id == user.person_id and known.is_working for known in found):
-            return _Wish(user.person_id, candidate.source, None)
-        if len(found) > 1 or (found and candidate.value in shared):
-            return _Wish(None, candidate.source, "conflict")
-        if found:
-            return _Wish(found[0].id, candidate.source, None if found[0].is_working else "not_working")
-    return None
+    """Give what the values of one source come to; None when they name nobody.
+
+    :param before: who the user was found to be so far, if that person is still at work.
+    """
+    found = {known.id: known for candidate in candidates for known in people.get(candidate.value, ())}
+    # Somebody who was hired again may stand in the roster twice; the record that is at work counts.
+    fit = [known for known in found.values() if known.is_working] or list(found.values())
+    if not fit:
+        return None
+    source = candidates[0].source
+    if before in found:
+        return _Wish(before, source, None)
+    if before is not None:
+        return _Wish(before, source, "changed")
+    if len(fit) > 1 or any(c.value in shared for c in candidates if c.value in people):
+        return _Wish(None, source, "conflict")
+    return _Wish(fit[0].id, source, None if fit[0].is_working else "not_working")
 
 
 def _shared_addresses(db: Db, platform: LtiPlatform, addresses: Iterable[str]) -> set[str]:
@@ -214,15 +236,20 @@ def _settle(
     actor: str | None,
 ) -> None:
     """Give each person to the one user who claims them, and write down what changes."""
+    # Of two who claim the same person at the same moment, the second waits and sees the first.
+    new = (wishes[user.id].person_id for user in users if wishes[user.id].person_id != user.person_id)
+    for chunk in _chunks(sorted({person_id for person_id in new if person_id})):
+        people = select(Person.id).where(Person.id.in_(chunk)).order_by(Person.id)
+        db.execute(people.with_for_update(key_share=True))
     holders = _holders(db, platform, users, wishes)
     for user in users:
         wish = wishes[user.id]
         person_id, source, problem = wish.person_id, wish.source, wish.problem
         if problem is None and person_id is not None and holders.get(person_id) == user.id:
             link = Link("confirmed", person_id, source)
-        elif problem == "conflict" or (problem is None and person_id is not None):
-            link = Link("conflict", None, source, "conflict", person_id)
-        elif problem == "not_working" and source == BY_HAND:
+        elif problem in ("conflict", "changed") or (problem is None and person_id is not None):
+            link = Link("conflict", None, source, problem or "conflict", person_id)
+        elif problem == "no_match" or (problem == "not_working" and source == BY_HAND):
             link = Link("unlinked", None, source, problem, person_id)
         else:
             link = Link("revoked" if problem == "revoked" else "unlinked", None, None, problem)
@@ -233,11 +260,14 @@ def write_link(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> 
     """Write down who an LMS user is; a change of state or person is an audit row.
 
     :param actor: see `audit.AuditEntry`.
-    **Touches** writes lti_user, audit_entry.
+    **Touches** writes lti_user, audit_entry; deletes from web_session.
     """
     before = (user.link_state, user.person_id)
     _set(user, link_state=link.state, person_id=link.person_id, link_source=link.source)
     _set(user, link_problem=link.problem, claimed_person_id=link.claimed_person_id)
+    if before[1] is not None and user.person_id != before[1]:
+        # What was opened as somebody must not stay open for whoever it is now.
+        db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))
     if (user.link_state, user.person_id) != before:
         subject = link.person_id or before[1] or link.claimed_person_id
         facts = {"state": link.state, "source": link.source, "problem": link.problem}

@@ -15,7 +15,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.logins import digest, new_token
 from rmplugin.tenants.models import LtiPlatform, PlatformInvite
-from rmplugin.tenants.operations import PlatformValues, add_platform
+from rmplugin.tenants.operations import EMPLOYEE_NUMBER_PARAMS, PlatformValues, add_platform
 
 INVITE_LIFE = timedelta(days=7)
 TOOL_NAME = "Reverse mentoring"
@@ -62,6 +62,8 @@ def values_of(registration: Registration) -> PlatformValues:
     **Touches** pure.
     """
     platform = registration.platform
+    # Only what the tool's own registration sets: a further name could be set by a teacher, for one activity.
+    set_by_the_tool = [name for name in EMPLOYEE_NUMBER_PARAMS if name in registration.custom]
     return PlatformValues(
         name=platform.name,
         issuer=platform.issuer,
@@ -73,6 +75,7 @@ def values_of(registration: Registration) -> PlatformValues:
         family=platform.family,
         deployment_ids=[registration.deployment_id] if registration.deployment_id else [],
         scopes=registration.scopes,
+        employee_number_params=set_by_the_tool,
     )
 
 

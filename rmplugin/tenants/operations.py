@@ -11,6 +11,7 @@ import marshmallow as ma
 from sqlalchemy import delete, select
 
 from lti.printed import Printed
+from lti.registration import LOOPBACK
 from lti.routes import AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db, Secrets
@@ -231,11 +232,13 @@ def check_platform_values(values: PlatformValues) -> None:
 
 
 def _is_address(text: str) -> bool:
+    """Tell whether keys and tokens may travel to an address: over https, or within this machine."""
     try:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable()
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    return is_safe and bool(parts.hostname) and text.isprintable()
 
 
 def _deployment(platform: LtiPlatform, deployment_id: str, state: str, now: datetime) -> LtiDeployment:

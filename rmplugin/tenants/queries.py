@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from lti.ags import SCOPE_LINE_ITEM
 from lti.diagnosis import diagnose
@@ -24,8 +24,9 @@ from rmplugin.tenants.models import (
 
 # Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
 CHECK_KEY = "check:"
-# Refusals that are kept in a minute: of a registration that is not known, and of one that is.
-KEPT_A_MINUTE = (30, 300)
+# Refusals of one kind that are kept in a minute: of a registration that is not known, and of one that is. By
+# kind, so that whoever makes many of one does not hide the others.
+KEPT_A_MINUTE = (30, 60)
 # Why nobody of the HR roster was found, for those who can change it.
 IDENTITY_PROBLEMS = {
     "no_hr_id": "The LMS says nothing by which the HR roster could know the person. Give the tool a custom "
@@ -33,6 +34,8 @@ IDENTITY_PROBLEMS = {
     "no_match": "The HR id or e-mail address of the launch is nobody's in the HR roster. Compare one "
     "person's value in the LMS with the roster, leading zeros too.",
     "conflict": "The HR id or e-mail address of the launch belongs to more than one person or LMS account.",
+    "changed": "The launch names another person than the account was linked to. That may be a correction, a "
+    "reused account or an attempt to pass for somebody else; a manager of the course decides under People.",
     "not_working": "The HR roster says that this person has left or has not started.",
 }
 
@@ -84,9 +87,14 @@ def get_platform_by_id(db: Db, platform_id: uuid.UUID) -> LtiPlatform:
     return platform
 
 
-def list_invites(db: Db) -> Sequence[PlatformInvite]:
-    """List the tenant's invites, the newest first. **Touches** reads platform_invite."""
-    return db.scalars(select(PlatformInvite).order_by(PlatformInvite.created_at.desc()).limit(20)).all()
+def list_invites(db: Db, now: datetime) -> Sequence[PlatformInvite]:
+    """List the tenant's invites: all that can still be used, then the last ones that cannot, newest first.
+
+    **Touches** reads platform_invite.
+    """
+    is_open = and_(PlatformInvite.used_at.is_(None), PlatformInvite.expires_at > now)
+    query = select(PlatformInvite).order_by(PlatformInvite.created_at.desc())
+    return [*db.scalars(query.where(is_open)), *db.scalars(query.where(~is_open).limit(20))]
 
 
 def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
@@ -106,14 +114,16 @@ def last_check(db: Db, platform_id: uuid.UUID, secrets_box: Secrets) -> dict[str
     return found
 
 
-def is_flooded(db: Db, tenant_id: uuid.UUID | None, now: datetime) -> bool:
-    """Tell whether so many attempts were refused within a minute that no more are kept; the log has them all.
+def is_flooded(db: Db, tenant_id: uuid.UUID | None, code: str, now: datetime) -> bool:
+    """Tell whether so many attempts were refused for one reason within a minute that no more are kept.
+
+    The log has them all.
 
     :param tenant_id: None for attempts without a known registration; anybody can make those.
     **Touches** reads launch_attempt.
     """
     recent = select(func.count()).select_from(LaunchAttempt)
-    recent = recent.where(LaunchAttempt.tenant_id == tenant_id, LaunchAttempt.code != "ok")
+    recent = recent.where(LaunchAttempt.tenant_id == tenant_id, LaunchAttempt.code == code)
     kept = db.scalar(recent.where(LaunchAttempt.at > now - timedelta(minutes=1))) or 0
     return kept >= KEPT_A_MINUTE[tenant_id is not None]
 

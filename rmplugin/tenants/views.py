@@ -232,7 +232,7 @@ def invite(visit: Visit) -> web.Answer:
 
 
 def _invites(visit: Visit, address: str | None = None) -> web.Answer:
-    rows = queries.list_invites(visit.db)
+    rows = queries.list_invites(visit.db, visit.now)
     return web.render("tenants/invites.html", visit, rows=rows, address=address, tool=_tool(visit))
 
 

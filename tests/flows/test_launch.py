@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from rmplugin import web
-from rmplugin.logins import WebSession
+from rmplugin.logins import WebSession, open_session
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.people.operations import link_by_hand, undo_link
 from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
@@ -176,8 +176,43 @@ def test_entry_when_opened_twice_is_refused_and_token_is_not_the_code(lms):
     first = client.get(answer.location, base_url=TOOL)
     token = token_of(first.get_data(as_text=True))
     assert token not in answer.location
-    second = lms.app.test_client().get(answer.location, base_url=TOOL)
+    cookies = "; ".join(text.split(";")[0] for text in answer.headers.getlist("Set-Cookie"))
+    bare = lms.app.test_client(use_cookies=False)
+    second = bare.get(answer.location, base_url=TOOL, headers={"Cookie": cookies})
     assert second.status_code == 401
+
+
+def test_entry_when_another_browser_opens_it_signs_nobody_in_and_leaves_it_to_its_own(app, lms, database):
+    attacker, victim = app.test_client(), app.test_client(use_cookies=False)
+    redirect = lms.post(attacker, lms.begin(attacker))
+    (cookie,) = [text for text in redirect.headers.getlist("Set-Cookie") if "entry-" in text]
+    assert {"Secure", "HttpOnly", "SameSite=None", "Partitioned"} <= set(cookie.split("; "))
+    assert cookie.startswith("__Host-entry-")
+    for headers in ({}, {"Sec-Fetch-Site": "same-origin"}, {"Cookie": cookie.split("=")[0] + "=guess"}):
+        page = victim.get(redirect.location, base_url=TOOL, headers=headers)
+        assert page.status_code == 401
+        assert not page.headers.getlist("Set-Cookie")
+    assert attacker.get(redirect.location, base_url=TOOL).status_code == 200
+
+
+def test_entry_without_cookies_when_another_site_sends_there_signs_nobody_in(app, database, tenant, clock):
+    facts = {
+        **dict.fromkeys(("lti_user_id", "person_id", "context_id", "start_path", "locale")),
+        "tenant_id": tenant.id,
+        "is_manager": False,
+        "is_administrator": True,
+        "display_name": "",
+        "frame_origins": [],
+    }
+    key = str(app.secret_key)
+    with database.transaction(None) as db:
+        code, sent = (open_session(db, facts, clock.now, secret_key=key, tie=tie) for tie in ("page", "link"))
+    for site in ("cross-site", "same-site", "none"):
+        headers = {"Sec-Fetch-Site": site}
+        assert app.test_client().get(f"/entry/{code}", headers=headers).status_code == 401
+    for good, site in ((code, "same-origin"), (sent, "cross-site")):
+        answer = app.test_client().get(f"/entry/{good}", headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 200
 
 
 def test_entry_when_older_than_five_minutes_is_refused(lms, clock):
@@ -209,6 +244,18 @@ def test_session_cookie_alone_reads_but_never_changes(lms, database, tenant, clo
     assert fresh.get("/home", headers=header, base_url=TOOL).status_code == 200
     posted = fresh.post("/notices/0190aaaa-0000-7000-8000-000000000000/away", headers=header, base_url=TOOL)
     assert posted.status_code == 401
+
+
+def test_session_when_the_lms_names_somebody_else_ends(app, lms, database, tenant, clock):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    hire(database, tenant, clock.now, employee_number="E-1002")
+    client = app.test_client()
+    page = client.get(lms.post(client, lms.begin(client)).location, base_url=TOOL)
+    headers = {web.HTTP_HEADER: token_of(page.get_data(as_text=True))}
+    assert client.get("/home", base_url=TOOL, headers=headers).status_code == 200
+    lms.launch(**{CUSTOM: {"employee_number": "E-1002"}})
+    assert the_user(database, tenant).link_problem == "changed"
+    assert client.get("/home", base_url=TOOL, headers=headers).status_code == 401
 
 
 def test_session_when_idle_too_long_asks_to_reopen_and_shows_typed_text(lms, clock):

@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 from lti import claims as names
 from lti.routes import AttemptInfo
 from rmplugin.logins import WebSession
-from rmplugin.tenants.models import LaunchAttempt
+from rmplugin.tenants.models import LaunchAttempt, LtiPlatform
 from rmplugin.tenants.operations import ATTEMPTS_KEPT, record_attempt
 from rmplugin.tenants.queries import KEPT_A_MINUTE, explain_attempt
 from rmplugin.tenants.tasks import tidy
 from tests.factories.launches import CUSTOM, INSTRUCTOR, ROLES, TARGET, TOOL, Launcher, hire, register
-from tests.fakes.lti_platform import CLAIM, LtiPlatform, make_key, sign
+from tests.fakes.lti_platform import CLAIM, make_key, sign
+from tests.fakes.lti_platform import LtiPlatform as StrictPlatform
 
 MESSAGE = CLAIM + "message_type"
 PEOPLE = ("Ada", "Byron", "company.example", "E-1001", "sesskey")
@@ -37,7 +38,7 @@ def platform_key():
 
 @pytest.fixture
 def platform(platform_key, runtime, tool_keys, clock):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
+    with StrictPlatform(platform_key, lambda: {"keys": []}, clock) as running:
         yield running
 
 
@@ -96,7 +97,7 @@ def of_another_deployment(lms):
     return lms.post(client, lms.begin(client), **{CLAIM + "deployment_id": "99"})
 
 
-def of_a_type_that_is_not_offered(lms):
+def of_another_learners_work(lms):
     person = {"user_id": "9"}
     changes = {MESSAGE: "LtiSubmissionReviewRequest", CLAIM + "for_user": person}
     return refused(
@@ -110,7 +111,7 @@ WAYS = {
     "request_unreadable": posted_too_much,
     "user_missing": launched_anonymously,
     "deployment_pending": of_another_deployment,
-    "message_type_unsupported": of_a_type_that_is_not_offered,
+    "review_not_allowed": of_another_learners_work,
     "role_not_allowed": lambda lms: refused(lms, **DEEP),
     "audience_invalid": lambda lms: refused(lms, aud="other"),
     "target_link_uri_foreign": lambda lms: refused(lms, **{TARGET: "https://evil.example/"}),
@@ -238,11 +239,27 @@ def test_attempts_when_garbage_comes_in_floods_are_kept_in_a_small_number_a_minu
         lms.app.test_client().post("/lti/launch", data={"state": f"{number}", "id_token": "x"}, base_url=TOOL)
     assert len(attempts(database)) == KEPT_A_MINUTE[False]
     assert len(lines_of(log)) == KEPT_A_MINUTE[False] + 5
-    # A real registration has a number of its own, and the next minute another one.
+    # Another reason has a number of its own, a real registration too, and the next minute another one.
     refused(lms, aud="other")
     clock.forward(minutes=1, seconds=1)
     lms.app.test_client().post("/lti/launch", data={"state": "1", "id_token": "x"}, base_url=TOOL)
     assert len(attempts(database)) == KEPT_A_MINUTE[False] + 2
+
+
+def test_attempts_when_one_reason_floods_a_registration_still_keep_the_others(lms, database):
+    for _ in range(KEPT_A_MINUTE[True] + 5):
+        refused(lms, aud="other")
+    refused(lms, exp=22222, iat=11111)
+    kept = [row.code for row in attempts(database)]
+    assert (kept.count("audience_invalid"), kept.count("token_expired")) == (KEPT_A_MINUTE[True], 1)
+
+
+def test_attempts_when_a_teacher_picks_or_nobody_is_named_are_kept_as_accepted(lms, database):
+    with database.unbound() as db:
+        db.scalars(select(LtiPlatform)).one().allow_anonymous = True
+    assert refused(lms, **{ROLES: [INSTRUCTOR], **DEEP}).status_code == 200
+    assert launched_anonymously(lms).status_code == 303
+    assert [row.code for row in attempts(database)] == ["ok", "ok"]
 
 
 def keep(database, tenant_id, at, reference):

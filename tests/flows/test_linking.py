@@ -1,6 +1,7 @@
 """Who an LMS user is: the sources in order, two users who claim one person, what a manager decided."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -86,6 +87,7 @@ def test_user_when_sources_disagree_is_whom_the_registrations_first_names(
     assert lms(see("1", **said))["1"][1:3] == (people[0].id, "sourcedid")
     with database.transaction(tenant.id) as db:
         db.get_one(LtiPlatform, course[1].id).identity_sources = ["email", "sourcedid"]
+        db.execute(delete(LtiUser))
     assert lms(see("1", **said))["1"][1:3] == (people[1].id, "email")
 
 
@@ -144,15 +146,40 @@ def test_link_when_a_roster_is_silent_or_weaker_stays(lms, people):
         assert lms(see("1", **said))["1"][:3] == ("confirmed", people[0].id, "custom")
 
 
-def test_link_when_its_source_names_another_follows_with_an_audit_row(lms, people, database, tenant):
+def test_link_when_its_source_names_another_never_follows_but_waits_with_an_audit_row(
+    lms, people, database, tenant
+):
     lms(see("1", custom="E-1"))
-    assert lms(see("1", custom="E-2"))["1"][:2] == ("confirmed", people[1].id)
-    assert lms(see("1", custom="E-77"))["1"] == ("unlinked", None, None, "no_match")
-    assert audits(database, tenant) == [
+    # However often it is said, by whatever way round.
+    for said in ("E-2", "E-2", "E-77", "E-77", "E-2"):
+        state, person_id, _source, problem = lms(see("1", custom=said))["1"]
+        wanted = ("unlinked", "no_match") if said == "E-77" else ("conflict", "changed")
+        assert (state, person_id, problem) == (wanted[0], None, wanted[1])
+        assert lms(see("1"))["1"][0] == wanted[0]
+    # The other person is free for the one whom the LMS has always called so.
+    assert lms(see("2", custom="E-2"))["2"][:2] == ("confirmed", people[1].id)
+    assert lms(see("1", custom="E-1"))["1"][:3] == ("confirmed", people[0].id, "custom")
+    assert audits(database, tenant)[:2] == [
         ("lti_user", "confirmed", people[0].id),
-        ("lti_user", "confirmed", people[1].id),
-        ("lti_user", "unlinked", people[1].id),
+        ("lti_user", "conflict", people[0].id),
     ]
+
+
+def test_link_when_the_old_person_has_left_follows_to_the_new_one(lms, people, database, tenant):
+    lms(see("1", custom="E-1"))
+    with database.transaction(tenant.id) as db:
+        db.get_one(Person, people[0].id).status = "terminated"
+    assert lms(see("1", custom="E-2"))["1"][:2] == ("confirmed", people[1].id)
+
+
+def test_user_when_two_numbers_name_two_people_is_neither(lms, people):
+    both = see("1", custom="E-1")
+    both = replace(both, candidates=(*both.candidates, Candidate("custom", "E-2")))
+    assert lms(both)["1"][:2] == ("conflict", None)
+    lms(see("2", custom="E-2"))
+    # Who was linked before stays who they are.
+    said = replace(both, sub="2")
+    assert lms(said)["2"][:2] == ("confirmed", people[1].id)
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

@@ -93,7 +93,7 @@ SOURCE = re.compile(r"'(none|self)'|\*|data:|https?://([A-Za-z0-9._-]+|\[[0-9A-F
 def hold(suite, answer):
     """Assert what every answer promises, and forget the log."""
     page = answer.get_data(as_text=True)
-    assert answer.status_code in (200, 400, 401, 403, 503), page
+    assert answer.status_code in (200, 400, 401, 403, 404, 503), page
     assert page.count("<h1") == 1
     (line,) = suite.lines()
     assert line["reference"]

@@ -208,7 +208,7 @@ def test_oidc_error_response_when_posted_is_refused_oidc_error(suite):
     client = suite.app.test_client()
     query = suite.begin(client)
     form = {"error": "login_required", "error_description": "Ada is signed out", "state": query["state"]}
-    _, line = suite.expect(suite.send(client, form), read=False, known=False)
+    _, line = suite.expect(suite.send(client, form), read=False)
     assert line["detail_error"] == "login_required"
 
 
@@ -265,7 +265,7 @@ def test_target_link_uri_not_ours_when_launched_is_refused_target_link_uri_forei
 )
 def test_target_link_uri_not_ours_when_logging_in_is_refused_target_link_uri_foreign(suite):
     answer = suite.log_in(target_link_uri="https://evil.example/lti/launch")
-    suite.expect(answer, read=False, known=False)
+    suite.expect(answer, read=False)
 
 
 @content("sub longer than 255", sent="256 characters", code="id_too_long", status=400)

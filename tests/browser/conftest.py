@@ -40,6 +40,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Playwright loses sight of a frame that goes from site to site, and so from process to process, fast.
+    "--disable-site-isolation-trials",
 ]
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -116,8 +117,9 @@ class KeySets:
         self.http = http
         self._fresh_seconds = fresh_seconds
         self._retry_seconds = retry_seconds
-        # Entries are immutable and replaced whole, so threads need no lock.
+        # Entries are immutable and replaced whole, so threads need no lock to read them.
         self._sets: dict[str, _KeySet] = {}
+        self._asking: dict[str, threading.Lock] = {}
 
     def find(self, store: Store, url: str, kid: str, now: datetime) -> RSAPublicKey:
         """Return the platform's public key.
@@ -127,7 +129,11 @@ class KeySets:
         """
         at = now.timestamp()
         known = self._sets.get(url)
-        if known is None or not self._is_fresh(known, at) or kid not in known.keys:
+        if known is None or kid not in known.keys:
+            # Without the key there is nothing to go on with: wait for the thread that asks for it already.
+            with self._asking.setdefault(url, threading.Lock()):
+                known = self._look_further(store, url, kid, at)
+        elif not self._is_fresh(known, at):
             known = self._look_further(store, url, kid, at)
         key = known.keys[kid]
         if key is None:
@@ -174,7 +180,7 @@ class KeySets:
 
     def _fetch(self, store: Store, url: str, known: _KeySet, at: float) -> _KeySet:
         """Ask the platform; on any failure the last good set stays."""
-        # Written before asking, so that other threads use the old set and do not queue at a dead platform.
+        # Written before asking, so that other threads use the old set, or do not ask a dead platform in turn.
         self._sets[url] = known
         try:
             body = _download(self.http, url)

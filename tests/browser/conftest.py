@@ -153,6 +153,11 @@ class Person:
         """Give the path and query that the frame is at."""
         return self.frame.evaluate("location.pathname + location.search")
 
+    def reload(self) -> None:
+        """Reload the frame, and wait until the page before has gone."""
+        self.frame.evaluate("document.body.dataset.old = '1'; location.reload()")
+        self.tool.locator("body:not([data-old])").wait_for()
+
     def click(self, name: str, role: str = "link") -> None:
         """Click a link or button in the tool and wait until the page has changed."""
         before = self.tool.locator("main").inner_text()

@@ -40,6 +40,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Playwright loses sight of a frame that goes from site to site, and so from process to process, fast.
+    "--disable-site-isolation-trials",
 ]
 
 
@@ -155,6 +157,11 @@ class Person:
     def at(self) -> str:
         """Give the path and query that the frame is at."""
         return self.frame.evaluate("location.pathname + location.search")
+
+    def reload(self) -> None:
+        """Reload the frame, and wait until the page before has gone."""
+        self.frame.evaluate("document.body.dataset.old = '1'; location.reload()")
+        self.tool.locator("body:not([data-old])").wait_for()
 
     def click(self, name: str, role: str = "link") -> None:
         """Click a link or button in the tool and wait until the page has changed."""

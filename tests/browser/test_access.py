@@ -221,7 +221,7 @@ def test_form_with_faults_when_read_by_axe_in_the_frame_has_no_faults(places, wi
     press_by_keyboard(person, "Go to the first one", "Enter")
     assert person.frame.evaluate("document.activeElement.id") == "f-title"
     # The address stays that of the form, so that it can be reloaded.
-    person.frame.evaluate("location.reload()")
+    person.reload()
     person.sees("Set a goal of your own")
 
 

@@ -141,13 +141,13 @@ def test_frame_when_reloaded_shows_the_same_page(demo, open_as):
     manager = open_as(demo.company.advisor)
     manager.open_tool(COURSE)
     assert manager.at() == "/manage"
-    manager.frame.evaluate("location.reload()")
+    manager.reload()
     manager.sees("Programme desk")
     manager.click("Matching")
     wait_for_address(manager, manager.at())
     path = manager.at()
     assert path.endswith("/matching")
-    manager.frame.evaluate("location.reload()")
+    manager.reload()
     manager.sees("The pool")
     assert manager.at() == path
 
@@ -161,7 +161,7 @@ def test_form_with_faults_when_reloaded_shows_the_form_again(demo, open_as):
     manager.press("Create the programme")
     manager.sees("Some answers need a change")
     assert manager.at() == "/programmes/new/digital_fluency"
-    manager.frame.evaluate("location.reload()")
+    manager.reload()
     manager.sees("New programme: Digital fluency")
 
 

@@ -1,12 +1,14 @@
 """What must never start a session: replays, foreign browsers, wrong signatures, stale clocks."""
 
 import json
+import time
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -16,6 +18,7 @@ from lti import claims
 from lti.errors import LAUNCH_CODES
 from lti.launch import begin_login
 from tests.fakes.lti_platform import CLAIM, make_key, sign
+from tests.lti.conftest import Lms, Tool
 
 TOOL = "https://tool.example"
 DEEP_LINKING = {
@@ -443,6 +446,23 @@ def test_keys_when_platform_is_down_stay_the_last_good_ones(lms, platform, clock
     assert len(platform.requests) == 2
     unknown = lms.launch(token=lambda c: sign(c, platform.keys[0], {"alg": "RS256", "kid": "new"}))
     assert code_of(unknown) == "key_set_unreachable"
+
+
+def test_keys_when_several_launches_need_them_at_once_are_fetched_once_for_all(
+    store, clock, registration, platform, platform_keys
+):
+    class SlowNetwork(requests.Session):
+        def get(self, *args, **kwargs):
+            time.sleep(0.3)
+            return super().get(*args, **kwargs)
+
+    with SlowNetwork() as http, ThreadPoolExecutor(4) as pool:
+        lms = Lms(Tool(store, http, clock), platform)
+        for fetched in (1, 2):
+            answers = list(pool.map(lambda _: lms.launch().json, range(4)))
+            assert answers == [{"code": "ok"}] * 4
+            assert platform.requests == [("GET", "/jwks")] * fetched
+            platform.keys.append(platform_keys[1])
 
 
 def test_keys_when_platform_was_never_reached_are_asked_for_again_after_a_pause(lms, platform, clock):

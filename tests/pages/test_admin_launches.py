@@ -165,7 +165,7 @@ def test_check_when_asked_for_runs_in_the_worker_and_its_findings_are_shown(
     run_asked_checks(runtime)
     words = admin.get(page).says()
     assert "Last check: Mon 23 Nov 2026, 09:00 (UTC)" in words
-    assert "platform moodle: key set" in words
+    assert "in order : key set." in words
     assert "hx-trigger" not in admin.text
     asked = len(lms.requests)
     run_asked_checks(runtime)

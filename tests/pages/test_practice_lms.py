@@ -235,6 +235,20 @@ def test_launch_when_learner_opens_activity_carries_moodle_like_claims(desk: Des
     assert claims[NRPS]["context_memberships_url"] == f"{ISSUER}/course/101/memberships"
 
 
+@pytest.mark.parametrize("frame", [None, "_parent", "kept_here"])
+def test_launch_when_the_course_offers_platform_storage_names_its_frame(settings, frame) -> None:
+    course = replace(settings.courses[0], storage_frame=frame)
+    desk = make_desk(replace(settings, courses=(course,)))
+    desk.sign_in(LEARNER)
+    assert desk.begin().get("lti_storage_target") == frame
+    # A window of its own has no page above it.
+    assert "lti_storage_target" not in desk.begin("/course/101/activity/1/launch?window=1")
+    page = desk.client.get("/course/101/activity/1").text
+    assert ("platform_storage.js" in page) is (frame is not None)
+    assert ('name="kept_here" src="/course/101/storage"' in page) is (frame == "kept_here")
+    assert desk.client.get("/course/101/storage").status_code == (200 if frame == "kept_here" else 404)
+
+
 def test_launch_when_person_has_no_number_or_email_leaves_them_out(desk: Desk) -> None:
     claims = desk.launch(QUIET)
     assert claims[CLAIM + "custom"] == {"emp": ""} | NO_COPY

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
+from rmplugin.demo.lms_settings import DEFAULT_COURSE
 from rmplugin.demo.practice_lms import LmsPerson, LmsSettings, make_lms_server
 
 CHROMIUM = shutil.which("chromium")
@@ -101,6 +103,11 @@ def lms_url(request, tmp_path: Path) -> Iterator[str]:
         login_url=f"{tool_url}/{getattr(request, 'param', 'lti')}/login",
         data_dir=tmp_path / "lms",
         people=PEOPLE,
+        courses=(
+            DEFAULT_COURSE,
+            replace(DEFAULT_COURSE, course_id="102", storage_frame="_parent"),
+            replace(DEFAULT_COURSE, course_id="103", storage_frame="kept_here"),
+        ),
     )
     lms = make_lms_server(settings, port=port)
     threads = [run(tool), run(lms)]
@@ -173,3 +180,95 @@ def test_front_page_when_used_by_keyboard_alone_signs_in(lms_url: str, page: Pag
     page.keyboard.press("Enter")
     page.wait_for_url("**/course/101")
     assert "Ina Berg" in page.locator("header").inner_text()
+
+
+# Sends a message from the tool's frame, and gives the reply, or None when none comes.
+ASK = """([frame, message]) => new Promise((resolve) => {
+  const hear = ({data}) => { if (data.subject === `${message.subject}.response`) end(data); };
+  const end = (reply) => { removeEventListener("message", hear); resolve(reply); };
+  addEventListener("message", hear);
+  (frame === "_parent" ? parent : parent.frames[frame]).postMessage(message, "*");
+  setTimeout(end, 1000, null);
+})"""
+
+
+def open_activity(page: Page, lms_url: str, course: str) -> None:
+    page.goto(lms_url)
+    page.get_by_role("button", name="Tom3 Okoro").click()
+    page.wait_for_url("**/course/101")
+    page.goto(f"{lms_url}/course/{course}")
+    page.locator("main li a", has_text="Reverse mentoring").first.click()
+    page.frame_locator("iframe.tool").get_by_role("heading", name="Hello Tom3 Okoro").wait_for()
+
+
+def ask(page: Page, message: dict[str, Any], frame: str = "_parent") -> Any:
+    tool = next(frame for frame in page.frames if frame.url.startswith("http://localhost:"))
+    reply = tool.evaluate(ASK, [frame, message])
+    if reply is not None:
+        assert reply.pop("message_id", None) == message.get("message_id")
+        assert reply.pop("subject") == message["subject"] + ".response"
+    return reply
+
+
+def fault_of(page: Page, frame: str = "_parent", **message: Any) -> str:
+    reply = ask(page, {"message_id": "1", **message}, frame)
+    assert reply.keys() == {"error"}
+    return reply["error"]["code"]
+
+
+@pytest.mark.parametrize(("course", "frame"), [("102", "_parent"), ("103", "kept_here")])
+def test_platform_storage_when_the_tool_asks_keeps_gives_and_forgets(
+    lms_url: str, page: Page, course: str, frame: str
+) -> None:
+    open_activity(page, lms_url, course)
+    offered = ask(page, {"subject": "lti.capabilities", "message_id": "a"})["supported_messages"]
+    assert {"subject": "lti.put_data", "frame": frame} in offered
+    assert {"subject": "lti.get_data", "frame": frame} in offered
+    for subject, value, kept in (
+        ("lti.get_data", None, None),
+        ("lti.put_data", "v", "v"),
+        ("lti.get_data", None, "v"),
+        ("lti.put_data", None, None),
+        ("lti.get_data", None, None),
+    ):
+        message = {"subject": subject, "message_id": "b", "key": "k", "value": value}
+        assert ask(page, message, frame) == {"key": "k", "value": kept}
+
+
+def test_platform_storage_when_a_message_is_wrong_says_which_error(lms_url: str, page: Page) -> None:
+    open_activity(page, lms_url, "102")
+    put = {"subject": "lti.put_data", "key": "k", "value": "v"}
+    for wrong in ({"message_id": None}, {"message_id": 1}, {"key": ""}, {"key": None}, {"key": "k" * 256}):
+        assert fault_of(page, **{**put, **wrong}) == "bad_request"
+    assert fault_of(page, **{**put, "value": {"a": 1}}) == "bad_request"
+    assert fault_of(page, subject="lti.get_data") == "bad_request"
+    assert fault_of(page, subject="lti.unheardOf") == "unsupported_subject"
+    assert fault_of(page, subject="lti.__proto__") == "unsupported_subject"
+    assert fault_of(page, **{**put, "value": "v" * 4096}) == "storage_exhaustion"
+    for number in range(500):
+        name = f"{number:03}"
+        page.evaluate(
+            "([name, origin]) => dispatchEvent(new MessageEvent('message', {origin, source: window, data:"
+            " {subject: 'lti.put_data', message_id: '1', key: name, value: ''}}))",
+            [name, page.frames[-1].evaluate("origin")],
+        )
+    assert fault_of(page, **put) == "storage_exhaustion"
+    assert ask(page, {**put, "message_id": "1", "key": "007"}) == {"key": "007", "value": "v"}
+
+
+def test_platform_storage_when_another_site_or_frame_asks_gives_nothing(lms_url: str, page: Page) -> None:
+    open_activity(page, lms_url, "103")
+    put = {"subject": "lti.put_data", "message_id": "1", "key": "k", "value": "secret"}
+    assert ask(page, put, "kept_here")["value"] == "secret"
+    # The frame is named, so the page itself stores nothing.
+    assert fault_of(page, **put) == "unsupported_subject"
+    store = next(frame for frame in page.frames if frame.name == "kept_here")
+    code = store.evaluate(
+        """(message) => new Promise((resolve) => {
+      addEventListener("message", ({data}) => { if (data.error) resolve(data.error.code); });
+      postMessage(message, origin);
+    })""",
+        {**put, "subject": "lti.get_data"},
+    )
+    assert code == "wrong_origin"
+    assert ask(page, {"subject": "other.get_data", "message_id": "1", "key": "k"}, "kept_here") is None

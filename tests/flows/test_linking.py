@@ -1,6 +1,8 @@
 """Who an LMS user is: the sources in order, two users who claim one person, what a manager decided."""
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -170,6 +172,30 @@ def test_link_when_the_old_person_has_left_follows_to_the_new_one(lms, people, d
     with database.transaction(tenant.id) as db:
         db.get_one(Person, people[0].id).status = "terminated"
     assert lms(see("1", custom="E-2"))["1"][:2] == ("confirmed", people[1].id)
+
+
+def test_person_when_two_users_claim_them_at_the_same_moment_is_one_of_them(
+    database, tenant, course, people, clock
+):
+    claimed, done = threading.Event(), threading.Event()
+
+    def come_second() -> None:
+        claimed.wait(10)
+        with database.transaction(tenant.id) as db:
+            link(db, course[1], clock.now, see("2", custom="E-1"))
+        done.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(come_second)
+        with database.transaction(tenant.id) as db:
+            link(db, course[1], clock.now, see("1", custom="E-1"))
+            db.flush()
+            claimed.set()
+            # The other gets its chance, and must wait for this transaction all the same.
+            done.wait(1)
+        other.result(10)
+    found = states(database, tenant)
+    assert (found["1"][0], found["2"][0]) == ("confirmed", "conflict")
 
 
 def test_user_when_two_numbers_name_two_people_is_neither(lms, people):

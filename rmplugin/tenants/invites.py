@@ -101,6 +101,22 @@ def create_invite(db: Db, name: str | None, actor: str, now: datetime) -> tuple[
     return token, invite
 
 
+def withdraw_invite(db: Db, invite: PlatformInvite, actor: str, now: datetime) -> None:
+    """Make the address of an open invite worthless, such as after it went to the wrong person.
+
+    :raises ConflictError: it was used, or has ended already.
+    **Touches** writes platform_invite, audit_entry.
+    """
+    if invite.used_at is not None or invite.expires_at <= now:
+        raise ConflictError(
+            "invite_ended",
+            "This invitation was used or has ended already. Nothing was changed. A connected LMS can be "
+            "removed with the command rmplugin platform remove.",
+        )
+    invite.expires_at = now
+    audit.record(db, actor, "platform.withdraw_invite", invite.id, now)
+
+
 def claim_invite(db: Db, invite_id: uuid.UUID, now: datetime) -> bool:
     """Take an invite before the registration begins; of two who try, one gets it.
 

@@ -97,6 +97,18 @@ def list_invites(db: Db, now: datetime) -> Sequence[PlatformInvite]:
     return [*db.scalars(query.where(is_open)), *db.scalars(query.where(~is_open).limit(20))]
 
 
+def get_invite(db: Db, invite_id: uuid.UUID) -> PlatformInvite:
+    """Give an invite of the tenant.
+
+    :raises NotFoundError: there is none of that id, or it is another tenant's.
+    **Touches** reads platform_invite.
+    """
+    invite = db.scalars(select(PlatformInvite).where(PlatformInvite.id == invite_id)).one_or_none()
+    if invite is None:
+        raise NotFoundError("invitation")
+    return invite
+
+
 def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     """List the deployments of a registration. **Touches** reads lti_deployment."""
     query = select(LtiDeployment).where(LtiDeployment.platform_id == platform_id)

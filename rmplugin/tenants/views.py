@@ -231,6 +231,14 @@ def invite(visit: Visit) -> web.Answer:
     return _invites(visit, f"{visit.runtime.settings.public_url}/lti/register/{token}")
 
 
+@pages.post("/admin/invites/<uuid:platform_invite_id>/withdraw", role=Role.ADMINISTRATOR)
+def withdraw(visit: Visit, platform_invite_id: uuid.UUID) -> web.Answer:
+    """Make an open invitation worthless."""
+    row = queries.get_invite(visit.db, platform_invite_id)
+    invites.withdraw_invite(visit.db, row, visit.actor, visit.now)
+    return web.go("tenants.list_invites", "The invitation was withdrawn; its address does nothing any more.")
+
+
 def _invites(visit: Visit, address: str | None = None) -> web.Answer:
     rows = queries.list_invites(visit.db, visit.now)
     return web.render("tenants/invites.html", visit, rows=rows, address=address, tool=_tool(visit))

@@ -221,6 +221,13 @@ def test_role_when_administrator_is_recognised_by_kind(text, administrator):
     assert parse_roles([text]).is_administrator is administrator
 
 
+def test_administrator_of_the_institution_when_learning_in_the_course_administers_nothing_there():
+    system = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#Administrator"
+    assert not parse_roles([system, "Learner"]).is_administrator
+    assert parse_roles([system, "Instructor"]).is_administrator
+    assert parse_roles([system, "Learner", "Administrator"]).is_administrator
+
+
 @given(st.text(max_size=80))
 def test_role_when_text_is_unknown_is_none_or_a_role(text):
     role = parse_role(text)

@@ -281,3 +281,18 @@ def test_invite_when_made_on_the_page_is_shown_once_and_works(admin, connect, da
     assert found[1].rpartition("/")[2] not in {
         row.token_sha256 for row in rows(database, tenant, PlatformInvite)
     }
+
+
+def test_invite_when_withdrawn_registers_nobody_and_stays_listed(admin, app, database, tenant):
+    admin.get("/admin/invites").submit("/admin/invites", name="moodle")
+    found = re.search(re.escape(TOOL) + r"(/lti/register/[\w-]+)", admin.text)
+    assert found, admin.text
+    assert app.test_client().get(found[1], base_url=TOOL).status_code != 404
+    admin.get("/admin/invites").submit("/withdraw")
+    assert "The invitation was withdrawn" in admin.says()
+    assert "expired" in admin.says()
+    assert "/withdraw" not in admin.text
+    page = app.test_client().get(found[1], base_url=TOOL)
+    assert page.status_code in (403, 404, 410)
+    [row] = rows(database, tenant, PlatformInvite)
+    assert admin.post(f"/admin/invites/{row.id}/withdraw").status == 409

@@ -23,6 +23,7 @@ FOUND_FIRST = {"web_session", "launch_attempt"}
 UNBOUND = {
     "rmplugin/jobs.py:_due_events": "ids of due events, each worked on in its own tenant's session",
     "rmplugin/launches/views.py:on_launch": "finds the platform, then binds itself to its tenant",
+    "rmplugin/launches/views.py:_record": "finds the platform of an accepted launch and writes its row there",
     "rmplugin/launches/views.py:_keep_attempt": "finds the tenant of a refused attempt by its registration",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
     "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`; finds an invite",

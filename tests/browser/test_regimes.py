@@ -88,7 +88,7 @@ def test_new_tab_when_the_button_is_used_twice_says_to_reload(demo, open_as):
     person = open_as(demo.company.by_hand[0], "blocked in the frame")
     person.open_tool(COURSE)
     address = person.tool.get_by_role("link", name="Open in a new tab").get_attribute("href")
-    for expected in ("Answer the invitation", "The activity could not be opened"):
+    for expected in ("Answer the invitation", "Please open the activity again"):
         tab = person.context.new_page()
         tab.goto(address)
         tab.get_by_text(expected).first.wait_for()
@@ -271,7 +271,7 @@ def test_launch_when_gone_back_to_says_how_to_reopen(demo, open_as):
     person.open_tool(STORING)
     assert is_in(person)
     person.frame.evaluate("history.back()")
-    person.sees("Nothing was lost. Open the activity again from your course.")
+    person.sees("open the activity again from your course.")
 
 
 def test_launch_when_its_message_is_posted_from_another_browser_is_refused(demo, open_as):

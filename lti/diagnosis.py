@@ -160,8 +160,13 @@ _TEXTS: Mapping[str, str] = {
     "state_unknown": _ONCE,
     "state_expired": "More than ten minutes passed between login and launch. Opening it again works.",
     "state_mismatch": (
-        "The browser kept no cookie in the LMS' frame, which is usual today; the person was offered a new "
-        "tab. Let the LMS open the tool in a new window to save that click."
+        "The browser did not show the cookie of this launch, or another browser began it; the person was "
+        "offered a new tab. Some LMSs give out a launch only once and show an error there; opening the "
+        "activity again from the course works."
+    ),
+    "cookies_hidden": (
+        "The browser keeps no cookies in the LMS' frame, and the LMS offers no storage that works; the "
+        "person was offered a new tab. Let the LMS open the tool in a new window to save that click."
     ),
     "cookie_missing": (
         "The browser kept no cookie in the frame; the platform's storage was asked instead. If no accepted "

@@ -71,6 +71,11 @@ LAUNCH_CODES: Mapping[str, tuple[int, str, str]] = MappingProxyType(
             "Your browser did not show the cookie that belongs to this launch.",
             "You can mend this yourself: open the activity in a new tab.",
         ),
+        "cookies_hidden": (
+            403,
+            "Your browser keeps no cookies for this site inside the page of the learning platform.",
+            "You can mend this yourself: open the activity in a new tab.",
+        ),
         "cookie_missing": (
             403,
             "Your browser did not show the cookie that belongs to this launch.",

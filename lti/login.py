@@ -19,6 +19,7 @@ LOGIN_TTL = timedelta(minutes=10)
 RELAUNCH_TTL = timedelta(seconds=60)
 RELAUNCH_PREFIX = "relaunch."
 CONFIRM_PREFIX = "confirm."
+TRY_PREFIX = "try."
 # Canvas sends `deployment_id`, everybody else `lti_deployment_id`.
 FLOW_PARAMETERS = (
     "iss",
@@ -60,6 +61,7 @@ def begin_login(
     now: datetime,
     login_ttl: timedelta = LOGIN_TTL,
     relaunched: bool = False,
+    keeps_cookies: bool = False,
 ) -> LoginRedirect:
     """Answer a third-party initiated login.
 
@@ -67,22 +69,18 @@ def begin_login(
     :param launch_url: this tool's `/lti/launch`, exactly as registered at the platform
     :param now: aware UTC
     :param relaunched: True when the login is repeated in a tab of its own
+    :param keeps_cookies: True when the browser has shown a cookie of ours; no storage is needed then
     :return: the redirect to the platform's authorisation URL
     :raises LaunchError: login_incomplete, issuer_unknown, client_unknown, client_ambiguous,
         target_link_uri_foreign
     **Source** LTI Security 1.0, section 5.1.1. **Touches** writes one login attempt to the store.
     """
-    flow = _read_flow(params)
-    target = flow.get("target_link_uri") or launch_url
-    platform = _choose_platform(flow, store)
-    if not is_ours(target, launch_url):
-        error = foreign_target(target, launch_url)
-        error.platform_key = platform.key
-        raise error
+    flow, platform, target = _read_login(params, store, launch_url)
     state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
     if relaunched:
         flow["relaunched"] = "yes"
-        # The new tab has no platform above it.
+    if relaunched or keeps_cookies:
+        # A new tab has no platform above it.
         flow.pop("lti_storage_target", None)
     flow["browser"] = digest(cookie)
     store.remember_login(
@@ -97,6 +95,29 @@ def begin_login(
         int(login_ttl.total_seconds()),
         flow.get("lti_storage_target"),
     )
+
+
+def keep_login(params: Mapping[str, str], store: Store, *, launch_url: str, now: datetime) -> str:
+    """Keep a login for 60 seconds, until the browser has shown whether it keeps our cookies.
+
+    Some platforms give out a launch only once (Moodle does), so this must be known before they are asked.
+
+    :return: the one-time code for `/lti/login/<code>`
+    :raises LaunchError: what `begin_login` raises
+    **Touches** writes one login attempt to the store.
+    """
+    flow, platform, target = _read_login(params, store, launch_url)
+    attempt = LoginAttempt("", "", platform.key, target, now, now, json.dumps(flow))
+    return _keep_under_code(attempt, TRY_PREFIX, store, now)
+
+
+def take_kept_login(code: str, store: Store, now: datetime) -> LoginAttempt:
+    """Take what `keep_login` kept.
+
+    :raises LaunchError: relaunch_unknown
+    **Touches** takes one login attempt from the store.
+    """
+    return _take_by_code(code, TRY_PREFIX, store, now)
 
 
 def offer_relaunch(attempt: LoginAttempt, store: Store, now: datetime) -> str:
@@ -123,6 +144,13 @@ def _keep_under_code(attempt: LoginAttempt, prefix: str, store: Store, now: date
     return code
 
 
+def _take_by_code(code: str, prefix: str, store: Store, now: datetime) -> LoginAttempt:
+    attempt = store.take_login(prefix + code) if is_state(code) else None
+    if attempt is None or attempt.expires_at <= now:
+        raise LaunchError("relaunch_unknown")
+    return attempt
+
+
 def begin_relaunch(
     code: str, store: Store, *, launch_url: str, now: datetime, login_ttl: timedelta = LOGIN_TTL
 ) -> LoginRedirect:
@@ -132,9 +160,7 @@ def begin_relaunch(
     :raises LaunchError: relaunch_unknown, and what `begin_login` raises
     **Touches** takes one login attempt from the store and writes one.
     """
-    attempt = store.take_login(RELAUNCH_PREFIX + code) if is_state(code) else None
-    if attempt is None or attempt.expires_at <= now:
-        raise LaunchError("relaunch_unknown")
+    attempt = _take_by_code(code, RELAUNCH_PREFIX, store, now)
     return begin_login(
         read_flow(attempt), store, launch_url=launch_url, now=now, login_ttl=login_ttl, relaunched=True
     )
@@ -160,6 +186,11 @@ def cookie_name(state: str, launch_url: str) -> str:
     """Return the name of the state's cookie; the `__Host-` prefix needs https. **Touches** pure."""
     prefix = "__Host-lti-" if launch_url.startswith("https:") else "lti-"
     return prefix + state[:12]
+
+
+def try_cookie_name(launch_url: str) -> str:
+    """Return the name of the cookie that shows that the browser keeps ours. **Touches** pure."""
+    return cookie_name("try", launch_url)
 
 
 def is_ours(url: str, launch_url: str) -> bool:
@@ -194,6 +225,20 @@ def _read_flow(params: Mapping[str, str]) -> dict[str, str]:
     if unreadable or sum(map(len, flow.values())) > MAXIMUM_FLOW_CHARACTERS:
         raise LaunchError("login_incomplete", unreadable=unreadable)
     return flow
+
+
+def _read_login(
+    params: Mapping[str, str], store: Store, launch_url: str
+) -> tuple[dict[str, str], Platform, str]:
+    """Return the flow, the registration and the target of a login, or refuse it."""
+    flow = _read_flow(params)
+    target = flow.get("target_link_uri") or launch_url
+    platform = _choose_platform(flow, store)
+    if not is_ours(target, launch_url):
+        error = foreign_target(target, launch_url)
+        error.platform_key = platform.key
+        raise error
+    return flow, platform, target
 
 
 def _choose_platform(flow: Mapping[str, str], store: Store) -> Platform:

@@ -16,12 +16,28 @@ from lti.claims import loggable_names
 from lti.errors import LaunchError
 from lti.jwks import KeySets
 from lti.launch import Launch, confirm, new_reference, validate
-from lti.login import LOGIN_TTL, LoginRedirect, begin_login, begin_relaunch, cookie_name, is_state
+from lti.login import (
+    LOGIN_TTL,
+    LoginRedirect,
+    begin_login,
+    begin_relaunch,
+    cookie_name,
+    is_state,
+    keep_login,
+    offer_relaunch,
+    read_flow,
+    take_kept_login,
+    try_cookie_name,
+)
 from lti.platforms import Store
 from lti.redaction import redacted
 from lti.storage import SCRIPT, SCRIPT_VERSION, asking_form, plain_page, putting_link
 
 JWKS_SECONDS = 3600
+# Values of Sec-Fetch-Dest with which browsers ask for what another site's page shows.
+FRAMES = frozenset({"iframe", "frame", "embed", "object"})
+# So long a browser that kept a cookie once is believed; each launch is bound to its own cookie all the same.
+TRY_COOKIE_SECONDS = 30 * 86400
 LogLine = Callable[[Mapping[str, object]], None]
 
 
@@ -118,19 +134,62 @@ def create_blueprint(  # noqa: C901, PLR0915 - short views that share their argu
         """Start a launch. **Source** LTI Security 1.0, section 5.1.1."""
         try:
             _read_form()
-            began = begin_login(
-                request.values, store_for(), launch_url=launch_url(), now=clock(), login_ttl=login_ttl
-            )
+            if request.headers.get("Sec-Fetch-Dest") in FRAMES and not keeps_cookies():
+                return try_cookies(request.values)
+            return go(begin(request.values))
         except LaunchError as error:
             if error.code != "request_unreadable":
                 error.claims = redacted(request.values)
             return refuse(error, "login")
+
+    def keeps_cookies() -> bool:
+        return try_cookie_name(launch_url()) in request.cookies
+
+    def try_cookies(params: Mapping[str, str]) -> Response:
+        """Have the browser ask again at once; it shows the cookie that it gets here, or hides it."""
+        response = _unkept(redirect(keep(params), 303))
+        _set_cookie(response, try_cookie_name(launch_url()), "yes", TRY_COOKIE_SECONDS)
+        return response
+
+    def keep(params: Mapping[str, str]) -> str:
+        return address("/lti/login/" + keep_login(params, store_for(), launch_url=launch_url(), now=clock()))
+
+    def begin(params: Mapping[str, str]) -> LoginRedirect:
+        return begin_login(
+            params,
+            store_for(),
+            launch_url=launch_url(),
+            now=clock(),
+            login_ttl=login_ttl,
+            keeps_cookies=keeps_cookies(),
+        )
+
+    def go(began: LoginRedirect, otherwise: str | None = None) -> Response:
+        """Go on to the platform, where its storage is needed by way of a page that asks for it."""
         if began.storage_frame is None:
             return _redirect(began)
-        link = putting_link(
-            began.url, began.storage_frame, began.cookie_name, began.cookie_value, script_url()
-        )
+        secret = (began.cookie_name, began.cookie_value)
+        link = putting_link(began.url, began.storage_frame, *secret, script_url(), otherwise=otherwise)
         return _with_cookie(wait(link, "no-referrer"), began)
+
+    @blueprint.route("/lti/login/<code>", methods=["GET"])
+    def tried(code: str) -> Response:
+        """Go on with a login, now that the browser has shown whether it keeps our cookies."""
+        if request.method == "HEAD":
+            return Response()
+        try:
+            kept = take_kept_login(code, store_for(), clock())
+            flow = read_flow(kept)
+            if keeps_cookies():
+                return go(begin(flow))
+            if "lti_storage_target" in flow:
+                without = {name: value for name, value in flow.items() if name != "lti_storage_target"}
+                return go(begin(flow), otherwise=keep(without))
+            error = LaunchError("cookies_hidden", relaunch_code=offer_relaunch(kept, store_for(), clock()))
+            error.platform_key = kept.platform_key
+        except LaunchError as refused:
+            error = refused
+        return refuse(error, "login")
 
     def take(stage: str, verify: Callable[[], Launch]) -> Response:
         """Answer a launch message: one line in the log, whatever becomes of it."""
@@ -204,10 +263,13 @@ def create_blueprint(  # noqa: C901, PLR0915 - short views that share their argu
 
 
 def _redirect(began: LoginRedirect) -> Response:
-    response = redirect(began.url, 302)
+    return _with_cookie(_unkept(redirect(began.url, 302)), began)
+
+
+def _unkept(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
-    return _with_cookie(response, began)
+    return response
 
 
 def _plain_page(element: Markup) -> Response:

@@ -6,7 +6,7 @@
   const PATIENCE = 2000;
   const AGAIN = 200;
   const element = document.getElementById("lti-storage");
-  const { frame, key, value } = element.dataset;
+  const { frame, key, value, otherwise } = element.dataset;
   const origin = new URL(element.dataset.origin).origin;
   const puts = element.tagName === "A";
   const subject = puts ? "lti.put_data" : "lti.get_data";
@@ -29,7 +29,7 @@
     if (ended) return;
     ended = true;
     if (puts) {
-      location.replace(element.href);
+      location.replace(found ? element.href : otherwise || element.href);
       return;
     }
     // What was read has done its work.
@@ -44,7 +44,8 @@
     const reply = event.data;
     if (event.origin !== origin || reply === null || typeof reply !== "object") return;
     if (reply.message_id !== messageId || reply.subject !== `${subject}.response`) return;
-    end(!reply.error && typeof reply.value === "string" ? reply.value : "");
+    const kept = puts ? value : reply.value;
+    end(!reply.error && typeof kept === "string" ? kept : "");
   });
 
   function ask() {

@@ -44,14 +44,18 @@ class StorageQuestion:
     key: str
 
 
-def putting_link(url: str, frame: str, key: str, value: str, script_url: str) -> Markup:
+def putting_link(
+    url: str, frame: str, key: str, value: str, script_url: str, *, otherwise: str | None = None
+) -> Markup:
     """Make the element that puts the browser's secret into the platform's storage and then goes on.
 
     :param url: the platform's authorisation address, with the request; without a script it is a plain link
     :param value: a secret of one launch; only the platform's own origin can read the message
+    :param otherwise: where to go when the storage does not take it; None goes on all the same
     **Source** LTI PostMessage Storage 0.1, lti.put_data. **Touches** pure.
     """
-    return _LINK.format(url=url, data=_data(frame, url, key, value=value)) + _SCRIPT.format(script_url)
+    more = {"value": value} | ({"otherwise": otherwise} if otherwise else {})
+    return _LINK.format(url=url, data=_data(frame, url, key, **more)) + _SCRIPT.format(script_url)
 
 
 def asking_form(question: StorageQuestion, id_token: str, *, confirm_url: str, script_url: str) -> Markup:

@@ -202,6 +202,9 @@ def _find_launch(
         return None, ("login_required", "somebody else has signed in meanwhile")
     if signed_in is None and lms.now() - row["created_at"] > COOKIELESS_SECONDS:
         return None, ("login_required", "the launch is too old; open the activity again")
+    # As Moodle, which forgets a launch with the first answer: a tool that wants it again must begin anew.
+    if not lms.store.take_once("hint", row["id"], expires_at=lms.now() + HINT_SECONDS, now=lms.now()):
+        return None, ("invalid_request", "lti_message_hint was used before")
     return row, None
 
 

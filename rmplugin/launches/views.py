@@ -83,7 +83,7 @@ def make_lti_blueprint(runtime: Runtime) -> tuple[Blueprint, dict[str, Role]]:
         log=_log_attempt,
         on_attempt=_keep_attempt,
     )
-    names = ("login", "launch", "confirm", "script", "relaunch", "jwks")
+    names = ("login", "tried", "launch", "confirm", "script", "relaunch", "jwks")
     return blueprint, {f"lti.{name}": Role.PUBLIC for name in names}
 
 

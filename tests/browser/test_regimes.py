@@ -17,8 +17,12 @@ pytestmark = [
 
 # One course of the practice LMS offers no platform storage, as Moodle; the other does, as Canvas.
 COURSE, STORING = "101", "102"
-COOKIE = ["/lti/login", "/lti/launch"]
-STORAGE = ["/lti/login", "/lti/launch", "/lti/confirm"]
+# In a frame the login first tries whether the browser keeps a cookie.
+COOKIE = ["/lti/login", "/lti/login", "/lti/launch"]
+STORAGE = ["/lti/login", "/lti/login", "/lti/launch", "/lti/confirm"]
+# Before the platform was asked: it gives out a launch only once.
+HIDDEN = ["/lti/login", "/lti/login"]
+UNANSWERED = [*HIDDEN, "/lti/login"]
 
 
 def watch(person) -> list[str]:
@@ -246,11 +250,11 @@ def test_launch_when_the_platform_never_answers_goes_on_in_a_new_tab(demo, open_
     paths = watch_addresses(person)
     person.open_tool(STORING)
     person.sees("One more click")
-    assert paths == STORAGE
+    assert paths == UNANSWERED
     with person.context.expect_page() as opened:
         person.tool.get_by_role("link", name="Open in a new tab").click()
     opened.value.get_by_text(end).wait_for()
-    assert paths == [*STORAGE, "/lti/relaunch", "/lti/launch"]
+    assert paths == [*UNANSWERED, "/lti/relaunch", "/lti/launch"]
 
 
 def test_launches_when_two_tabs_open_at_once_without_cookies_both_get_in(demo, open_as):

@@ -273,7 +273,10 @@ def _begin_sqlite(connection: Any) -> None:
     driver = connection.connection.driver_connection
     if write:
         # In WAL mode only FULL keeps the last commits through a power cut; it costs a wait for the disk.
-        driver.execute(f"PRAGMA synchronous={'FULL' if options.get('rm_durable', True) else 'NORMAL'}")
+        wanted = "FULL" if options.get("rm_durable", True) else "NORMAL"
+        if connection.info.get("synchronous") != wanted:
+            driver.execute(f"PRAGMA synchronous={wanted}")
+            connection.info["synchronous"] = wanted
     driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
 

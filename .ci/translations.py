@@ -1,8 +1,8 @@
 """Collects what is said to people, brings every catalogue up to date, and compiles it: `make translations`.
 
-Said to people: the words of the templates; what a refused launch is answered with, which `lti` writes without
-knowing of languages; titles and texts that the pages for errors are given; the menu. What nobody has
-translated is shown in English.
+Said to people: the words of the templates; what `lti` answers a refused launch or registration with, which
+knows of no languages; what our Python says: `Text("...")`, `texts({...})`, and every whole sentence. What
+nobody has translated is shown in English.
 """
 
 import ast
@@ -17,12 +17,20 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from lti.errors import LAUNCH_CODES, LaunchError
+from lti.errors import LAUNCH_CODES, REGISTRATION_CODES, LaunchError, RegistrationError
+from rmplugin.errors import NotFoundError
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUES = ROOT / "rmplugin" / "translations"
-# Modules whose titles and texts are shown by the template `message.html` or in the menu.
-MODULES = ("rmplugin/app.py", "rmplugin/errors.py", "rmplugin/launches/views.py")
+# What these say is read in a terminal or a log only, or by machines.
+NOT_SHOWN = (
+    *("cli", "demo", "migrations", "api", "audit", "db", "hookspecs", "http", "jobs", "plugins", "records"),
+    *("settings", "texts", "wsgi", "people/operations", "people/roster", "programmes/imports"),
+    *("tenants/checks", "tenants/keys", "tenants/tasks"),
+)
+# Calls of which every text is shown.
+SAYING = ("Content", "Step", "Text", "map", "texts")
+SENTENCE = re.compile(r"\A[A-Z“%][^`]* [^`]*[.?!]\Z")
 
 NO_HEADERS = (
     *(b"Project-Id-Version", b"Report-Msgid-Bugs-To", b"POT-Creation-Date", b"PO-Revision-Date"),
@@ -42,32 +50,66 @@ def collect() -> Catalog:
             said.add(message, context=context)
     for code in LAUNCH_CODES:
         said.add(LaunchError(code).message)
-    for module in MODULES:
-        for text in texts_in(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
+    for code in REGISTRATION_CODES:
+        said.add(RegistrationError(code).message)
+    for path in shown_modules():
+        for text in texts_in(ast.parse(path.read_text(encoding="utf-8"))):
             said.add(text)
     return said
 
 
+def shown_modules() -> Iterator[Path]:
+    """Yield the modules whose texts pages show, or a page shows later."""
+    for path in sorted((ROOT / "rmplugin").rglob("*.py")):
+        name = path.relative_to(ROOT / "rmplugin").with_suffix("").as_posix()
+        if not any(name == hidden or name.startswith(f"{hidden}/") for hidden in NOT_SHOWN):
+            yield path
+    yield from sorted((ROOT / "connectors" / "sinks").glob("*.py"))
+
+
 def texts_in(tree: ast.Module) -> Iterator[str]:
-    """Yield the plain texts that a module hands to a page or an error."""
+    """Yield the texts for people in a module."""
+    pieces = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    pieces |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            named = [keyword.value for keyword in node.keywords if keyword.arg in ("title", "text")]
-            yield from (text for value in (*node.args, *named) for text in sentences(value))
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [target.id.lower() for target in targets if isinstance(target, ast.Name)]
-            if any(name.endswith(("title", "titles")) or name == "text" for name in names):
-                yield from sentences(node.value)
+            yield from told_by(node)
+        elif isinstance(node, ast.Assign) and "title" in ast.unparse(node.targets[0]).lower():
+            yield from constants(node.value)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in pieces:
+            yield from SENTENCE.findall(node.value)
 
 
-def sentences(node: ast.expr) -> Iterator[str]:
-    """Yield the texts for people in an expression: they begin with a capital letter."""
-    choices = ast.iter_child_nodes(node) if isinstance(node, ast.Dict | ast.IfExp) else [node]
-    for part in choices:
-        text = part.value if isinstance(part, ast.Constant) else None
-        if isinstance(text, str) and re.match(r"[A-Z][a-z]+( |$)", text) and "\n" not in text:
-            yield text
+def told_by(call: ast.Call) -> Iterator[str]:
+    """Yield the texts that a call shows."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    if name == "NotFoundError":
+        yield from (NotFoundError(what).message_for_user for what in constants(*call.args))
+    elif name in ("NavLink", "CatalogueSkill"):
+        yield from constants(call.args[0])
+    elif name in SAYING:
+        yield from constants(*call.args)
+    yield from (text for word in call.keywords if word.arg == "title" for text in constants(word.value))
+
+
+def constants(*nodes: ast.expr) -> Iterator[str]:
+    """Yield the texts in expressions: no codes, which are keys; no paths and no commands."""
+    for node in nodes:
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and re.fullmatch(r"[^/`]+", node.value):
+                yield node.value
+        elif isinstance(node, ast.Dict):
+            yield from constants(*node.values)
+        elif isinstance(node, ast.IfExp):
+            yield from constants(node.body, node.orelse)
+        elif isinstance(node, ast.Tuple | ast.List):
+            yield from constants(*node.elts)
+        elif isinstance(node, ast.Starred):
+            yield from constants(node.value)
+        elif isinstance(node, ast.BoolOp):
+            yield from constants(*node.values)
+        elif isinstance(node, ast.Call):
+            yield from constants(*node.args[1:])
 
 
 def update(path: Path, said: Catalog) -> Catalog:

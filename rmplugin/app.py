@@ -27,6 +27,7 @@ from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
 from rmplugin.plugins import Plugins
 from rmplugin.records import NavLink
 from rmplugin.settings import Settings
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -204,13 +205,14 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     app.jinja_env.globals.update(
         asset=_asset_url,
         get_locale=flask_babel.get_locale,
-        say=flask_babel.gettext,
+        say=web.say,
         navigation=navigation,
         new_token=logins.new_token,
         said=web.said,
         request=request,
     )
-    app.jinja_env.filters["moment"] = web.local_moment
+    app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
+    app.jinja_env.filters.update(moment=web.local_moment, day=web.local_day, say=web.say)
     app.jinja_env.add_extension("jinja2.ext.do")
 
 

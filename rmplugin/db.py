@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     LargeBinary,
     MetaData,
+    String,
     Uuid,
     create_engine,
     event,
@@ -37,6 +38,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.types import JSON, TypeDecorator
 
 from rmplugin.errors import ConfigError
+from rmplugin.texts import Text, pack, unpack
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -72,6 +74,25 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Told(TypeDecorator[str]):
+    """What people are shown later, each in their language: a text, with what fills its blanks beside it."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Keep a text without blanks as it is."""
+        if isinstance(value, Text) and value.values:
+            return json.dumps(pack(value), default=str)
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Text | None:  # noqa: ARG002
+        """Give the text, which pages translate."""
+        if value is None:
+            return None
+        return Text(unpack(json.loads(value)) if value.startswith('["') else value)
 
 
 class Secrets:

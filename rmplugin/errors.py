@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmplugin.texts import Text
+
 
 class RmError(Exception):
     """Root of every error that this product raises on purpose.
@@ -17,7 +19,7 @@ class RmError(Exception):
     def __init__(self, code: str, message_for_user: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message_for_user}")
         self.code = code
-        self.message_for_user = message_for_user
+        self.message_for_user = Text(message_for_user)
         self.details = dict(details or {})
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
+from rmplugin.texts import Text
+
 
 def words(most: int, *, required: bool = True) -> ma.fields.String:
     """Make a field for own words; an optional one loads as "" when it is empty.
@@ -13,7 +15,7 @@ def words(most: int, *, required: bool = True) -> ma.fields.String:
     :param most: characters.
     **Touches** pure.
     """
-    length = validate.Length(max=most, error=f"Please use at most {most} characters.")
+    length = validate.Length(max=most, error=Text("Please use at most %(most)s characters.", most=most))
     if not required:
         return ma.fields.String(load_default="", validate=length)
     needed: dict[str, Any] = {"required": "Please fill this in; a few words are enough."}

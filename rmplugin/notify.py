@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Index, select, update
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, Db, TenantOwned
+from rmplugin.db import Base, Db, TenantOwned, Told
 from rmplugin.errors import NotFoundError
 
 
@@ -23,7 +23,7 @@ class Notice(Base, TenantOwned):
     __table_args__ = (Index("ix_notice_person", "person_id", "read_at"),)
     person_id: Mapped[uuid.UUID]
     kind: Mapped[str]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(Told)
     path: Mapped[str | None]
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]

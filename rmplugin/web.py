@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import babel
 import babel.dates
 import flask
 import flask_babel
@@ -26,6 +27,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
+from rmplugin.texts import Text, pack, unpack
 
 log = structlog.get_logger()
 
@@ -156,7 +158,8 @@ def _signed_in(view: View, method: str, role: Role, on_input_error: View | None)
         except InputError as error:
             if on_input_error is None:
                 raise
-            errors = error.details or {"form": error.message_for_user}
+            faults = error.details or {"form": error.message_for_user}
+            errors = {name: Text(fault) for name, fault in faults.items()}
             page = _visit(on_input_error, role, write=False, path=path, values=request.form, errors=errors)
             return flask.make_response(page, error.status)
 
@@ -341,15 +344,28 @@ def go(endpoint: str, said: str | None = None, **path: Any) -> WerkzeugResponse:
     :param said: what was done, shown on that page; signed, so that nobody else can put words there.
     """
     if said is not None:
-        path["said"] = _signer().dumps(said)
+        path["said"] = _signer().dumps(pack(Text(said)))
     return flask.redirect(flask.url_for(endpoint, **path), 303)
 
 
-def said() -> str | None:
+def say(text: str) -> str:
+    """Say in the language of the page what Python wrote in English; what nobody translated stays English.
+
+    **Touches** the language of the page.
+    """
+    if not isinstance(text, Text):
+        # The empty text would be answered with the head of the catalogue.
+        return flask_babel.gettext(text) if text else text
+    values = {name: say(value) if isinstance(value, Text) else value for name, value in text.values.items()}
+    translated = flask_babel.gettext(text.template) if text else text
+    return translated % values if values else translated
+
+
+def said() -> Text | None:
     """Give what the last change wants said on this page; None when nothing, or when it is not from us."""
     signed = request.args.get("said", "")
     try:
-        return str(_signer().loads(signed)) if signed else None
+        return Text(unpack(_signer().loads(signed))) if signed else None
     except itsdangerous.BadSignature:
         return None
 
@@ -404,10 +420,27 @@ def load_query(schema: ma.Schema) -> dict[str, Any]:
         return cast("dict[str, Any]", schema.load(right, unknown=ma.EXCLUDE))
 
 
-def _first(message: Any) -> str:
+def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
-    return str(message)
+    return Text(message)
+
+
+def local_day(day: date) -> str:
+    """Write a day for people: "3 Dec 2026". **Touches** the language of the page."""
+    locale = _locale()
+    if locale.language == "en":
+        return f"{day.day} {day:%b %Y}"
+    return babel.dates.format_skeleton("yMMMd", day, locale=locale)
+
+
+def language_name(code: str) -> str:
+    """Name a language in the language of the page. **Touches** the language of the page."""
+    return str(_locale().languages.get(code, code))
+
+
+def _locale() -> babel.Locale:
+    return flask_babel.get_locale() or babel.Locale("en")
 
 
 def local_moment(moment: datetime, zone: str) -> str:
@@ -417,8 +450,8 @@ def local_moment(moment: datetime, zone: str) -> str:
     **Touches** the language of the page.
     """
     local = moment.astimezone(ZoneInfo(zone))
-    locale = flask_babel.get_locale()
-    if locale is None or locale.language == "en":
+    locale = _locale()
+    if locale.language == "en":
         return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
     day = babel.dates.format_skeleton("yMMMEd", local, locale=locale)
     return f"{day}, {local:%H:%M} ({zone})"

@@ -20,6 +20,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
+from rmplugin.texts import Text
 
 LONGEST = timedelta(days=2 * 365)
 
@@ -62,7 +63,10 @@ def propose(
         db,
         pairing.partner_of(person_id),
         "agreement_to_sign",
-        f"Version {agreement.version} of your mentoring agreement is ready. Please read it and sign it.",
+        Text(
+            "Version %(version)s of your mentoring agreement is ready. Please read it and sign it.",
+            version=agreement.version,
+        ),
         now,
         f"/pairings/{pairing.id}/agreement",
     )

@@ -7,6 +7,7 @@ from rmplugin.agreements import operations, queries
 from rmplugin.agreements.forms import AgreementForm
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("agreements", __name__)
@@ -55,7 +56,10 @@ def propose(visit: Visit, pairing_id: UUID) -> web.Answer:
     agreement = operations.propose(visit.db, pairing, values, visit.person_id, visit.now)
     return web.go(
         "agreements.agreement_page",
-        said=f"Version {agreement.version} is saved. It takes effect when both of you have signed it.",
+        said=Text(
+            "Version %(version)s is saved. It takes effect when both of you have signed it.",
+            version=agreement.version,
+        ),
         pairing_id=pairing_id,
     )
 

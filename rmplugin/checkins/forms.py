@@ -3,15 +3,19 @@
 import marshmallow as ma
 from marshmallow import validate
 
+from rmplugin.texts import texts
+
 # Own words. Each is answered from 1 (not at all) to 5 (fully).
-ITEMS = {
-    "satisfaction": "I am satisfied with our mentoring.",
-    "progress": "We are getting on with our goals.",
-    "safety": "I can say openly what I think, and trust that it stays between us.",
-    "heard": "I feel heard.",
-    "learned": "I learned something that I can use.",
-    "energy": "Our sessions give me more energy than they cost.",
-}
+ITEMS = texts(
+    {
+        "satisfaction": "I am satisfied with our mentoring.",
+        "progress": "We are getting on with our goals.",
+        "safety": "I can say openly what I think, and trust that it stays between us.",
+        "heard": "I feel heard.",
+        "learned": "I learned something that I can use.",
+        "energy": "Our sessions give me more energy than they cost.",
+    }
+)
 
 
 def _scale() -> ma.fields.Integer:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, TenantOwned
+from rmplugin.db import Base, TenantOwned, Told
 
 
 class CreditEntry(Base, TenantOwned):
@@ -101,7 +101,7 @@ class Delivery(Base, TenantOwned):
     next_at: Mapped[datetime]
     lease_until: Mapped[datetime | None]
     last_status: Mapped[int | None]
-    last_error: Mapped[str | None]
+    last_error: Mapped[str | None] = mapped_column(Told)
     remote_ref: Mapped[str | None]
     sent_timestamp: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -20,6 +20,7 @@ from rmplugin.matching.models import Pairing
 from rmplugin.programmes.models import Programme
 from rmplugin.records import CompletionSink, PolicyProgress
 from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -183,8 +184,9 @@ def update_completion(
         row.policy_version, row.updated_at = scoring.POLICY_VERSION, now
     if progress.met and row.met_at is None:
         row.met_at = now
-        text = (
-            f"You have met every criterion of {programme.name}. Thank you for the time you gave each other."
+        text = Text(
+            "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
+            name=programme.name,
         )
         notify.tell(db, person_id, "programme_completed", text, now, "/credits")
     elif not progress.met and not kept:

@@ -21,10 +21,11 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.models import LtiContext, LtiResourceLink
 from rmplugin.tenants.queries import may_make_column
+from rmplugin.texts import Text
 
 # What needs somebody first, then what is on its way, then what arrived.
 STATE_ORDER = ("needs_human", "dead", "blocked", "retry", "in_flight", "pending", "delivered", "superseded")
-NO_COLUMN = (
+NO_COLUMN = Text(
     "The activity has no column in the gradebook of your course. Ask the people who run the course to switch "
     "grades on for it, then open the activity again."
 )

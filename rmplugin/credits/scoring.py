@@ -10,6 +10,7 @@ from typing import Any
 from rmplugin.credits.queries import Facts
 from rmplugin.programmes.models import Programme
 from rmplugin.records import PolicyCriterion, PolicyProgress
+from rmplugin.texts import Text
 
 POLICY = "contact_hours"
 POLICY_VERSION = 1
@@ -79,10 +80,10 @@ def completion(programme: Programme, facts: Facts) -> PolicyProgress:
     **Touches** pure.
     """
     asked = [
-        ("Sessions that you both confirmed", facts.sessions, programme.min_sessions),
-        ("Confirmed minutes", facts.minutes, programme.min_minutes),
-        ("Agreement signed by both", int(facts.signed_agreement), int(programme.needs_agreement)),
-        ("A goal of your own, reviewed", int(facts.reviewed_goal), int(programme.needs_goal_review)),
+        (Text("Sessions that you both confirmed"), facts.sessions, programme.min_sessions),
+        (Text("Confirmed minutes"), facts.minutes, programme.min_minutes),
+        (Text("Agreement signed by both"), int(facts.signed_agreement), int(programme.needs_agreement)),
+        (Text("A goal of your own, reviewed"), int(facts.reviewed_goal), int(programme.needs_goal_review)),
     ]
     criteria = tuple(
         PolicyCriterion(label, reached, needed, reached >= needed)

@@ -23,6 +23,7 @@ from rmplugin.records import CompletionSink, PlatformQuirks, SinkAnswer
 from rmplugin.tenants.models import LtiResourceLink
 from rmplugin.tenants.queries import may_make_column
 from rmplugin.tenants.store import service_client
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -159,8 +160,11 @@ def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAns
         log.error("sink_crashed", sink=sink.key, error=type(error).__name__)
         return SinkAnswer(
             outcome="retry",
-            message_for_user=f"The connection '{sink.key}' stopped with an unexpected error "
-            f"({type(error).__name__}). It is tried again.",
+            message_for_user=Text(
+                "The connection '%(key)s' stopped with an unexpected error (%(kind)s). It is tried again.",
+                key=sink.key,
+                kind=type(error).__name__,
+            ),
         )
 
 

@@ -12,20 +12,23 @@ from rmplugin.errors import NotFoundError
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.records import PolicyProgress
+from rmplugin.texts import texts
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("credits", __name__)
 PAGE_SIZE = 100
 # State -> words for a manager.
-STATES = {
-    "delivered": "sent",
-    "pending": "on its way",
-    "in_flight": "being sent",
-    "retry": "will be tried again",
-    "blocked": "blocked",
-    "needs_human": "needs somebody",
-    "dead": "given up",
-}
+STATES = texts(
+    {
+        "delivered": "sent",
+        "pending": "on its way",
+        "in_flight": "being sent",
+        "retry": "will be tried again",
+        "blocked": "blocked",
+        "needs_human": "needs somebody",
+        "dead": "given up",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

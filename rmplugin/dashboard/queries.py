@@ -23,6 +23,7 @@ from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
+from rmplugin.texts import Text
 
 MONTH = timedelta(days=30)
 
@@ -244,10 +245,10 @@ def _numbers(
         Completion.programme_id == programme.id, Completion.met_at.is_not(None)
     )
     return {
-        "Active pairs": str(len(active)),
-        "Matched, of those who signed up": f"{matched} of {submitted}",
-        "Sessions confirmed in 30 days": str(db.scalar(sessions) or 0),
-        "Completed": str(db.scalar(completed) or 0),
+        Text("Active pairs"): str(len(active)),
+        Text("Matched, of those who signed up"): Text("%(a)s of %(b)s", a=matched, b=submitted),
+        Text("Sessions confirmed in 30 days"): str(db.scalar(sessions) or 0),
+        Text("Completed"): str(db.scalar(completed) or 0),
     }
 
 
@@ -257,29 +258,41 @@ def _needs(
     here = f"/programmes/{programme.id}"
     needs: list[tuple[str, str, str]] = []
     if not any(counts.values()):
-        needs.append(("Nobody is invited yet.", f"{here}", "Invite people"))
+        needs.append((Text("Nobody is invited yet."), f"{here}", Text("Invite people")))
     waiting = _count_waiting(db, programme)
     if any(waiting.values()):
-        sentence = f"Waiting for a partner: {waiting['mentor']} as mentor, {waiting['mentee']} as mentee."
+        sentence = Text(
+            "Waiting for a partner: %(mentor)s as mentor, %(mentee)s as mentee.",
+            mentor=waiting["mentor"],
+            mentee=waiting["mentee"],
+        )
         if all(waiting.values()):
-            needs.append((sentence, f"{here}/matching", "Go to the matching"))
+            needs.append((sentence, f"{here}/matching", Text("Go to the matching")))
         else:
-            needs.append((sentence, f"{here}/people", "Invite more people"))
+            needs.append((sentence, f"{here}/people", Text("Invite more people")))
     left = _count_pairs_with_leavers(db, programme)
     if left:
-        sentence = f"In {left} pairs somebody is no longer with the company. Tell the other one."
-        needs.append((sentence, "/manage#pairs", "See the pairs"))
+        sentence = Text(
+            "In %(left)s pairs somebody is no longer with the company. Tell the other one.", left=left
+        )
+        needs.append((sentence, "/manage#pairs", Text("See the pairs")))
     released = _released(programme)
     late = db.scalar(released.where(Proposal.expires_at < now + timedelta(days=3))) or 0
     if late:
-        needs.append((f"{late} proposals expire within three days.", f"{here}/matching", "See the proposals"))
+        needs.append(
+            (
+                Text("%(late)s proposals expire within three days.", late=late),
+                f"{here}/matching",
+                Text("See the proposals"),
+            )
+        )
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
     )
     blocked = db.scalar(stuck) or 0
     if blocked:
-        sentence = f"{blocked} results could not be written to the course record."
-        needs.append((sentence, f"{here}/deliveries", "See why"))
+        sentence = Text("%(blocked)s results could not be written to the course record.", blocked=blocked)
+        needs.append((sentence, f"{here}/deliveries", Text("See why")))
     return needs
 
 

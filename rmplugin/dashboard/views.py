@@ -30,6 +30,7 @@ from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
 from rmplugin.tenants.models import LtiContext
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("dashboard", __name__)
@@ -85,13 +86,19 @@ def _next_step(visit: Visit, home: Home) -> Step:
         partner = home.partners[queries.other_of(proposal, visit.person_id)].display_name
         if mine is None:
             return Step(
-                f"We propose to bring you together with {partner}. See why, and say yes or no.",
+                Text(
+                    "We propose to bring you together with %(partner)s. See why, and say yes or no.",
+                    partner=partner,
+                ),
                 f"/proposals/{proposal.id}",
                 "See the proposal",
             )
         if not home.cards:
             return Step(
-                f"You answered. As soon as {partner} says yes, too, your pairing begins.",
+                Text(
+                    "You answered. As soon as %(partner)s says yes, too, your pairing begins.",
+                    partner=partner,
+                ),
                 f"/proposals/{proposal.id}",
                 "See the proposal again",
             )
@@ -102,7 +109,11 @@ def _next_step(visit: Visit, home: Home) -> Step:
             return Step(
                 "Say whether your session took place, and how long it was.", path, "Confirm the session"
             )
-        return Step(f"Go on with {card.partner.display_name}.", path, "Open your pairing")
+        return Step(
+            Text("Go on with %(name)s.", name=card.partner.display_name),
+            path,
+            "Open your pairing",
+        )
     return _enrolment_step(home)
 
 
@@ -113,7 +124,9 @@ def _enrolment_step(home: Home) -> Step:
     if home.enrolment is None:
         if home.fit is not None and home.fit.role:
             return Step(
-                f"You can take part as a {home.fit.role}. See what it asks of you.", path, "See the programme"
+                Text("You can take part as a %(role)s. See what it asks of you.", role=Text(home.fit.role)),
+                path,
+                "See the programme",
             )
         return Step("This programme is for other people this time.", path, "See why")
     steps = {
@@ -192,7 +205,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     steps = {
         "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
         "sign": Step(
-            f"A version of the agreement with {partner} waits for your signature.",
+            Text("A version of the agreement with %(partner)s waits for your signature.", partner=partner),
             f"{here}/agreement",
             "Read and sign it",
         ),
@@ -200,7 +213,10 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
             "Did your session take place? Say how long it was.", session_path, "Confirm the session"
         ),
         "checkin": Step(
-            f"How is it going, for you? A check-in of two minutes; {partner} never sees your answers.",
+            Text(
+                "How is it going, for you? A check-in of two minutes; %(partner)s never sees your answers.",
+                partner=partner,
+            ),
             f"{here}/checkin",
             "Answer the check-in",
         ),
@@ -214,15 +230,23 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
         ),
         "first": Step(
-            f"Plan your first session with {partner}.", f"{here}/sessions/new", "Plan the first session"
+            Text("Plan your first session with %(partner)s.", partner=partner),
+            f"{here}/sessions/new",
+            "Plan the first session",
         ),
         "wait_for_signature": Step(
-            f"Your agreement waits for the signature of {partner}. After that you can plan the next session.",
+            Text(
+                "Your agreement waits for the signature of %(partner)s. After that you can plan the next "
+                "session.",
+                partner=partner,
+            ),
             f"{here}/agreement",
             "See the agreement",
         ),
         "plan": Step(
-            f"Plan your next session with {partner}.", f"{here}/sessions/new", "Plan the next session"
+            Text("Plan your next session with %(partner)s.", partner=partner),
+            f"{here}/sessions/new",
+            "Plan the next session",
         ),
     }
     return next(
@@ -302,7 +326,7 @@ def _start_page(visit: Visit) -> web.Answer:
     except (NotAllowedError, NotFoundError):
         flask.g.settle = None
         if visit.session.person_id is not None:
-            flask.g.note = "The page behind this link is not for you, so this is your own start page."
+            flask.g.note = Text("The page behind this link is not for you, so this is your own start page.")
         return first_page(visit)
 
 

@@ -8,6 +8,7 @@ from rmplugin.goals.forms import GoalForm, ProgressForm, ReviewForm
 from rmplugin.matching.queries import get_pairing_of, list_pairings_of
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.queries import get_programme
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("goals", __name__)
@@ -89,7 +90,10 @@ def change_goal(visit: Visit, goal_id: UUID) -> web.Answer:
     story, _pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
     values = web.load_form(GoalForm())
     version = operations.change_goal(visit.db, story.goal, values, visit.person_id, visit.now)
-    said = f"Your change is saved as version {version.version}. The first version stays for comparison."
+    said = Text(
+        "Your change is saved as version %(version)s. The first version stays for comparison.",
+        version=version.version,
+    )
     return web.go("goals.goal_page", said=said, goal_id=goal_id)
 
 

@@ -204,6 +204,7 @@ def pick_content(launch: Launch, now: datetime) -> Response:
         "columns": wanted.accept_line_item,
         "targets": [t for t in ("iframe", "window") if t in wanted.accept_presentation_document_targets],
         "until": (now + PICK_WITHIN).timestamp(),
+        "locale": launch.locale,
     }
     return _pick_page(offer, _seal().dumps(offer))
 
@@ -237,6 +238,7 @@ def deep_link() -> web.Answer:
         offer = _seal().loads(sealed)
     except itsdangerous.BadSignature as error:
         raise NotFoundError("selection") from error
+    flask.g.locale = offer.get("locale")
     if offer["until"] <= now.timestamp():
         raise ConflictError(
             "selection_expired",
@@ -271,7 +273,7 @@ def _item(view: str, picked: Mapping[str, Any], offer: Mapping[str, Any]) -> Res
     return ResourceLinkItem(
         picked[f"title_{view}"] or content.title,
         url=f"{base}/lti/launch",
-        text=content.text,
+        text=web.say(content.text),
         custom={VIEW: view, **HISTORY},
         line_item=column if graded else None,
         thumbnail=Image(f"{base}/assets/mentoring.svg", ICON_SIZE, ICON_SIZE),

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, TenantOwned
+from rmplugin.db import Base, TenantOwned, Told
 
 
 class MatchRun(Base, TenantOwned):
@@ -39,7 +39,7 @@ class MatchRun(Base, TenantOwned):
     gap: Mapped[float] = mapped_column(default=0.0)
     metrics: Mapped[dict[str, Any]]
     unmatched: Mapped[list[Any]]
-    failure: Mapped[str | None]
+    failure: Mapped[str | None] = mapped_column(Told)
     seconds: Mapped[float | None]
     created_by: Mapped[str]
     created_at: Mapped[datetime]

@@ -20,6 +20,7 @@ from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.texts import Text, joined
 
 PROPOSAL_LIFE = timedelta(days=14)
 OBJECTIVES = ("total",)
@@ -29,7 +30,7 @@ NEUTRAL_CLOSED = (
     "nothing that you need to do."
 )
 NEUTRAL_ENDED = (
-    "Your pairing with {name} has ended. Pairings end for many reasons and nobody is to blame. Your "
+    "Your pairing with %(name)s has ended. Pairings end for many reasons and nobody is to blame. Your "
     "confirmed sessions and credits stay yours."
 )
 COULD_NOT_SOLVE = (
@@ -51,7 +52,7 @@ def start_run(db: Db, programme: Programme, actor: str, now: datetime, objective
         raise InputError(
             "unknown_objective",
             "This objective is not known. Nothing was changed.",
-            {"objective": f"Choose one of: {', '.join(OBJECTIVES)}."},
+            {"objective": Text("Choose one of: %(objectives)s.", objectives=", ".join(OBJECTIVES))},
         )
     programme = store.lock_programme(db, programme.id)
     if programme.state == "archived":
@@ -314,7 +315,7 @@ def end_pairing(
         close_stale_proposals(db, now)
     name = display_names(db, {person_id})[person_id]
     notify.tell(
-        db, pairing.partner_of(person_id), "pairing_ended", NEUTRAL_ENDED.format(name=name), now, "/home"
+        db, pairing.partner_of(person_id), "pairing_ended", Text(NEUTRAL_ENDED, name=name), now, "/home"
     )
     jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
     return closure
@@ -397,11 +398,12 @@ def _pin_new(
     if not codes:
         codes = _make_room(db, pool, run, mentor_id, mentee_id)
     if codes or mentor is None or mentee is None:
-        why = " ".join(words.PAIR_FAULTS[code] for code in codes)
+        why = joined(words.PAIR_FAULTS[code] for code in codes)
+        text = Text("This pair cannot be. %(why)s Nothing was changed.", why=why)
         raise InputError(
             "pin_not_allowed",
-            f"This pair cannot be. {why} Nothing was changed.",
-            {"mentee": why, "form": f"This pair cannot be. {why} Nothing was changed."},
+            text,
+            {"mentee": why, "form": text},
         )
     table = pool.table([mentor], [mentee])
     reasons, contributions = (
@@ -439,8 +441,9 @@ def _tell_closed(db: Db, proposal: Proposal, now: datetime) -> None:
 
 def _invitation(proposal: Proposal) -> str:
     assert proposal.expires_at is not None
-    day = f"{proposal.expires_at.day} {proposal.expires_at:%B}"
-    return f"We found somebody for you. Look at the proposal and answer by {day}."
+    month = words.MONTHS[proposal.expires_at.month - 1]
+    day = Text("%(day)s %(month)s", day=proposal.expires_at.day, month=month)
+    return Text("We found somebody for you. Look at the proposal and answer by %(day)s.", day=day)
 
 
 def _check_repeated(proposal: Proposal, answered: str | None, word: str) -> None:

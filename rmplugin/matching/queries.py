@@ -15,6 +15,7 @@ from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.people.queries import WORKING
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.texts import Text, unpack
 
 CAN_TAKE_PART = WORKING & (Person.status != "suspended")
 # A participant never sees what a manager has not released.
@@ -285,7 +286,11 @@ def left_out_of_run(run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, 
     """
     live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
     met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
-    left = {entry["person"]: entry for entry in run.unmatched if entry["person"] not in met}
+    left = {
+        entry["person"]: entry | {"sentence": Text(unpack(entry.get("told", entry["sentence"])))}
+        for entry in run.unmatched
+        if entry["person"] not in met
+    }
     for row in (pair.row for pair in proposals):
         for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
             if person in met or person in left:
@@ -296,9 +301,9 @@ def left_out_of_run(run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, 
                 "role": role,
                 "reason": code,
                 "details": {},
-                "sentence": "Their proposal was dropped by a manager."
+                "sentence": Text("Their proposal was dropped by a manager.")
                 if row.state == "dropped"
-                else "Their proposal was left out; the reason stands with the pair.",
+                else Text("Their proposal was left out; the reason stands with the pair."),
             }
     return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
 

@@ -5,35 +5,38 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from babel import Locale
-
 from rmplugin import web
 from rmplugin.errors import ConflictError
 from rmplugin.matching import forms, operations, queries, words
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.people.queries import display_names, zone_of
 from rmplugin.programmes.queries import get_managed_programme, get_programme
+from rmplugin.texts import Text, joined, texts
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("matching", __name__)
 
-RUN_STATES = {
-    "queued": "being computed",
-    "solved": "ready to look through",
-    "released": "released",
-    "dropped": "replaced by a newer run",
-    "failed": "failed",
-}
+RUN_STATES = texts(
+    {
+        "queued": "being computed",
+        "solved": "ready to look through",
+        "released": "released",
+        "dropped": "replaced by a newer run",
+        "failed": "failed",
+    }
+)
 # What a manager sees of a proposal: never who answered what.
-PROPOSAL_STATES = {
-    "proposed": "not released yet",
-    "dropped": "dropped",
-    "released": "waiting for answers",
-    "accepted": "both said yes",
-    "declined": "did not come about",
-    "expired": "not answered in time",
-    "void": "left out",
-}
+PROPOSAL_STATES = texts(
+    {
+        "proposed": "not released yet",
+        "dropped": "dropped by a manager",
+        "released": "waiting for answers",
+        "accepted": "both said yes",
+        "declined": "did not come about",
+        "expired": "not answered in time",
+        "void": "left out",
+    }
+)
 
 
 @pages.get("/programmes/<uuid:programme_id>/matching", role=Role.MANAGER)
@@ -105,10 +108,11 @@ def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
     released, left_out = operations.release_run(visit.db, run, visit.actor, visit.now)
-    said = f"Proposals sent: {released}. Both people of each have 14 days to answer."
+    said = [Text("Proposals sent: %(n)s. Both people of each have 14 days to answer.", n=released)]
     if left_out:
-        said += f" Left out, because the rules no longer allow them: {left_out}. The reasons stand below."
-    return web.go("matching.run_page", said, run_id=run_id)
+        why = "Left out, because the rules no longer allow them: %(n)s. The reasons stand below."
+        said.append(Text(why, n=left_out))
+    return web.go("matching.run_page", joined(said), run_id=run_id)
 
 
 @pages.post("/runs/<uuid:run_id>/pin", role=Role.MANAGER, on_input_error=run_page)
@@ -177,7 +181,7 @@ def proposal_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
         pairing=queries.find_pairing_of_proposal(visit.db, proposal_id),
         languages=_languages(proposal.reasons["languages"]),
         hours=words.describe_windows(proposal.reasons["windows"], zone, visit.now.date()),
-        decline_reasons=[("", "No reason"), *forms.DECLINE_REASONS],
+        decline_reasons=[("", Text("No reason")), *forms.DECLINE_REASONS],
         zone=zone,
     )
 
@@ -213,7 +217,7 @@ def end_pairing_page(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pairing,
         partner=names[pairing.partner_of(visit.person_id)],
         words_for_partner=operations.NEUTRAL_ENDED.format(name=names[visit.person_id]),
-        reasons=[("", "No reason"), *forms.CLOSURE_REASONS],
+        reasons=[("", Text("No reason")), *forms.CLOSURE_REASONS],
         choices=forms.NEXT_CHOICES,
     )
 
@@ -286,15 +290,14 @@ def _choices(
     """List who can be pinned, by name."""
     found = [people[member.person_id] for member in pool if member.role == role and member.places]
     found.sort(key=lambda person: (person.display_name, str(person.id)))
-    return [("", "Choose …")] + [
+    return [("", Text("Choose …"))] + [
         (str(person.id), ", ".join(filter(None, (person.display_name, person.job_title, person.department))))
         for person in found
     ]
 
 
 def _languages(codes: Sequence[str]) -> list[str]:
-    known = Locale("en").languages
-    return [known.get(code, code) for code in codes]
+    return [web.language_name(code) for code in codes]
 
 
 def _zone(visit: Visit) -> str:

@@ -18,52 +18,68 @@ from rmplugin.matching.scoring import (
     failed_rules,
 )
 from rmplugin.matching.solver import Solution, Unmatched, compare_skills
+from rmplugin.texts import Text, joined, pack, texts
 
 SLOT = timedelta(minutes=SLOT_MINUTES)
 
 # Why a pair may not be, as sentences about the two.
-PAIR_FAULTS = {
-    "same_person": "Mentor and mentee are the same person.",
-    "no_candidate_skill": "The mentor offers none of the skills that the mentee wants.",
-    "no_junior": "The mentor is not junior to the mentee: neither a lower grade nor a shorter tenure.",
-    "reporting_line": "One of the two is in the other's reporting line.",
-    "same_team": "Both have the same manager.",
-    "language": "They have no language in common.",
-    "hours": "Their working hours have no time in common that is long enough for a session.",
-    "blocked": "The two were ruled out before: they are together or proposed to each other already, one "
-    "of them said no, their pairing ended, or a manager dropped the pair.",
-    "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
-    "no_place": "One of the two has no free place.",
-    "programme_over": "The programme was archived before both had answered.",
-    "gave_way": "The pair gave way to one that a manager pinned.",
-}
-# Why everybody is out of reach for one person; {session} is the length of a session in minutes.
-SIDE_FAULTS = {
-    ("mentee", "no_candidate_skill"): "they offer none of the skills that this person wants",
-    ("mentor", "no_candidate_skill"): "they want none of the skills that this person offers",
-    ("mentee", "no_junior"): "they are junior to this person neither by grade nor by tenure",
-    ("mentor", "no_junior"): "this person is junior to them neither by grade nor by tenure",
-    ("", "reporting_line"): "they are in this person's reporting line",
-    ("", "same_team"): "they have the same manager as this person",
-    ("", "language"): "they have no language in common with this person",
-    ("", "hours"): "their working hours have no {session} minutes in common with this person's",
-    ("", "blocked"): "the two were ruled out before, by one of them or by a manager",
-    ("", "same_person"): "they are the same person",
-}
+PAIR_FAULTS = texts(
+    {
+        "same_person": "Mentor and mentee are the same person.",
+        "no_candidate_skill": "The mentor offers none of the skills that the mentee wants.",
+        "no_junior": "The mentor is not junior to the mentee: neither a lower grade nor a shorter tenure.",
+        "reporting_line": "One of the two is in the other's reporting line.",
+        "same_team": "Both have the same manager.",
+        "language": "They have no language in common.",
+        "hours": "Their working hours have no time in common that is long enough for a session.",
+        "blocked": "The two were ruled out before: they are together or proposed to each other already, one "
+        "of them said no, their pairing ended, or a manager dropped the pair.",
+        "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
+        "no_place": "One of the two has no free place.",
+        "programme_over": "The programme was archived before both had answered.",
+        "gave_way": "The pair gave way to one that a manager pinned.",
+    }
+)
+# Why everybody is out of reach for one person; %(session)s is the length of a session in minutes.
+SIDE_FAULTS = texts(
+    {
+        ("mentee", "no_candidate_skill"): "they offer none of the skills that this person wants",
+        ("mentor", "no_candidate_skill"): "they want none of the skills that this person offers",
+        ("mentee", "no_junior"): "they are junior to this person neither by grade nor by tenure",
+        ("mentor", "no_junior"): "this person is junior to them neither by grade nor by tenure",
+        ("", "reporting_line"): "they are in this person's reporting line",
+        ("", "same_team"): "they have the same manager as this person",
+        ("", "language"): "they have no language in common with this person",
+        ("", "hours"): "their working hours have no %(session)s minutes in common with this person's",
+        ("", "blocked"): "the two were ruled out before, by one of them or by a manager",
+        ("", "same_person"): "they are the same person",
+    }
+)
 
 
-FACTOR_NAMES = {
-    "coverage": "The mentor offers what the mentee wants",
-    "learning": "The mentee offers what the mentor wants",
-    "motivation": "Both said how keen they are",
-    "other_department": "They work in different departments",
-    "other_site": "They work at different places",
-    "tenure": "One has been here much longer than the other",
-}
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+FACTOR_NAMES = texts(
+    {
+        "coverage": "The mentor offers what the mentee wants",
+        "learning": "The mentee offers what the mentor wants",
+        "motivation": "Both said how keen they are",
+        "other_department": "They work in different departments",
+        "other_site": "They work at different places",
+        "tenure": "One has been here much longer than the other",
+    }
+)
+MONTHS = tuple(
+    map(
+        Text,
+        (
+            *("January", "February", "March", "April", "May", "June"),
+            *("July", "August", "September", "October", "November", "December"),
+        ),
+    )
+)
+DAYS = tuple(map(Text, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")))
 
 
-def describe_windows(windows: Sequence[Sequence[int]], zone: str, on: date) -> list[str]:
+def describe_windows(windows: Sequence[Sequence[int]], zone: str, on: date) -> list[Text]:
     """Write the common working time of a week for people in one zone: "Mon–Fri 09:00–12:30".
 
     :param windows: from `describe_pair`.
@@ -77,13 +93,16 @@ def describe_windows(windows: Sequence[Sequence[int]], zone: str, on: date) -> l
         start = (monday + first * SLOT).astimezone(ZoneInfo(zone))
         end = (monday + (first + count) * SLOT).astimezone(ZoneInfo(zone))
         days.setdefault(f"{start:%H:%M}–{end:%H:%M}", []).append(start.weekday())
-    return [f"{_days(sorted(numbers))} {hours}" for hours, numbers in days.items()]
+    return [
+        Text("%(days)s %(hours)s", days=_days(sorted(numbers)), hours=hours)
+        for hours, numbers in days.items()
+    ]
 
 
-def _days(numbers: Sequence[int]) -> str:
+def _days(numbers: Sequence[int]) -> Text:
     if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return f"{DAYS[numbers[0]]}–{DAYS[numbers[-1]]}"
-    return ", ".join(DAYS[number] for number in numbers)
+        return joined([DAYS[numbers[0]], DAYS[numbers[-1]]], "–")
+    return joined([DAYS[number] for number in numbers], ", ")
 
 
 def describe_pair(
@@ -116,12 +135,15 @@ def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched)
     """
     details = left.details
     named = [{**skill, "skill": skills[skill["skill"]]} for skill in details["skills"]]
+    sentence = _sentence(left, named, rules.min_common_minutes)
     return {
         "person": left.person_id,
         "role": left.role,
         "reason": left.reason,
         "details": details | {"skills": named},
-        "sentence": _sentence(left, named, rules.min_common_minutes),
+        "sentence": str(sentence),
+        # Every manager reads it in their own language.
+        "told": pack(sentence),
     }
 
 
@@ -207,44 +229,60 @@ def _junior_by(rules: Rules, mentor: Candidate, mentee: Candidate) -> list[str]:
     return ways
 
 
-def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int) -> str:
+def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int) -> Text:
     details = left.details
-    others = "mentors" if left.role == "mentee" else "mentees"
+    others = Text("mentors") if left.role == "mentee" else Text("mentees")
     total, reason = details["candidates"], left.reason
     if reason == "nobody_there":
-        return f"There are no {others} with a free place in the pool."
+        return Text("There are no %(others)s with a free place in the pool.", others=others)
     if reason == "capacity_taken":
-        count = details["admissible"]
-        who = f"One of the {others}" if count == 1 else f"{count} {others}"
         asked = [skill for skill in skills if skill["want"] and skill["offer"]]
-        return (
-            f"{who} would fit, but all places there went to pairs that add more. {_market(left.role, asked)}"
-        )
-    words = SIDE_FAULTS.get((left.role, reason)) or SIDE_FAULTS[("", reason)]
-    words = words.format(session=session)
-    market = f" {_market(left.role, skills)}" if reason == "no_candidate_skill" else ""
+        taken = "%(who)s would fit, but all places there went to pairs that add more."
+        said = Text(taken, who=_count(details["admissible"], others))
+        return joined([said, _market(left.role, asked)])
+    fault = SIDE_FAULTS.get((left.role, reason)) or SIDE_FAULTS[("", reason)]
+    why = Text(fault.template, session=session)
     removed = details["removed_by"].get(reason, 0)
-    if removed == total:
-        return f"All {total} {others} are out of reach: {words}.{market}"
     only = details["removed_only_by"].get(reason, 0)
-    if only:
-        return f"{_count(only, others)} would fit but for one thing: {words}.{market}"
-    return f"Each of the {total} {others} fails more than one rule; for {removed} of them, {words}.{market}"
+    if removed == total:
+        said = Text(
+            "All %(total)s %(others)s are out of reach: %(why)s.", total=total, others=others, why=why
+        )
+    elif only:
+        said = Text("%(who)s would fit but for one thing: %(why)s.", who=_count(only, others), why=why)
+    else:
+        said = Text(
+            "Each of the %(total)s %(others)s fails more than one rule; for %(removed)s of them, %(why)s.",
+            total=total,
+            others=others,
+            removed=removed,
+            why=why,
+        )
+    return joined([said, _market(left.role, skills)]) if reason == "no_candidate_skill" else said
 
 
-def _count(number: int, others: str) -> str:
-    return f"One of the {others}" if number == 1 else f"{number} {others}"
+def _count(number: int, others: Text) -> Text:
+    if number == 1:
+        return Text("One of the %(others)s", others=others)
+    return Text("%(number)s %(others)s", number=number, others=others)
 
 
-def _market(role: str, skills: Sequence[Mapping[str, Any]]) -> str:
+def _market(role: str, skills: Sequence[Mapping[str, Any]]) -> Text:
     """Name up to three skills: those that few offer for a mentee, those that few want for a mentor."""
     few, many = ("offer", "want") if role == "mentee" else ("want", "offer")
     scarce = sorted(skills, key=lambda skill: (skill[few] - skill[many], skill["skill"]))[:3]
     parts = [
-        f"“{skill['skill']}”: wanted by {skill['want'] or 'nobody'}, offered by {skill['offer'] or 'nobody'}"
+        Text(
+            "“%(skill)s”: wanted by %(want)s, offered by %(offer)s",
+            skill=skill["skill"],
+            want=skill["want"] or Text("nobody"),
+            offer=skill["offer"] or Text("nobody"),
+        )
         for skill in scarce
     ]
-    return "; ".join(parts) + "." if parts else "This person's list of skills is empty."
+    if not parts:
+        return Text("This person's list of skills is empty.")
+    return Text("%(skills)s.", skills=joined(parts, "; "))
 
 
 def score_share(score: int, weights: Mapping[str, Any]) -> int:

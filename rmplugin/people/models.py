@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, TenantOwned
+from rmplugin.db import Base, TenantOwned, Told
 
 # Statuses of people who are in the source and no longer work there.
 LEFT = ("terminated", "deceased")
@@ -231,7 +231,7 @@ class RosterRun(Base, TenantOwned):
     counts: Mapped[dict[str, Any]]
     skipped: Mapped[list[Any]]
     notes: Mapped[dict[str, Any]]
-    held_reason: Mapped[str | None]
+    held_reason: Mapped[str | None] = mapped_column(Told)
     cursor: Mapped[str | None]
     shrink_accepted: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime]

@@ -14,28 +14,33 @@ from rmplugin.jobs import OutboxEvent
 from rmplugin.people.forms import GROUPS
 from rmplugin.people.models import LEFT, CourseMember, LtiUser, Person, Profile, RosterRun
 from rmplugin.tenants.models import HrAccount
+from rmplugin.texts import texts
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
 # Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
-LINK_PROBLEMS = {
-    "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
-    "no_match": "the staff list has nobody with this employee number or e-mail address",
-    "conflict": "the employee number or e-mail address fits more than one person",
-    "changed": "the LMS says now that this account is somebody else than before; a manager has to decide",
-    "not_working": "the staff list says that this person has left or has not started",
-    "revoked": "the programme manager decided that the link to the staff list was wrong",
-}
+LINK_PROBLEMS = texts(
+    {
+        "no_hr_id": "the LMS sends neither an employee number nor an e-mail address",
+        "no_match": "the staff list has nobody with this employee number or e-mail address",
+        "conflict": "the employee number or e-mail address fits more than one person",
+        "changed": "the LMS says now that this account is somebody else than before; a manager has to decide",
+        "not_working": "the staff list says that this person has left or has not started",
+        "revoked": "the programme manager decided that the link to the staff list was wrong",
+    }
+)
 # What a link was made from, in words that follow "recognised by ".
-SOURCE_WORDS = {
-    "custom": "employee number (custom parameter)",
-    "sourcedid": "employee number (sourcedId of the LMS)",
-    "org_defined_id": "employee number (Org Defined Id)",
-    "username": "user name",
-    "email": "e-mail address",
-    "by_hand": "a manager's decision",
-}
+SOURCE_WORDS = texts(
+    {
+        "custom": "employee number (custom parameter)",
+        "sourcedid": "employee number (sourcedId of the LMS)",
+        "org_defined_id": "employee number (Org Defined Id)",
+        "username": "user name",
+        "email": "e-mail address",
+        "by_hand": "a manager's decision",
+    }
+)
 
 
 def find_person(db: Db, reference: str) -> Person:

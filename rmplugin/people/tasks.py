@@ -29,6 +29,7 @@ from rmplugin.tenants.models import HrAccount, LtiContext, LtiPlatform, LtiResou
 from rmplugin.tenants.operations import load_account_settings
 from rmplugin.tenants.queries import get_account
 from rmplugin.tenants.store import as_platform, service_client
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -217,7 +218,7 @@ NO_ACCESS = (
     "tool's settings: Names and Role Provisioning."
 )
 NO_ANSWER = "The LMS did not answer. It is asked again by itself."
-NO_SENSE = "The LMS answered with something that is no list of members ({code}). Tell its administrator."
+NO_SENSE = "The LMS answered with something that is no list of members (%(code)s). Tell its administrator."
 NOBODY = "The LMS answered that the course has no members at all, which cannot be right."
 
 
@@ -343,7 +344,7 @@ def _record_problem(
     elif error.code in ("token_refused", "unauthorised", "refused"):
         problem = NO_ACCESS
     else:
-        problem = NO_SENSE.format(code=error.code)
+        problem = Text(NO_SENSE, code=error.code)
     with runtime.database.transaction(tenant_id) as db:
         db.get_one(LtiContext, context_id).roster_problem = problem
     if error.retriable:

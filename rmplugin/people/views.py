@@ -8,6 +8,7 @@ from rmplugin.errors import InputError, NotAllowedError
 from rmplugin.people import forms, operations, queries
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.tenants.models import LtiContext
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("people", __name__)
@@ -57,7 +58,10 @@ def link(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
         raise InputError("person_unclear", "This person is not in the staff list. Nothing was changed.")
     assert visit.session.context_id is not None
     operations.link_by_hand(visit.db, visit.session.context_id, user, person, visit.actor, visit.now)
-    said = f"Linked to {person.display_name}. It holds from the next time they open the activity."
+    said = Text(
+        "Linked to %(name)s. It holds from the next time they open the activity.",
+        name=person.display_name,
+    )
     return web.go("people.member", said, lti_user_id=lti_user_id)
 
 

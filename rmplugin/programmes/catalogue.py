@@ -4,16 +4,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmplugin.errors import InputError
+from rmplugin.texts import texts
 
 Theme = Literal["organisation", "outside_world", "technology", "leadership", "people"]
 
-THEMES: dict[str, str] = {
-    "technology": "Technology",
-    "outside_world": "The world outside",
-    "people": "People and culture",
-    "organisation": "How this organisation works",
-    "leadership": "Leadership",
-}
+THEMES = texts(
+    {
+        "technology": "Technology",
+        "outside_world": "The world outside",
+        "people": "People and culture",
+        "organisation": "How this organisation works",
+        "leadership": "Leadership",
+    }
+)
 # What every reverse-mentoring programme is also for; a manager may take them out.
 TOPICS = ("Inclusion", "Participation", "Perspective")
 

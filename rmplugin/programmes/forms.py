@@ -13,6 +13,7 @@ from marshmallow import validate
 
 from rmplugin.errors import InputError
 from rmplugin.programmes.catalogue import BY_NAME, THEMES, CatalogueSkill, Template
+from rmplugin.texts import Text, texts
 
 FILL_IN: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "Please fill this in.",
@@ -20,30 +21,38 @@ FILL_IN: dict[str, str | list[Any] | dict[Any, Any]] = {
 }
 NUMBER: dict[str, str | list[Any] | dict[Any, Any]] = {**FILL_IN, "invalid": "Please write a whole number."}
 DATE: dict[str, str | list[Any] | dict[Any, Any]] = {**FILL_IN, "invalid": "Please choose a date."}
-LEVELS = ("none", "basics", "practised", "confident", "can teach it")
-PRIORITIES = ((1, "most wanted"), (2, "would be good"), (3, "if there is time"))
-MOTIVATION = (
-    (1, "I am curious, no more yet"),
-    (2, "I would like to try it"),
-    (3, "I look forward to it"),
-    (4, "I want this to work"),
-    (5, "I cannot wait to start"),
+LEVELS = tuple(map(Text, ("none", "basics", "practised", "confident", "can teach it")))
+PRIORITIES = tuple(texts({1: "most wanted", 2: "would be good", 3: "if there is time"}).items())
+MOTIVATION = tuple(
+    texts(
+        {
+            1: "I am curious, no more yet",
+            2: "I would like to try it",
+            3: "I look forward to it",
+            4: "I want this to work",
+            5: "I cannot wait to start",
+        }
+    ).items()
 )
-DECLINE_REASONS = {
-    "time": "I do not have the time now",
-    "not_interested": "It does not interest me",
-    "manager": "My manager needs me elsewhere",
-    "other": "Another reason",
-}
-STATES = {
-    "invited": "invited",
-    "started": "started, not sent",
-    "submitted": "signed up",
-    "declined": "declined",
-    "withdrawn": "left",
-    "completed": "completed",
-}
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DECLINE_REASONS = texts(
+    {
+        "time": "I do not have the time now",
+        "not_interested": "It does not interest me",
+        "manager": "My manager needs me elsewhere",
+        "other": "Another reason",
+    }
+)
+STATES = texts(
+    {
+        "invited": "invited",
+        "started": "started, not sent",
+        "submitted": "signed up",
+        "declined": "declined",
+        "withdrawn": "left",
+        "completed": "completed",
+    }
+)
+DAYS = tuple(map(Text, ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")))
 COMMON_LANGUAGES = (
     "en",
     "de",
@@ -87,7 +96,7 @@ def time_zones() -> list[str]:
 
 
 def _number(low: int, high: int, **options: Any) -> ma.fields.Integer:
-    message = f"Please write a whole number from {low} to {high}."
+    message = Text("Please write a whole number from %(low)s to %(high)s.", low=low, high=high)
     return ma.fields.Integer(
         validate=validate.Range(low, high, error=message),
         error_messages=NUMBER,
@@ -96,7 +105,7 @@ def _number(low: int, high: int, **options: Any) -> ma.fields.Integer:
 
 
 def _text(most: int, **options: Any) -> ma.fields.String:
-    message = f"Please keep this to {most} characters."
+    message = Text("Please keep this to %(most)s characters.", most=most)
     return ma.fields.String(
         validate=validate.Length(min=1, max=most, error=message),
         error_messages=FILL_IN,
@@ -180,14 +189,16 @@ def programme_faults(data: Mapping[str, Any]) -> dict[str, str]:
             "In reverse mentoring the junior teaches: this must be below the lowest rank of a mentee."
         )
     if data["session_minutes"] > data["allowance_minutes"] * data["cadence_weeks"]:
-        faults["session_minutes"] = (
-            f"A session does not fit into the working time that is granted: "
-            f"{data['allowance_minutes']} minutes a week, a session every {data['cadence_weeks']} weeks."
+        faults["session_minutes"] = Text(
+            "A session does not fit into the working time that is granted: %(minutes)s minutes a week, a "
+            "session every %(weeks)s weeks.",
+            minutes=data["allowance_minutes"],
+            weeks=data["cadence_weeks"],
         )
     possible = max(0, (data["ends_on"] - data["starts_on"]).days // (7 * data["cadence_weeks"]))
     if "ends_on" not in faults and data["min_sessions"] > possible:
-        faults["min_sessions"] = (
-            f"Between the two dates there is room for {possible} sessions at this rhythm."
+        faults["min_sessions"] = Text(
+            "Between the two dates there is room for %(possible)s sessions at this rhythm.", possible=possible
         )
     elif data["min_minutes"] > max(possible, data["min_sessions"]) * data["session_minutes"]:
         faults["min_minutes"] = "That is more than all sessions together last."
@@ -205,9 +216,10 @@ def _own_skill_faults(text: str) -> str | None:
     for line in _lines(text):
         name, _, theme = (part.strip() for part in line.partition("|"))
         if not name or len(name) > SKILL_NAME_LENGTH:
-            return f"A skill's name has 1 to {SKILL_NAME_LENGTH} characters."
+            return Text("A skill's name has 1 to %(most)s characters.", most=SKILL_NAME_LENGTH)
         if theme and theme.casefold() not in _themes():
-            return "After the bar write one of these themes: " + ", ".join(THEMES.values()) + "."
+            themes = ", ".join(THEMES.values())
+            return Text("After the bar write one of these themes: %(themes)s.", themes=themes)
     return None
 
 
@@ -286,7 +298,9 @@ def load_settings(values: Mapping[str, Any]) -> dict[str, Any]:
         messages: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
         faults = {name: _first(text) for name, text in messages.items()}
         told = "; ".join(f"{name}: {text}" for name, text in faults.items())
-        raise InputError("programme_invalid", f"Nothing was created. {told}", faults) from error
+        raise InputError(
+            "programme_invalid", Text("Nothing was created. %(told)s", told=told), faults
+        ) from error
 
 
 def _first(message: Any) -> str:

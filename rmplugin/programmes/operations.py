@@ -15,6 +15,7 @@ from rmplugin.people.models import PersonSkill, Profile, Skill
 from rmplugin.programmes import forms, queries
 from rmplugin.programmes.catalogue import CatalogueSkill, get_template
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
+from rmplugin.texts import Text, joined
 
 # From which state to which a manager may move a programme.
 STEPS = {
@@ -91,7 +92,8 @@ def _refuse_known_name(db: Db, name: str, own_id: uuid.UUID | None) -> None:
 def _refuse_bad_end(ends_on: date, now: datetime) -> None:
     if not now.date() < ends_on <= (now + LONGEST).date():
         message = "Choose a last day after today, within the next five years."
-        raise InputError("programme_end", f"The dates need a change. {message}", {"ends_on": message})
+        text = joined(["The dates need a change.", message])
+        raise InputError("programme_end", text, {"ends_on": message})
 
 
 def _add_skills(db: Db, programme: Programme, skills: Sequence[CatalogueSkill]) -> None:
@@ -242,7 +244,11 @@ def _invite_one(db: Db, programme: Programme, person_id: uuid.UUID, role: str, n
         db,
         person_id,
         "programme_invitation",
-        f"You are invited to “{programme.name}” as a {role}. Have a look and decide for yourself.",
+        Text(
+            "You are invited to “%(name)s” as a %(role)s. Have a look and decide for yourself.",
+            name=programme.name,
+            role=Text(role),
+        ),
         now,
         f"/enrol/{programme.id}",
     )
@@ -348,15 +354,20 @@ def open_roles(
     if not fit.roles:
         raise NotAllowedError(
             "not_eligible",
-            f"This programme does not fit you at present ({fit.text}). "
-            "If that is a mistake, tell the programme team.",
+            Text(
+                "This programme does not fit you at present (%(why)s). If that is a mistake, tell the "
+                "programme team.",
+                why=fit.text,
+            ),
         )
     if programme.state == "enrolling" or (programme.state == "running" and enrolment is not None):
         return fit.roles
-    waiting = "has not opened for enrolment yet" if programme.state == "draft" else "takes nobody in any more"
     raise NotAllowedError(
         "enrolment_closed",
-        f"This programme {waiting}. The programme team can tell you when the next one starts.",
+        "This programme has not opened for enrolment yet. The programme team can tell you when it starts."
+        if programme.state == "draft"
+        else "This programme takes nobody in any more. The programme team can tell you when the next one "
+        "starts.",
     )
 
 

@@ -16,18 +16,21 @@ from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.people.queries import WORKING
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.tenants.models import LtiContext
+from rmplugin.texts import Text, texts
 
 # Why somebody fits, or does not; filled in with the person's own facts.
-WHY = {
-    "mentee": "seniority %(rank)s, and mentees have at least %(mentee_min)s",
-    "mentor_rank": "seniority %(rank)s, and mentors have at most %(mentor_max)s",
-    "mentor_tenure": "joined %(months)s months ago, and mentors joined at most %(tenure_max)s months ago",
-    "between": "neither senior enough to be mentored, nor junior or new enough to mentor",
-    "unmapped": "the grade is not mapped to a seniority rank",
-    "no_grade": "the HR data names no grade",
-    "not_working": "not at work now: suspended, or not started yet",
-    "unknown": "not among the people whom HR reports as employed",
-}
+WHY = texts(
+    {
+        "mentee": "seniority %(rank)s, and mentees have at least %(mentee_min)s",
+        "mentor_rank": "seniority %(rank)s, and mentors have at most %(mentor_max)s",
+        "mentor_tenure": "joined %(months)s months ago, and mentors joined at most %(tenure_max)s months ago",
+        "between": "neither senior enough to be mentored, nor junior or new enough to mentor",
+        "unmapped": "the grade is not mapped to a seniority rank",
+        "no_grade": "the HR data names no grade",
+        "not_working": "not at work now: suspended, or not started yet",
+        "unknown": "not among the people whom HR reports as employed",
+    }
+)
 FITS = {"mentee": "mentee", "mentor_rank": "mentor", "mentor_tenure": "mentor"}
 NEWCOMER_MONTHS = 12
 
@@ -53,14 +56,9 @@ class Fit:
         return self.roles[0] if self.roles else None
 
     @property
-    def pattern(self) -> str:
-        """Give the reason with places for the facts, for translation."""
-        return WHY[self.code]
-
-    @property
-    def text(self) -> str:
-        """Give the reason in English."""
-        return self.pattern % self.facts
+    def text(self) -> Text:
+        """Give the reason."""
+        return Text(WHY[self.code].template, **self.facts)
 
 
 STRANGER = Fit("unknown", (), {}, newcomer=False)

@@ -10,6 +10,7 @@ from rmplugin.people.models import Person, Skill
 from rmplugin.programmes import copies, forms, operations, queries
 from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.texts import Text, joined, texts
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("programmes", __name__)
@@ -17,18 +18,20 @@ pages = web.Pages("programmes", __name__)
 PAGE = 25
 # What a manager can do next with a programme: state that it moves to -> words on the button.
 STEP_WORDS = {
-    "draft": {"enrolling": "Open enrolment", "archived": "Put the draft away"},
-    "enrolling": {"running": "Close enrolment", "archived": "End and archive the programme"},
-    "running": {"enrolling": "Open enrolment again", "concluding": "Begin to conclude"},
-    "concluding": {"running": "Go on running", "archived": "Archive the programme"},
+    "draft": texts({"enrolling": "Open enrolment", "archived": "Put the draft away"}),
+    "enrolling": texts({"running": "Close enrolment", "archived": "End and archive the programme"}),
+    "running": texts({"enrolling": "Open enrolment again", "concluding": "Begin to conclude"}),
+    "concluding": texts({"running": "Go on running", "archived": "Archive the programme"}),
     "archived": {},
 }
-STEP_SAID = {
-    "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
-    "running": "The programme is running. The invited can still sign up; nobody else can.",
-    "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
-    "archived": "The programme is archived.",
-}
+STEP_SAID = texts(
+    {
+        "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
+        "running": "The programme is running. The invited can still sign up; nobody else can.",
+        "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
+        "archived": "The programme is archived.",
+    }
+)
 
 
 @pages.get("/programmes", role=Role.MANAGER)
@@ -348,18 +351,20 @@ def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, An
 def _language_options(own: Sequence[str]) -> list[tuple[str, str]]:
     """Offer the common languages and those that the person has already."""
     codes = dict.fromkeys([*own, *forms.COMMON_LANGUAGES])
-    return [(code, forms.LANGUAGES.get(code, code)) for code in codes]
+    return [(code, web.language_name(code)) for code in codes]
 
 
 def _said_of(report: operations.InviteReport) -> str:
     """Say what an invitation did; the same one twice says that nothing changed."""
     parts = []
     if report.invited:
-        parts.append(f"{report.invited} invited. They find the invitation when they open the activity.")
+        told = "%(n)s invited. They find the invitation when they open the activity."
+        parts.append(Text(told, n=report.invited))
     else:
-        parts.append("Nobody new was invited.")
+        parts.append(Text("Nobody new was invited."))
     if report.already:
-        parts.append(f"{report.already} had been invited or enrolled before; nothing changed for them.")
+        told = "%(n)s had been invited or enrolled before; nothing changed for them."
+        parts.append(Text(told, n=report.already))
     if report.not_eligible:
-        parts.append(f"{report.not_eligible} are not eligible and were left out.")
-    return " ".join(parts)
+        parts.append(Text("%(n)s are not eligible and were left out.", n=report.not_eligible))
+    return joined(parts)

@@ -9,6 +9,7 @@ from marshmallow import validate
 
 from rmplugin.errors import InputError
 from rmplugin.fields import choice, day, whole, words
+from rmplugin.texts import Text
 
 MEDIA = ("video", "in_person", "phone")
 
@@ -65,14 +66,25 @@ def local_to_utc(on: date, at: time, zone: str, which: str | None) -> datetime:
             "time_skipped",
             "The time needs a change. Nothing was lost.",
             {
-                "at": f"The clocks go forward that day: {wall:%H:%M} does not exist in {zone}. "
-                f"You could choose {after:%H:%M}."
+                "at": Text(
+                    "The clocks go forward that day: %(wall)s does not exist in %(zone)s. You could choose "
+                    "%(after)s.",
+                    wall=f"{wall:%H:%M}",
+                    zone=zone,
+                    after=f"{after:%H:%M}",
+                )
             },
         )
     if first.utcoffset() != second.utcoffset() and which is None:
         raise InputError(
             "time_twice",
             "One answer is missing. Nothing was lost.",
-            {"which": f"The clocks go back that day: {wall:%H:%M} comes twice in {zone}. Which is it?"},
+            {
+                "which": Text(
+                    "The clocks go back that day: %(wall)s comes twice in %(zone)s. Which is it?",
+                    wall=f"{wall:%H:%M}",
+                    zone=zone,
+                )
+            },
         )
     return (second if which == "second" else first).astimezone(UTC)

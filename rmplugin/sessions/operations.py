@@ -16,6 +16,7 @@ from rmplugin.matching.queries import get_pairing_of, lock_active_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from rmplugin.sessions.queries import find_overlap
+from rmplugin.texts import Text
 
 # A session that was never planned can be written down this long after it took place.
 LOG_WITHIN = timedelta(days=60)
@@ -89,7 +90,7 @@ def plan(
     )
     db.add(session)
     db.flush()
-    _tell_partner(db, pairing, person_id, session, "planned a session", now)
+    _tell_partner(db, pairing, person_id, session, "%(name)s planned a session.", now)
     return session
 
 
@@ -124,7 +125,7 @@ def reschedule(
     session.updated_at = now
     if moved:
         session.moves += 1
-        _tell_partner(db, pairing, person_id, session, "moved a session", now)
+        _tell_partner(db, pairing, person_id, session, "%(name)s moved a session.", now)
 
 
 def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
@@ -147,7 +148,7 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
         )
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
     session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
-    _tell_partner(db, pairing, person_id, session, "cancelled a session", now)
+    _tell_partner(db, pairing, person_id, session, "%(name)s cancelled a session.", now)
 
 
 def claim(
@@ -174,8 +175,11 @@ def claim(
     if session.state == "confirmed":
         raise ConflictError(
             "already_confirmed",
-            f"Both of you confirmed this session already; it counts {session.counted_minutes} minutes. "
-            "Nothing was changed.",
+            Text(
+                "Both of you confirmed this session already; it counts %(minutes)s minutes. Nothing was "
+                "changed.",
+                minutes=session.counted_minutes,
+            ),
         )
     if session.starts_at > now or (pairing.ended_at is not None and session.starts_at > pairing.ended_at):
         raise InputError(
@@ -205,13 +209,20 @@ def _settle(
 ) -> None:
     if theirs is None:
         session.state = "claimed"
-        _tell_partner(db, pairing, person_id, session, "confirmed a session; please confirm it, too", now)
+        _tell_partner(
+            db, pairing, person_id, session, "%(name)s confirmed a session; please confirm it, too.", now
+        )
         return
     counted = minutes_that_count(mine, theirs)
     if counted is None:
         session.state = "disputed"
         _tell_partner(
-            db, pairing, person_id, session, "gave another length for a session; please look at it", now
+            db,
+            pairing,
+            person_id,
+            session,
+            "%(name)s gave another length for a session; please look at it.",
+            now,
         )
         return
     session.state, session.counted_minutes, session.confirmed_at = "confirmed", counted, now
@@ -277,6 +288,6 @@ def _check_time(
 def _tell_partner(
     db: Db, pairing: Pairing, person_id: uuid.UUID, session: MentoringSession, did: str, now: datetime
 ) -> None:
-    name = display_names(db, {person_id}).get(person_id, "Your partner")
-    text = f"{name} {did}."
+    name = display_names(db, {person_id}).get(person_id, Text("Your partner"))
+    text = Text(did, name=name)
     notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, f"/sessions/{session.id}")

@@ -13,6 +13,7 @@ from rmplugin.people.queries import display_names, zone_of
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions import forms, operations, queries
 from rmplugin.sessions.models import MentoringSession
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("sessions", __name__)
@@ -104,7 +105,10 @@ def claim(visit: Visit, session_id: UUID) -> web.Answer:
     said = {
         "claimed": "Thank you. The session counts as soon as the other side has confirmed it, too.",
         "disputed": "Thank you. The two of you gave different lengths; please look at both below.",
-        "confirmed": f"Both of you confirmed. {session.counted_minutes} minutes count for each of you.",
+        "confirmed": Text(
+            "Both of you confirmed. %(minutes)s minutes count for each of you.",
+            minutes=session.counted_minutes,
+        ),
     }[session.state]
     return web.go("sessions.session_page", said=said, session_id=session_id)
 

@@ -16,6 +16,7 @@ from rmplugin.errors import ConflictError
 from rmplugin.logins import digest, new_token
 from rmplugin.tenants.models import LtiPlatform, PlatformInvite
 from rmplugin.tenants.operations import EMPLOYEE_NUMBER_PARAMS, PlatformValues, add_platform
+from rmplugin.texts import Text
 
 INVITE_LIFE = timedelta(days=7)
 TOOL_NAME = "Reverse mentoring"
@@ -89,7 +90,8 @@ def create_invite(db: Db, name: str | None, actor: str, now: datetime) -> tuple[
     """
     if name is not None and db.execute(select(LtiPlatform.id).where(LtiPlatform.name == name)).first():
         raise ConflictError(
-            "platform_taken", f"A platform named '{name}' is registered already. Choose another name."
+            "platform_taken",
+            Text("A platform named '%(name)s' is registered already. Choose another name.", name=name),
         )
     token = new_token()
     invite = PlatformInvite(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, HasId, TenantOwned
+from rmplugin.db import Base, HasId, TenantOwned, Told
 from rmplugin.records import IDENTITY_SOURCES
 
 
@@ -108,7 +108,7 @@ class LtiContext(Base, TenantOwned):
     history: Mapped[list[str]] = mapped_column(default=list)
     copy_state: Mapped[str | None]
     roster_read_at: Mapped[datetime | None]
-    roster_problem: Mapped[str | None]
+    roster_problem: Mapped[str | None] = mapped_column(Told)
     roster_link: Mapped[str | None]
     last_launch_at: Mapped[datetime]
 

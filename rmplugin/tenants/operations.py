@@ -26,6 +26,7 @@ from rmplugin.tenants.models import (
     Tenant,
 )
 from rmplugin.tenants.queries import CHECK_KEY, list_deployments
+from rmplugin.texts import Text
 
 CHECK_KEPT_FOR = timedelta(days=30)
 ATTEMPTS_KEPT_FOR = timedelta(days=14)
@@ -98,7 +99,10 @@ def merge_values(printed: Printed, typed: Mapping[str, Any]) -> PlatformValues:
     if faults:
         raise InputError(
             "platform_incomplete",
-            f"Nothing was changed: {', '.join(faults)} could not be found. Give these values, too.",
+            Text(
+                "Nothing was changed: %(faults)s could not be found. Give these values, too.",
+                faults=", ".join(faults),
+            ),
             faults,
         )
     return PlatformValues(**values)
@@ -117,7 +121,10 @@ def add_platform(db: Db, values: PlatformValues, now: datetime, actor: str = "co
     if db.execute(select(LtiPlatform.id).where(LtiPlatform.name == values.name)).first():
         raise ConflictError(
             "platform_taken",
-            f"A platform '{values.name}' is registered already. Nothing was changed; choose another name.",
+            Text(
+                "A platform '%(name)s' is registered already. Nothing was changed; choose another name.",
+                name=values.name,
+            ),
         )
     _check_shared(db, values)
     platform = LtiPlatform(
@@ -172,9 +179,12 @@ def _check_shared(db: Db, values: PlatformValues) -> None:
     if known:
         raise ConflictError(
             "deployment_taken",
-            f"Nothing was changed: deployment {', '.join(sorted(known))} is registered already with this "
-            "issuer and client id, or waits for approval there. Check the deployment id. If it only waits, "
-            "it can be refused there.",
+            Text(
+                "Nothing was changed: deployment %(known)s is registered already with this issuer and client "
+                "id, or waits for approval there. Check the deployment id. If it only waits, it can be "
+                "refused there.",
+                known=", ".join(sorted(known)),
+            ),
         )
 
 
@@ -184,8 +194,11 @@ def _check_addresses(others: Sequence[Any], values: PlatformValues) -> None:
     if wrong:
         raise ConflictError(
             "platform_contradicts",
-            "This issuer and client id are registered already. Nothing was changed. Both registrations need "
-            f"the same addresses; these differ: {', '.join(wrong)}. Check them, and the client id.",
+            Text(
+                "This issuer and client id are registered already. Nothing was changed. Both registrations "
+                "need the same addresses; these differ: %(wrong)s. Check them, and the client id.",
+                wrong=", ".join(wrong),
+            ),
         )
 
 
@@ -223,12 +236,12 @@ def check_platform_values(values: PlatformValues) -> None:
         if not getattr(values, name).strip():
             faults[name] = "must not be empty"
     if not values.identity_sources or not set(values.identity_sources) <= set(IDENTITY_SOURCES):
-        faults["identity_sources"] = f"must be some of {', '.join(IDENTITY_SOURCES)}"
+        faults["identity_sources"] = Text("must be some of %(sources)s", sources=", ".join(IDENTITY_SOURCES))
     if any(not text.strip() or len(text) > 255 for text in values.deployment_ids):
         faults["deployment_ids"] = "must be of 1 to 255 characters each"
     if faults:
         text = "; ".join(f"{name} {fault}" for name, fault in faults.items())
-        raise InputError("platform_invalid", f"Nothing was changed: {text}.", faults)
+        raise InputError("platform_invalid", Text("Nothing was changed: %(text)s.", text=text), faults)
 
 
 def _is_address(text: str) -> bool:
@@ -318,7 +331,10 @@ def approve_deployments(
     if deployment_id in foreign:
         raise ConflictError(
             "deployment_taken",
-            f"Deployment '{deployment_id}' belongs to another registration. Nothing was changed.",
+            Text(
+                "Deployment '%(deployment_id)s' belongs to another registration. Nothing was changed.",
+                deployment_id=deployment_id,
+            ),
         )
     wanted = [row for row in wanted if row.deployment_id not in foreign]
     for row in wanted:
@@ -406,12 +422,16 @@ def add_account(
     except ma.ValidationError as error:
         messages = error.messages_dict
         text = " ".join(_sentences(messages))
-        raise InputError("settings_invalid", f"The HR account was not added. {text}", messages) from error
+        raise InputError(
+            "settings_invalid", Text("The HR account was not added. %(text)s", text=text), messages
+        ) from error
     ranks = {str(grade): int(rank) for grade, rank in grade_ranks.items()}
     if any(not 0 <= rank <= 100 for rank in ranks.values()):
         raise InputError("rank_invalid", "The HR account was not added: ranks go from 0 to 100.")
     if db.scalars(select(HrAccount.id).where(HrAccount.name == name)).first():
-        raise ConflictError("account_taken", f"An HR account '{name}' exists already. Nothing was changed.")
+        raise ConflictError(
+            "account_taken", Text("An HR account '%(name)s' exists already. Nothing was changed.", name=name)
+        )
     hidden = secret_names(connector)
     kept_apart = {key: value for key, value in settings.items() if key in hidden}
     account = HrAccount(

@@ -21,6 +21,7 @@ from rmplugin.tenants.models import (
     PlatformInvite,
     Tenant,
 )
+from rmplugin.texts import texts
 
 # Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
 CHECK_KEY = "check:"
@@ -28,16 +29,20 @@ CHECK_KEY = "check:"
 # kind, so that whoever makes many of one does not hide the others.
 KEPT_A_MINUTE = (30, 60)
 # Why nobody of the HR roster was found, for those who can change it.
-IDENTITY_PROBLEMS = {
-    "no_hr_id": "The LMS says nothing by which the HR roster could know the person. Give the tool a custom "
-    "parameter such as employee_number=$Person.sourcedId, or let it see e-mail addresses.",
-    "no_match": "The HR id or e-mail address of the launch is nobody's in the HR roster. Compare one "
-    "person's value in the LMS with the roster, leading zeros too.",
-    "conflict": "The HR id or e-mail address of the launch belongs to more than one person or LMS account.",
-    "changed": "The launch names another person than the account was linked to. That may be a correction, a "
-    "reused account or an attempt to pass for somebody else; a manager of the course decides under People.",
-    "not_working": "The HR roster says that this person has left or has not started.",
-}
+IDENTITY_PROBLEMS = texts(
+    {
+        "no_hr_id": "The LMS says nothing by which the HR roster could know the person. Give the tool a "
+        "custom parameter such as employee_number=$Person.sourcedId, or let it see e-mail addresses.",
+        "no_match": "The HR id or e-mail address of the launch is nobody's in the HR roster. Compare one "
+        "person's value in the LMS with the roster, leading zeros too.",
+        "conflict": "The HR id or e-mail address of the launch belongs to more than one person or LMS "
+        "account.",
+        "changed": "The launch names another person than the account was linked to. That may be a "
+        "correction, a reused account or an attempt to pass for somebody else; a manager of the course "
+        "decides under People.",
+        "not_working": "The HR roster says that this person has left or has not started.",
+    }
+)
 
 
 def get_tenant(db: Db, slug: str | None) -> Tenant:

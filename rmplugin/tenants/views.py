@@ -10,7 +10,7 @@ import flask
 from flask import request
 from werkzeug.datastructures import MultiDict
 
-from lti.errors import LAUNCH_CODES, RegistrationError
+from lti.errors import LAUNCH_CODES, LaunchError, RegistrationError
 from lti.printed import read_printed
 from lti.registration import TOOL_CONFIGURATION, build_request, canvas_configuration
 from rmplugin import web
@@ -20,16 +20,19 @@ from rmplugin.tenants import invites, operations, queries, tasks
 from rmplugin.tenants.forms import InviteForm, LaunchFilter, PlatformForm
 from rmplugin.tenants.models import LtiDeployment, PlatformInvite
 from rmplugin.tenants.operations import FAMILIES, PRINTED_FIELDS
+from rmplugin.texts import Text, texts
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("tenants", __name__)
-SOURCE_WORDS = {
-    "custom": "Custom parameter with the employee number",
-    "sourcedid": "Person sourcedId (id number)",
-    "org_defined_id": "Org Defined Id (Brightspace)",
-    "username": "User name",
-    "email": "E-mail address",
-}
+SOURCE_WORDS = texts(
+    {
+        "custom": "Custom parameter with the employee number",
+        "sourcedid": "Person sourcedId (id number)",
+        "org_defined_id": "Org Defined Id (Brightspace)",
+        "username": "User name",
+        "email": "E-mail address",
+    }
+)
 
 
 # ---- what an LMS shows while it registers the tool ----
@@ -85,8 +88,8 @@ def register(token: str) -> web.Answer:
     except RegistrationError as error:
         return _failed(error)
     except RmError as error:
-        text = f"{error.message_for_user} The LMS has made an entry of its own for the tool: remove it there."
-        return _end("The tool could not be connected", [text], error.status)
+        left = "The LMS has made an entry of its own for the tool: remove it there."
+        return _end("The tool could not be connected", [error.message_for_user, left], error.status)
     if platform is None:
         return _used()
     with runtime.database.transaction(platform.tenant_id, write=False) as db:
@@ -124,15 +127,15 @@ def _used() -> web.Answer:
 
 
 def _failed(error: RegistrationError) -> web.Answer:
-    texts = [error.message, "The invitation can be used again."]
+    told = [error.message, "The invitation can be used again."]
     if error.details:
         facts = ", ".join(f"{name} {value}" for name, value in error.details.items())
-        texts.append(f"For your support: {error.code}, {facts}.")
-    return _end("The tool could not be connected", texts, error.status)
+        told.append(Text("For your support: %(code)s, %(facts)s.", code=error.code, facts=facts))
+    return _end("The tool could not be connected", told, error.status)
 
 
-def _end(title: str, texts: list[str], status: int) -> web.Answer:
-    page = web.render("tenants/register_end.html", None, title=title, texts=texts)
+def _end(title: str, told: list[str], status: int) -> web.Answer:
+    page = web.render("tenants/register_end.html", None, title=Text(title), texts=[Text(t) for t in told])
     return flask.make_response(page, status)
 
 
@@ -174,7 +177,7 @@ def approve(visit: Visit, lti_deployment_id: uuid.UUID) -> web.Answer:
     platform = queries.get_platform_by_id(visit.db, deployment.platform_id)
     name = deployment.deployment_id
     operations.approve_deployments(visit.db, platform, name, visit.actor, visit.now)
-    return web.go("tenants.platforms", f"Deployment {name} may launch now.")
+    return web.go("tenants.platforms", Text("Deployment %(name)s may launch now.", name=name))
 
 
 @pages.post("/admin/deployments/<uuid:lti_deployment_id>/refuse", role=Role.ADMINISTRATOR)
@@ -182,7 +185,10 @@ def refuse(visit: Visit, lti_deployment_id: uuid.UUID) -> web.Answer:
     """Forget a deployment that waits."""
     deployment = _deployment(visit, lti_deployment_id)
     operations.refuse_deployment(visit.db, deployment, visit.actor, visit.now)
-    return web.go("tenants.platforms", f"Deployment {deployment.deployment_id} was refused.")
+    return web.go(
+        "tenants.platforms",
+        Text("Deployment %(name)s was refused.", name=deployment.deployment_id),
+    )
 
 
 @pages.get("/admin/platforms/new", role=Role.ADMINISTRATOR)
@@ -193,7 +199,7 @@ def new_platform(visit: Visit) -> web.Answer:
     return web.render(
         "tenants/new_platform.html",
         visit,
-        family_options=[("", "Tell it by the addresses"), *((family, family) for family in FAMILIES)],
+        family_options=[("", Text("Tell it by the addresses")), *((family, family) for family in FAMILIES)],
         source_options=list(SOURCE_WORDS.items()),
         sources=IDENTITY_SOURCES,
         tool=_tool(visit),
@@ -211,7 +217,10 @@ def add_platform(visit: Visit) -> web.Answer:
         # What was pasted stays on the page.
         field = "name" if error.code == "platform_taken" else "form"
         raise InputError(error.code, error.message_for_user, {field: error.message_for_user}) from error
-    return web.go("tenants.platforms", f"{typed['name']} is connected. Enter the tool's addresses there.")
+    return web.go(
+        "tenants.platforms",
+        Text("%(name)s is connected. Enter the tool's addresses there.", name=typed["name"]),
+    )
 
 
 @pages.get("/admin/invites", role=Role.ADMINISTRATOR)
@@ -266,10 +275,10 @@ def _deployment(visit: Visit, deployment_id: uuid.UUID) -> LtiDeployment:
 def _tool(visit: Visit) -> dict[str, str]:
     base = visit.runtime.settings.public_url
     return {
-        "Initiate login URL": f"{base}/lti/login",
-        "Launch and redirect URL": f"{base}/lti/launch",
-        "Public keyset URL": f"{base}/lti/jwks",
-        "Canvas configuration (JSON URL)": f"{base}/lti/canvas.json",
+        Text("Initiate login URL"): f"{base}/lti/login",
+        Text("Launch and redirect URL"): f"{base}/lti/launch",
+        Text("Public keyset URL"): f"{base}/lti/jwks",
+        Text("Canvas configuration (JSON URL)"): f"{base}/lti/canvas.json",
     }
 
 
@@ -332,12 +341,12 @@ def launch(visit: Visit, attempt_id: UUID) -> web.Answer:
     platform = (
         queries.get_platform_by_id(visit.db, attempt.platform_id) if attempt.platform_id is not None else None
     )
-    told = LAUNCH_CODES.get(attempt.code)
+    told = LaunchError(attempt.code).message if attempt.code in LAUNCH_CODES else None
     return web.render(
         "tenants/launch.html",
         visit,
         attempt=attempt,
         platform=platform,
         sentences=queries.explain_attempt(attempt),
-        told=" ".join(told[1:]) if told else None,
+        told=told,
     )

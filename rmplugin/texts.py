@@ -1,0 +1,59 @@
+"""What Python says to people: English where it is written, another language where a page shows it.
+
+A page translates every `Text` that it is given (`web.say`). `make translations` collects the texts from the
+source: see `.ci/translations.py`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self, TypeVar
+
+Code = TypeVar("Code")
+
+
+class Text(str):  # noqa: SLOT000 - texts are few, and pickling needs no care.
+    """An English text that still knows its blanks, so that it can be translated before they are filled.
+
+    :param template: a constant, with blanks such as %(name)s when there are values.
+    :param values: fill the blanks; one that is a `Text` is translated, too.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, template: str, /, **values: Any) -> Self:
+        """Fill the blanks in English. **Touches** pure."""
+        if isinstance(template, cls):
+            return template
+        text = super().__new__(cls, template % values if values else template)
+        text.template, text.values = template, values
+        return text
+
+    def format(self, *_args: object, **_kwargs: object) -> "Text":
+        """Stay the same: marshmallow fills its own blanks into all messages. **Touches** pure."""
+        return self
+
+
+def pack(text: Any) -> Any:
+    """Make a text, and the texts in its blanks, fit for JSON. **Touches** pure."""
+    if isinstance(text, Text):
+        return [text.template, {name: pack(value) for name, value in text.values.items()}]
+    return text
+
+
+def unpack(packed: Any) -> Any:
+    """Undo `pack`. **Touches** pure."""
+    if isinstance(packed, list):
+        template, values = packed
+        return Text(template, **{name: unpack(value) for name, value in values.items()})
+    return packed
+
+
+def joined(parts: Iterable[str], between: str = " ") -> Text:
+    """Make one text of several, of which each is translated for itself. **Touches** pure."""
+    values = {f"part_{n}": Text(part) for n, part in enumerate(parts)}
+    return Text(between.join(f"%({name})s" for name in values), **values)
+
+
+def texts(words: Mapping[Code, str]) -> dict[Code, Text]:
+    """Make the words for codes texts that pages translate. **Touches** pure."""
+    return {code: Text(text) for code, text in words.items()}

@@ -13,10 +13,9 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
-from rmplugin.people.queries import WORKING
+from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
 
-CAN_TAKE_PART = WORKING & (Person.status != "suspended")
 # A participant never sees what a manager has not released.
 SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
 FEWEST_SHOWN = 5

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from rmplugin import audit, jobs
 from rmplugin.db import Db
@@ -249,9 +249,7 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
 
 def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
     """End the open pages of people who are gone, because a launch of theirs would be refused, too."""
-    gone = select(Person.id).where(
-        Person.account_id == account_id, or_(~queries.WORKING, Person.status == "suspended")
-    )
+    gone = select(Person.id).where(Person.account_id == account_id, ~queries.CAN_TAKE_PART)
     db.execute(delete(WebSession).where(WebSession.person_id.in_(gone)))
 
 
@@ -320,19 +318,15 @@ def link_by_hand(
         raise ConflictError(
             "person_left", "The staff list says that this person is not at work. Nothing was changed."
         )
-    for other in queries.claimants_of(db, user.platform_id, {person.id}).get(person.id, []):
-        if other.id == user.id:
-            continue
+    for other in queries.others_claiming(db, user, person):
         if other.person_id is not None and not queries.is_member(db, context_id, other.id):
             raise ConflictError(
                 "linked_in_other_course",
                 "This person is linked to another user of the LMS, who is not in this course. Whoever "
                 "manages that user's course has to undo the link there first. Nothing was changed.",
             )
-        write_link(db, other, Link("revoked", problem="revoked"), now, actor)
-        _end_sessions(db, other)
-    write_link(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
-    _end_sessions(db, user)
+        _decide(db, other, Link("revoked", problem="revoked"), now, actor)
+    _decide(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
     # A result that waits for its place may have one now.
     jobs.enqueue(db, "member_seen", now, person_id=str(person.id))
 
@@ -345,10 +339,10 @@ def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
     """
     if user.link_state == "revoked":
         raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
-    write_link(db, user, Link("revoked", problem="revoked"), now, actor)
-    _end_sessions(db, user)
+    _decide(db, user, Link("revoked", problem="revoked"), now, actor)
 
 
-def _end_sessions(db: Db, user: LtiUser) -> None:
-    """End open sessions of a user: they may show the pages of a person whom the user is not."""
+def _decide(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:
+    """Write a link down and end the user's open sessions: they may show pages of whom the user is not."""
+    write_link(db, user, link, now, actor)
     db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))

@@ -16,6 +16,8 @@ from rmplugin.people.models import LEFT, CourseMember, LtiUser, Person, Profile,
 from rmplugin.tenants.models import HrAccount
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+# The same as `Person.is_working`.
+CAN_TAKE_PART = and_(WORKING, Person.status != "suspended")
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
 # Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
@@ -199,11 +201,8 @@ def count_members(db: Db, context_id: uuid.UUID | None) -> dict[str, int]:
     **Touches** reads course_member, lti_user.
     """
     group = _group()
-
-    def wanted(*columns: Any) -> Select[Any]:
-        return _members_of(select(*columns).select_from(CourseMember), context_id)
-
-    counts = {row[0]: row[1] for row in db.execute(wanted(group, func.count()).group_by(group))}
+    query = _members_of(select(group, func.count()).select_from(CourseMember), context_id).group_by(group)
+    counts = {row[0]: row[1] for row in db.execute(query)}
     return {name: counts.get(name, 0) for name in GROUPS}
 
 
@@ -283,6 +282,15 @@ def claimants_of(
     return found
 
 
+def others_claiming(db: Db, user: LtiUser, person: Person) -> list[LtiUser]:
+    """Give the other users of a user's platform who are, or claim to be, a person, as `claimants_of` does.
+
+    **Touches** reads lti_user.
+    """
+    claimants = claimants_of(db, user.platform_id, {person.id}).get(person.id, [])
+    return [other for other in claimants if other.id != user.id]
+
+
 def find_working(db: Db, text: str) -> list[Person]:
     """Find who is at work and has exactly this employee number or work address; two are enough to know.
 
@@ -290,5 +298,5 @@ def find_working(db: Db, text: str) -> list[Person]:
     """
     text = text.strip()
     fits = or_(Person.employee_number == text, Person.email_folded == text.casefold())
-    query = select(Person).where(WORKING, Person.status != "suspended", fits)
+    query = select(Person).where(CAN_TAKE_PART, fits)
     return list(db.scalars(query.order_by(Person.id).limit(2)))

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 
 from lti.nrps import Member
 from lti.roles import Role, Roles
@@ -22,7 +22,7 @@ from rmplugin.jobs import enqueue
 from rmplugin.logins import WebSession
 from rmplugin.people.identity import Candidate, Sighting, hears, sighting_of_member
 from rmplugin.people.models import CourseMember, LtiUser, Person
-from rmplugin.people.queries import WORKING
+from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.tenants.models import LtiContext, LtiPlatform
 
 CHUNK = 1000
@@ -155,7 +155,7 @@ def _working(db: Db, person_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def _people_by(db: Db, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[tuple[Any, _Known]]:
-    working = and_(WORKING, Person.status != "suspended").label("working")
+    working = CAN_TAKE_PART.label("working")
     for chunk in _chunks(values):
         query = select(column.label("value"), Person.id, working)
         for row in db.execute(query.where(Person.lifecycle == "present", column.in_(chunk))):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
@@ -269,9 +269,7 @@ def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Per
     **Touches** reads person.
     """
     found: dict[uuid.UUID, Person] = {}
-    ordered = sorted(set(person_ids))
-    for start in range(0, len(ordered), 500):
-        chunk = ordered[start : start + 500]
+    for chunk in chunks(sorted(set(person_ids))):
         found.update({person.id: person for person in db.scalars(select(Person).where(Person.id.in_(chunk)))})
     return found
 

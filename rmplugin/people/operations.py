@@ -2,15 +2,14 @@
 
 import shlex
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from rmplugin import audit, jobs
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
@@ -217,7 +216,7 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
     connection = db.connection()
     mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
     fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now}
-    for rows in _chunks(staging.rows(("created",))):
+    for rows in chunks(staging.rows(("created",)), CHUNK):
         connection.execute(insert(PERSON), [{**fixed, **_values(row, now)} for row in rows])
     names = [column for column in _values_columns() if column != "id"]
     change_one = (
@@ -225,19 +224,19 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
         .where(*mine, PERSON.c.id == bindparam("person_id"))
         .values({name: bindparam(f"new_{name}") for name in names})
     )
-    for rows in _chunks(staging.rows(("updated", "reactivated", "deactivated"))):
+    for rows in chunks(staging.rows(("updated", "reactivated", "deactivated")), CHUNK):
         connection.execute(change_one, [_renamed(_values(row, now)) for row in rows])
     move_one = (
         update(PERSON)
         .where(*mine, PERSON.c.id == bindparam("person_id"))
         .values(manager_id=bindparam("boss"), manager_state=bindparam("state"), updated_at=now)
     )
-    for rows in _chunks(staging.moved()):
+    for rows in chunks(staging.moved(), CHUNK):
         connection.execute(
             move_one,
             [{"person_id": uuid.UUID(pid), "boss": _uuid(boss), "state": state} for pid, boss, state in rows],
         )
-    for absent in _chunks(staging.absent()):
+    for absent in chunks(staging.absent(), CHUNK):
         gone = PERSON.c.id.in_([uuid.UUID(pid) for pid in absent])
         connection.execute(update(PERSON).where(*mine, gone).values(lifecycle="tombstoned", updated_at=now))
     if everybody:
@@ -274,12 +273,6 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _uuid(text: str | None) -> uuid.UUID | None:
     return None if text is None else uuid.UUID(text)
-
-
-def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rows = iter(rows)
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk
 
 
 def want_roster(db: Db, context: LtiContext, now: datetime) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
 from rmplugin.people.forms import GROUPS
@@ -84,9 +84,8 @@ def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
     **Touches** reads person.
     """
     names: dict[uuid.UUID, str] = {}
-    ordered = sorted(person_ids)
-    for start in range(0, len(ordered), 500):
-        query = select(Person.id, Person.display_name).where(Person.id.in_(ordered[start : start + 500]))
+    for chunk in chunks(sorted(person_ids)):
+        query = select(Person.id, Person.display_name).where(Person.id.in_(chunk))
         names.update((row.id, row.display_name) for row in db.execute(query))
     return names
 
@@ -180,8 +179,9 @@ def roster_event(db: Db, context_id: uuid.UUID) -> OutboxEvent | None:
     return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
 
 
-def _members_of(query: Select[Any], context_id: uuid.UUID | None) -> Select[Any]:
-    """Join the LMS users who are in a course now, test users left out."""
+def _members_of(context_id: uuid.UUID | None, *columns: Any) -> Select[Any]:
+    """Select from the LMS users who are in a course now, test users left out."""
+    query = select(*columns).select_from(CourseMember)
     return query.join(LtiUser, LtiUser.id == CourseMember.lti_user_id).where(
         CourseMember.context_id == context_id, CourseMember.status != "Deleted", ~LtiUser.is_test
     )
@@ -201,7 +201,7 @@ def count_members(db: Db, context_id: uuid.UUID | None) -> dict[str, int]:
     **Touches** reads course_member, lti_user.
     """
     group = _group()
-    query = _members_of(select(group, func.count()).select_from(CourseMember), context_id).group_by(group)
+    query = _members_of(context_id, group, func.count()).group_by(group)
     counts = {row[0]: row[1] for row in db.execute(query)}
     return {name: counts.get(name, 0) for name in GROUPS}
 
@@ -219,7 +219,7 @@ def page_of_members(
     person_id = func.coalesce(LtiUser.person_id, LtiUser.claimed_person_id)
 
     def chosen(*columns: Any) -> Select[Any]:
-        query = _members_of(select(*columns).select_from(CourseMember), context_id)
+        query = _members_of(context_id, *columns)
         query = query.outerjoin(Person, Person.id == person_id).where(_group() == group)
         if text:
             named = or_(

@@ -3,11 +3,12 @@
 import fcntl
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uuid_utils.compat
 from cryptography.fernet import Fernet, InvalidToken
@@ -39,6 +40,8 @@ from sqlalchemy.types import JSON, TypeDecorator
 
 from rmplugin.errors import ConfigError
 from rmplugin.texts import Text, pack, unpack
+
+Value = TypeVar("Value")
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -247,6 +250,17 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+
+def chunks(values: Iterable[Value], size: int = 500) -> Iterator[list[Value]]:
+    """Cut values into lists that a statement can carry as parameters; Python 3.12 has `itertools.batched`.
+
+    :param size: most values in one list.
+    **Touches** pure.
+    """
+    values = iter(values)
+    while chunk := list(islice(values, size)):
+        yield chunk
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:

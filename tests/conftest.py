@@ -23,6 +23,8 @@ from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.operations import ensure_tenant
 from tests.factories.browser import Browser
+from tests.factories.launches import Launcher, register
+from tests.fakes.lti_platform import LtiPlatform, make_key
 
 # No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -162,3 +164,34 @@ def sign_in(app, runtime, clock):
         return Browser.signed_in(app, runtime, tenant, person, manager, context, lti_user, clock.now)
 
     return open_browser
+
+
+@pytest.fixture
+def admin(app, runtime, tenant, clock) -> Browser:
+    """Open the browser of somebody who came by `rmplugin admin-link`."""
+    return Browser.signed_in(app, runtime, tenant, None, False, None, None, clock.now, administrator=True)
+
+
+@pytest.fixture(scope="session")
+def platform_key():
+    """Give the key of the strict LTI platform; making one is slow."""
+    return make_key("Kid-App")
+
+
+@pytest.fixture
+def platform(platform_key, runtime, tool_keys, clock) -> Iterator[LtiPlatform]:
+    """Run a strict LTI platform, which the tool does not know yet."""
+    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
+        yield running
+
+
+@pytest.fixture
+def registration(platform, tenant, database, clock):
+    """Register the tool of the tenant with the platform."""
+    return register(database, tenant, platform, clock.now)
+
+
+@pytest.fixture
+def lms(app, platform, registration) -> Launcher:
+    """Launch the whole application from the platform: ``lms.launch(**claims)``."""
+    return Launcher(app, platform)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from rmplugin.checkins.models import Checkin
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.matching.models import Pairing
 
 FIRST_AFTER = timedelta(weeks=2)
@@ -79,9 +79,9 @@ def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Hea
     **Touches** reads checkin.
     """
     answered: dict[uuid.UUID, dict[int, list[int]]] = {}
-    for start in range(0, len(pairing_ids), 500):
+    for chunk in chunks(pairing_ids):
         query = select(Checkin.pairing_id, Checkin.wave, Checkin.satisfaction)
-        for row in db.execute(query.where(Checkin.pairing_id.in_(pairing_ids[start : start + 500]))):
+        for row in db.execute(query.where(Checkin.pairing_id.in_(chunk))):
             answered.setdefault(row.pairing_id, {}).setdefault(row.wave, []).append(row.satisfaction)
     health = {pairing_id: _health(waves) for pairing_id, waves in answered.items()}
     return {pairing_id: found for pairing_id, found in health.items() if found is not None}

@@ -24,7 +24,6 @@ from rmplugin.people.queries import list_runs
 from rmplugin.people.tasks import check_account, sync_roster
 from rmplugin.tenants import operations, queries
 from rmplugin.tenants.operations import secret_names
-from rmplugin.tenants.tasks import Finding
 
 
 @click.group()
@@ -147,7 +146,7 @@ def check(name: str, as_json: bool, tenant: str | None) -> None:
     with opened() as runtime:
         results = check_account(runtime.database, runtime.plugins, find_tenant(runtime, tenant).id, name)
     document = [{"what": result.what, "ok": result.ok, "advice": result.advice} for result in results]
-    lines = [_line(Finding(result.what, result.ok, result.advice)) for result in results]
+    lines = [_line(result) for result in results]
     show(document, as_json=as_json, human=lambda _rows: "\n".join(lines))
     if not all(result.ok for result in results):
         raise click.exceptions.Exit(1)

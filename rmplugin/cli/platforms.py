@@ -96,17 +96,13 @@ def add(source: TextIO | None, as_json: bool, tenant: str | None, **typed: Any) 
         if values.family not in known:
             raise click.BadParameter(f"choose one of {', '.join(sorted(known))}", param_hint="--family")
         row = operations.add_platform(db, values, runtime.clock())
-        base = runtime.settings.public_url
+        tool = invites.describe_tool(runtime.settings.public_url)
     document = {
         "name": row.name,
         "issuer": row.issuer,
         "client_id": row.client_id,
         "deployments": list(values.deployment_ids),
-        "tool": {
-            "login_url": f"{base}/lti/login",
-            "launch_url": f"{base}/lti/launch",
-            "jwks_url": f"{base}/lti/jwks",
-        },
+        "tool": {name: getattr(tool, name) for name in ("login_url", "launch_url", "jwks_url")},
     }
     show(
         document,
@@ -189,9 +185,9 @@ def list_(as_json: bool, tenant: str | None) -> None:
                 "family": row.family,
                 "issuer": row.issuer,
                 "client_id": row.client_id,
-                "deployments": {d.deployment_id: d.state for d in queries.list_deployments(db, row.id)},
+                "deployments": {d.deployment_id: d.state for d in deployments},
             }
-            for row in queries.list_platforms(db)
+            for row, deployments in queries.platforms_with_deployments(db)
         ]
     show(document, as_json=as_json)
 

@@ -12,11 +12,13 @@ from sqlalchemy import select
 from rmplugin import audit, logins, migrations
 from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.cli.common import as_json, opened, show, tenant_option, tenant_transaction
+from rmplugin.records import CheckResult
 from rmplugin.settings import make_secret_key, read_settings
+from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.keys import ensure_tool_keys, rotate_tool_keys
 from rmplugin.tenants.models import Tenant, ToolKey
 from rmplugin.tenants.operations import ensure_tenant
-from rmplugin.tenants.tasks import Finding, examine
+from rmplugin.tenants.tasks import examine
 
 LONGEST_LINK = timedelta(hours=24)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -145,7 +147,7 @@ def admin_link(ttl: timedelta, as_json: bool, tenant: str | None) -> None:
     )
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: Finding | CheckResult) -> str:
     return f"{'ok  ' if finding.ok else 'FIX '} {finding.what}: {finding.advice}"
 
 

@@ -16,7 +16,7 @@ from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
 from rmplugin.matching.scoring import PairTable
 from rmplugin.matching.solver import Solution, Unmatched, solve
 from rmplugin.people.models import Person
-from rmplugin.people.queries import display_names
+from rmplugin.people.queries import CAN_TAKE_PART, display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
@@ -357,7 +357,7 @@ def close_stale_proposals(db: Db, now: datetime) -> int:
         .where(
             Enrolment.programme_id == Proposal.programme_id,
             Enrolment.person_id.in_((Proposal.mentor_id, Proposal.mentee_id)),
-            or_(Enrolment.state != "submitted", ~queries.CAN_TAKE_PART),
+            or_(Enrolment.state != "submitted", ~CAN_TAKE_PART),
         )
         .exists()
     )

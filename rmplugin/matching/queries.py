@@ -9,15 +9,14 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
-from rmplugin.people.queries import WORKING
+from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.texts import Text, unpack
 
-CAN_TAKE_PART = WORKING & (Person.status != "suspended")
 # A participant never sees what a manager has not released.
 SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
 FEWEST_SHOWN = 5
@@ -271,9 +270,7 @@ def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Per
     **Touches** reads person.
     """
     found: dict[uuid.UUID, Person] = {}
-    ordered = sorted(set(person_ids))
-    for start in range(0, len(ordered), 500):
-        chunk = ordered[start : start + 500]
+    for chunk in chunks(sorted(set(person_ids))):
         found.update({person.id: person for person in db.scalars(select(Person).where(Person.id.in_(chunk)))})
     return found
 

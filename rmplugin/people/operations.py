@@ -2,15 +2,14 @@
 
 import shlex
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from rmplugin import audit, jobs
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
@@ -217,7 +216,7 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
     connection = db.connection()
     mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
     fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now}
-    for rows in _chunks(staging.rows(("created",))):
+    for rows in chunks(staging.rows(("created",)), CHUNK):
         connection.execute(insert(PERSON), [{**fixed, **_values(row, now)} for row in rows])
     names = [column for column in _values_columns() if column != "id"]
     change_one = (
@@ -225,19 +224,19 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
         .where(*mine, PERSON.c.id == bindparam("person_id"))
         .values({name: bindparam(f"new_{name}") for name in names})
     )
-    for rows in _chunks(staging.rows(("updated", "reactivated", "deactivated"))):
+    for rows in chunks(staging.rows(("updated", "reactivated", "deactivated")), CHUNK):
         connection.execute(change_one, [_renamed(_values(row, now)) for row in rows])
     move_one = (
         update(PERSON)
         .where(*mine, PERSON.c.id == bindparam("person_id"))
         .values(manager_id=bindparam("boss"), manager_state=bindparam("state"), updated_at=now)
     )
-    for rows in _chunks(staging.moved()):
+    for rows in chunks(staging.moved(), CHUNK):
         connection.execute(
             move_one,
             [{"person_id": uuid.UUID(pid), "boss": _uuid(boss), "state": state} for pid, boss, state in rows],
         )
-    for absent in _chunks(staging.absent()):
+    for absent in chunks(staging.absent(), CHUNK):
         gone = PERSON.c.id.in_([uuid.UUID(pid) for pid in absent])
         connection.execute(update(PERSON).where(*mine, gone).values(lifecycle="tombstoned", updated_at=now))
     if everybody:
@@ -249,9 +248,7 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
 
 def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
     """End the open pages of people who are gone, because a launch of theirs would be refused, too."""
-    gone = select(Person.id).where(
-        Person.account_id == account_id, or_(~queries.WORKING, Person.status == "suspended")
-    )
+    gone = select(Person.id).where(Person.account_id == account_id, ~queries.CAN_TAKE_PART)
     db.execute(delete(WebSession).where(WebSession.person_id.in_(gone)))
 
 
@@ -276,12 +273,6 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _uuid(text: str | None) -> uuid.UUID | None:
     return None if text is None else uuid.UUID(text)
-
-
-def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rows = iter(rows)
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk
 
 
 def want_roster(db: Db, context: LtiContext, now: datetime) -> None:
@@ -320,19 +311,15 @@ def link_by_hand(
         raise ConflictError(
             "person_left", "The staff list says that this person is not at work. Nothing was changed."
         )
-    for other in queries.claimants_of(db, user.platform_id, {person.id}).get(person.id, []):
-        if other.id == user.id:
-            continue
+    for other in queries.others_claiming(db, user, person):
         if other.person_id is not None and not queries.is_member(db, context_id, other.id):
             raise ConflictError(
                 "linked_in_other_course",
                 "This person is linked to another user of the LMS, who is not in this course. Whoever "
                 "manages that user's course has to undo the link there first. Nothing was changed.",
             )
-        write_link(db, other, Link("revoked", problem="revoked"), now, actor)
-        _end_sessions(db, other)
-    write_link(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
-    _end_sessions(db, user)
+        _decide(db, other, Link("revoked", problem="revoked"), now, actor)
+    _decide(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
     # A result that waits for its place may have one now.
     jobs.enqueue(db, "member_seen", now, person_id=str(person.id))
 
@@ -345,10 +332,10 @@ def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
     """
     if user.link_state == "revoked":
         raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
-    write_link(db, user, Link("revoked", problem="revoked"), now, actor)
-    _end_sessions(db, user)
+    _decide(db, user, Link("revoked", problem="revoked"), now, actor)
 
 
-def _end_sessions(db: Db, user: LtiUser) -> None:
-    """End open sessions of a user: they may show the pages of a person whom the user is not."""
+def _decide(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:
+    """Write a link down and end the user's open sessions: they may show pages of whom the user is not."""
+    write_link(db, user, link, now, actor)
     db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))

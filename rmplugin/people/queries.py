@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
 from rmplugin.people.forms import GROUPS
@@ -17,6 +17,8 @@ from rmplugin.tenants.models import HrAccount
 from rmplugin.texts import texts
 
 WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+# The same as `Person.is_working`.
+CAN_TAKE_PART = and_(WORKING, Person.status != "suspended")
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
 # Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
@@ -87,9 +89,8 @@ def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
     **Touches** reads person.
     """
     names: dict[uuid.UUID, str] = {}
-    ordered = sorted(person_ids)
-    for start in range(0, len(ordered), 500):
-        query = select(Person.id, Person.display_name).where(Person.id.in_(ordered[start : start + 500]))
+    for chunk in chunks(sorted(person_ids)):
+        query = select(Person.id, Person.display_name).where(Person.id.in_(chunk))
         names.update((row.id, row.display_name) for row in db.execute(query))
     return names
 
@@ -183,8 +184,9 @@ def roster_event(db: Db, context_id: uuid.UUID) -> OutboxEvent | None:
     return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
 
 
-def _members_of(query: Select[Any], context_id: uuid.UUID | None) -> Select[Any]:
-    """Join the LMS users who are in a course now, test users left out."""
+def _members_of(context_id: uuid.UUID | None, *columns: Any) -> Select[Any]:
+    """Select from the LMS users who are in a course now, test users left out."""
+    query = select(*columns).select_from(CourseMember)
     return query.join(LtiUser, LtiUser.id == CourseMember.lti_user_id).where(
         CourseMember.context_id == context_id, CourseMember.status != "Deleted", ~LtiUser.is_test
     )
@@ -204,11 +206,8 @@ def count_members(db: Db, context_id: uuid.UUID | None) -> dict[str, int]:
     **Touches** reads course_member, lti_user.
     """
     group = _group()
-
-    def wanted(*columns: Any) -> Select[Any]:
-        return _members_of(select(*columns).select_from(CourseMember), context_id)
-
-    counts = {row[0]: row[1] for row in db.execute(wanted(group, func.count()).group_by(group))}
+    query = _members_of(context_id, group, func.count()).group_by(group)
+    counts = {row[0]: row[1] for row in db.execute(query)}
     return {name: counts.get(name, 0) for name in GROUPS}
 
 
@@ -225,7 +224,7 @@ def page_of_members(
     person_id = func.coalesce(LtiUser.person_id, LtiUser.claimed_person_id)
 
     def chosen(*columns: Any) -> Select[Any]:
-        query = _members_of(select(*columns).select_from(CourseMember), context_id)
+        query = _members_of(context_id, *columns)
         query = query.outerjoin(Person, Person.id == person_id).where(_group() == group)
         if text:
             named = or_(
@@ -288,6 +287,15 @@ def claimants_of(
     return found
 
 
+def others_claiming(db: Db, user: LtiUser, person: Person) -> list[LtiUser]:
+    """Give the other users of a user's platform who are, or claim to be, a person, as `claimants_of` does.
+
+    **Touches** reads lti_user.
+    """
+    claimants = claimants_of(db, user.platform_id, {person.id}).get(person.id, [])
+    return [other for other in claimants if other.id != user.id]
+
+
 def find_working(db: Db, text: str) -> list[Person]:
     """Find who is at work and has exactly this employee number or work address; two are enough to know.
 
@@ -295,5 +303,5 @@ def find_working(db: Db, text: str) -> list[Person]:
     """
     text = text.strip()
     fits = or_(Person.employee_number == text, Person.email_folded == text.casefold())
-    query = select(Person).where(WORKING, Person.status != "suspended", fits)
+    query = select(Person).where(CAN_TAKE_PART, fits)
     return list(db.scalars(query.order_by(Person.id).limit(2)))

@@ -9,20 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 
 from lti.nrps import Member
 from lti.roles import Role, Roles
 from rmplugin import audit
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.jobs import enqueue
 from rmplugin.logins import WebSession
 from rmplugin.people.identity import Candidate, Sighting, hears, sighting_of_member
 from rmplugin.people.models import CourseMember, LtiUser, Person
-from rmplugin.people.queries import WORKING
+from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.tenants.models import LtiContext, LtiPlatform
 
 CHUNK = 1000
@@ -106,7 +105,7 @@ def link_users(
 
 def _remember_users(db: Db, platform: LtiPlatform, sightings: Sequence[Sighting]) -> dict[str, LtiUser]:
     users: dict[str, LtiUser] = {}
-    for subs in _chunks(sighting.sub for sighting in sightings):
+    for subs in chunks((sighting.sub for sighting in sightings), CHUNK):
         query = select(LtiUser).where(LtiUser.platform_id == platform.id, LtiUser.sub.in_(subs))
         users |= {user.sub: user for user in db.scalars(query)}
     for sighting in sightings:
@@ -155,8 +154,8 @@ def _working(db: Db, person_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def _people_by(db: Db, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[tuple[Any, _Known]]:
-    working = and_(WORKING, Person.status != "suspended").label("working")
-    for chunk in _chunks(values):
+    working = CAN_TAKE_PART.label("working")
+    for chunk in chunks(values, CHUNK):
         query = select(column.label("value"), Person.id, working)
         for row in db.execute(query.where(Person.lifecycle == "present", column.in_(chunk))):
             yield row.value, _Known(row.id, bool(row.working))
@@ -221,7 +220,7 @@ def _shared_addresses(db: Db, platform: LtiPlatform, addresses: Iterable[str]) -
     """Give the addresses that more than one user of the platform has."""
     shared: set[str] = set()
     folded = func.lower(LtiUser.email)
-    for chunk in _chunks(addresses):
+    for chunk in chunks(addresses, CHUNK):
         query = select(folded).where(LtiUser.platform_id == platform.id, folded.in_(chunk))
         shared |= set(db.scalars(query.group_by(folded).having(func.count() > 1)))
     return shared
@@ -238,7 +237,7 @@ def _settle(
     """Give each person to the one user who claims them, and write down what changes."""
     # Of two who claim the same person at the same moment, the second waits and sees the first.
     new = (wishes[user.id].person_id for user in users if wishes[user.id].person_id != user.person_id)
-    for chunk in _chunks(sorted({person_id for person_id in new if person_id})):
+    for chunk in chunks(sorted({person_id for person_id in new if person_id}), CHUNK):
         people = select(Person.id).where(Person.id.in_(chunk)).order_by(Person.id)
         db.execute(people.with_for_update(key_share=True))
     holders = _holders(db, platform, users, wishes)
@@ -291,7 +290,7 @@ def _holders(
         if user.person_id == person_id or wishes[user.id].source == BY_HAND:
             before[person_id].add(user.id)
     mine = {user.id for user in users}
-    for chunk in _chunks(claims):
+    for chunk in chunks(claims, CHUNK):
         # Whoever claims somebody without holding them counts, too: a dispute ends by a person's decision.
         query = select(LtiUser.id, LtiUser.person_id, LtiUser.claimed_person_id).where(
             LtiUser.platform_id == platform.id,
@@ -349,7 +348,7 @@ def record_members(
                 row.status = "Deleted"
     db.flush()
     # Row by row, this alone would take longer than all the rest of a reading in which nobody changed.
-    for chunk in _chunks(users[sub].id for sub in listed):
+    for chunk in chunks((users[sub].id for sub in listed), CHUNK):
         here = update(CourseMember).where(CourseMember.context_id == context.id)
         db.execute(
             here.where(CourseMember.lti_user_id.in_(chunk)).values(in_roster_at=now),
@@ -400,9 +399,3 @@ def _set(row: CourseMember | LtiUser, **values: Any) -> None:
     for name, value in values.items():
         if getattr(row, name) != value:
             setattr(row, name, value)
-
-
-def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
-    values = iter(values)
-    while chunk := list(islice(values, CHUNK)):
-        yield chunk

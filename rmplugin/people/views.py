@@ -6,7 +6,7 @@ from typing import Any
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError
 from rmplugin.people import forms, operations, queries
-from rmplugin.people.models import CourseMember, LtiUser, Person
+from rmplugin.people.models import Person
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -43,8 +43,7 @@ def find_person(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
         nobody = "Nobody at work has exactly this employee number or e-mail address. Check the staff list."
         several = "More than one person has this. Type the other: number or e-mail address."
         raise InputError("person_unclear", nobody, {"who": several if found else nobody})
-    others = queries.claimants_of(visit.db, story["user"].platform_id, {found[0].id})
-    story["others"] = [row for row in others.get(found[0].id, []) if row.id != lti_user_id]
+    story["others"] = queries.others_claiming(visit.db, story["user"], found[0])
     return web.render("people/confirm.html", visit, **story, chosen=found[0])
 
 
@@ -76,18 +75,12 @@ def undo(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
 
 def _story(visit: Visit, lti_user_id: uuid.UUID) -> dict[str, Any]:
     """Gather what is known of a member of the manager's own course."""
-    row: CourseMember
-    user: LtiUser
     row, user, person = queries.get_member(visit.db, visit.session.context_id, lti_user_id)
-    others: list[LtiUser] = []
-    if person is not None:
-        claimants = queries.claimants_of(visit.db, user.platform_id, {person.id})
-        others = [other for other in claimants.get(person.id, []) if other.id != user.id]
     return {
         "member": row,
         "user": user,
         "person": person,
-        "others": others,
+        "others": queries.others_claiming(visit.db, user, person) if person is not None else [],
         "why": queries.LINK_PROBLEMS.get(user.link_problem or ""),
         "is_self": user.id == visit.session.lti_user_id,
         "sources": queries.SOURCE_WORDS,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import NotAllowedError, NotFoundError
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.people.queries import WORKING
@@ -409,9 +409,9 @@ def fits_by_person(
     **Touches** reads person.
     """
     fits: dict[uuid.UUID, Fit] = {}
-    for start in range(0, len(person_ids), 500):
+    for chunk in chunks(person_ids):
         query = select(Person, _fit_code(programme, today), _may_mentor(programme, today))
-        query = query.where(WORKING, Person.id.in_(person_ids[start : start + 500]))
+        query = query.where(WORKING, Person.id.in_(chunk))
         for person, code, may_mentor in db.execute(query):
             fits[person.id] = _fit(programme, person, code, today, may_mentor=bool(may_mentor))
     return fits

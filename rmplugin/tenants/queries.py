@@ -120,6 +120,29 @@ def list_deployments(db: Db, platform_id: uuid.UUID) -> Sequence[LtiDeployment]:
     return db.scalars(query.order_by(LtiDeployment.deployment_id)).all()
 
 
+def get_deployment(db: Db, lti_deployment_id: uuid.UUID) -> LtiDeployment:
+    """Give a deployment by our id of it.
+
+    :raises NotFoundError: the tenant has none of that id.
+    **Touches** reads lti_deployment.
+    """
+    deployment = db.get(LtiDeployment, lti_deployment_id)
+    if deployment is None:
+        raise NotFoundError("deployment")
+    return deployment
+
+
+def platforms_with_deployments(db: Db) -> list[tuple[LtiPlatform, list[LtiDeployment]]]:
+    """List the tenant's registrations by name, each with its deployments.
+
+    **Touches** reads lti_platform, lti_deployment.
+    """
+    deployments: dict[uuid.UUID, list[LtiDeployment]] = {}
+    for row in db.scalars(select(LtiDeployment).order_by(LtiDeployment.deployment_id)):
+        deployments.setdefault(row.platform_id, []).append(row)
+    return [(platform, deployments.get(platform.id, [])) for platform in list_platforms(db)]
+
+
 def last_check(db: Db, platform_id: uuid.UUID, secrets_box: Secrets) -> dict[str, Any] | None:
     """Give what an administrator's last check of a platform found.
 

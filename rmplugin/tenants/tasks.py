@@ -8,13 +8,12 @@ import structlog
 from sqlalchemy import delete, func, select, text
 
 from lti import registration
-from lti.service import ServiceClient
 from rmplugin.errors import RmError
 from rmplugin.jobs import OutboxEvent, Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest
 from rmplugin.migrations import is_current
 from rmplugin.tenants import checks
-from rmplugin.tenants.checks import Finding as Finding  # noqa: PLC0414 - commands show what this module finds.
+from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.invites import claim_invite, describe_tool, finish_invite, release_invite, values_of
 from rmplugin.tenants.keys import rotate_due_keys
 from rmplugin.tenants.models import (
@@ -28,9 +27,9 @@ from rmplugin.tenants.models import (
     PlatformInvite,
     ToolKey,
 )
-from rmplugin.tenants.operations import keep_check, prune_attempts
+from rmplugin.tenants.operations import keep_check, load_account_settings, prune_attempts
 from rmplugin.tenants.queries import CHECK_KEY, get_platform, get_tenant
-from rmplugin.tenants.store import PlatformStore, as_platform
+from rmplugin.tenants.store import PlatformStore, as_platform, service_client
 
 log = structlog.get_logger()
 
@@ -130,8 +129,7 @@ def _examine_account(runtime: Runtime, row: HrAccount) -> Finding:
     if connector is None:
         return Finding(what, ok=False, advice=f"The plug-in for '{row.connector}' is not installed.")
     try:
-        hidden = runtime.database.secrets.unlock(row.secrets_locked) if row.secrets_locked else {}
-        results = connector.check(connector.settings_schema().load({**row.settings, **hidden}))
+        results = connector.check(load_account_settings(row, connector, runtime.database.secrets))
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others must be examined, too.
         return Finding(what, ok=False, advice=f"The check failed ({type(error).__name__}).")
     wrong = [f"{result.what}: {result.advice}" for result in results if not result.ok]
@@ -161,10 +159,9 @@ def _prepare(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> checks.Exam:
         if course is not None:
             links = select(LtiResourceLink).where(LtiResourceLink.context_id == course.id)
             link = db.scalars(links.order_by(LtiResourceLink.last_launch_at.desc()).limit(1)).one_or_none()
-    store = PlatformStore(runtime.database, runtime.clock)
     return checks.Exam(
         runtime=runtime,
-        client=ServiceClient(store, runtime.http, runtime.clock),
+        client=service_client(runtime),
         row=row,
         platform=as_platform(row, course.deployment_id if course is not None else None),
         quirks=runtime.plugins.quirks_of(row.family),

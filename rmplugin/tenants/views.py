@@ -4,7 +4,6 @@ import dataclasses
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import flask
 from flask import request
@@ -14,11 +13,11 @@ from lti.errors import LAUNCH_CODES, LaunchError, RegistrationError
 from lti.printed import read_printed
 from lti.registration import TOOL_CONFIGURATION, build_request, canvas_configuration
 from rmplugin import web
-from rmplugin.errors import ConflictError, InputError, NotFoundError, RmError
+from rmplugin.errors import ConflictError, InputError, RmError
 from rmplugin.records import IDENTITY_SOURCES
 from rmplugin.tenants import invites, operations, queries, tasks
 from rmplugin.tenants.forms import InviteForm, LaunchFilter, PlatformForm
-from rmplugin.tenants.models import LtiDeployment, PlatformInvite
+from rmplugin.tenants.models import PlatformInvite
 from rmplugin.tenants.operations import FAMILIES, PRINTED_FIELDS
 from rmplugin.texts import Text, texts
 from rmplugin.web import Role, Visit
@@ -51,14 +50,14 @@ def ask_registration(token: str) -> web.Answer:
     Opened by hand, it says where to paste its address.
     """
     runtime = web.get_runtime()
-    invite = tasks.find_invite(runtime, token)
-    refusal = _why_not(invite)
-    if refusal is not None:
-        return refusal
+    invite = _open_invite(token)
+    if not isinstance(invite, PlatformInvite):
+        return invite
     url, lms_token = request.args.get("openid_configuration"), request.args.get("registration_token")
     if not url:
         address = f"{runtime.settings.public_url}/lti/register/{token}"
-        return web.render("tenants/register_help.html", None, address=address, expires_at=_expiry(invite))
+        expires_at = invite.expires_at
+        return web.render("tenants/register_help.html", None, address=address, expires_at=expires_at)
     try:
         lms = tasks.read_lms(runtime, url, lms_token)
     except RegistrationError as error:
@@ -78,10 +77,9 @@ def ask_registration(token: str) -> web.Answer:
 def register(token: str) -> web.Answer:
     """Register the tool with the LMS. **Touches** what `tasks.register_tool` touches."""
     runtime = web.get_runtime()
-    invite = tasks.find_invite(runtime, token)
-    refusal = _why_not(invite)
-    if invite is None or refusal is not None:
-        return refusal or ""
+    invite = _open_invite(token)
+    if not isinstance(invite, PlatformInvite):
+        return invite
     url, lms_token = request.form.get("openid_configuration", ""), request.form.get("registration_token")
     try:
         platform = tasks.register_tool(runtime, invite, url, lms_token or None)
@@ -105,17 +103,19 @@ def canvas_json() -> web.Answer:
     return flask.jsonify(canvas_configuration(invites.describe_tool(web.get_runtime().settings.public_url)))
 
 
-def _why_not(invite: PlatformInvite | None) -> web.Answer | None:
-    """Say why an invite cannot be used; None when it can."""
+def _open_invite(token: str) -> PlatformInvite | web.Answer:
+    """Find an invite that can be used; else the page that says why there is none."""
+    runtime = web.get_runtime()
+    invite = tasks.find_invite(runtime, token)
     if invite is None:
         text = "The address is not complete, or it was never given out. Ask who sent it for a new one."
         return _end("This invitation is not known", [text], 404)
     if invite.used_at is not None:
         return _used()
-    if invite.expires_at <= web.get_runtime().clock():
+    if invite.expires_at <= runtime.clock():
         text = "Nothing was connected. Ask who sent it for a new one: rmplugin platform invite makes it."
         return _end("This invitation has expired", [text], 410)
-    return None
+    return invite
 
 
 def _used() -> web.Answer:
@@ -137,10 +137,6 @@ def _failed(error: RegistrationError) -> web.Answer:
 def _end(title: str, told: list[str], status: int) -> web.Answer:
     page = web.render("tenants/register_end.html", None, title=Text(title), texts=[Text(t) for t in told])
     return flask.make_response(page, status)
-
-
-def _expiry(invite: PlatformInvite | None) -> str:
-    return web.local_moment(invite.expires_at, "UTC") if invite is not None else ""
 
 
 def _asked(document: dict[str, Any]) -> dict[str, bool]:
@@ -166,14 +162,14 @@ CHECK_TAKES = timedelta(minutes=2)
 @pages.get("/admin", role=Role.ADMINISTRATOR)
 def platforms(visit: Visit) -> web.Answer:
     """List the registered learning platforms and the deployments that wait for approval."""
-    rows = [(row, queries.list_deployments(visit.db, row.id)) for row in queries.list_platforms(visit.db)]
+    rows = queries.platforms_with_deployments(visit.db)
     return web.render("tenants/platforms.html", visit, rows=rows, tool=_tool(visit))
 
 
 @pages.post("/admin/deployments/<uuid:lti_deployment_id>/approve", role=Role.ADMINISTRATOR)
 def approve(visit: Visit, lti_deployment_id: uuid.UUID) -> web.Answer:
     """Let a deployment launch."""
-    deployment = _deployment(visit, lti_deployment_id)
+    deployment = queries.get_deployment(visit.db, lti_deployment_id)
     platform = queries.get_platform_by_id(visit.db, deployment.platform_id)
     name = deployment.deployment_id
     operations.approve_deployments(visit.db, platform, name, visit.actor, visit.now)
@@ -183,7 +179,7 @@ def approve(visit: Visit, lti_deployment_id: uuid.UUID) -> web.Answer:
 @pages.post("/admin/deployments/<uuid:lti_deployment_id>/refuse", role=Role.ADMINISTRATOR)
 def refuse(visit: Visit, lti_deployment_id: uuid.UUID) -> web.Answer:
     """Forget a deployment that waits."""
-    deployment = _deployment(visit, lti_deployment_id)
+    deployment = queries.get_deployment(visit.db, lti_deployment_id)
     operations.refuse_deployment(visit.db, deployment, visit.actor, visit.now)
     return web.go(
         "tenants.platforms",
@@ -265,25 +261,18 @@ def _filled(values: Any) -> MultiDict[str, Any]:
     return filled
 
 
-def _deployment(visit: Visit, deployment_id: uuid.UUID) -> LtiDeployment:
-    row = visit.db.get(LtiDeployment, deployment_id)
-    if row is None:
-        raise NotFoundError("deployment")
-    return row
-
-
 def _tool(visit: Visit) -> dict[str, str]:
-    base = visit.runtime.settings.public_url
+    tool = invites.describe_tool(visit.runtime.settings.public_url)
     return {
-        Text("Initiate login URL"): f"{base}/lti/login",
-        Text("Launch and redirect URL"): f"{base}/lti/launch",
-        Text("Public keyset URL"): f"{base}/lti/jwks",
-        Text("Canvas configuration (JSON URL)"): f"{base}/lti/canvas.json",
+        Text("Initiate login URL"): tool.login_url,
+        Text("Launch and redirect URL"): tool.launch_url,
+        Text("Public keyset URL"): tool.jwks_url,
+        Text("Canvas configuration (JSON URL)"): f"{tool.url}/lti/canvas.json",
     }
 
 
 @pages.get("/admin/platforms/<uuid:platform_id>", role=Role.ADMINISTRATOR)
-def platform_page(visit: Visit, platform_id: UUID) -> web.Answer:
+def platform_page(visit: Visit, platform_id: uuid.UUID) -> web.Answer:
     """Show one registration: facts, deployments, last launches, last check."""
     platform = queries.get_platform_by_id(visit.db, platform_id)
     check = queries.last_check(visit.db, platform_id, visit.runtime.database.secrets)
@@ -304,7 +293,7 @@ def platform_page(visit: Visit, platform_id: UUID) -> web.Answer:
 
 
 @pages.post("/admin/platforms/<uuid:platform_id>/check", role=Role.ADMINISTRATOR)
-def check_now(visit: Visit, platform_id: UUID) -> web.Answer:
+def check_now(visit: Visit, platform_id: uuid.UUID) -> web.Answer:
     """Let the worker try the platform's addresses and services."""
     platform = queries.get_platform_by_id(visit.db, platform_id)
     operations.ask_for_check(visit.db, platform, visit.runtime.database.secrets, visit.actor, visit.now)
@@ -335,7 +324,7 @@ def launches(visit: Visit) -> web.Answer:
 
 
 @pages.get("/admin/launches/<uuid:attempt_id>", role=Role.ADMINISTRATOR)
-def launch(visit: Visit, attempt_id: UUID) -> web.Answer:
+def launch(visit: Visit, attempt_id: uuid.UUID) -> web.Answer:
     """Show what one launch said, what is wrong with it, and what to do."""
     attempt = queries.get_attempt(visit.db, attempt_id)
     platform = (

@@ -8,6 +8,7 @@ from rmplugin.people.identity import Candidate, Sighting, usable
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.people.store import link_users
 from rmplugin.tenants.models import LtiPlatform
+from tests.factories.rows import read_rows
 
 LEARNER = ("http://purl.imsglobal.org/vocab/lis/v2/membership#Learner",)
 TEST_USER = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
@@ -28,6 +29,12 @@ def see(sub: str, roles=LEARNER, name: str | None = None, **values: str | None) 
 def link(db, platform, now, *sightings: Sighting) -> dict[str, LtiUser]:
     """Link users as a launch (one sighting) or a roster (several) does."""
     return link_users(db, db.get_one(LtiPlatform, platform.id), sightings, now)
+
+
+def the_user(database, tenant) -> LtiUser:
+    """Give the only LMS user that the tenant knows."""
+    (user,) = read_rows(database, tenant, LtiUser)
+    return user
 
 
 def listed(user_id: str, **fields) -> Member:

@@ -8,14 +8,14 @@ from datetime import date
 from rmplugin.people.models import Person
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import PlatformValues, add_platform
-from tests.fakes.lti_platform import LtiPlatform
+from tests.fakes.lti_platform import CLAIM, LtiPlatform
 
 TOOL = "http://localhost:5000"
-INSTRUCTOR = "http://purl.imsglobal.org/vocab/lis/v2/membership#Instructor"
-LEARNER = "http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"
-ROLES = "https://purl.imsglobal.org/spec/lti/claim/roles"
-CUSTOM = "https://purl.imsglobal.org/spec/lti/claim/custom"
-TARGET = "https://purl.imsglobal.org/spec/lti/claim/target_link_uri"
+ROLES = CLAIM + "roles"
+CUSTOM = CLAIM + "custom"
+TARGET = CLAIM + "target_link_uri"
+MESSAGE = CLAIM + "message_type"
+CONTEXT = CLAIM + "context"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 
 

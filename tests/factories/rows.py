@@ -1,4 +1,4 @@
-"""Valid rows for every table, made up from the schema itself: for rules that hold for all tables."""
+"""Rows of any table: made up from the schema itself, for rules that hold for all tables, or read."""
 
 import importlib
 import re
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, TypeDecorator, inspect
+from sqlalchemy import Column, Connection, MetaData, Table, TypeDecorator, inspect, select
 
 import rmplugin
 from rmplugin.db import Base
@@ -50,6 +50,12 @@ def fill(connection: Connection, metadata: MetaData, given: Mapping[str, Any]) -
         key = next(iter(table.primary_key.columns)).name
         ids[table.name] = [values[key] for values in made]
     return ids
+
+
+def read_rows(database, tenant, model: type) -> list[Any]:
+    """Give all rows of a table that a tenant has."""
+    with database.transaction(tenant.id, write=False) as db:
+        return list(db.scalars(select(model)))
 
 
 def _row(table: Table, checks: str, ids: Mapping[str, list[Any]], number: int) -> dict[str, Any]:

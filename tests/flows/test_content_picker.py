@@ -10,29 +10,11 @@ import pytest
 
 from lti.ags import REVIEWABLE
 from tests.factories.browser import _Forms
-from tests.factories.launches import CUSTOM, INSTRUCTOR, LEARNER, ROLES, TOOL, Launcher, hire, register
-from tests.fakes.lti_platform import LtiPlatform, make_key
+from tests.factories.launches import CUSTOM, MESSAGE, ROLES, TOOL, Launcher, hire
+from tests.fakes.lti_platform import INSTRUCTOR, LEARNER
 
 DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
-MESSAGE = "https://purl.imsglobal.org/spec/lti/claim/message_type"
 RETURN = "https://moodle.example/return?sesskey=secret"
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Picker")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def lms(app, platform, tenant, database, clock):
-    register(database, tenant, platform, clock.now)
-    return Launcher(app, platform)
 
 
 class Teacher:

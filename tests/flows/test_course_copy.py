@@ -8,27 +8,9 @@ from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.programmes.operations import create_programme
 from rmplugin.tenants.models import LtiContext, LtiResourceLink
 from tests.factories.browser import Browser
-from tests.factories.launches import CUSTOM, INSTRUCTOR, LEARNER, ROLES, Launcher, register, token_of
-from tests.fakes.lti_platform import LtiPlatform, make_key
-
-CONTEXT = "https://purl.imsglobal.org/spec/lti/claim/context"
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Copy")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def lms(app, platform, tenant, database, clock):
-    register(database, tenant, platform, clock.now)
-    return Launcher(app, platform)
+from tests.factories.launches import CONTEXT, CUSTOM, ROLES, token_of
+from tests.factories.rows import read_rows
+from tests.fakes.lti_platform import INSTRUCTOR, LEARNER
 
 
 @pytest.fixture
@@ -49,11 +31,6 @@ def launch(lms, history, role=INSTRUCTOR, course="4", **custom) -> Browser:
     return browser
 
 
-def rows(database, tenant, model):
-    with database.transaction(tenant.id, write=False) as db:
-        return list(db.scalars(select(model)))
-
-
 def test_copy_when_its_original_has_a_programme_offers_it(lms, original):
     assert "The original has the programme “Leaders learn”" in launch(lms, "9,3").says()
 
@@ -68,18 +45,18 @@ def test_copy_when_taken_over_has_the_settings_in_a_draft_without_people(
 ):
     browser = launch(lms, "3").submit("/programmes/copy/carry")
     assert "The settings are taken over" in browser.says()
-    (copy,) = [row for row in rows(database, tenant, Programme) if row.id != original.id]
+    (copy,) = [row for row in read_rows(database, tenant, Programme) if row.id != original.id]
     assert (copy.name, copy.state, copy.min_sessions) == ("Leaders learn (2)", "draft", 7)
     assert (copy.starts_on, copy.ends_on - copy.starts_on) == (
         clock.now.date(),
         original.ends_on - original.starts_on,
     )
     skills = {}
-    for row in rows(database, tenant, ProgrammeSkill):
+    for row in read_rows(database, tenant, ProgrammeSkill):
         skills.setdefault(row.programme_id, set()).add(row.skill_id)
     assert skills[copy.id] == skills[original.id]
-    assert rows(database, tenant, Enrolment) == []
-    deeds = [row.action for row in rows(database, tenant, AuditEntry)]
+    assert read_rows(database, tenant, Enrolment) == []
+    deeds = [row.action for row in read_rows(database, tenant, AuditEntry)]
     assert "course_copy.carried" in deeds
 
 
@@ -87,8 +64,8 @@ def test_copy_when_started_afresh_is_never_asked_again(lms, original, database, 
     browser = launch(lms, "3").submit("/programmes/copy/fresh")
     assert "You start afresh" in browser.says()
     assert "This course was copied" not in launch(lms, "3").says()
-    assert len(rows(database, tenant, Programme)) == 1
-    states = {row.context_id: row.copy_state for row in rows(database, tenant, LtiContext)}
+    assert len(read_rows(database, tenant, Programme)) == 1
+    states = {row.context_id: row.copy_state for row in read_rows(database, tenant, LtiContext)}
     assert states == {"3": None, "4": "fresh"}
 
 
@@ -97,7 +74,7 @@ def test_copy_when_two_managers_decide_the_second_is_told(lms, original, databas
     first.submit("/programmes/copy/carry")
     second.submit("/programmes/copy/fresh")
     assert second.status == 409
-    assert len(rows(database, tenant, Programme)) == 2
+    assert len(read_rows(database, tenant, Programme)) == 2
 
 
 def test_copy_when_a_learner_decides_is_refused(lms, original):
@@ -129,10 +106,10 @@ def register_other(database, tenant, platform, clock, db):
 
 def test_history_when_sent_is_recorded_for_course_and_link(lms, original, database, tenant):
     launch(lms, "9, 3,3,a%2Cb", resource_link_id_history="12,11")
-    copied = next(row for row in rows(database, tenant, LtiContext) if row.context_id == "4")
+    copied = next(row for row in read_rows(database, tenant, LtiContext) if row.context_id == "4")
     assert copied.history == ["9", "3", "a,b"]
-    assert {tuple(row.history) for row in rows(database, tenant, LtiResourceLink)} == {(), ("12", "11")}
+    assert {tuple(row.history) for row in read_rows(database, tenant, LtiResourceLink)} == {(), ("12", "11")}
     # A launch that says nothing about it takes nothing away.
     launch(lms, "")
-    copied = next(row for row in rows(database, tenant, LtiContext) if row.context_id == "4")
+    copied = next(row for row in read_rows(database, tenant, LtiContext) if row.context_id == "4")
     assert copied.history == ["9", "3", "a,b"]

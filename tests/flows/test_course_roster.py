@@ -19,18 +19,13 @@ from rmplugin.programmes.tasks import want_rosters
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import PlatformValues, add_platform
 from tests.factories.identity import TEST_USER, join, listed
-from tests.factories.launches import CUSTOM, INSTRUCTOR, ROLES, Launcher, hire, register
+from tests.factories.launches import CUSTOM, ROLES, hire
 from tests.factories.people import make_person
 from tests.factories.programmes import make_context, make_programme
-from tests.fakes.lti_platform import CLAIM, NRPS_SCOPE, make_key
+from tests.fakes.lti_platform import CLAIM, INSTRUCTOR, NRPS_SCOPE
 from tests.fakes.lti_platform import LtiPlatform as Lms
 
 ROSTER = "course_roster_wanted"
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Roster")
 
 
 @pytest.fixture
@@ -40,12 +35,6 @@ def platform(app, platform_key, runtime, tool_keys, clock):
 
     with Lms(platform_key, keys, clock) as running:
         yield running
-
-
-@pytest.fixture
-def lms(app, platform, tenant, database, clock):
-    register(database, tenant, platform, clock.now)
-    return Launcher(app, platform)
 
 
 def free_port() -> int:

@@ -12,41 +12,9 @@ from rmplugin.people.operations import link_by_hand, undo_link
 from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
 from rmplugin.tenants.operations import approve_deployments
 from rmplugin.tenants.queries import get_platform
-from tests.factories.launches import (
-    AGS,
-    CUSTOM,
-    INSTRUCTOR,
-    LEARNER,
-    ROLES,
-    TOOL,
-    Launcher,
-    hire,
-    register,
-    token_of,
-)
-from tests.fakes.lti_platform import LtiPlatform, make_key
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-App")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def lms(app, platform, tenant, database, clock):
-    register(database, tenant, platform, clock.now)
-    return Launcher(app, platform)
-
-
-def the_user(database, tenant) -> LtiUser:
-    with database.transaction(tenant.id, write=False) as db:
-        return db.scalars(select(LtiUser)).one()
+from tests.factories.identity import the_user
+from tests.factories.launches import AGS, CUSTOM, ROLES, TOOL, hire, token_of
+from tests.fakes.lti_platform import INSTRUCTOR, LEARNER
 
 
 def the_session(database) -> WebSession:

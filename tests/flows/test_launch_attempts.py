@@ -15,11 +15,9 @@ from rmplugin.tenants.models import LaunchAttempt, LtiPlatform
 from rmplugin.tenants.operations import ATTEMPTS_KEPT, record_attempt
 from rmplugin.tenants.queries import KEPT_A_MINUTE, explain_attempt
 from rmplugin.tenants.tasks import tidy
-from tests.factories.launches import CUSTOM, INSTRUCTOR, ROLES, TARGET, TOOL, Launcher, hire, register
-from tests.fakes.lti_platform import CLAIM, make_key, sign
-from tests.fakes.lti_platform import LtiPlatform as StrictPlatform
+from tests.factories.launches import CUSTOM, MESSAGE, ROLES, TARGET, TOOL, hire
+from tests.fakes.lti_platform import CLAIM, INSTRUCTOR, sign
 
-MESSAGE = CLAIM + "message_type"
 PEOPLE = ("Ada", "Byron", "company.example", "E-1001", "sesskey")
 DEEP = {
     MESSAGE: "LtiDeepLinkingRequest",
@@ -29,27 +27,6 @@ DEEP = {
         "accept_presentation_document_targets": ["iframe"],
     },
 }
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-App")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with StrictPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def registration(platform, tenant, database, clock):
-    return register(database, tenant, platform, clock.now)
-
-
-@pytest.fixture
-def lms(app, platform, registration):
-    return Launcher(app, platform)
 
 
 @pytest.fixture

@@ -14,21 +14,9 @@ from rmplugin.tenants.operations import (
     refuse_deployment,
 )
 from tests.factories.launches import Launcher, hire, register
-from tests.fakes.lti_platform import CLAIM, make_key
-from tests.fakes.lti_platform import LtiPlatform as StrictPlatform
+from tests.fakes.lti_platform import CLAIM
 
 DEPLOYMENT = CLAIM + "deployment_id"
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Shared")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with StrictPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
 
 
 @pytest.fixture

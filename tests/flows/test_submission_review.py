@@ -2,41 +2,11 @@
 
 import pytest
 
-from tests.factories.launches import (
-    AGS,
-    CUSTOM,
-    INSTRUCTOR,
-    LEARNER,
-    ROLES,
-    TOOL,
-    Launcher,
-    hire,
-    register,
-    token_of,
-)
-from tests.fakes.lti_platform import LtiPlatform, make_key
+from tests.factories.launches import AGS, CONTEXT, CUSTOM, MESSAGE, ROLES, TOOL, hire, token_of
+from tests.fakes.lti_platform import CLAIM, INSTRUCTOR, LEARNER
 
-MESSAGE = "https://purl.imsglobal.org/spec/lti/claim/message_type"
-FOR_USER = "https://purl.imsglobal.org/spec/lti/claim/for_user"
-CONTEXT = "https://purl.imsglobal.org/spec/lti/claim/context"
-LINK = "https://purl.imsglobal.org/spec/lti/claim/resource_link"
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Review")
-
-
-@pytest.fixture
-def platform(platform_key, runtime, tool_keys, clock):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def lms(app, platform, tenant, database, clock):
-    register(database, tenant, platform, clock.now)
-    return Launcher(app, platform)
+FOR_USER = CLAIM + "for_user"
+LINK = CLAIM + "resource_link"
 
 
 @pytest.fixture

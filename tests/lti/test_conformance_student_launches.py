@@ -1,9 +1,7 @@
 """Certification guide, valid student launches: each opens the participant's home and never the desk."""
 
-from sqlalchemy import select
-
 from lti import claims
-from rmplugin.people.models import LtiUser
+from tests.factories.identity import the_user
 from tests.fakes.lti_platform import CLAIM, LEARNER
 from tests.lti.conformance import NAMES, PERSON, cases
 
@@ -74,8 +72,3 @@ def test_student_with_only_resource_link_when_launched_sees_a_page(suite):
     optional = ("context", "custom", "launch_presentation")
     services = (claims.NRPS_SERVICE, claims.AGS_ENDPOINT)
     suite.expect(learn(suite, remove=(*(CLAIM + name for name in optional), *services, *NAMES, "email")))
-
-
-def the_user(database, tenant) -> LtiUser:
-    with database.transaction(tenant.id, write=False) as db:
-        return db.scalars(select(LtiUser)).one()

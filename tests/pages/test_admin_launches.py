@@ -12,31 +12,14 @@ from rmplugin.logins import WebSession
 from rmplugin.tenants.models import LaunchAttempt
 from rmplugin.tenants.operations import record_attempt
 from rmplugin.tenants.tasks import run_asked_checks
-from tests.factories.browser import Browser
 from tests.factories.commands import Commands
 from tests.factories.launches import TOOL, register
-from tests.fakes.lti_platform import CLAIM, LtiPlatform, make_key
-
-
-@pytest.fixture(scope="session")
-def platform_key():
-    return make_key("Kid-Admin")
+from tests.fakes.lti_platform import CLAIM
 
 
 @pytest.fixture
-def lms(platform_key, clock, tool_keys):
-    with LtiPlatform(platform_key, lambda: {"keys": []}, clock) as running:
-        yield running
-
-
-@pytest.fixture
-def registration(lms, database, tenant, clock):
-    return register(database, tenant, lms, clock.now, name="moodle")
-
-
-@pytest.fixture
-def admin(app, runtime, tenant, clock):
-    return Browser.signed_in(app, runtime, tenant, None, False, None, None, clock.now, administrator=True)
+def registration(platform, database, tenant, clock):
+    return register(database, tenant, platform, clock.now, name="moodle")
 
 
 @pytest.fixture
@@ -140,13 +123,15 @@ def test_command_launches_when_called_filters_and_explains(rm, keep, registratio
     assert rm("platform", "launches", "canvas").code == 1
 
 
-def test_platform_page_when_opened_shows_facts_deployments_and_last_launches(admin, keep, registration, lms):
+def test_platform_page_when_opened_shows_facts_deployments_and_last_launches(
+    admin, keep, registration, platform
+):
     keep("AAAAAAAA", "kid_unknown", registration)
     words = admin.get(f"/admin/platforms/{registration.id}").says()
     for fact in (
-        lms.issuer,
-        lms.client_id,
-        lms.base + "/jwks",
+        platform.issuer,
+        platform.client_id,
+        platform.base + "/jwks",
         "36 (approved)",
         "Not checked yet",
         "AAAAAAAA",
@@ -155,11 +140,11 @@ def test_platform_page_when_opened_shows_facts_deployments_and_last_launches(adm
 
 
 def test_check_when_asked_for_runs_in_the_worker_and_its_findings_are_shown(
-    admin, registration, runtime, lms, database, tenant
+    admin, registration, runtime, platform, database, tenant
 ):
     page = f"/admin/platforms/{registration.id}"
     admin.get(page).submit("/check")
-    assert lms.requests == []
+    assert platform.requests == []
     assert "The check is running" in admin.says()
     assert 'hx-trigger="every 2s"' in admin.text
     run_asked_checks(runtime)
@@ -167,9 +152,9 @@ def test_check_when_asked_for_runs_in_the_worker_and_its_findings_are_shown(
     assert "Last check: Mon 23 Nov 2026, 09:00 (UTC)" in words
     assert "in order : key set." in words
     assert "hx-trigger" not in admin.text
-    asked = len(lms.requests)
+    asked = len(platform.requests)
     run_asked_checks(runtime)
-    assert len(lms.requests) == asked > 0
+    assert len(platform.requests) == asked > 0
     with database.transaction(tenant.id, write=False) as db:
         deeds = db.scalars(select(AuditEntry).where(AuditEntry.action == "platform.check")).all()
     assert [deed.actor.split(":")[0] for deed in deeds] == ["administrator"]

@@ -9,23 +9,11 @@ from werkzeug.datastructures import LanguageAccept
 
 from rmplugin import web
 from rmplugin.languages import choose
-from tests.factories.launches import INSTRUCTOR, ROLES, TOOL, Launcher, register
-from tests.fakes.lti_platform import CLAIM, LtiPlatform, make_key
+from tests.factories.launches import ROLES, TOOL
+from tests.fakes.lti_platform import CLAIM, INSTRUCTOR
 
 PRESENTATION = CLAIM + "launch_presentation"
 ODD = ["xx", "", " ", "../de", "d" * 10_000, "zh-Hant", "en_US.utf8", "de" * 20, "🦉", "_", "-"]
-
-
-@pytest.fixture(scope="session")
-def language_key():
-    return make_key("Kid-Language")
-
-
-@pytest.fixture
-def lms(app, language_key, database, tenant, tool_keys, clock):
-    with LtiPlatform(language_key, dict, clock) as running:
-        register(database, tenant, running, clock.now)
-        yield Launcher(app, running)
 
 
 def language_of(page: str) -> tuple[str, str]:

@@ -4,11 +4,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
 
 from rmplugin.tenants.invites import INVITE_LIFE, create_invite
 from rmplugin.tenants.models import LtiDeployment, LtiPlatform, PlatformInvite
-from tests.factories.browser import Browser
+from tests.factories.rows import read_rows
 from tests.fakes.registration_platforms import SCOPES, Blackboard, Brightspace, Canvas, Moodle
 
 TOOL = "http://localhost:5000"
@@ -22,11 +21,6 @@ def make_invite(database, tenant, clock):
         return f"/lti/register/{token}"
 
     return make
-
-
-@pytest.fixture
-def admin(app, runtime, tenant, clock):
-    return Browser.signed_in(app, runtime, tenant, None, False, None, None, clock.now, administrator=True)
 
 
 @pytest.fixture
@@ -46,11 +40,6 @@ def connect(app, runtime):
     return connect
 
 
-def rows(database, tenant, model=LtiPlatform):
-    with database.transaction(tenant.id, write=False) as db:
-        return db.scalars(select(model)).all()
-
-
 def text_of(answer) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.get_data(as_text=True)))
 
@@ -65,12 +54,12 @@ def test_invite_when_moodle_opens_it_asks_first_and_then_stores_all_that_was_agr
     for word in ("https://moodle.school.example", "takes part", "grades", "e-mail", "employee number"):
         assert word in text_of(before)
     assert "frame-ancestors *" in before.headers["Content-Security-Policy"]
-    [row] = rows(database, tenant)
+    [row] = read_rows(database, tenant, LtiPlatform)
     assert (row.name, row.family, row.issuer) == ("our moodle", "moodle", "https://moodle.school.example")
     assert row.client_id == "AbCdEfGhIjKlMn1"
     assert row.jwks_url.endswith("/mod/lti/certs.php")
     assert set(row.scopes) == set(SCOPES)
-    [deployment] = rows(database, tenant, LtiDeployment)
+    [deployment] = read_rows(database, tenant, LtiDeployment)
     assert (deployment.deployment_id, deployment.state) == ("36", "approved")
     assert "pending until you activate it" in text_of(after)
     assert "data-lti-close" in after.get_data(as_text=True)
@@ -86,7 +75,7 @@ def test_invite_when_another_lms_opens_it_says_what_comes_next_there(
     _before, after = connect(kind(), make_invite())
     assert word in text_of(after)
     assert "one click" in text_of(after)
-    [row] = rows(database, tenant)
+    [row] = read_rows(database, tenant, LtiPlatform)
     assert row.token_audience == ("https://api.brightspace.com/auth/token" if kind is Brightspace else None)
 
 
@@ -96,7 +85,7 @@ def test_invite_when_only_looked_at_registers_nothing(app, runtime, make_invite,
     for _ in range(2):
         assert app.test_client().get(make_invite(), query_string=platform.query).status_code == 200
     assert platform.registered == []
-    assert rows(database, tenant) == []
+    assert read_rows(database, tenant, LtiPlatform) == []
 
 
 def test_invite_when_used_says_so_and_connects_nobody_else(connect, make_invite, database, tenant):
@@ -107,7 +96,7 @@ def test_invite_when_used_says_so_and_connects_nobody_else(connect, make_invite,
     assert (before.status_code, after.status_code) == (410, 410)
     assert "used before" in text_of(before)
     assert other.registered == []
-    assert len(rows(database, tenant)) == 1
+    assert len(read_rows(database, tenant, LtiPlatform)) == 1
 
 
 def test_invite_when_two_use_it_at_once_connects_one(app, runtime, make_invite, database, tenant):
@@ -119,7 +108,7 @@ def test_invite_when_two_use_it_at_once_connects_one(app, runtime, make_invite, 
         answers = list(pool.map(lambda p: app.test_client().post(path, data=p.query).status_code, platforms))
     assert sorted(answers) == [200, 410, 410, 410]
     assert sum(len(platform.registered) for platform in platforms) == 1
-    assert len(rows(database, tenant)) == 1
+    assert len(read_rows(database, tenant, LtiPlatform)) == 1
 
 
 def test_invite_when_the_lms_fails_can_be_used_again(connect, make_invite, database, tenant):
@@ -129,7 +118,7 @@ def test_invite_when_the_lms_fails_can_be_used_again(connect, make_invite, datab
     _before, after = connect(platform, path)
     assert after.status_code == 502
     assert "can be used again" in text_of(after)
-    assert rows(database, tenant, PlatformInvite)[0].used_at is None
+    assert read_rows(database, tenant, PlatformInvite)[0].used_at is None
     platform.down = set()
     _before, after = connect(platform, path)
     assert after.status_code == 200
@@ -162,7 +151,10 @@ def test_invite_when_the_names_are_taken_finds_a_free_one(connect, make_invite, 
     second = Canvas()
     second.answer = {"client_id": "10000000000099"}
     connect(second, make_invite())
-    assert sorted(row.name for row in rows(database, tenant)) == ["Test University", "Test University 2"]
+    assert sorted(row.name for row in read_rows(database, tenant, LtiPlatform)) == [
+        "Test University",
+        "Test University 2",
+    ]
 
 
 def test_invite_when_the_answer_contradicts_another_registration_says_so(
@@ -172,7 +164,7 @@ def test_invite_when_the_answer_contradicts_another_registration_says_so(
     _before, after = connect(Blackboard(), make_invite())
     assert after.status_code == 409
     assert "remove it there" in text_of(after)
-    assert len(rows(database, tenant)) == 1
+    assert len(read_rows(database, tenant, LtiPlatform)) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,7 +199,7 @@ MOODLE_PAGE = (
 def test_platform_when_its_page_is_pasted_is_connected(admin, database, tenant):
     admin.get("/admin/platforms/new").submit("/admin/platforms", name="moodle", printed=MOODLE_PAGE)
     assert "moodle is connected" in admin.says()
-    [row] = rows(database, tenant)
+    [row] = read_rows(database, tenant, LtiPlatform)
     assert (row.family, row.client_id) == ("moodle", "AbCdEfGhIjKlMn1")
     assert "36" in admin.says()
 
@@ -225,7 +217,7 @@ def test_platform_when_something_is_missing_comes_back_filled_with_the_fault_at_
     assert 'id="e-client_id"' in admin.text
     assert 'id="e-issuer"' not in admin.text
     admin.submit("/admin/platforms", client_id="typed-1")
-    assert rows(database, tenant)[0].client_id == "typed-1"
+    assert read_rows(database, tenant, LtiPlatform)[0].client_id == "typed-1"
 
 
 def test_platform_when_typed_values_differ_from_the_text_the_typed_ones_win(admin, database, tenant):
@@ -238,10 +230,10 @@ def test_platform_when_typed_values_differ_from_the_text_the_typed_ones_win(admi
         identity_sources=["sourcedid", "email"],
         allow_anonymous="true",
     )
-    [row] = rows(database, tenant)
+    [row] = read_rows(database, tenant, LtiPlatform)
     assert (row.client_id, row.allow_anonymous) == ("typed-1", True)
     assert row.identity_sources == ["sourcedid", "email"]
-    assert {d.deployment_id for d in rows(database, tenant, LtiDeployment)} == {"7", "8"}
+    assert {d.deployment_id for d in read_rows(database, tenant, LtiDeployment)} == {"7", "8"}
 
 
 def test_platform_when_its_name_is_taken_keeps_what_was_pasted(admin):
@@ -254,7 +246,7 @@ def test_platform_when_its_name_is_taken_keeps_what_was_pasted(admin):
 
 def test_deployment_when_it_waits_is_approved_or_refused_by_one_click(admin, database, tenant, clock):
     admin.get("/admin/platforms/new").submit("/admin/platforms", name="moodle", printed=MOODLE_PAGE)
-    [platform] = rows(database, tenant)
+    [platform] = read_rows(database, tenant, LtiPlatform)
     with database.transaction(tenant.id) as db:
         for name in ("d2", "d3"):
             row = LtiDeployment(
@@ -266,7 +258,7 @@ def test_deployment_when_it_waits_is_approved_or_refused_by_one_click(admin, dat
     admin.submit("/approve")
     assert "Deployment d2 may launch now" in admin.says()
     admin.submit("/refuse")
-    states = {d.deployment_id: d.state for d in rows(database, tenant, LtiDeployment)}
+    states = {d.deployment_id: d.state for d in read_rows(database, tenant, LtiDeployment)}
     assert states == {"36": "approved", "d2": "approved"}
 
 
@@ -277,9 +269,9 @@ def test_invite_when_made_on_the_page_is_shown_once_and_works(admin, connect, da
     assert found[0] not in admin.get("/admin/invites").text
     connect(Moodle(), found[1])
     assert "connected" in admin.get("/admin/invites").says()
-    assert [row.name for row in rows(database, tenant)] == ["moodle"]
+    assert [row.name for row in read_rows(database, tenant, LtiPlatform)] == ["moodle"]
     assert found[1].rpartition("/")[2] not in {
-        row.token_sha256 for row in rows(database, tenant, PlatformInvite)
+        row.token_sha256 for row in read_rows(database, tenant, PlatformInvite)
     }
 
 
@@ -294,5 +286,5 @@ def test_invite_when_withdrawn_registers_nobody_and_stays_listed(admin, app, dat
     assert "/withdraw" not in admin.text
     page = app.test_client().get(found[1], base_url=TOOL)
     assert page.status_code in (403, 404, 410)
-    [row] = rows(database, tenant, PlatformInvite)
+    [row] = read_rows(database, tenant, PlatformInvite)
     assert admin.post(f"/admin/invites/{row.id}/withdraw").status == 409

@@ -143,7 +143,7 @@ def post_score(client: ServiceClient, platform: Platform, line_item_url: str, sc
 def _result_url(answer: Answer) -> str | None:
     """Canvas names the result; most platforms send no body or one that is no JSON."""
     try:
-        body = answer.json("POST")
+        body = answer.json()
     except ServiceError:
         return None
     url = body.get("resultUrl") if isinstance(body, dict) else None
@@ -223,7 +223,7 @@ def find_or_create_line_item(
         content_type=LINE_ITEM_TYPE,
         body=body,
     )
-    return _demand_line_item(answer, "POST")
+    return _demand_line_item(answer)
 
 
 def get_line_item(
@@ -237,7 +237,7 @@ def get_line_item(
     answer = client.request(
         platform, "GET", line_item_url, _line_item_scopes(offered_scopes), accept=LINE_ITEM_TYPE
     )
-    return _demand_line_item(answer, "GET")
+    return _demand_line_item(answer)
 
 
 def update_line_item(
@@ -260,7 +260,7 @@ def update_line_item(
         content_type=LINE_ITEM_TYPE,
         body=body,
     )
-    return _demand_line_item(answer, "PUT")
+    return _demand_line_item(answer)
 
 
 def delete_line_item(client: ServiceClient, platform: Platform, line_item_url: str) -> None:
@@ -313,16 +313,10 @@ def _read_line_item(entry: object) -> LineItem | None:
     )
 
 
-def _demand_line_item(answer: Answer, method: str) -> LineItem:
-    item = _read_line_item(answer.json(method))
+def _demand_line_item(answer: Answer) -> LineItem:
+    item = _read_line_item(answer.json())
     if item is None:
-        raise ServiceError(
-            "bad_answer",
-            "The platform's answer is no line item",
-            method=method,
-            url=answer.url,
-            status=answer.status,
-        )
+        raise answer.fault("The platform's answer is no line item")
     return item
 
 

@@ -67,6 +67,12 @@ def object_claim(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
+def part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a member that is an object; empty for anything else. **Touches** pure."""
+    value = body.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
 def text(value: object) -> str | None:
     """Return a string without characters that databases refuse; None for anything but a non-empty string.
 

@@ -39,8 +39,7 @@ class _Words(dict[str, str]):
 def _unreplaced(shown: Facts) -> list[str]:
     found = []
     for claim in (claims.CUSTOM, claims.LIS):
-        parts = shown.get(claim)
-        for name, value in parts.items() if isinstance(parts, Mapping) else ():
+        for name, value in claims.part(shown, claim).items():
             if str(value).startswith(("$", "@X@")) and claims.substituted(value) is None:
                 found.append(_TEXTS["variable"].format(name=name, value=value))
     return found
@@ -49,8 +48,7 @@ def _unreplaced(shown: Facts) -> list[str]:
 def _services(shown: Facts) -> list[str]:
     if shown.get(claims.MESSAGE_TYPE) != "LtiResourceLinkRequest":
         return []
-    endpoint = shown.get(claims.AGS_ENDPOINT)
-    scope = endpoint.get("scope") if isinstance(endpoint, Mapping) else None
+    scope = claims.part(shown, claims.AGS_ENDPOINT).get("scope")
     lacks = {
         "no_context": claims.CONTEXT not in shown,
         "no_roster": claims.NRPS_SERVICE not in shown,
@@ -86,12 +84,8 @@ def _choose_audience(facts: Facts) -> str:
     return "audience_of_another_login" if shared else "audience_invalid"
 
 
-def _choose_late(facts: Facts) -> str:
-    return "clock_ahead" if "platform_behind_seconds" in facts else "token_expired"
-
-
-def _choose_old(facts: Facts) -> str:
-    return "clock_ahead" if "platform_behind_seconds" in facts else "iat_too_old"
+def _clock_or(code: str) -> Callable[[Facts], str]:
+    return lambda facts: "clock_ahead" if "platform_behind_seconds" in facts else code
 
 
 def _choose_oidc(facts: Facts) -> str:
@@ -101,10 +95,10 @@ def _choose_oidc(facts: Facts) -> str:
 # Codes with more than one likely cause.
 _CHOSEN: Mapping[str, Callable[[Facts], str]] = {
     "audience_invalid": _choose_audience,
-    "iat_too_old": _choose_old,
+    "iat_too_old": _clock_or("iat_too_old"),
     "issuer_unknown": _choose_issuer,
     "oidc_error": _choose_oidc,
-    "token_expired": _choose_late,
+    "token_expired": _clock_or("token_expired"),
 }
 _UNKNOWN = "The launch was refused with the code {code}. The claims show what was sent."
 _ONCE = (

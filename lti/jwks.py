@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from lti.answers import read_body
 from lti.claims import loggable
 from lti.errors import LaunchError
 from lti.platforms import SigningKey, Store
@@ -236,11 +237,9 @@ def _download(http: requests.Session, url: str) -> Any:
     ) as answer:
         if answer.status_code != 200:
             raise KeySetError(f"HTTP {answer.status_code}")
-        body = b""
-        for chunk in answer.iter_content(65536):
-            body += chunk
-            if len(body) > MAXIMUM_BYTES:
-                raise KeySetError("The key set is too large")
+        body = read_body(answer, MAXIMUM_BYTES)
+    if body is None:
+        raise KeySetError("The key set is too large")
     return json.loads(body)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lti import claims
-from lti.errors import ServiceError
 from lti.links import linked, with_query
 from lti.platforms import Platform
 from lti.roles import Roles, parse_roles
@@ -107,13 +106,7 @@ def _pages(
         entries = page.get("members") if isinstance(page, dict) else None
         if not isinstance(entries, list):
             # Taken for an empty course, it would remove everybody.
-            raise ServiceError(
-                "bad_answer",
-                "The platform's answer is no list of members",
-                method="GET",
-                url=answer.url,
-                status=answer.status,
-            )
+            raise answer.fault("The platform's answer is no list of members")
         read = (_read_member(entry) for entry in entries)
         yield [member for member in read if member is not None and wanted <= member.roles.roles], answer
 

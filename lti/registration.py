@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 
 from lti import claims
+from lti.answers import json_object, read_body
 from lti.errors import RegistrationError
 
 TOOL_CONFIGURATION = "https://purl.imsglobal.org/spec/lti-tool-configuration"
@@ -170,8 +171,7 @@ def parse_configuration(
         if not isinstance(address, str) or not _is_address(address, loopback=loopback):
             raise RegistrationError("configuration_invalid", member=name)
         addresses[name] = address
-    own = document.get(PLATFORM_CONFIGURATION)
-    own = own if isinstance(own, dict) else {}
+    own = claims.part(document, PLATFORM_CONFIGURATION)
     code = claims.text(own.get("product_family_code")) or ""
     # Canvas names a bare host here, but wants its token address as audience.
     audience = claims.web_address(document.get("authorization_server"))
@@ -288,8 +288,7 @@ def parse_answer(
     :raises RegistrationError: answer_invalid
     **Source** LTI Dynamic Registration 1.0, section 3.6. **Touches** pure.
     """
-    own = document.get(TOOL_CONFIGURATION)
-    own = own if isinstance(own, dict) else {}
+    own = claims.part(document, TOOL_CONFIGURATION)
     client_id = _identifier(document.get("client_id"))
     if client_id is None:
         raise RegistrationError("answer_invalid", member="client_id")
@@ -444,20 +443,15 @@ def _send(
         stream=True,
     )
     with closing(sent) as answer:
-        content = b""
-        for chunk in answer.iter_content(65536):
-            content += chunk
-            if len(content) > MAXIMUM_BYTES:
-                raise ValueError("The answer is too large")
+        content = read_body(answer, MAXIMUM_BYTES)
+        if content is None:
+            raise ValueError("The answer is too large")
         return answer.status_code, content
 
 
 def _object(body: bytes, code: str) -> Mapping[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    document = json_object(body)
+    if document is None:
         raise RegistrationError(code)
     return document
 
@@ -467,11 +461,8 @@ def _refusal(status: int, body: bytes) -> RegistrationError:
     said = body[:1000].decode("utf-8", "replace").strip().strip('"')
     if "token_already_used" in said:
         return RegistrationError("token_already_used", status=status)
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict):
+    document = json_object(body)
+    if document is not None:
         said = next((document[n] for n in ("error", "errorMessage") if isinstance(document.get(n), str)), "")
     reason = claims.loggable(said.removeprefix("missing required attribute "))
     if status in (401, 403) and reason == "unreadable":

@@ -7,14 +7,14 @@ import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 import jwt
 import requests
 
+from lti.answers import http_date, json_object, read_body
 from lti.claims import DEPLOYMENT_ID, number
 from lti.errors import ServiceError
 from lti.links import linked
@@ -34,14 +34,15 @@ _LONG_WORD = re.compile(r"\S{60,}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer: HTTP status, address asked, Link header and body."""
+    """A successful answer: what was asked for, HTTP status, Link header and body."""
 
+    method: str
     status: int
     url: str
     link: str | None
     body: bytes
 
-    def json(self, method: str) -> Any:
+    def json(self) -> Any:
         """Return the decoded body.
 
         :raises ServiceError: bad_answer
@@ -51,14 +52,14 @@ class Answer:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
             # A maintenance page with status 200 goes away, so trying again makes sense.
-            raise ServiceError(
-                "bad_answer",
-                "The platform answered with something that is no JSON",
-                method=method,
-                url=self.url,
-                status=self.status,
-                retriable=True,
-            ) from error
+            text = "The platform answered with something that is no JSON"
+            raise self.fault(text, retriable=True) from error
+
+    def fault(self, text: str, *, retriable: bool = False) -> ServiceError:
+        """Make the error `bad_answer`. **Touches** pure."""
+        return ServiceError(
+            "bad_answer", text, method=self.method, url=self.url, status=self.status, retriable=retriable
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,11 @@ class Token:
     :param lifetime: counted from the answer
     :param granted: scopes that the platform names in its answer; None when it names none, which means that
         all were granted (RFC 6749, section 5.1)
-    :param date: the platform's clock as its `Date` header shows it, aware UTC; None when there is none
     """
 
     value: str = field(repr=False)
     lifetime: timedelta
     granted: frozenset[str] | None
-    date: datetime | None
 
 
 class ServiceClient:
@@ -144,7 +143,7 @@ class ServiceClient:
             if status != HTTPStatus.UNAUTHORIZED:
                 break
         if 200 <= status < 300:
-            return Answer(status, url, answer_headers.get("Link"), content)
+            return Answer(method, status, url, answer_headers.get("Link"), content)
         raise self._refusal(method, url, status, answer_headers.get("Retry-After"))
 
     def pages(
@@ -164,7 +163,7 @@ class ServiceClient:
                 )
             seen.add(following)
             answer = self.request(platform, "GET", following, scopes, accept=accept)
-            yield answer.json("GET"), answer
+            yield answer.json(), answer
             following = linked(answer.link, "next", following)
 
     def request_token(self, platform: Platform, scopes: Collection[str]) -> Token:
@@ -198,7 +197,7 @@ class ServiceClient:
                 )
             raise error
         # Moodle labels this JSON as text/html, so the media type is not looked at.
-        return _read_token(Answer(status, url, None, content), _date(headers.get("Date")))
+        return _read_token(Answer("POST", status, url, None, content))
 
     def _assertion(self, platform: Platform) -> str:
         key = self._store.signing_key()
@@ -232,7 +231,10 @@ class ServiceClient:
                     stream=True,
                 )
             ) as answer:
-                return answer.status_code, answer.headers, _read(answer)
+                body = read_body(answer, MAXIMUM_BYTES)
+                if body is None:
+                    raise requests.exceptions.ContentDecodingError("The answer is too large")
+                return answer.status_code, answer.headers, body
         except (requests.RequestException, ValueError) as error:
             # The cause is not chained: its text holds the whole address, query included.
             permanent = isinstance(error, ValueError)
@@ -264,60 +266,32 @@ class ServiceClient:
         )
 
 
-def _read(answer: requests.Response) -> bytes:
-    parts, size = [], 0
-    for chunk in answer.iter_content(65536):
-        parts.append(chunk)
-        size += len(chunk)
-        if size > MAXIMUM_BYTES:
-            raise requests.exceptions.ContentDecodingError("The answer is too large")
-    return b"".join(parts)
-
-
-def _read_token(answer: Answer, date: datetime | None) -> Token:
-    body = answer.json("POST")
+def _read_token(answer: Answer) -> Token:
+    body = answer.json()
     token = body.get("access_token") if isinstance(body, dict) else None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise ServiceError(
-            "bad_answer",
-            "The platform's answer holds no access token",
-            method="POST",
-            url=answer.url,
-            status=200,
-        )
+        raise answer.fault("The platform's answer holds no access token")
     given, scope = body.get("expires_in"), body.get("scope")
     seconds = number(float(given)) if isinstance(given, str) and given.isdecimal() else number(given)
     lifetime = timedelta(seconds=min(max(seconds or DEFAULT_TOKEN_SECONDS, 0.0), 86400.0))
     granted = frozenset(scope.split()) if isinstance(scope, str) and scope.strip() else None
-    return Token(token, lifetime, granted, date)
+    return Token(token, lifetime, granted)
 
 
 def _oauth_error(content: bytes) -> tuple[str | None, str | None]:
     """Read error and description (RFC 6749, section 5.2), as far as they are fit to be shown."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        return None, None
+    body = json_object(content) or {}
     found: list[str | None] = []
     for name in ("error", "error_description"):
-        text = body.get(name) if isinstance(body, dict) else None
+        text = body.get(name)
         plain = " ".join(text.split()) if isinstance(text, str) else ""
         found.append(_LONG_WORD.sub("…", plain)[:200] if plain.isprintable() and plain else None)
     return found[0], found[1]
-
-
-def _date(header: str | None) -> datetime | None:
-    """Read an HTTP date (RFC 9110, section 5.6.7)."""
-    try:
-        date = parsedate_to_datetime(header or "")
-    except ValueError:
-        return None
-    return date.astimezone(UTC) if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
     """Read a Retry-After header: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
     if retry_after and retry_after.strip().isdecimal():
         return float(retry_after)
-    until = _date(retry_after)
+    until = http_date(retry_after)
     return max((until - now).total_seconds(), 0.0) if until is not None else None

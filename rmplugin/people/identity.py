@@ -55,7 +55,7 @@ def sighting_of_launch(launch: Launch, sources: Sequence[str], number_params: Se
     values = {
         "custom": [launch.custom.get(name) for name in number_params],
         "sourcedid": [launch.person_sourcedid],
-        "org_defined_id": [_part(launch.claims, BRIGHTSPACE).get("org_defined_id")],
+        "org_defined_id": [claims.part(launch.claims, BRIGHTSPACE).get("org_defined_id")],
         "username": _user_names(launch.custom, launch.claims),
         "email": [launch.email] if launch.email_verified is not False else [],
     }
@@ -78,12 +78,12 @@ def sighting_of_member(member: Member, sources: Sequence[str], number_params: Se
     body: dict[str, Any] = {}
     for part in member.message:
         body |= part
-    custom = _part(body, claims.CUSTOM)
-    lis = _part(body, claims.LIS)
+    custom = claims.part(body, claims.CUSTOM)
+    lis = claims.part(body, claims.LIS)
     values = {
         "custom": [custom.get(name) for name in number_params],
         "sourcedid": [member.sourcedid, lis.get("person_sourcedid")],
-        "org_defined_id": [_part(body, BRIGHTSPACE).get("org_defined_id")],
+        "org_defined_id": [claims.part(body, BRIGHTSPACE).get("org_defined_id")],
         "username": _user_names(custom, body),
         "email": [member.email],
     }
@@ -124,12 +124,10 @@ def hears(sighting: Sighting, source: str | None, sources: Sequence[str]) -> boo
 
 
 def _user_names(custom: Mapping[str, Any], body: Mapping[str, Any]) -> list[Any]:
-    return [*(custom.get(name) for name in USER_NAME_PARAMS), _part(body, EXTENSIONS).get("user_username")]
-
-
-def _part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = body.get(name)
-    return part if isinstance(part, Mapping) else {}
+    return [
+        *(custom.get(name) for name in USER_NAME_PARAMS),
+        claims.part(body, EXTENSIONS).get("user_username"),
+    ]
 
 
 def _in_order(values: Mapping[str, Sequence[object]], sources: Sequence[str]) -> Iterator[Candidate]:

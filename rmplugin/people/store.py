@@ -361,8 +361,7 @@ def record_members(
 def _take_in(row: CourseMember, member: Member, began_at: datetime) -> None:
     if _launched_since(row, began_at):
         return
-    status = member.status.capitalize()
-    _set(row, status=status if status in STATUSES else "Active")
+    _set(row, status=member.status if member.status in STATUSES else "Active")
     if row.last_launch_at is not None and TEACHER.name in row.roles and not member.roles.is_instructor:
         return
     is_learner = member.roles.is_learner and not member.roles.is_test_user

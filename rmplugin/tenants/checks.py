@@ -4,14 +4,15 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 
 from lti import ags, nrps
+from lti.answers import http_date
+from lti.claims import origin
 from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
@@ -87,18 +88,12 @@ def examine_key_set(exam: Exam) -> Iterator[Finding]:
         yield Finding("key set", ok=False, advice=advice)
         return
     yield Finding("key set", ok=True, advice=f"{keys} keys")
-    skew = _clock_skew(answer.headers.get("Date"), exam.runtime.clock())
-    if skew is not None and abs(skew) > CLOCK_TOLERANCE:
+    theirs = http_date(answer.headers.get("Date"))
+    skew = theirs - exam.runtime.clock() if theirs is not None else timedelta()
+    if abs(skew) > CLOCK_TOLERANCE:
         seconds = int(abs(skew).total_seconds())
         behind = "behind" if skew > timedelta() else "ahead of"
         yield Finding("clock", ok=False, advice=_about_clock(f"This machine's clock is {seconds} s {behind}"))
-
-
-def _clock_skew(date: str | None, now: datetime) -> timedelta | None:
-    try:
-        return parsedate_to_datetime(date).astimezone(UTC) - now if date else None
-    except ValueError:
-        return None
 
 
 def _about_clock(found: str) -> str:
@@ -386,10 +381,5 @@ def origins_of(exam: Exam) -> set[str]:
     """
     roster = exam.course.memberships_url if exam.course is not None else None
     columns = exam.link.line_items_url or exam.link.line_item_url if exam.link is not None else None
-    found = {_origin(url) for url in (roster, columns) if url} or {_origin(exam.row.issuer)}
-    return found - {""}
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
+    urls = [url for url in (roster, columns) if url] or [exam.row.issuer]
+    return {found for found in map(origin, urls) if found is not None}

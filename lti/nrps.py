@@ -118,7 +118,7 @@ def _read_member(entry: object) -> Member | None:
     user_id = entry.get("user_id")
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         user_id = str(user_id)
-    if claims.text(user_id) is None:
+    if claims.text(user_id) is None or len(str(user_id)) > claims.MAXIMUM_ID_LENGTH:
         return None
     message = entry.get("message")
     return Member(

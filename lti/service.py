@@ -26,6 +26,7 @@ ASSERTION_LIFE_SECONDS = 300
 # Moodle and others refuse an assertion from the future, and clocks differ.
 ASSERTION_BACKDATE_SECONDS = 5
 DEFAULT_TOKEN_SECONDS = 600.0
+LONGEST_WAIT = 365 * 86400.0
 MAXIMUM_BYTES = 32 * 1024 * 1024
 _RETRIABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 # Some platforms quote the assertion in their explanation.
@@ -290,8 +291,8 @@ def _oauth_error(content: bytes) -> tuple[str | None, str | None]:
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    """Read a Retry-After header: seconds or an HTTP date (RFC 9110, section 10.2.3); a year at most."""
     if retry_after and retry_after.strip().isdecimal():
-        return float(retry_after)
+        return min(float(retry_after), LONGEST_WAIT)
     until = http_date(retry_after)
-    return max((until - now).total_seconds(), 0.0) if until is not None else None
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT) if until is not None else None

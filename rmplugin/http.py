@@ -12,6 +12,7 @@ from rmplugin.errors import FatalError, RetriableError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+LONGEST_WAIT = 365 * 86400.0
 USER_AGENT = "rmplugin (+https://pypi.org/project/rmplugin/)"
 
 
@@ -31,19 +32,19 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
 
     :param headers: response headers, any case that `requests` gives.
     :param now: aware UTC.
-    :return: seconds, never negative; None when nothing usable is said.
+    :return: seconds, never negative, a year at most; None when nothing usable is said.
     **Source** RFC 9110 section 10.2.3. **Touches** pure.
     """
     value = headers.get("Retry-After")
     if value is None:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if value.strip().isdecimal():
+        return min(float(value), LONGEST_WAIT)
     try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
+        when = parsedate_to_datetime(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (when.astimezone(UTC) - now).total_seconds())
+    return min(max(0.0, (when - now).total_seconds()), LONGEST_WAIT)
 
 
 def request(

@@ -306,7 +306,7 @@ def pause(row: Delivery, answer: SinkAnswer) -> timedelta:
     **Touches** pure.
     """
     if answer.retry_after is not None:
-        return max(timedelta(seconds=1), min(timedelta(seconds=answer.retry_after), LONGEST_ASKED_WAIT))
+        return timedelta(seconds=max(1.0, min(answer.retry_after, LONGEST_ASKED_WAIT.total_seconds())))
     # Spread by the row's own id, so that what failed together does not come back together.
     spread = int.from_bytes(hashlib.sha256(f"{row.id}{row.attempts}".encode()).digest()[:2]) / 65535
     return wait_after(row.attempts) * (0.8 + 0.2 * spread)

@@ -151,8 +151,8 @@ def authorize() -> Response:
     row: sqlite3.Row | None = None
     if fault is None:
         row, fault = _find_launch(lms, asked.get("login_hint", ""), asked.get("lti_message_hint", ""))
-    if fault is None and row is not None and lms.tool_of(row["activity_id"]) != tool:
-        fault = "invalid_request", "lti_message_hint belongs to another tool's launch"
+    if fault is None and row is not None:
+        fault = _find_misuse(lms, row, tool)
     person = lms.find_person(row["user_id"]) if row else None
     if fault or row is None or person is None:
         code, text = fault or ("login_required", "The account is suspended.")
@@ -202,10 +202,19 @@ def _find_launch(
         return None, ("login_required", "somebody else has signed in meanwhile")
     if signed_in is None and lms.now() - row["created_at"] > COOKIELESS_SECONDS:
         return None, ("login_required", "the launch is too old; open the activity again")
-    # As Moodle, which forgets a launch with the first answer: a tool that wants it again must begin anew.
-    if not lms.store.take_once("hint", row["id"], expires_at=lms.now() + HINT_SECONDS, now=lms.now()):
-        return None, ("invalid_request", "lti_message_hint was used before")
     return row, None
+
+
+def _find_misuse(lms: Lms, row: sqlite3.Row, tool: LmsTool | None) -> tuple[str, str] | None:
+    """Say why this tool cannot have the launch, or give it out.
+
+    As Moodle, which forgets a launch with the first answer: a tool that wants it again must begin anew.
+    """
+    if lms.tool_of(row["activity_id"]) != tool:
+        return "invalid_request", "lti_message_hint belongs to another tool's launch"
+    if not lms.store.take_once("hint", row["id"], expires_at=lms.now() + HINT_SECONDS, now=lms.now()):
+        return "invalid_request", "lti_message_hint was used before"
+    return None
 
 
 def _claims(lms: Lms, row: sqlite3.Row, person: LmsPerson, *, nonce: str) -> dict[str, Any]:

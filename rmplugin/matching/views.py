@@ -216,7 +216,7 @@ def end_pairing_page(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         visit,
         pairing=pairing,
         partner=names[pairing.partner_of(visit.person_id)],
-        words_for_partner=operations.NEUTRAL_ENDED.format(name=names[visit.person_id]),
+        words_for_partner=Text(operations.NEUTRAL_ENDED, name=names[visit.person_id]),
         reasons=[("", Text("No reason")), *forms.CLOSURE_REASONS],
         choices=forms.NEXT_CHOICES,
     )

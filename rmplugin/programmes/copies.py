@@ -35,7 +35,7 @@ def find_original(db: Db, context_id: uuid.UUID | None) -> Programme | None:
         LtiContext.id != context.id,
     )
     originals = sorted(db.scalars(query), key=lambda original: context.history.index(original.context_id))
-    found = (programme_of_course(db, original.id) for original in originals)
+    found = (programme_of_course(db, original.id, ended_too=True) for original in originals)
     return next((programme for programme in found if programme is not None), None)
 
 

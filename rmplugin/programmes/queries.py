@@ -187,15 +187,18 @@ def programme_of_person(db: Db, context_id: uuid.UUID | None, person_id: uuid.UU
     ).first()
 
 
-def programme_of_course(db: Db, context_id: uuid.UUID | None) -> Programme | None:
+def programme_of_course(db: Db, context_id: uuid.UUID | None, *, ended_too: bool = False) -> Programme | None:
     """Find the programme that managers who open this course mean: the newest that is not archived.
 
     :param context_id: None for a launch outside a course, which has no programme.
+    :param ended_too: the newest of all, archived or not.
     **Touches** reads programme.
     """
     if context_id is None:
         return None
-    query = select(Programme).where(Programme.context_id == context_id, Programme.state != "archived")
+    query = select(Programme).where(Programme.context_id == context_id)
+    if not ended_too:
+        query = query.where(Programme.state != "archived")
     return db.scalars(query.order_by(Programme.created_at.desc(), Programme.id.desc()).limit(1)).first()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
 from html.parser import HTMLParser
@@ -123,7 +124,7 @@ class Browser:
 
     def says(self) -> str:
         """Give the page's words without markup."""
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", self.text))
+        return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", self.text)))
 
     def _keep(self, response) -> Browser:
         self.status = response.status_code

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
 
 LTI = "https://purl.imsglobal.org/spec/"
 AGS = LTI + "lti-ags/scope/"
@@ -68,7 +69,8 @@ class RegistrationPlatform(BaseAdapter):
         response = requests.Response()
         response.status_code, response.url, response.request = status, request.url, request
         response.headers["Content-Type"] = "application/json"
-        response.raw = io.BytesIO(body.encode() if isinstance(body, str) else body)
+        sent = io.BytesIO(body.encode() if isinstance(body, str) else body)
+        response.raw = HTTPResponse(sent, preload_content=False)
         return response
 
     def close(self) -> None:

@@ -35,6 +35,16 @@ def test_copy_when_its_original_has_a_programme_offers_it(lms, original):
     assert "The original has the programme “Leaders learn”" in launch(lms, "9,3").says()
 
 
+def test_copy_when_its_originals_programme_has_ended_offers_it_all_the_same(lms, original, database, tenant):
+    with database.transaction(tenant.id) as db:
+        db.merge(original).state = "archived"
+    browser = launch(lms, "3")
+    assert "The original has the programme “Leaders learn”" in browser.says()
+    browser.submit("/programmes/copy/carry")
+    (copy,) = [row for row in read_rows(database, tenant, Programme) if row.id != original.id]
+    assert (copy.state, copy.min_sessions) == ("draft", 7)
+
+
 @pytest.mark.parametrize("history", ["", "9", "$Context.id.history", "4", ",,", "x" * 300])
 def test_course_when_its_history_names_no_original_offers_nothing(lms, original, history):
     assert "This course was copied" not in launch(lms, history).says()

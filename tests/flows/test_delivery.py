@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.app import make_runtime
@@ -183,6 +184,16 @@ def test_delivery_when_told_to_wait_keeps_to_it_also_for_newer_words(world, lms,
     clock.forward(minutes=5)
     world.work()
     assert lms.grades["u-mentee"] == 50
+
+
+@pytest.mark.parametrize("wish", [1e17, float("inf")])
+def test_delivery_when_told_to_wait_beyond_all_reason_waits_a_day(world, lms, clock, monkeypatch, wish):
+    monkeypatch.setattr(
+        AgsSink, "deliver", lambda *_: SinkAnswer(outcome="retry", status=429, retry_after=wish)
+    )
+    world.confirm()
+    world.work()
+    assert (world.row().state, world.row().next_at) == ("retry", clock.now + timedelta(hours=24))
 
 
 def test_delivery_when_the_answer_was_lost_compares_and_sends_once_more(world, lms, clock):

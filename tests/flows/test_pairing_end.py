@@ -50,7 +50,7 @@ def test_partner_reads_fixed_neutral_words(scene, pairing):
     with scene.transaction() as db:
         texts = [notice.text for notice in unread(db, scene.Pia.id)]
         own = [notice.kind for notice in unread(db, scene.Ana.id)]
-    assert texts[-1] == operations.NEUTRAL_ENDED.format(name="Ana Junior")
+    assert texts[-1] == operations.NEUTRAL_ENDED % {"name": "Ana Junior"}
     assert "pairing_ended" not in own
 
 
@@ -103,7 +103,7 @@ def test_leaver_with_another_open_proposal_frees_the_other_side(runtime, tenant)
 
 def test_one_screen_ends_the_pairing_and_leads_home(scene, pairing, sign_in, tenant):
     browser = sign_in(tenant, scene.Ana).get(f"/pairings/{pairing.id}/end")
-    assert operations.NEUTRAL_ENDED.format(name="Ana Junior") in browser.says().replace("&#39;", "'")
+    assert operations.NEUTRAL_ENDED % {"name": "Ana Junior"} in browser.says()
     browser.submit("/end", next_choice="rematch")
     assert browser.status == 200
     assert "The pairing has ended" in browser.says()

@@ -1,11 +1,14 @@
 """Many launches need a platform's key at the same moment: one asks for it, the others wait for the answer."""
 
+import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+import requests
+from urllib3 import HTTPResponse
 
 from lti.errors import LaunchError
 from lti.jwks import KeySets
@@ -18,7 +21,7 @@ LAUNCHES = 8
 
 
 class SlowPlatform:
-    """A key set whose answer waits until it is let go; a session and its answer in one."""
+    """A session for a key set whose answer waits until it is let go."""
 
     status_code = 200
 
@@ -29,16 +32,11 @@ class SlowPlatform:
     def get(self, *_arguments, **_options):
         self.asked += 1
         self.go.wait(10)
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_problem):
-        pass
-
-    def iter_content(self, _size):
-        yield json.dumps({"keys": [{**self.key, "kid": kid} for kid in self.kids]}).encode()
+        answer = requests.Response()
+        answer.status_code = self.status_code
+        body = json.dumps({"keys": [{**self.key, "kid": kid} for kid in self.kids]}).encode()
+        answer.raw = HTTPResponse(io.BytesIO(body), preload_content=False)
+        return answer
 
 
 def find_together(keys, store, platform, kid: str) -> list[object]:

@@ -150,6 +150,8 @@ def test_call_when_token_was_revoked_asks_for_one_new_token(services, registrati
         (503, {"Retry-After": "120"}, "unavailable", True, 120),
         (429, {"Retry-After": "Mon, 23 Nov 2026 12:01:00 GMT"}, "unavailable", True, 59.6),
         (429, {"Retry-After": "soon"}, "unavailable", True, None),
+        (429, {"Retry-After": "9" * 400}, "unavailable", True, 365 * 86400),
+        (429, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 -0100"}, "unavailable", True, None),
         (403, {}, "refused", False, None),
         (302, {"Location": "/elsewhere"}, "redirected", False, None),
     ],
@@ -363,6 +365,7 @@ def test_members_when_data_is_partial_or_odd_are_read_as_far_as_possible(service
         },
         {"user_id": "8", "roles": None, "lis_person_sourcedid": "$Person.sourcedId", "status": "Inactive"},
         {"roles": ["Learner"]},
+        {"user_id": "9" * 256, "roles": ["Learner"]},
         "x",
     ]
     first, second = nrps.members(services, registration, course.base + "/nrps/members?id=3")

@@ -26,6 +26,9 @@ MIDDLEWARE = [
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_NAME = "openedx_session"
+# As Open edX itself: the answer to a content selection comes from the tool's site.
+SESSION_COOKIE_SAMESITE = "None"
+SESSION_COOKIE_SECURE = True
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -307,9 +307,12 @@ def link_by_hand(
     :raises ConflictError: the person has left, or the other user is in another manager's course.
     **Touches** writes lti_user, audit_entry, outbox_event; deletes web_session.
     """
-    # Of two managers who decide at the same moment, the second waits and sees what the first one wrote.
-    db.refresh(user, with_for_update=True)
-    db.refresh(person, with_for_update={"key_share": True})
+    # Of two who decide at the same moment, the second waits and sees what the first one wrote. Everybody
+    # locks users before persons.
+    claimants = [user.id, *(other.id for other in queries.others_claiming(db, user, person))]
+    locked = select(LtiUser).where(LtiUser.id.in_(claimants)).order_by(LtiUser.id).with_for_update()
+    db.scalars(locked.execution_options(populate_existing=True)).all()
+    person = db.get_one(Person, person.id, with_for_update={"key_share": True}, populate_existing=True)
     if not person.is_working:
         raise ConflictError(
             "person_left", "The staff list says that this person is not at work. Nothing was changed."

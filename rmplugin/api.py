@@ -2,19 +2,23 @@
 
 from rmplugin import http
 from rmplugin.errors import (
+    CursorExpiredError,
     ExternalError,
     FatalError,
     InputError,
+    NotAllowedError,
     RetriableError,
     RmError,
     SkippableRecordError,
 )
 from rmplugin.hookspecs import hookimpl
 from rmplugin.records import (
+    Capabilities,
     CheckResult,
     CompletionRecord,
     CompletionSink,
     EmployeeRecord,
+    Employment,
     HrisConnector,
     NavLink,
     PlatformQuirks,
@@ -22,18 +26,24 @@ from rmplugin.records import (
     SinkAnswer,
     SinkServices,
     SkippedRecord,
+    WebhookNotice,
+    WebhookReader,
 )
 
 __all__ = [
+    "Capabilities",
     "CheckResult",
     "CompletionRecord",
     "CompletionSink",
+    "CursorExpiredError",
     "EmployeeRecord",
+    "Employment",
     "ExternalError",
     "FatalError",
     "HrisConnector",
     "InputError",
     "NavLink",
+    "NotAllowedError",
     "PlatformQuirks",
     "RetriableError",
     "RmError",
@@ -42,6 +52,8 @@ __all__ = [
     "SinkServices",
     "SkippableRecordError",
     "SkippedRecord",
+    "WebhookNotice",
+    "WebhookReader",
     "hookimpl",
     "http",
 ]

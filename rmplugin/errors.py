@@ -128,6 +128,10 @@ class FatalError(ExternalError):
     """Trying again is useless until an administrator changes something."""
 
 
+class CursorExpiredError(RetriableError):
+    """The other system does not know the place any more from which changes were asked; read everything."""
+
+
 class SkippableRecordError(RmError):
     """One record cannot be used; count it, list it, go on with the rest.
 

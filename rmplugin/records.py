@@ -1,6 +1,6 @@
 """Records that cross the boundary between the core and plug-ins: plain, frozen, without behaviour."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import MappingProxyType
@@ -17,21 +17,57 @@ EmploymentStatus = Literal["prehire", "active", "leave", "suspended", "terminate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Employment:
+    """One of several employments of a person: a second job, an assignment abroad, an earlier contract.
+
+    The core picks the one that counts: at work before not, then the latest start, then the source's primary
+    one, then the larger share of a full job.
+
+    :param key: the source's id of it.
+    :param is_primary: the source itself calls it the main one.
+    :param share: of a full job, 0..1; None when the source does not say.
+    """
+
+    key: str
+    status: EmploymentStatus = "active"
+    status_raw: str | None = None
+    is_primary: bool = False
+    share: float | None = None
+    employment_type: EmploymentType | None = None
+    job_title: str | None = None
+    grade: str | None = None
+    department: str | None = None
+    division: str | None = None
+    cost_center: str | None = None
+    legal_entity: str | None = None
+    location: str | None = None
+    manager_key: str | None = None
+    hire_date: date | None = None
+    termination_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmployeeRecord:
-    """One person as one HR system knows them. None always means "the source does not say".
+    """One person as one HR system knows them. None always means "the source says there is none".
 
     No birth date, salary, bank, health or family field exists, so none can leave a connector.
 
     :param source_key: the source's own immutable id; unique within the account.
     :param ref: where the record stands in the source ("row 17"), for messages.
     :param email: primary work address.
-    :param grade: the source's own word; the core maps it to a rank.
+    :param grade, level: the source's own words; the core maps grade, level or title to a rank.
     :param seniority_rank: 0 (most junior) .. 100, when the source itself gives a comparable number.
     :param manager_key: the manager's `source_key`, resolved by the core in a second pass.
     :param manager_email, manager_name: other ways to name the manager ("Last, First" is understood).
     :param hire_date, termination_date: dates without a zone.
-    :param time_zone: IANA name.
+    :param time_zone: IANA name, or Windows' name of one.
     :param languages: ISO 639-1 codes.
+    :param skills: names of skills, as far as the source has them.
+    :param employments: all of them, when the source has several; the one that counts overrules the fields of
+        the same name here. Empty when the fields here say everything.
+    :param withheld: names of fields that the source hides from us (a permission, a part of a record), so that
+        what is known of them stays as it is.
+    :param effective_from: the record holds from this day on; None for now. A later one waits for its day.
     """
 
     source_key: str
@@ -45,10 +81,12 @@ class EmployeeRecord:
     display_name: str | None = None
     job_title: str | None = None
     grade: str | None = None
+    level: str | None = None
     seniority_rank: int | None = None
     department: str | None = None
     division: str | None = None
     cost_center: str | None = None
+    legal_entity: str | None = None
     location: str | None = None
     city: str | None = None
     country: str | None = None
@@ -62,6 +100,10 @@ class EmployeeRecord:
     hire_date: date | None = None
     termination_date: date | None = None
     languages: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    employments: tuple[Employment, ...] = ()
+    withheld: frozenset[str] = frozenset()
+    effective_from: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +127,21 @@ class SkippedRecord:
 class RosterPage:
     """What a connector yields: some records, some skipped ones.
 
-    :param cursor: where an interrupted reading could go on; None when the source has no such thing.
+    :param cursor: where the next run may begin once this one is stored whole; the last page's counts. None
+        when the source has no such thing.
+    :param gone: keys of people whom the source says it has deleted. Absence needs no entry here.
+    :param total: how many people the source says it has; a full reading that gives fewer is not taken for
+        complete. None when it does not say. The last page that says one counts.
+    :param fields: canonical fields that this reading can give at all; fewer than last time hold the run. None
+        when the connector cannot tell.
     """
 
     records: list[EmployeeRecord]
     skipped: list[SkippedRecord] = field(default_factory=list)
     cursor: str | None = None
+    gone: list[str] = field(default_factory=list)
+    total: int | None = None
+    fields: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +158,24 @@ class CheckResult:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a connector's source can do.
+
+    :param full_is_complete: a full reading gives everybody, so that absence can mean departure.
+    :param incremental: a reading from a cursor gives only what changed.
+    :param deletes: readings from a cursor name deleted people in `RosterPage.gone`.
+    :param effective_dated: records may carry `effective_from`.
+    :param webhooks: the connector is a `WebhookReader`, too.
+    """
+
+    full_is_complete: bool = True
+    incremental: bool = False
+    deletes: bool = False
+    effective_dated: bool = False
+    webhooks: bool = False
+
+
 @runtime_checkable
 class HrisConnector(Protocol):
     """An HR system that the roster can be read from. One short file per system.
@@ -114,17 +183,17 @@ class HrisConnector(Protocol):
     :ivar key: name used in commands and in the database.
     :ivar title: name for people.
     :ivar settings_schema: marshmallow schema of the account's settings; fields with
-        ``metadata={"secret": True}`` are stored encrypted.
-    :ivar complete: True when `read` always yields everybody, so that absence means departure.
+        ``metadata={"secret": True}`` are stored encrypted, ``metadata={"help": …}`` explains one to people.
+    :ivar capabilities: what the source can do.
     """
 
     key: str
     title: str
     settings_schema: type[ma.Schema]
-    complete: bool
+    capabilities: Capabilities
 
     def check(self, settings: Mapping[str, Any]) -> list[CheckResult]:
-        """Try the connection without changing anything.
+        """Try the connection without changing anything, and say which fields can be read.
 
         :param settings: loaded by `settings_schema`, secrets included.
         """
@@ -136,6 +205,46 @@ class HrisConnector(Protocol):
         :param cursor: where the last run ended; None for a full reading.
         :raises RetriableError: try again later.
         :raises FatalError: an administrator must change something.
+        :raises CursorExpiredError: the cursor is not known any more; the core reads everything instead.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookNotice:
+    """What a notice of an HR system comes to.
+
+    :param notice_id: the source's id of it, else a digest; the same one again is ignored.
+    :param source_keys: people who changed; they are fetched, so that order and content of notices do not
+        matter.
+    :param everybody: the notice names nobody: an incremental run is due.
+    """
+
+    notice_id: str
+    source_keys: tuple[str, ...] = ()
+    everybody: bool = False
+
+
+@runtime_checkable
+class WebhookReader(Protocol):
+    """A connector whose source tells when somebody changed."""
+
+    def read_notice(
+        self, settings: Mapping[str, Any], headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> WebhookNotice:
+        """Check a notice's signature and age, and say whom it is about.
+
+        :param headers: of the request; names in any case.
+        :param now: aware UTC.
+        :raises NotAllowedError: it is not from the source.
+        :raises InputError: it is, but makes no sense.
+        """
+        ...
+
+    def fetch(self, settings: Mapping[str, Any], source_keys: Sequence[str]) -> Iterator[RosterPage]:
+        """Read these people; whoever the source does not know any more is `gone`.
+
+        :raises RetriableError, FatalError: as `HrisConnector.read`.
         """
         ...
 

@@ -13,6 +13,7 @@ import marshmallow as ma
 
 from connectors.tables import RowReader, TableSettings, fatal, resolve_columns
 from rmplugin.api import (
+    Capabilities,
     CheckResult,
     FatalError,
     RetriableError,
@@ -162,7 +163,7 @@ class CsvFileConnector:
     key = "csv_file"
     title = "CSV file"
     settings_schema: type[ma.Schema] = CsvFileSettings
-    complete = True
+    capabilities = Capabilities()
 
     def check(self, settings: Mapping[str, Any]) -> list[CheckResult]:
         """Say whether the file can be read, which columns were found, and whether the dates make sense.

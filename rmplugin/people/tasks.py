@@ -63,7 +63,11 @@ def sync_roster(
     connector = plugins.connector(account.connector)
     settings = load_settings(database, connector, account)
     cursor = None if full else account.cursor
-    everybody = bool(settings.get("full", True)) and (connector.complete or cursor is None)
+    everybody = (
+        bool(settings.get("full", True))
+        and connector.capabilities.full_is_complete
+        and (cursor is None or not connector.capabilities.incremental)
+    )
     with hold_account(database, account.id), Staging(account.grade_ranks, now.date()) as staging:
         job = _Job(
             database=database,

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from rmplugin.api import EmployeeRecord, ExternalError, HrisConnector, InputError
+from rmplugin.api import Capabilities, EmployeeRecord, ExternalError, HrisConnector, InputError
 from rmplugin.plugins import Plugins
 from rmplugin.records import EmploymentStatus, EmploymentType
 
@@ -51,7 +51,7 @@ def test_connector_when_registered_keeps_the_protocol(connector):
     assert isinstance(connector, HrisConnector)
     assert connector.key
     assert connector.title
-    assert isinstance(connector.complete, bool)
+    assert isinstance(connector.capabilities, Capabilities)
 
 
 def test_read_when_all_is_well_gives_valid_records(connector, source):

@@ -20,7 +20,7 @@ from rmplugin.jobs import OutboxEvent
 from rmplugin.people import operations, queries, tasks
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.plugins import Plugins
-from rmplugin.records import EmployeeRecord, RosterPage
+from rmplugin.records import Capabilities, EmployeeRecord, RosterPage
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account
 
@@ -403,7 +403,7 @@ def test_sync_when_the_file_is_gone_fails_and_changes_nobody(source):
 class CrashingPlugin:
     """A connector that gives one page and then does what it is told."""
 
-    key, title, complete = "crashing", "Crashing", True
+    key, title, capabilities = "crashing", "Crashing", Capabilities()
     settings_schema = CsvFileConnector.settings_schema
 
     def __init__(self, then, **values):

@@ -1,5 +1,6 @@
 """A course that was copied in the LMS: its manager takes the programme over, or starts afresh."""
 
+import re
 import uuid
 from datetime import datetime
 from itertools import count
@@ -53,7 +54,8 @@ def carry_over(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) 
     context, original = _decide(db, context_id, "carried", actor, now)
     kept = {name: getattr(original, name) for name in set(Programme.__table__.columns.keys()) - OWN}
     known = {name.lower() for name in db.scalars(select(Programme.name))}
-    names = (_numbered(original.name, number) for number in count(2))
+    first = re.sub(r" \(\d+\)$", "", original.name)
+    names = (_numbered(first, number) for number in count(2))
     programme = Programme(
         **kept,
         context_id=context.id,

@@ -298,6 +298,14 @@ def test_read_when_people_change_meanwhile_loses_no_change(fake, read):
     assert (records["04"].email, records["05"].job_title, gone) == ("new@example.com", "Chief", ["55"])
 
 
+# Fault 19: the fixture `read` finds people who come twice.
+def test_read_when_pages_overlap_doubles_nobody(fake, read):
+    fake.page_most, fake.overlap = 3, 1
+    for number in range(6):
+        fake.put(str(number))
+    assert len(read()[1]) == 6
+
+
 # Fault 44: a tombstone holds an id and nothing else.
 def test_read_when_somebody_is_deleted_restored_or_purged_tells_who_is_gone(fake, read):
     for key in ("deleted", "purged", "restored", "stays"):

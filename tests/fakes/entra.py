@@ -32,6 +32,7 @@ class Entra:
     :ivar users: id -> properties; `manager` is the id of one.
     :ivar page_most, change_most: users of a page, whatever was asked.
     :ivar empty_pages: numbers of pages that are empty, though others follow.
+    :ivar overlap: so many users of a page come again on the next one.
     :ivar replay: changes from so many events before the right place are told again.
     :ivar forgotten: events up to this one are not known any more; the answer is `forgets_with`.
     :ivar after_page: called with the number of each page of users that was given.
@@ -48,7 +49,7 @@ class Entra:
         self.page_most, self.change_most, self.empty_pages, self.replay = 100, 100, set(), 0
         self.forgotten, self.forgets_with = -1, (410, "syncStateNotFound")
         self.after_page, self.lasting = lambda _number: None, True
-        self.loops, self.next_link, self.page_expires = set(), None, False
+        self.loops, self.next_link, self.page_expires, self.overlap = set(), None, False, 0
         self.permissions, self.secret, self.tokens = {"User.Read.All"}, SECRET, set()
         self.server, self.login = FaultyServer(self._graph), FaultyServer(self._sign_in)
         self.settings = {
@@ -156,7 +157,11 @@ class Entra:
         expanded = question.get("expand") == "manager($select=id)"
         body = {"value": [self._shown(self.users[key], names, expanded) for key in keys[:size]]}
         if len(keys) > size:
-            place = {**question, "after": keys[size - 1] if size else after, "number": number + 1}
+            place = {
+                **question,
+                "after": keys[size - 1 - self.overlap] if size else after,
+                "number": number + 1,
+            }
             body["@odata.nextLink"] = f"{self.server.url}/v1.0/users?$skiptoken={pack(place)}"
         if self.next_link:
             body["@odata.nextLink"] = self.next_link

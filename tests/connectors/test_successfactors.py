@@ -99,7 +99,8 @@ def test_read_when_everything_is_said_maps_every_field(fake, read):
     job = {
         "jobTitle": "Admiral", "payGradeNav": {"name": "G7"}, "departmentNav": {"name": "Navy"},
         "divisionNav": {"name": "East"}, "costCenterNav": {"name": "C-9"},
-        "companyNav": {"name": "Fleet Ltd"}, "locationNav": {"name": "Arlington"}, "timezone": "US/Eastern", "fte": "0.5", **manager("3"),
+        "companyNav": {"name": "Fleet Ltd"}, "locationNav": {"name": "Arlington"},
+        "timezone": "US/Eastern", "fte": "0.5", **manager("3"),
     }  # fmt: skip
     mails = [
         {"emailAddress": "home@example.com", "isPrimary": True, **HOME},
@@ -163,7 +164,8 @@ def test_read_when_somebody_is_only_family_leaves_them_out(fake, read):
     ("code", "status"),
     [
         ("A", "active"), ("P", "leave"), ("U", "leave"), ("F", "leave"), ("S", "suspended"),
-        ("D", "suspended"), ("T", "terminated"), ("R", "terminated"), ("O", "terminated"), ("X", "unknown"), ("GARDEN", "leave"),
+        ("D", "suspended"), ("T", "terminated"), ("R", "terminated"), ("O", "terminated"),
+        ("X", "unknown"), ("GARDEN", "leave"),
     ],
 )  # fmt: skip
 def test_read_when_a_status_is_coded_gives_its_meaning(fake, read, code, status):
@@ -219,6 +221,14 @@ def test_read_when_somebody_is_still_to_come_tells_the_job_that_waits(fake, read
     today, then = read()[1]["1"]
     assert (today.status, today.hire_date, today.job_title) == ("prehire", LATER, "Clerk")
     assert (then.effective_from, then.status, then.job_title) == (LATER, "active", "Clerk")
+
+
+def test_read_when_somebody_left_and_has_no_job_any_more_is_terminated(fake, read):
+    fake.put("1", fake.employment("u1", {"endDate": YESTERDAY}, end=YESTERDAY))
+    (record,) = read()[1]["1"]
+    assert (record.status, record.termination_date) == ("terminated", YESTERDAY)
+    # What is known of the old job stays; its end does not.
+    assert ("job_title" in record.withheld, "status" in record.withheld) == (True, False)
 
 
 def test_read_when_two_changes_hold_from_one_day_takes_the_last_one(fake, read):
@@ -332,6 +342,15 @@ def test_read_when_people_come_and_go_meanwhile_neither_loses_nor_doubles_anybod
     assert "00" in read(cursor)[1]
 
 
+@pytest.mark.parametrize("source", ["people", "users"])
+def test_read_when_pages_overlap_doubles_nobody(fake, read, source):
+    fake.page_most, fake.overlap = 3, 1
+    for number in range(6):
+        fake.put(str(number))
+        fake.put_user(str(number))
+    assert {len(found) for found in read(source=source)[1].values()} == {1}
+
+
 def test_read_when_everybody_is_read_says_how_many_there_are(fake):
     fake.page_most = 2
     for number in range(5):
@@ -376,6 +395,15 @@ def test_read_when_the_day_of_an_old_entry_comes_finds_the_person(fake, read, wh
         person["personEmpTerminationInfoNav"]["latestTerminationDate"] = TODAY
     now = datetime.now(UTC).isoformat()
     assert set(read(now)[1]) == {"1"}
+
+
+def test_read_when_a_change_became_visible_late_finds_it(fake, read):
+    now = datetime.now(UTC)
+    for put in (fake.put, fake.put_user):
+        put("1", at=now - timedelta(minutes=4))
+        put("2", at=now - timedelta(minutes=6))
+    for source in ("people", "users"):
+        assert set(read(now.isoformat(), source=source)[1]) == {"1"}
 
 
 def test_read_when_nothing_changed_gives_nobody_and_the_next_place(fake, read):

@@ -33,6 +33,7 @@ class SuccessFactors:
     :ivar persons: personIdExternal -> what is known: OData's names, days as `date`, moments as `datetime`.
     :ivar users: userId -> user of the suite.
     :ivar page_most: rows of a page, whatever was asked.
+    :ivar overlap: so many rows of a page come again on the next one.
     :ivar unknown: properties that this company does not have.
     :ivar unseen: properties that the API user may not see.
     :ivar blocked: snapshots are refused for a while.
@@ -43,6 +44,7 @@ class SuccessFactors:
 
     def __init__(self):
         self.persons, self.users = {}, {}
+        self.overlap = 0
         self.page_most, self.unknown, self.unseen = 100, set(), set()
         self.blocked, self.loses_snapshots, self.next_link = False, False, None
         self.after_page = lambda: None
@@ -170,7 +172,7 @@ class SuccessFactors:
         if question.get("inlinecount") == "allpages" and not start:
             body["__count"] = str(len(keys))
         if start + size < len(keys):
-            place = {**question, "start": start + size, "snapshot": snapshot}
+            place = {**question, "start": start + size - self.overlap, "snapshot": snapshot}
             token = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
             body["__next"] = self.next_link or f"{self.server.url}/odata/v2/{entity}?$skiptoken={token}"
         elif snapshot:

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
 
-
-# Two people are each other's partners in these states: each takes a place, and the pair is not proposed again.
+# In these states two people are each other's partners: each takes a place.
 LIVE = ("active", "paused", "suspended")
 _IS_LIVE = text("state in ('active', 'paused', 'suspended')")
 
@@ -149,6 +148,11 @@ class Pairing(Base, TenantOwned):
     def move_on(self, state: str) -> None:
         """Leave an interruption, if there is one, for a state without."""
         self.state, self.interruption, self.interrupted_at = state, None, None
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Tell whether it is paused or suspended."""
+        return self.interruption is not None
 
     def role_of(self, person_id: uuid.UUID) -> str | None:
         """Give mentor or mentee; None for anybody else."""

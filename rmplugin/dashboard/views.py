@@ -38,8 +38,8 @@ pages = web.Pages("dashboard", __name__)
 
 PAGE = 25
 ON_HOLD = (
-    "Your pairing with %(name)s is on hold for the time being. You need not do anything, and nothing is lost; "
-    "you hear from us when it goes on."
+    "Your pairing with %(name)s is on hold for the time being. You need not do anything, and nothing is "
+    "lost; you hear from us when it goes on."
 )
 
 
@@ -109,13 +109,9 @@ def _next_step(visit: Visit, home: Home) -> Step:
             )
     if home.cards:
         card = next((card for card in home.cards if card.to_confirm), home.cards[0])
-        if card.pairing.is_on_hold:
-            return Step(
-                Text(ON_HOLD, name=card.partner.display_name),
-                f"/pairings/{card.pairing.id}",
-                "Open your pairing",
-            )
         path = flask.url_for("dashboard.pairing", pairing_id=card.pairing.id)
+        if card.pairing.is_on_hold:
+            return Step(Text(ON_HOLD, name=card.partner.display_name), path, "Open your pairing")
         if card.to_confirm:
             return Step(
                 "Say whether your session took place, and how long it was.", path, "Confirm the session"

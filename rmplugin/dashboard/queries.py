@@ -33,9 +33,9 @@ TAKES_IN = ("draft", "enrolling", "running")
 # What pairs on hold ask of the manager, by the reason; the most urgent first.
 HELD = texts(
     {
-        "reporting_line": "Suspended, because a reporting line joins the two now: %(n)s pairs.",
-        "line_gone": "Suspended, and the reporting line is gone, so that they could go on: %(n)s pairs.",
-        "not_at_work": "Paused, because somebody is not at work: %(n)s pairs.",
+        "reporting_line": "Pairs that are suspended, because a reporting line joins the two now: %(n)s.",
+        "line_gone": "Pairs that are suspended and could go on, because the reporting line is gone: %(n)s.",
+        "not_at_work": "Pairs that are paused, because somebody is not at work: %(n)s.",
     }
 )
 

@@ -86,7 +86,7 @@ def test_either_side_when_on_hold_can_still_end_the_pairing(pair, sign_in):
 def test_desk_when_a_line_joins_a_pair_names_both_and_the_reason_and_offers_to_end_it(pair, manager):
     change(pair, pair.mentor, manager_id=pair.mentee.id)
     says = manager.get("/manage").says()
-    assert "Suspended, because a reporting line joins the two now: 1 pairs." in says
+    assert "Pairs that are suspended, because a reporting line joins the two now: 1." in says
     assert "Mira Junior → Sven Senior suspended since 23 Nov 2026" in says
     assert "one of the two is in the other's reporting line now" in says
     assert not [form for form in manager.forms() if form["action"].endswith("/resume")]
@@ -97,7 +97,7 @@ def test_desk_when_a_line_joins_a_pair_names_both_and_the_reason_and_offers_to_e
 def test_desk_when_the_line_is_gone_lets_the_pair_go_on(pair, manager):
     change(pair, pair.mentor, manager_id=pair.mentee.id)
     change(pair, pair.mentor, manager_id=None)
-    assert "Suspended, and the reporting line is gone" in manager.get("/manage").says()
+    assert "Pairs that are suspended and could go on, because the reporting line is gone: 1." in manager.get("/manage").says()
     assert "The pairing goes on. Both are told." in manager.submit("/resume").says()
     assert "Mira Junior → Sven Senior active" in manager.get("/manage").says()
 
@@ -105,7 +105,7 @@ def test_desk_when_the_line_is_gone_lets_the_pair_go_on(pair, manager):
 def test_desk_when_somebody_is_not_at_work_says_that_the_pair_is_paused(pair, manager):
     change(pair, pair.mentor, status="terminated")
     says = manager.get("/manage").says()
-    assert "Paused, because somebody is not at work: 1 pairs." in says
+    assert "Pairs that are paused, because somebody is not at work: 1." in says
     assert "Mira Junior → Sven Senior paused since 23 Nov 2026" in says
 
 

@@ -141,7 +141,8 @@ def end_interrupted(db: Db, pairing: Pairing, actor: str, now: datetime) -> None
 def _stand_in_line(db: Db) -> None:
     """Wait for everything else that changes pairs: what is read after this is the newest roster's."""
     query = select(Programme.id).where(Programme.state != "archived").order_by(Programme.id)
-    db.execute(query.with_for_update())
+    # Rows that only point to a programme or pairing, such as credits, need not wait.
+    db.execute(query.with_for_update(key_share=True))
 
 
 def _take(db: Db, pairing: Pairing) -> Pair:

@@ -203,7 +203,7 @@ def lock_pairings(db: Db, *conditions: Any) -> list[Pair]:
         .join(Programme, Programme.id == Pairing.programme_id)
         .where(Programme.state != "archived", *conditions)
         .order_by(Pairing.id)
-        .with_for_update(of=Pairing)
+        .with_for_update(of=Pairing, key_share=True)
     )
     return [Pair(*row) for row in db.execute(query.execution_options(populate_existing=True))]
 

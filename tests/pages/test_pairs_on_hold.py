@@ -97,7 +97,10 @@ def test_desk_when_a_line_joins_a_pair_names_both_and_the_reason_and_offers_to_e
 def test_desk_when_the_line_is_gone_lets_the_pair_go_on(pair, manager):
     change(pair, pair.mentor, manager_id=pair.mentee.id)
     change(pair, pair.mentor, manager_id=None)
-    assert "Pairs that are suspended and could go on, because the reporting line is gone: 1." in manager.get("/manage").says()
+    assert (
+        "Pairs that are suspended and could go on, because the reporting line is gone: 1."
+        in manager.get("/manage").says()
+    )
     assert "The pairing goes on. Both are told." in manager.submit("/resume").says()
     assert "Mira Junior → Sven Senior active" in manager.get("/manage").says()
 

@@ -27,7 +27,6 @@ PROTOCOL = "lti is a package of its own: a part of AGS or deep linking that plat
 OVERRIDES = "PyLTI1p3 calls it: a step of the message's validation"
 WANTED: dict[str, str] = {
     "_get_request_param": OVERRIDES,
-    "check_pair": "the rules for one pair, by which their tests state them",
     "generate_signing_key": PROTOCOL,
     "load_signing_key": PROTOCOL,
     "make_app": "gunicorn calls it by name",

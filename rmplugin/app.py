@@ -100,6 +100,7 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
+    from rmplugin.matching import interruptions
     from rmplugin.matching import operations as matching
     from rmplugin.sessions import operations as sessions
 
@@ -109,6 +110,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
+        "roster_synced": (interruptions.on_roster_synced,),
         "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
         "pairing_closed": (sessions.on_pairing_closed,),
     }
@@ -346,8 +348,14 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
-    nightly = partial(programme_tasks.want_rosters, runtime)
-    queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
+    # The firewall has a turn of its own, so that nothing else that fails at night can keep it from running.
+    nightly = {
+        "every_night": ("17", programme_tasks.want_rosters),
+        "nightly_firewall": ("27", matching_tasks.check_firewall),
+        "nightly_presence": ("37", matching_tasks.check_presence),
+    }
+    for name, (minute, task) in nightly.items():
+        queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))
     return tasks
 
 

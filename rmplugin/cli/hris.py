@@ -20,6 +20,7 @@ from rmplugin.cli.common import (
     tenant_transaction,
 )
 from rmplugin.cli.setup import _line
+from rmplugin.jobs import work_outbox
 from rmplugin.people.queries import list_runs
 from rmplugin.people.tasks import check_account, sync_roster
 from rmplugin.tenants import operations, queries
@@ -174,6 +175,8 @@ def sync(
             accept_shrink=accept_shrink,
             now=runtime.clock(),
         )
+        # What the roster means for pairs must hold when the command answers, also where no worker runs.
+        work_outbox(runtime, kind="roster_synced")
     show(report.as_json(), as_json=as_json, human=_tell_run)
     for grade, count in report.notes.get("unmapped_grades", [])[:10]:
         click.echo(f"Grade '{grade}' has no rank ({count} people): rmplugin hris add … --rank", err=True)

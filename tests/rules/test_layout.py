@@ -39,7 +39,7 @@ ALLOWED = {
 EXTRA = {
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
-    "matching": {"scoring.py", "solver.py", "words.py"},
+    "matching": {"interruptions.py", "scoring.py", "solver.py", "words.py"},
     "people": {"identity.py", "roster.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},

@@ -95,8 +95,8 @@ class FileSettings(ma.Schema):
             or (parts.username is not None) != (scheme == "sftp")
         ):
             raise ma.ValidationError(
-                "An address needs a host. The user of SFTP stands in it (sftp://user@host/folder), that of HTTPS "
-                "in the setting user, and a password only in the setting password."
+                "An address needs a host. The user of SFTP stands in it (sftp://user@host/folder), that of "
+                "HTTPS in the setting user, and a password only in the setting password."
             )
 
     @ma.validates("s3_endpoint")
@@ -189,7 +189,8 @@ def deliveries(settings: Mapping[str, Any], cursor: str | None) -> Generator[Del
                 _check(place.where, one, digest, declared, last)
                 now = now or _cursor(place.where, one, digest)
                 yield Delivery(file, place.where, now, _seen(place.where, one))
-                if place.look(one) != one and isinstance(place, Folder):
+                # Elsewhere a copy was read.
+                if isinstance(place, Folder) and place.look(one) != one:
                     raise written(place.where)
         if settings["archive"] and last:
             _archive(place, found, {one.name for one, _declared in chosen}, last, settings["archive"])

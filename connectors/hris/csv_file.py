@@ -62,6 +62,8 @@ def open_text(file: BinaryIO, where: str, encoding: str) -> Iterator[TextIO]:
     file.seek(0)
     if encoding == "auto":
         encoding = "utf-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    if b"\0" in head and not encoding.startswith("utf-16"):
+        raise fatal(where, "The file looks like UTF-16 without its mark. Declare utf-16-le or utf-16-be.")
     if encoding == "cp1252" and head == b"\xef\xbb\xbf":
         raise fatal(where, "The file says that it is UTF-8, but cp1252 is declared. Set encoding to auto.")
     try:

@@ -100,7 +100,7 @@ def open_place(settings: Mapping[str, Any]) -> Iterator[Place]:
         try:
             yield Folder(Path(settings["path"]))
         except OSError as error:
-            text = f"The file cannot be read ({error.strerror}). Check its permissions."
+            text = f"The file cannot be read or moved ({error.strerror}). Check its permissions."
             raise fatal(settings["path"], text) from None
     elif scheme == "sftp":
         with _open_sftp(settings) as place:
@@ -173,7 +173,7 @@ class Sftp:
         self._sftp = sftp
         path = PurePosixPath(unquote(parts.path))
         self.where = f"sftp://{parts.hostname}{path}"
-        whole = "*" not in path.name and stat.S_ISDIR(sftp.stat(str(path)).st_mode)
+        whole = "*" not in path.name and stat.S_ISDIR(sftp.stat(str(path)).st_mode or 0)
         self._path = path if whole else path.parent
         self._pattern = "" if whole else path.name
 
@@ -182,7 +182,7 @@ class Sftp:
         return [
             _of_sftp(facts.filename, facts)
             for facts in self._sftp.listdir_iter(str(self._path))
-            if _meant(facts.filename, self._pattern) and stat.S_ISREG(facts.st_mode)
+            if _meant(facts.filename, self._pattern) and stat.S_ISREG(facts.st_mode or stat.S_IFREG)
         ]
 
     def look(self, found: Found) -> Found | None:
@@ -213,7 +213,11 @@ class Sftp:
             self._sftp.stat(str(target))
         except FileNotFoundError:
             self._sftp.mkdir(str(target))
-        self._sftp.posix_rename(str(self._path / name), str(target / name))
+        try:
+            self._sftp.posix_rename(str(self._path / name), str(target / name))
+        except OSError:
+            # An extension of OpenSSH's, which replaces what is there; not every server knows it.
+            self._sftp.rename(str(self._path / name), str(target / name))
 
 
 def _of_sftp(name: str, facts: Any) -> Found:
@@ -251,7 +255,7 @@ def _open_sftp(settings: Mapping[str, Any]) -> Iterator[Place]:
     except FileNotFoundError:
         raise fatal(where, f"There is no file {where}. Check the path and the export.") from None
     except (paramiko.SSHException, EOFError, OSError):
-        raise again(where, "The SFTP server did not answer, or broke off.") from None
+        raise again(where, "The SFTP server did not answer, broke off, or failed.") from None
 
 
 def _check_host_key(where: str, shown: str, declared: str) -> None:

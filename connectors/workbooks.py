@@ -1,11 +1,12 @@
 """Sheets of Excel workbooks, row by row, as the texts that the same table would have as CSV."""
 
 import re
+import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from itertools import repeat
 from typing import Any, BinaryIO
@@ -23,7 +24,12 @@ MOST_UNPACKED, MOST_RATIO, SMALL = 2 * 1024**3, 200, 10 * 1024**2
 MOST_EXACT = 10**15
 LAST_SERIAL = 2_958_465
 MARK = re.compile(rb"<(?:\w+:)?(f|mergeCell)[ />]")
-BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, SyntaxError, EOFError, IndexError)
+LAST_ROW = 1_048_576
+# What the libraries raise for workbooks that are none, or not whole.
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, LookupError, ValueError, TypeError,
+    SyntaxError, RuntimeError,
+)  # fmt: skip
 
 
 def sheet_rows(
@@ -38,16 +44,19 @@ def sheet_rows(
     """
     try:
         _check_sizes(file, where)
-        with _opened(file, values=True) as book, _opened(file, values=False) as formulas:
+        with ExitStack() as opened:
+            book = opened.enter_context(_opened(file, values=True))
             sheet = _sheet(book, where, settings["sheet"])
             marks = _marks(book, sheet)
             if b"mergeCell" in marks:
                 raise fatal(
                     where, "The sheet has merged cells, so it is unclear whose they are. Unmerge them."
                 )
-            rows = _rows(sheet)
-            typed = _rows(formulas[sheet.title]) if b"f" in marks else repeat(())
-            yield from _texts(rows, typed, book.epoch, settings)
+            typed: Iterator[tuple[Any, ...]] = repeat(())
+            if b"f" in marks:
+                # Values and formulas cannot be had from one reading.
+                typed = _rows(opened.enter_context(_opened(file, values=False))[sheet.title])
+            yield from _texts(_rows(sheet), typed, book.epoch, settings)
     except BROKEN:
         raise fatal(where, "The workbook is damaged or no .xlsx file. Save or export it again.") from None
 
@@ -103,6 +112,9 @@ def _texts(
 ) -> Iterator[tuple[str, list[str]]]:
     width, dates = 0, set[int]()
     for number, (row, entered) in enumerate(zip(rows, typed, strict=False), start=1):
+        if number > LAST_ROW:
+            # Rows that are left out come as empty ones, so a lie about a row's number would never end.
+            raise ValueError
         texts = [
             _text(cell, settings["date_format"], epoch if index in dates else None)
             for index, cell in enumerate(row)

@@ -160,6 +160,29 @@ def test_workbook_when_it_is_wrong_about_its_size_loses_no_column(save):
     assert read(path)[0][0].email == "a@x.example"
 
 
+def test_workbook_when_a_row_lies_about_its_number_does_not_count_to_it(save):
+    path = save(HEADER, ["1", "Ada"])
+    rewrite(path, "xl/worksheets/sheet1.xml", b'<row r="2"', b'<row r="2000000000"')
+    rewrite(path, "xl/worksheets/sheet1.xml", b'r="A2"', b'r="A2000000000"')
+    with pytest.raises(FatalError, match="damaged"):
+        read(path)
+
+
+def test_workbook_when_its_texts_are_shared_as_excel_does_reads_them(save):
+    path = save(HEADER, ["1", 424242])
+    rewrite(path, "xl/worksheets/sheet1.xml", b't="n"><v>424242</v>', b't="s"><v>0</v>')
+    kind = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    part = b'<Override PartName="/xl/sharedStrings.xml" ContentType="' + kind + b'"/></Types>'
+    rewrite(path, "[Content_Types].xml", b"</Types>", part)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(
+            "xl/sharedStrings.xml",
+            '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+            "<si><r><t>Ada </t></r><r><t>Byron</t></r></si></sst>",
+        )
+    assert read(path)[0][0].display_name == "Ada Byron"
+
+
 def test_workbook_when_a_row_has_more_cells_than_the_header_skips_it(save):
     _records, skipped = read(save(HEADER[:2], ["1", "Ada", "x"], ["2", "Bo", " "]))
     assert [s.reason for s in skipped] == ["The row has more cells than the header."] * 2

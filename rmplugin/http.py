@@ -230,6 +230,29 @@ class Client:
         with response:
             yield cast("IO[bytes]", _Stream(self, reply, response))
 
+    def download(self, path: str, into: IO[bytes], most: int, **options: Any) -> Reply:
+        """Ask with GET and write the answer into a file, trying again like `request`.
+
+        :param into: binary file; it holds nothing but the last answer afterwards.
+        :param most: bytes of it, after decompression.
+        :param options: see `request`.
+        :raises RetriableError, FatalError: see `request`; also when the answer is larger than `most`.
+        **Touches** the network; writes the file.
+        """
+
+        def take(reply: Reply, response: requests.Response) -> Reply:
+            into.seek(0)
+            into.truncate()
+            with response:
+                body = _Stream(self, reply, response)
+                while piece := body.read(65536):
+                    if into.tell() + len(piece) > most:
+                        raise reply.refused(f"{self.service} sent an answer that is too large.")
+                    into.write(piece)
+            return reply
+
+        return self._ask("GET", path, options.pop("expect", ()), options, take)
+
     def _ask(
         self,
         method: str,

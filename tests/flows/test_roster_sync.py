@@ -319,10 +319,25 @@ def test_sync_when_a_brake_is_passed_holds_the_run_and_changes_nobody(source, ro
     assert frozen(source.people()) == before
 
 
-@pytest.mark.parametrize("content", [b"", b"Employee Number,Name\n"])
-def test_sync_when_the_first_file_is_empty_holds(source, content):
+@pytest.mark.parametrize(("content", "status"), [(b"", "failed"), (b"Employee Number,Name\n", "held")])
+def test_sync_when_the_first_file_is_empty_changes_nobody(source, content, status):
     source.path.write_bytes(content)
-    assert source.sync().status == "held"
+    assert source.sync().status == status
+    assert source.people() == {}
+
+
+def test_sync_when_the_same_file_or_an_older_one_comes_keeps_its_place(source):
+    source.sync(company(20))
+    cursor = source.rows(HrAccount)[0].cursor
+    report = source.sync()
+    assert (report.status, report.unchanged, report.cursor) == ("complete", 20, cursor)
+    source.path.write_text(source.path.read_text() + "\n")
+    os.utime(source.path, (1, 1))
+    report = source.sync()
+    assert report.status == "failed"
+    assert "is older than the one that was read last" in report.held_reason
+    assert source.rows(HrAccount)[0].cursor == cursor
+    assert source.sync(full=True).status == "complete"
 
 
 def test_sync_when_the_shrink_is_accepted_applies_it_and_writes_it_down(source):

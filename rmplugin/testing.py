@@ -4,6 +4,7 @@ Derive a test class from `ConnectorContract`, give it a fixture `source` that ma
 run pytest. The connectors that come with the tool are held to the same contract.
 """
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -136,6 +137,8 @@ class FaultyServer:
             request.get_data(cache=True, parse_form_data=False),
         )
         self.asked.append(asked)
+        # The body can be read once only; the stand-in wants it, too.
+        environ["wsgi.input"] = io.BytesIO(asked.body)
         if self._fault is not None and not request.path.startswith(self.spare):
             if self._good > 0:
                 self._good -= 1

@@ -3,14 +3,13 @@
 import hashlib
 import hmac
 import json
-import unicodedata
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import marshmallow as ma
 
+from connectors.values import check_address, is_number, moment_of, text_of
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -38,7 +37,6 @@ PASSES = 3
 OVERLAP = timedelta(minutes=5)
 # A notice is sent again with a new time stamp, so an old one is a replay.
 NOTICE_AGE = timedelta(minutes=5)
-LONGEST = 255
 
 # Their name of a field of the employee dataset -> ours. Nothing else is ever asked for. The address fields
 # "city" and "country" are those of the home.
@@ -74,18 +72,6 @@ EMPLOYMENT_TYPES = (
     ("temp", "temp"),
     ("seasonal", "temp"),
 )
-
-
-def check_address(value: str) -> None:
-    """Refuse an address to which a key would travel in the open.
-
-    :raises marshmallow.ValidationError: neither https nor this machine.
-    **Touches** pure.
-    """
-    parts = urlsplit(value)
-    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    if not parts.hostname or not (parts.scheme == "https" or local):
-        raise ma.ValidationError("Enter an address that begins with https://.")
 
 
 class BambooHrSettings(ma.Schema):
@@ -165,7 +151,7 @@ class BambooHrConnector:
         :raises RetriableError, FatalError: see `http.Client.request`.
         **Touches** BambooHR, reading only.
         """
-        since = _moment(cursor)
+        since = moment_of(cursor, SERVICE)
         people = _People(settings)
         people.cursor = (people.client.now() - OVERLAP).isoformat(timespec="milliseconds")
         if since is None:
@@ -211,13 +197,13 @@ class BambooHrConnector:
         **Touches** BambooHR, reading only.
         """
         people = _People(settings)
-        known = [key for key in source_keys if _is_id(key)]
+        known = [key for key in source_keys if is_number(key)]
         missing = set(source_keys)
         for page in people.some(known):
             missing -= {record.source_key for record in page.records}
             missing -= {record.source_key for record in page.skipped if record.source_key}
             yield page
-        gone = [key for key in source_keys if key in missing and not (_is_id(key) and people.exists(key))]
+        gone = [key for key in source_keys if key in missing and not (is_number(key) and people.exists(key))]
         yield people.page(gone=gone)
 
 
@@ -276,7 +262,7 @@ class _People:
         quote = "" if self.types["eeid"].startswith(("int", "num")) else "'"
         for start in range(0, len(keys), IDS_AT_ONCE):
             chosen = [
-                f"eeid eq {quote}{key}{quote}" for key in keys[start : start + IDS_AT_ONCE] if _is_id(key)
+                f"eeid eq {quote}{key}{quote}" for key in keys[start : start + IDS_AT_ONCE] if is_number(key)
             ]
             for page in self.pages(" or ".join(chosen)):
                 # It counts the filter's people, not the company's.
@@ -346,7 +332,7 @@ class _People:
         fields = row.get("fields") if isinstance(row, dict) else None
         fields = fields if isinstance(fields, dict) else {}
         key = str(fields.get("eeid") or "")
-        if not _is_id(key):
+        if not is_number(key):
             reason = "The row has no employee id."
             page.skipped.append(SkippedRecord(f"a row of {SERVICE}", "source_key", reason))
             return
@@ -392,7 +378,7 @@ class _People:
 def _record(fields: Mapping[str, Any], ref: str, withheld: frozenset[str], today: date) -> EmployeeRecord:
     values: dict[str, Any] = {}
     for theirs, ours in FIELDS.items():
-        text = _text(fields.get(theirs), ref, ours)
+        text = text_of(fields.get(theirs), ref, ours)
         if text is not None and ours not in withheld:
             values[ours] = _date(text, ref, ours) if ours in DATES else text
     given = values.get("preferred_name") or values.get("given_name", "")
@@ -424,22 +410,6 @@ def _status(status: str | None, words: str, hired: date | None, today: date) -> 
     return "leave" if "leave" in words else "active"
 
 
-def _text(value: Any, ref: str, field: str) -> str | None:
-    """Make a value fit to be stored: one line, composed Unicode, nothing that cannot be seen.
-
-    :raises SkippableRecordError: it is no text.
-    """
-    if value is None or value == [] or isinstance(value, bool):
-        return None
-    if not isinstance(value, str | int):
-        raise SkippableRecordError(ref, field, "The value is no text.")
-    text = unicodedata.normalize("NFC", " ".join(str(value).split()))
-    text = "".join(char for char in text if char.isprintable()).strip()
-    if len(text) > LONGEST:
-        raise SkippableRecordError(ref, field, f"The value is longer than {LONGEST} characters.")
-    return text or None
-
-
 def _date(text: str, ref: str, field: str) -> date | None:
     if text in NO_DATES:
         return None
@@ -464,29 +434,10 @@ def _code(body: Mapping[str, Any]) -> Any:
     return error.get("code") if isinstance(error, dict) else None
 
 
-def _is_id(key: str) -> bool:
-    """Tell an id, so that nothing else ever stands in an address or a filter."""
-    return key.isascii() and key.isdecimal()
-
-
-def _moment(cursor: str | None) -> datetime | None:
-    """Read a cursor.
-
-    :raises CursorExpiredError: it is none of ours.
-    """
-    if cursor is None:
-        return None
-    try:
-        return datetime.fromisoformat(cursor).astimezone(UTC)
-    except ValueError:
-        text = "The place of the last run is not known any more. Everything is read instead."
-        raise CursorExpiredError(SERVICE, "GET", "", None, text) from None
-
-
 def _stamp(text: str) -> datetime | None:
     """Read a notice's time stamp: seconds since 1970, or ISO 8601; None for anything else."""
     try:
-        if _is_id(text):
+        if is_number(text):
             return datetime.fromtimestamp(int(text), UTC)
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
@@ -506,7 +457,7 @@ def _people_of_notice(body: bytes) -> Iterator[str]:
         keys = [str(entry["id"]) for entry in entries]
     except (ValueError, TypeError, KeyError, RecursionError):
         keys = [""]
-    if not all(map(_is_id, keys)):
+    if not all(map(is_number, keys)):
         text = "The notice names no employees. Set the webhook's format to JSON and its events to employees."
         raise InputError("notice_unreadable", text)
     yield from dict.fromkeys(keys)

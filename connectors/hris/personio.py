@@ -63,12 +63,10 @@ ONLY_IDS = frozenset({"department", "location", "legal_entity", "cost_center"})
 MADE_OF = {"display_name": {"given_name", "family_name"}, "status_raw": {"status"}}
 FIELDS = frozenset({*ATTRIBUTES.values(), *MADE_OF})
 STATUSES: Mapping[str, Any] = {
-    "active": "active",
-    "onboarding": "prehire",
-    "leave": "leave",
-    "inactive": "terminated",
-}
+    "active": "active", "onboarding": "prehire", "leave": "leave", "inactive": "terminated",
+}  # fmt: skip
 EMPLOYMENT_TYPES: Mapping[str, Any] = {"internal": "employee", "external": "contractor"}
+FILLED = ma.validate.Length(min=1)
 NO_YEARS = frozenset({1, 1601, 1900, 9999})
 
 
@@ -80,13 +78,9 @@ class PersonioSettings(ma.Schema):
 
         unknown = ma.RAISE
 
-    client_id = ma.fields.String(
-        required=True, validate=ma.validate.Length(min=1), metadata={"help": "of the API credentials"}
-    )
+    client_id = ma.fields.String(required=True, validate=FILLED, metadata={"help": "of the API credentials"})
     client_secret = ma.fields.String(
-        required=True,
-        validate=ma.validate.Length(min=1),
-        metadata={"secret": True, "help": "of the API credentials"},
+        required=True, validate=FILLED, metadata={"secret": True, "help": "of the API credentials"}
     )
     # v1 gives a hundred people with the names of their departments in one request; v2 needs one request for
     # each person's employments, and gives ids for the names.
@@ -105,9 +99,7 @@ class PersonioSettings(ma.Schema):
         metadata={"secret": True, "help": "the webhook's token: what its Authorization header holds"},
     )
     url = ma.fields.String(
-        load_default="https://api.personio.de",
-        validate=check_address,
-        metadata={"help": "address of the interface"},
+        load_default="https://api.personio.de", validate=check_address, metadata={"help": "of the interface"}
     )
 
 
@@ -173,8 +165,7 @@ class PersonioConnector:
             name, payload = str(event["event_name"]), event["payload"]
             occurred_at = datetime.fromisoformat(event["occurred_at"])
             occurred_at = occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=UTC)
-            person = payload.get("person") or {}
-            key = person.get("id") or payload.get("person_id")
+            key = (payload.get("person") or {}).get("id") or payload.get("person_id")
             if name.startswith("person."):
                 key = key or payload.get("id")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -206,9 +197,9 @@ def _interface(settings: Mapping[str, Any]) -> "_Bulk | _Persons":
     signer = http.Client(SERVICE, settings["url"], headers=headers, limits=LIMITS)
     token = http.BearerToken(signer, "v2/auth/token", credentials)
     client = http.Client(SERVICE, settings["url"], headers=headers, bearer=token, limits=LIMITS)
-    return (
-        _Bulk(client, ZoneInfo(settings["time_zone"])) if settings["interface"] == "v1" else _Persons(client)
-    )
+    if settings["interface"] == "v2":
+        return _Persons(client)
+    return _Bulk(client, ZoneInfo(settings["time_zone"]))
 
 
 class _Bulk:

@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.postgres import _die_with_parent
-
 PASSWORD = "Correct-horse-9"
 START_SECONDS = 60
 # Samba's ports are fixed, so each test process has an address of its own.
@@ -117,7 +115,8 @@ def active_directory(folder: Path) -> Iterator[RunningDirectory]:
     certificate(folder, SAMBA_ADDRESS)
     (folder / "empty.conf").write_text("[global]\n")
     options = [
-        f"interfaces={SAMBA_ADDRESS}/8", "bind interfaces only=yes", "server services=ldap", "ldb:nosync=true",
+        f"interfaces={SAMBA_ADDRESS}/8", "bind interfaces only=yes", "server services=ldap",
+        "ldb:nosync=true",
         f"tls certfile={folder}/cert.pem", f"tls keyfile={folder}/key.pem", f"tls cafile={folder}/ca.pem",
         f"pid directory={folder}", f"ncalrpc dir={folder}/ncalrpc", f"log file={folder}/log",
         f"ntp signd socket directory={folder}/ntp", f"winbindd socket directory={folder}/winbind",
@@ -128,7 +127,8 @@ def active_directory(folder: Path) -> Iterator[RunningDirectory]:
          f"--targetdir={folder}/dc", "--realm=COMPANY.TEST", "--domain=COMPANY", "--server-role=dc",
          "--dns-backend=NONE", "--host-name=dc1", f"--host-ip={SAMBA_ADDRESS}", f"--adminpass={PASSWORD}",
          *options],
-        check=True, capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        check=True, capture_output=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
     )  # fmt: skip
     command = ["samba", "--interactive", "--model=single", "-s", f"{folder}/dc/etc/smb.conf", *options]
     with _running(command, folder):
@@ -179,10 +179,9 @@ def free_port() -> int:
 @contextlib.contextmanager
 def _running(command: list[str], folder: Path) -> Iterator[None]:
     log = (folder / "output").open("ab")
-    # Samba ends with its standard input, slapd by the signal of a parent that died.
-    server = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder, preexec_fn=_die_with_parent()
-    )
+    # No server outlives a test process that is killed: Samba ends with its standard input, slapd by a signal.
+    guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    server = subprocess.Popen([*guard, *command], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder)
     log.close()
     try:
         yield

@@ -232,6 +232,11 @@ def test_read_when_the_certificate_is_not_trusted_is_fatal(either, address, tmp_
         either.read(url=getattr(either.directory, address), ca_file=f"{tmp_path}/ca.pem")
 
 
+def test_read_when_the_file_of_certificates_is_missing_is_fatal(either):
+    with pytest.raises(FatalError, match="ca_file"):
+        either.read(ca_file="/nowhere/ca.pem")
+
+
 def test_check_when_it_works_says_how_many_have_each_field(either):
     either.fill(make_people(3))
     told = {result.what: result for result in either.connector.check(
@@ -259,12 +264,23 @@ def test_read_when_it_takes_too_long_ends_and_can_be_tried_again(either, monkeyp
     monkeypatch.setattr(directory_module, "READING_SECONDS", 0.01)
     either.fill(make_people(9))
     settings = either.connector.settings_schema().load({**either.settings, "page_size": 1})
-    with pytest.raises(RetriableError):
+
+    def read_slowly():
         for _ in either.connector.read(settings, None):
             time.sleep(0.05)
 
+    assert isinstance(caught(read_slowly), RetriableError)
+
 
 # OpenLDAP
+
+
+@pytest.mark.part("slapd")
+@pytest.mark.xdist_group("slapd")
+def test_read_when_the_certificate_is_for_another_name_is_fatal(openldap):
+    """Fault 14: trusted, but not this host's."""
+    with pytest.raises(FatalError, match="certificate"):
+        openldap.read(url=openldap.directory.url.replace("127.0.0.1", "localhost"))
 
 
 @pytest.mark.parametrize("size", [3, 1000])

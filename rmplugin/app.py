@@ -43,6 +43,7 @@ class NoFlaskSession(SessionInterface):
 PAGES = (
     "tenants",
     "people",
+    "hris",
     "launches",
     "dashboard",
     "programmes",
@@ -115,10 +116,17 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 
 
 def _tasks() -> dict[str, Any]:
+    from rmplugin.hris import queries as hris_kinds
+    from rmplugin.hris import tasks as hris
     from rmplugin.people import tasks as people
     from rmplugin.people.queries import ROSTER_WANTED
 
-    return {ROSTER_WANTED: people.read_course_roster}
+    return {
+        ROSTER_WANTED: people.read_course_roster,
+        hris_kinds.RUN_WANTED: hris.run_wanted,
+        hris_kinds.CHECK_WANTED: hris.check_wanted,
+        hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
+    }
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -189,6 +197,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         if visit.session.is_administrator:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
+                NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
             ]
         own = []
@@ -327,6 +336,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     **Touches** the queue's registry only.
     """
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
@@ -334,6 +344,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     queue = runtime.queue
 
     def work() -> None:
+        hris_tasks.want_due_runs(runtime)
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
         matching_tasks.expire_due(runtime)
@@ -345,7 +356,12 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
-    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
+
+    def tidy() -> None:
+        tenant_tasks.tidy(runtime)
+        hris_tasks.tidy(runtime)
+
+    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
     nightly = partial(programme_tasks.want_rosters, runtime)
     queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
     return tasks

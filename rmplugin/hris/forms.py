@@ -86,6 +86,7 @@ def _one_of(field: ma.fields.Field[Any]) -> OneOf | None:
 
 
 def _options(field: ma.fields.Field[Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]]
     if isinstance(field, ma.fields.Boolean):
         found = [("true", Text("yes")), ("false", Text("no"))]
     else:
@@ -238,7 +239,7 @@ class RankByForm(ma.Schema):
 
 
 def ranks_form(count: int) -> ma.Schema:
-    """Make the form of a list of words with a rank each: ``word-0``, ``rank-0``, ``word-1`` …
+    """Make the form of a list of words with a rank each: ``word-0``, ``rank-0`` and so on.
 
     :param count: words on the page.
     **Touches** pure.

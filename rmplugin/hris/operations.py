@@ -68,9 +68,7 @@ def schedule_account(db: Db, account: HrAccount, minutes: int | None, actor: str
     audit.record(db, actor, "hr_account.schedule", account.id, now, minutes=minutes)
 
 
-def want_run(
-    db: Db, account: HrAccount, now: datetime, actor: str, *, full: bool = False
-) -> None:
+def want_run(db: Db, account: HrAccount, now: datetime, actor: str, *, full: bool = False) -> None:
     """Ask the worker to read an account; asking twice is asking once.
 
     :param full: read everything, even where changes would do.
@@ -95,7 +93,9 @@ def want_due_run(db: Db, hr_account_id: uuid.UUID, now: datetime) -> None:
     # From the planned moment on, so that a daily run stays at its hour; what was slept through is left out.
     step = timedelta(minutes=account.schedule)
     account.next_run_at += step * ((now - account.next_run_at) // step + 1)
-    want_run(db, account, now, "schedule")
+    # A preview waits for a person, and another one would say the same.
+    if queries.find_open_run(db, account.id) is None or queries.was_applied(db, account.id):
+        want_run(db, account, now, "schedule")
 
 
 def plan_after_failure(db: Db, account: HrAccount, now: datetime) -> None:
@@ -126,6 +126,11 @@ def make_webhook(db: Db, account: HrAccount, actor: str, now: datetime) -> str:
     account.webhook_sha256 = digest(token)
     audit.record(db, actor, "hr_account.webhook", account.id, now)
     return token
+
+
+def webhook_address(public_url: str, token: str) -> str:
+    """Give the address to which an HR system sends its notices. **Touches** pure."""
+    return f"{public_url}/hris/webhooks/{token}"
 
 
 # -- ranks -------------------------------------------------------------------------------------------------

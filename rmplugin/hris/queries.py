@@ -130,11 +130,17 @@ def coverage(run: RosterRun | None) -> list[tuple[str, int]]:
     return sorted(shares, key=lambda pair: (pair[1], pair[0]))
 
 
-def names_of_leavers(db: Db, run: RosterRun, limit: int) -> list[str]:
+def names_of_leavers(db: Db, person_ids: Sequence[str]) -> list[str]:
     """Name the people who would leave if a held run were accepted. **Touches** reads person."""
-    ids = [uuid.UUID(text) for text in run.notes.get("difference", {}).get("leaving", [])[:limit]]
+    ids = [uuid.UUID(text) for text in person_ids]
     query = select(Person.display_name).where(Person.id.in_(ids))
     return list(db.scalars(query.order_by(func.lower(Person.display_name))))
+
+
+def was_applied(db: Db, account_id: uuid.UUID) -> bool:
+    """Tell whether a reading of the account was ever applied. **Touches** reads roster_run."""
+    query = select(RosterRun.id).where(RosterRun.account_id == account_id, RosterRun.status == "complete")
+    return db.scalars(query.limit(1)).first() is not None
 
 
 def words_of(db: Db, account: HrAccount, rank_by: str) -> list[Word]:

@@ -2,19 +2,20 @@
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from sqlalchemy import select
 
-from rmplugin.db import Database, Db
-from rmplugin.errors import ConflictError, InputError, NotFoundError, RmError
+from rmplugin.db import Db, chunks
+from rmplugin.errors import ConflictError, InputError, NotFoundError, RetriableError, RmError
 from rmplugin.hris import operations, queries
 from rmplugin.jobs import Runtime
 from rmplugin.logins import digest
 from rmplugin.people import operations as people
 from rmplugin.people.tasks import check_account, hold_account, load_settings, sync_roster
-from rmplugin.records import Capabilities, CheckResult, HrisConnector, RosterPage, WebhookNotice, WebhookReader
+from rmplugin.records import Capabilities, CheckResult, RosterPage, WebhookNotice, WebhookReader
 from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.models import HrAccount
 
@@ -22,7 +23,6 @@ log = structlog.get_logger()
 
 FETCHED_AT_ONCE = 100
 FETCHED_IN_A_RUN = 10_000
-CRASHED = "The run stopped with an unexpected error (%s). Nobody was changed. It is tried again by itself."
 
 
 def want_due_runs(runtime: Runtime) -> None:
@@ -49,9 +49,14 @@ def run_wanted(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any
     now, database = runtime.clock(), runtime.database
     try:
         report = sync_roster(
-            database, runtime.plugins, tenant_id, account.name, full=payload["full"], now=now,
+            database,
+            runtime.plugins,
+            tenant_id,
+            account.name,
+            full=payload["full"],
+            now=now,
             actor=payload["actor"],
-        )  # fmt: skip
+        )
         failed = report.status == "failed"
     except ConflictError:
         # Another run of the account is at work, which is what was wanted.
@@ -165,9 +170,9 @@ def read_notice(
     **Touches** decrypts the secrets.
     """
     connector = runtime.plugins.connector(account.connector)
+    settings = load_settings(runtime.database, connector, account)
     if not isinstance(connector, WebhookReader):
         raise NotFoundError
-    settings = load_settings(runtime.database, connector, account)
     return connector.read_notice(settings, headers, body, runtime.clock())
 
 
@@ -179,3 +184,61 @@ def take_notice(runtime: Runtime, account: HrAccount, notice: WebhookNotice) -> 
     """
     with runtime.database.transaction(account.tenant_id) as db:
         return operations.take_notice(db, account.id, notice, runtime.clock())
+
+
+class _Fetching:
+    """The account's connector, reading only the people of notices; absence means nothing.
+
+    :param keys: whom to fetch.
+    """
+
+    capabilities = Capabilities(full_is_complete=False, incremental=True)
+
+    def __init__(self, connector: Any, keys: Sequence[str]) -> None:
+        self.key, self.title = connector.key, connector.title
+        self.settings_schema = connector.settings_schema
+        self._connector, self._keys = connector, keys
+
+    def check(self, settings: Mapping[str, Any]) -> list[CheckResult]:
+        """Check as the connector does."""
+        return list(self._connector.check(settings))
+
+    def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
+        """Fetch the people; what is known of the source's changes stays as it is."""
+        for part in chunks(self._keys, FETCHED_AT_ONCE):
+            for page in self._connector.fetch(settings, part):
+                yield replace(page, cursor=cursor, total=None)
+
+
+def fetch_noticed(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:
+    """Fetch the people of an account who changed, and apply what came as an incremental run.
+
+    :param payload: {"account_id"}.
+    :raises ConflictError: a run of the account is at work; the outbox asks again.
+    :raises RetriableError: the source could not be read; the outbox asks again.
+    **Touches** what `sync_roster` touches; deletes from noticed_person.
+    """
+    account_id = uuid.UUID(payload["account_id"])
+    while True:
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            account = db.get(HrAccount, account_id)
+            rows = queries.noticed_keys(db, account_id, FETCHED_IN_A_RUN)
+            is_read = queries.was_applied(db, account_id)
+        if account is None or not rows:
+            return
+        connector = runtime.plugins.connectors.get(account.connector)
+        # Before the first full reading was accepted there is nobody to change, and it will have them all.
+        if is_read and isinstance(connector, WebhookReader):
+            report = sync_roster(
+                runtime.database,
+                runtime.plugins,
+                tenant_id,
+                account.name,
+                now=runtime.clock(),
+                actor="webhook",
+                connector=_Fetching(connector, [key for _id, key in rows]),
+            )
+            if report.status == "failed":
+                raise RetriableError(account.connector, "fetch", "", None, report.held_reason or "")
+        with runtime.database.transaction(tenant_id) as db:
+            operations.forget_fetched(db, (row_id for row_id, _key in rows))

@@ -1,14 +1,11 @@
 """The administrator's pages on HR accounts, and the door for notices of HR systems."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from flask import request
-from werkzeug.datastructures import MultiDict
 
 from rmplugin import web
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError
@@ -27,7 +24,6 @@ pages = web.Pages("hris", __name__)
 # A worker that runs begins at once; after this time the page stops asking and says what may be wrong.
 WORK_BEGINS = timedelta(minutes=2)
 LARGEST_NOTICE = 1_000_000
-NAMED_LEAVERS = 200
 LISTED_SKIPS = 200
 
 
@@ -64,7 +60,9 @@ def add_account(visit: Visit, connector_key: str) -> web.Answer:
     name = web.load_form(forms.AccountForm())["name"]
     secrets_box = visit.runtime.database.secrets
     try:
-        account = connect(visit.db, name, connector, _typed(connector), {}, secrets_box, visit.now, visit.actor)
+        account = connect(
+            visit.db, name, connector, _typed(connector), {}, secrets_box, visit.now, visit.actor
+        )
     except InputError as error:
         raise _beside_fields(error) from error
     except ConflictError as error:
@@ -184,12 +182,7 @@ def make_webhook(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
     if not isinstance(visit.runtime.plugins.connectors.get(account.connector), WebhookReader):
         raise ConflictError("no_notices", "This HR system sends no notices. Nothing was changed.")
     token = operations.make_webhook(visit.db, account, visit.actor, visit.now)
-    return _account(visit, account, webhook_address(visit.runtime.settings.public_url, token))
-
-
-def webhook_address(public_url: str, token: str) -> str:
-    """Give the address to which an HR system sends its notices. **Touches** pure."""
-    return f"{public_url}/hris/webhooks/{token}"
+    return _account(visit, account, operations.webhook_address(visit.runtime.settings.public_url, token))
 
 
 # -- runs --------------------------------------------------------------------------------------------------
@@ -200,14 +193,16 @@ def run(visit: Visit, hr_account_id: uuid.UUID, roster_run_id: uuid.UUID) -> web
     """Show one run: counts, what was skipped, and of a held one what accepting it would do."""
     row = queries.get_run(visit.db, hr_account_id, roster_run_id)
     open_run = queries.find_open_run(visit.db, hr_account_id)
+    difference = row.notes.get("difference", {})
     return web.render(
         "hris/run.html",
         visit,
         account=queries.get_account(visit.db, hr_account_id),
         run=row,
         is_open=open_run is not None and open_run.id == row.id,
-        difference=row.notes.get("difference", {}),
-        leavers=queries.names_of_leavers(visit.db, row, NAMED_LEAVERS),
+        leavers=queries.names_of_leavers(visit.db, difference.get("leaving", [])),
+        leaving=row.counts.get("deactivated", 0),
+        emptied=sorted(difference.get("emptied", {}).items()),
         skipped=row.skipped[:LISTED_SKIPS],
         coverage=queries.coverage(row),
     )
@@ -241,11 +236,9 @@ def ranks(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
     words = queries.words_of(visit.db, account, rank_by)
     if visit.values:
         # What was typed belongs to the words that stood there, whatever a run has changed meanwhile.
-        words = [
-            queries.Word(visit.values[f"word-{n}"], 0, None)
-            for n in range(len(visit.values))
-            if f"word-{n}" in visit.values
-        ]
+        known = {queries.fold(word.word): word for word in words}
+        stood = [word for name, word in visit.values.items() if name.startswith("word-")]
+        words = [known.get(queries.fold(word), queries.Word(word, 0, None)) for word in stood]
     return web.render(
         "hris/ranks.html",
         visit,

@@ -456,7 +456,8 @@ def check_settings(connector: HrisConnector, settings: Mapping[str, Any]) -> Non
     except ma.ValidationError as error:
         messages = error.messages_dict
         told = Text(
-            "These settings cannot be used. Nothing was changed. %(text)s", text=" ".join(_sentences(messages))
+            "These settings cannot be used. Nothing was changed. %(text)s",
+            text=" ".join(_sentences(messages)),
         )
         raise InputError("settings_invalid", told, messages) from error
 

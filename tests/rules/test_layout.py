@@ -17,6 +17,7 @@ CAPABILITIES = (
     "credits",
     "dashboard",
     "goals",
+    "hris",
     "launches",
     "matching",
     "people",

@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -22,7 +22,10 @@ def _table_of_account(name: str, *columns: sa.Column[str] | sa.Column[sa.DateTim
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["account_id"], ["hr_account.id"], name=op.f(f"fk_{name}_account_id_hr_account"), ondelete="CASCADE"
+            ["account_id"],
+            ["hr_account.id"],
+            name=op.f(f"fk_{name}_account_id_hr_account"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f(f"fk_{name}_tenant_id_tenant"), ondelete="CASCADE"

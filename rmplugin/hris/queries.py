@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -113,10 +114,10 @@ def find_event(db: Db, kind: str, account_id: uuid.UUID) -> OutboxEvent | None:
 
 def newest_runs(db: Db) -> dict[uuid.UUID, RosterRun]:
     """Give the newest run of each account that has one. **Touches** reads roster_run."""
-    newest = select(func.max(RosterRun.started_at)).where(RosterRun.account_id == HrAccount.id)
-    query = select(RosterRun).join(HrAccount, HrAccount.id == RosterRun.account_id)
-    query = query.where(RosterRun.started_at == newest.scalar_subquery()).order_by(RosterRun.id)
-    return {run.account_id: run for run in db.scalars(query)}
+    other = aliased(RosterRun)
+    newest = select(func.max(other.started_at)).where(other.account_id == RosterRun.account_id)
+    query = select(RosterRun).where(RosterRun.started_at == newest.scalar_subquery())
+    return {run.account_id: run for run in db.scalars(query.order_by(RosterRun.id))}
 
 
 def coverage(run: RosterRun | None) -> list[tuple[str, int]]:

@@ -198,7 +198,7 @@ def sync(
             dry_run=dry_run,
             accept_shrink=accept_shrink,
             now=runtime.clock(),
-            told=told,
+            on_page=told,
         )
     show(report.as_json(), as_json=as_json, human=_tell_run)
     for grade, count in report.notes.get("unmapped_grades", [])[:10]:

@@ -30,6 +30,8 @@ class Setting:
     """One field of a settings form.
 
     :ivar kind: text, number, secret, choice, lines (one pair "key = value" per line) or list (one per line).
+    :ivar is_needed: the connector cannot do without it.
+    :ivar required: it has to be typed; a secret that is stored need not be.
     :ivar value: what is shown at first; secrets are never shown.
     :ivar options: (value, text) each, of a choice.
     """
@@ -38,18 +40,20 @@ class Setting:
     label: str
     kind: str
     help: str
+    is_needed: bool
     required: bool
     value: str
     options: list[tuple[str, str]]
 
 
 def settings_form(connector: HrisConnector, stored: Mapping[str, Any] | None = None) -> list[Setting]:
-    """Describe a form for a connector's settings.
+    """Describe a form for a connector's settings: what it cannot do without stands first.
 
     :param stored: the account's settings without secrets; None for a new account.
     **Touches** pure.
     """
-    return [_describe(key, field, stored) for key, field in connector.settings_schema().fields.items()]
+    fields = connector.settings_schema().fields.items()
+    return sorted((_describe(key, field, stored) for key, field in fields), key=lambda s: not s.is_needed)
 
 
 def _describe(key: str, field: ma.fields.Field[Any], stored: Mapping[str, Any] | None) -> Setting:
@@ -62,7 +66,7 @@ def _describe(key: str, field: ma.fields.Field[Any], stored: Mapping[str, Any] |
         label=str(field.metadata.get("label") or key.replace("_", " ").capitalize()),
         kind=kind,
         help=str(field.metadata.get("help", "")),
-        # A secret that is kept need not be typed again.
+        is_needed=field.required,
         required=field.required and not (kind == "secret" and stored is not None),
         value="" if kind == "secret" else _shown(value),
         options=_options(field) if kind == "choice" else [],
@@ -224,7 +228,6 @@ class RankField(ma.fields.Integer):
     def __init__(self) -> None:
         wrong = "A rank is a whole number from 0 to 100."
         super().__init__(
-            strict=True,
             load_default=None,
             validate=Range(0, 100, error=wrong),
             error_messages={"invalid": wrong},

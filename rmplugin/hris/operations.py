@@ -18,6 +18,7 @@ from rmplugin.hris.models import HrNotice, NoticedPerson
 from rmplugin.jobs import OutboxEvent
 from rmplugin.logins import digest
 from rmplugin.people.models import Person
+from rmplugin.people.queries import was_applied
 from rmplugin.records import HrisConnector, WebhookNotice
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import check_settings, secret_names
@@ -74,7 +75,7 @@ def want_run(db: Db, account: HrAccount, now: datetime, actor: str, *, full: boo
     :param full: read everything, even where changes would do.
     **Touches** writes outbox_event.
     """
-    waiting = queries.find_event(db, queries.RUN_WANTED, account.id)
+    waiting = queries.find_event(db, [queries.RUN_WANTED], account.id)
     if waiting is None:
         jobs.enqueue(db, queries.RUN_WANTED, now, account_id=str(account.id), actor=actor, full=full)
     elif full and not waiting.payload["full"]:
@@ -94,7 +95,7 @@ def want_due_run(db: Db, hr_account_id: uuid.UUID, now: datetime) -> None:
     step = timedelta(minutes=account.schedule)
     account.next_run_at += step * ((now - account.next_run_at) // step + 1)
     # A preview waits for a person, and another one would say the same.
-    if queries.find_open_run(db, account.id) is None or queries.was_applied(db, account.id):
+    if queries.find_open_run(db, account.id) is None or was_applied(db, account.id):
         want_run(db, account, now, "schedule")
 
 
@@ -111,7 +112,7 @@ def want_check(db: Db, account: HrAccount, actor: str, now: datetime) -> None:
     **Touches** writes hr_account, outbox_event, audit_entry.
     """
     account.checked = {"asked_at": now.isoformat(), "results": None}
-    if queries.find_event(db, queries.CHECK_WANTED, account.id) is None:
+    if queries.find_event(db, [queries.CHECK_WANTED], account.id) is None:
         jobs.enqueue(db, queries.CHECK_WANTED, now, account_id=str(account.id))
         audit.record(db, actor, "hr_account.check", account.id, now)
 

@@ -14,6 +14,7 @@ from rmplugin.errors import NotFoundError
 from rmplugin.hris.models import NoticedPerson
 from rmplugin.jobs import OutboxEvent
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.queries import ACCEPTED_RUN, newest_run
 from rmplugin.tenants.models import HrAccount
 
 # Kinds of outbox events; each payload names the account.
@@ -70,11 +71,8 @@ def list_runs(db: Db, hr_account_id: uuid.UUID, limit: int = 20) -> Sequence[Ros
 
 
 def find_open_run(db: Db, hr_account_id: uuid.UUID) -> RosterRun | None:
-    """Give the run that waits for a person's decision: the newest, when it is held; None otherwise.
-
-    **Touches** reads roster_run.
-    """
-    newest = next(iter(list_runs(db, hr_account_id, limit=1)), None)
+    """Give the run that waits for a person's decision; None when none does. **Touches** reads roster_run."""
+    newest = newest_run(db, hr_account_id)
     return newest if newest is not None and newest.status == "held" else None
 
 
@@ -99,13 +97,13 @@ def wait_after(schedule: int, failures: int) -> timedelta:
     return timedelta(minutes=max(schedule, min(DAY, schedule << min(failures, 16))))
 
 
-def find_event(db: Db, kind: str, account_id: uuid.UUID) -> OutboxEvent | None:
+def find_event(db: Db, kinds: Sequence[str], account_id: uuid.UUID) -> OutboxEvent | None:
     """Give the event that asks for work on an account; None when none waits or is at work.
 
     **Touches** reads outbox_event.
     """
     query = select(OutboxEvent).where(
-        OutboxEvent.kind == kind,
+        OutboxEvent.kind.in_(kinds),
         OutboxEvent.state == "pending",
         OutboxEvent.payload["account_id"].as_string() == str(account_id),
     )
@@ -136,12 +134,6 @@ def names_of_leavers(db: Db, person_ids: Sequence[str]) -> list[str]:
     ids = [uuid.UUID(text) for text in person_ids]
     query = select(Person.display_name).where(Person.id.in_(ids))
     return list(db.scalars(query.order_by(func.lower(Person.display_name))))
-
-
-def was_applied(db: Db, account_id: uuid.UUID) -> bool:
-    """Tell whether a reading of the account was ever applied. **Touches** reads roster_run."""
-    query = select(RosterRun.id).where(RosterRun.account_id == account_id, RosterRun.status == "complete")
-    return db.scalars(query.limit(1)).first() is not None
 
 
 def words_of(db: Db, account: HrAccount, rank_by: str) -> list[Word]:
@@ -195,7 +187,7 @@ def state_of(
 
     **Touches** reads outbox_event, roster_run.
     """
-    event = find_event(db, RUN_WANTED, account.id)
+    event = find_event(db, (RUN_WANTED, ACCEPTED_RUN), account.id)
     if event is not None:
         return ("running" if event.next_at > now else "wanted"), {"asked_at": event.created_at}
     if newest is None:

@@ -14,6 +14,7 @@ from rmplugin.hris import operations, queries
 from rmplugin.jobs import Runtime
 from rmplugin.logins import digest
 from rmplugin.people import operations as people
+from rmplugin.people.queries import was_applied
 from rmplugin.people.tasks import check_account, hold_account, load_settings, sync_roster
 from rmplugin.records import Capabilities, CheckResult, RosterPage, WebhookNotice, WebhookReader
 from rmplugin.tenants.checks import Finding
@@ -204,10 +205,11 @@ class _Fetching:
         return list(self._connector.check(settings))
 
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
-        """Fetch the people; what is known of the source's changes stays as it is."""
+        """Fetch the people; how far the source's changes were read stays as it is."""
+        del cursor
         for part in chunks(self._keys, FETCHED_AT_ONCE):
             for page in self._connector.fetch(settings, part):
-                yield replace(page, cursor=cursor, total=None)
+                yield replace(page, cursor=None, total=None)
 
 
 def fetch_noticed(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:
@@ -223,7 +225,7 @@ def fetch_noticed(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, 
         with runtime.database.transaction(tenant_id, write=False) as db:
             account = db.get(HrAccount, account_id)
             rows = queries.noticed_keys(db, account_id, FETCHED_IN_A_RUN)
-            is_read = queries.was_applied(db, account_id)
+            is_read = was_applied(db, account_id)
         if account is None or not rows:
             return
         connector = runtime.plugins.connectors.get(account.connector)

@@ -14,6 +14,7 @@ from rmplugin.people import operations as people
 from rmplugin.records import HrisConnector, WebhookReader
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account as connect
+from rmplugin.tenants.operations import check_settings
 from rmplugin.tenants.queries import list_accounts
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -57,14 +58,21 @@ def new_account(visit: Visit, connector_key: str) -> web.Answer:
 def add_account(visit: Visit, connector_key: str) -> web.Answer:
     """Connect an HR system."""
     connector = visit.runtime.plugins.connector(connector_key)
-    name = web.load_form(forms.AccountForm())["name"]
+    settings, name = _typed(connector), ""
+    faults: dict[str, Any] = {}
+    try:
+        name = web.load_form(forms.AccountForm())["name"]
+    except InputError as error:
+        faults |= error.details
+    try:
+        check_settings(connector, settings)
+    except InputError as error:
+        faults |= forms.field_errors(error.details)
+    if faults:
+        raise InputError("form_invalid", "Some answers need a change. Nothing was lost.", faults)
     secrets_box = visit.runtime.database.secrets
     try:
-        account = connect(
-            visit.db, name, connector, _typed(connector), {}, secrets_box, visit.now, visit.actor
-        )
-    except InputError as error:
-        raise _beside_fields(error) from error
+        account = connect(visit.db, name, connector, settings, {}, secrets_box, visit.now, visit.actor)
     except ConflictError as error:
         raise InputError(error.code, error.message_for_user, {"name": error.message_for_user}) from error
     operations.want_check(visit.db, account, visit.actor, visit.now)
@@ -91,19 +99,13 @@ def change_settings(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
             visit.db, account, connector, _typed(connector), secrets_box, visit.actor, visit.now
         )
     except InputError as error:
-        raise _beside_fields(error) from error
+        raise InputError(error.code, error.message_for_user, forms.field_errors(error.details)) from error
     operations.want_check(visit.db, account, visit.actor, visit.now)
     return web.go("hris.account", "The settings are saved.", hr_account_id=account.id)
 
 
 def _typed(connector: HrisConnector) -> dict[str, Any]:
     return forms.read_settings(connector, web.load_form(forms.typed_form(connector)))
-
-
-def _beside_fields(error: InputError) -> InputError:
-    """Name the form's fields instead of the settings; other faults belong to the whole form."""
-    fields = forms.field_errors(error.details) or {"form": error.message_for_user}
-    return InputError(error.code, error.message_for_user, fields)
 
 
 # -- one account -------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,8 +33,6 @@ from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
-Progress = Callable[[int, int | None], None]
-
 
 def sync_roster(
     database: Database,
@@ -47,16 +45,12 @@ def sync_roster(
     accept_shrink: bool = False,
     now: datetime,
     actor: str = "command",
-    connector: HrisConnector | None = None,
-    told: Progress | None = None,
 ) -> RunReport:
     """Read an HR account and make its persons equal to it.
 
     :param full: read everything, even where the source could give changes only.
     :param dry_run: count only; leaves no trace.
     :param accept_shrink: apply what a brake would hold; written to the audit log.
-    :param connector: reads instead of the account's own; None for that.
-    :param told: told after each page how many records came so far, and of how many if the source says so.
     :return: what happened; status "failed" when the source could not be read.
     :raises NotFoundError: no such account or connector.
     :raises InputError: the account's settings are wrong.
@@ -66,7 +60,7 @@ def sync_roster(
     started = time.monotonic()
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = connector or plugins.connector(account.connector)
+    connector = plugins.connector(account.connector)
     settings = load_settings(database, connector, account)
     cursor = None if full else account.cursor
     everybody = (
@@ -85,11 +79,11 @@ def sync_roster(
             started=started,
         )
         if dry_run:
-            failure = _read(connector, settings, cursor, staging, told)
+            failure = _read(connector, settings, cursor, staging)
             report = job.failed(failure) if failure else job.preview()
         else:
             run_id = job.begin()
-            failure = _read(connector, settings, cursor, staging, told)
+            failure = _read(connector, settings, cursor, staging)
             report = job.fail(run_id, failure) if failure else job.apply(run_id, actor, accept_shrink)
     report.seconds = time.monotonic() - started
     return report
@@ -188,18 +182,12 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
 
 
 def _read(
-    connector: HrisConnector,
-    settings: Mapping[str, Any],
-    cursor: str | None,
-    staging: Staging,
-    told: Progress | None,
+    connector: HrisConnector, settings: Mapping[str, Any], cursor: str | None, staging: Staging
 ) -> str | None:
     """Read all pages into the staging file; give the reason when that fails."""
     try:
         for page in connector.read(settings, cursor):
             staging.add_page(page)
-            if told is not None:
-                told(staging.seen, page.total)
     except RmError as error:
         log.warning("roster_read_failed", connector=connector.key, code=error.code)
         nobody = "" if "Nobody was changed" in error.message_for_user else " Nobody was changed."

@@ -70,7 +70,7 @@ class Staff:
             raise RuntimeError("a fault of the plug-in")
         return [CheckResult("Sign-in", ok=settings["secret"] == "right", advice="The secret must be right.")]
 
-    def read(self, settings, cursor):
+    def read(self, _settings, cursor):
         self.reads.append(cursor)
         self._answer()
         everybody = list(self.people.values()) if cursor is None else []
@@ -90,7 +90,7 @@ class Staff:
         except (ValueError, KeyError) as error:
             raise InputError("notice_unclear", "The notice makes no sense.") from error
 
-    def fetch(self, settings, source_keys):
+    def fetch(self, _settings, source_keys):
         self.fetched.append(list(source_keys))
         self._answer()
         known = [self.people[key] for key in source_keys if key in self.people]

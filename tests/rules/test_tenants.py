@@ -27,7 +27,7 @@ UNBOUND = {
     "rmplugin/launches/views.py:_keep_attempt": "finds the tenant of a refused attempt by its registration",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
     "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`; finds an invite",
-    "rmplugin/hris/tasks.py": "ids of accounts that are due, each asked for alone; finds an account by its token",
+    "rmplugin/hris/tasks.py": "ids of accounts that are due; finds one by its token; forgets old notices",
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from marshmallow import ValidationError
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -48,14 +49,25 @@ def change_account(
     given = {**{key: value for key, value in kept.items() if key in hidden}, **settings}
     check_settings(connector, given)
     plain = {key: value for key, value in given.items() if key not in hidden}
-    # What was remembered of the source's changes belongs to the old settings.
-    if plain != account.settings:
+    # How far the source's changes were read belongs to the settings with which they were read.
+    if _meaning(connector, plain) != _meaning(connector, account.settings):
         account.cursor = None
     account.settings = plain
     apart = {key: value for key, value in given.items() if key in hidden}
     account.secrets_locked = secrets_box.lock(apart) if apart else None
     account.checked = None
     audit.record(db, actor, "hr_account.change", account.id, now, settings=sorted(settings))
+
+
+def _meaning(connector: HrisConnector, settings: Mapping[str, Any]) -> Any:
+    """Give settings as the connector sees them: one that is left out is its default."""
+    schema = connector.settings_schema(partial=True)
+    try:
+        return schema.load(settings) | {
+            key: field.load_default for key, field in schema.fields.items() if key not in settings
+        }
+    except ValidationError:
+        return settings
 
 
 def schedule_account(db: Db, account: HrAccount, minutes: int | None, actor: str, now: datetime) -> None:

@@ -155,7 +155,7 @@ def words_of(db: Db, account: HrAccount, rank_by: str) -> list[Word]:
 
 
 def word_counts(db: Db, account_id: uuid.UUID, rank_by: str) -> list[tuple[str, int]]:
-    """Count the people in an account's roster by a word, as it is written there.
+    """Count the people in an account's roster by a word, as it is written there, the most frequent first.
 
     **Touches** reads person.
     """
@@ -163,7 +163,8 @@ def word_counts(db: Db, account_id: uuid.UUID, rank_by: str) -> list[tuple[str, 
     query = select(column, func.count()).where(
         Person.account_id == account_id, column.is_not(None), Person.lifecycle != "tombstoned"
     )
-    return [(row[0], row[1]) for row in db.execute(query.group_by(column).order_by(func.count().desc()))]
+    found = [(row[0], row[1]) for row in db.execute(query.group_by(column))]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
 def fold(word: str) -> str:

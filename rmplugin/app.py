@@ -119,10 +119,11 @@ def _tasks() -> dict[str, Any]:
     from rmplugin.hris import queries as hris_kinds
     from rmplugin.hris import tasks as hris
     from rmplugin.people import tasks as people
-    from rmplugin.people.queries import ROSTER_WANTED
+    from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
 
     return {
         ROSTER_WANTED: people.read_course_roster,
+        ACCEPTED_RUN: people.apply_accepted_run,
         hris_kinds.RUN_WANTED: hris.run_wanted,
         hris_kinds.CHECK_WANTED: hris.check_wanted,
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
@@ -338,6 +339,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
@@ -362,6 +364,9 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         hris_tasks.tidy(runtime)
 
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
+    # It is midnight somewhere every quarter of an hour.
+    dates = partial(people_tasks.refresh_all_dates, runtime)
+    queue.periodic_task(huey.crontab(minute="*/15"), name="every_quarter")(dates)
     nightly = partial(programme_tasks.want_rosters, runtime)
     queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
     return tasks

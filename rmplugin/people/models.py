@@ -8,9 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
+from rmplugin.people.canonical import LEFT
 
-# Statuses of people who are in the source and no longer work there.
-LEFT = ("terminated", "deceased")
 # How many earlier work addresses of a person are remembered.
 MOST_FORMER_EMAILS = 10
 

@@ -53,6 +53,7 @@ def sync_roster(
     now: datetime,
     actor: str = "command",
     on_page: Callable[[int, int | None], None] | None = None,
+    connector: HrisConnector | None = None,
 ) -> RunReport:
     """Read an HR account and make its persons equal to it. The first reading of an account is held.
 
@@ -64,6 +65,7 @@ def sync_roster(
     :param accept_shrink: apply what a brake would hold; written to the audit log.
     :param accepted: brakes that somebody has looked at, with their numbers; no larger ones pass.
     :param on_page: told after each page how many records came, and how many the source has, if it says so.
+    :param connector: reads instead of the account's own; None for that.
     :return: what happened; status "failed" when the source could not be read.
     :raises NotFoundError: no such account or connector.
     :raises InputError: the account's settings are wrong.
@@ -73,9 +75,9 @@ def sync_roster(
     started = time.monotonic()
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = plugins.connector(account.connector)
+    connector = connector or plugins.connector(account.connector)
     settings = load_settings(database, connector, account)
-    with hold_account(database, account.id), Staging(account.grade_ranks, now) as staging:
+    with hold_account(database, account.id), Staging(account.grade_ranks, now, account.rank_by) as staging:
         # Now that nobody else runs, the account is as the run before left it.
         with database.transaction(tenant_id, write=False) as db:
             account = get_account(db, account_name)
@@ -295,7 +297,7 @@ def _refresh_account(
     actor: str = "worker",
 ) -> bool:
     database = runtime.database
-    with hold_account(database, account.id), Staging(account.grade_ranks, now) as staging:
+    with hold_account(database, account.id), Staging(account.grade_ranks, now, account.rank_by) as staging:
         with database.transaction(tenant_id, write=False) as db:
             futures = _stage_due(db, account.id, staging, now)
         if not staging.seen:

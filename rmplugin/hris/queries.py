@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -144,14 +144,11 @@ def words_of(db: Db, account: HrAccount, rank_by: str) -> list[Word]:
     :param rank_by: grade, level or job_title.
     **Touches** reads person.
     """
-    ranks = {fold(word): rank for word, rank in account.grade_ranks.items()}
-    counts: dict[str, Word] = {}
+    known = {fold(word): Word(word, 0, rank) for word, rank in account.grade_ranks.items()}
     for word, count in word_counts(db, account.id, rank_by):
-        known = counts.get(fold(word), Word(word.strip(), 0, ranks.get(fold(word))))
-        counts[fold(word)] = Word(known.word, known.count + count, known.rank)
-    for word, rank in account.grade_ranks.items():
-        counts.setdefault(fold(word), Word(word, 0, rank))
-    return sorted(counts.values(), key=lambda word: (word.rank is not None, -word.count, word.word))
+        before = known.get(fold(word), Word(word.strip(), 0, None))
+        known[fold(word)] = replace(before, count=before.count + count)
+    return sorted(known.values(), key=lambda word: (word.rank is not None, -word.count, word.word))
 
 
 def word_counts(db: Db, account_id: uuid.UUID, rank_by: str) -> list[tuple[str, int]]:

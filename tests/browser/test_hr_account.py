@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from werkzeug.serving import make_server
 
-from rmplugin.app import create_app, make_worker, utc_now
+from rmplugin.app import create_app, utc_now
 from rmplugin.people.models import Person
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.test_access import RULES, WIDTHS
@@ -63,7 +63,7 @@ def page(settings, runtime, tenant, tool_keys, door, playwright):
     page = browser.new_page()
     page.set_default_timeout(20_000)
     page.goto(Commands.of(settings).do("admin-link", "--json").json["url"])
-    page.work = make_worker(runtime)["work"].call_local
+    page.work = door.app.extensions["rm_wake"].call_local
     yield page
     browser.close()
 

@@ -7,12 +7,12 @@ from sqlalchemy import select
 
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError, CursorExpiredError, FatalError
-from rmplugin.jobs import OutboxEvent, work_outbox
+from rmplugin.jobs import work_outbox
 from rmplugin.people import operations, queries, tasks
 from rmplugin.people.models import Person, RosterFuture, RosterRun
 from rmplugin.records import Employment, RosterPage, SkippedRecord
 from rmplugin.tenants.models import HrAccount
-from tests.factories.rosters import Scripted, company, counts, frozen, record, staff
+from tests.factories.rosters import Scripted, counts, frozen, record, staff
 
 
 @pytest.fixture

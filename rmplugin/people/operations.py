@@ -78,6 +78,8 @@ def preview_roster(db: Db, account: HrAccount, staging: Staging, *, everybody: b
     **Touches** reads person, roster_run.
     """
     report, brakes = _compare(db, account, staging, everybody=everybody)
+    # Whoever asks for a preview need not be told that the first reading is one.
+    brakes.pop("first", None)
     if brakes:
         _hold(report, account, brakes)
     report.notes["difference"] = _difference(db, account, staging)

@@ -30,6 +30,7 @@ class Setting:
     """One field of a settings form.
 
     :ivar kind: text, number, secret, choice, lines (one pair "key = value" per line) or list (one per line).
+    :ivar is_long: a text or secret of several lines, such as a private key.
     :ivar is_needed: the connector cannot do without it.
     :ivar required: it has to be typed; a secret that is stored need not be.
     :ivar value: what is shown at first; secrets are never shown.
@@ -39,6 +40,7 @@ class Setting:
     name: str
     label: str
     kind: str
+    is_long: bool
     help: str
     is_needed: bool
     required: bool
@@ -65,6 +67,7 @@ def _describe(key: str, field: ma.fields.Field[Any], stored: Mapping[str, Any] |
         name=PREFIX + key,
         label=str(field.metadata.get("label") or key.replace("_", " ").capitalize()),
         kind=kind,
+        is_long=bool(field.metadata.get("lines")),
         help=str(field.metadata.get("help", "")),
         is_needed=field.required,
         required=field.required and not (kind == "secret" and stored is not None),
@@ -151,7 +154,8 @@ def read_settings(connector: HrisConnector, typed: Mapping[str, str]) -> dict[st
         elif kind == "list":
             found[key] = [line.strip() for line in text.splitlines() if line.strip()]
         else:
-            found[key] = text
+            # Browsers end lines as HTTP does; a key in several lines is meant as it stands in its file.
+            found[key] = text.replace("\r\n", "\n")
     return found
 
 

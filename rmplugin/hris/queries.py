@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, defer
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -63,11 +63,15 @@ def get_run(db: Db, hr_account_id: uuid.UUID, roster_run_id: uuid.UUID) -> Roste
     return run
 
 
-def list_runs(db: Db, hr_account_id: uuid.UUID, limit: int = 20) -> Sequence[RosterRun]:
-    """List the last runs of an account, newest first. **Touches** reads roster_run."""
-    query = select(RosterRun).where(RosterRun.account_id == hr_account_id)
+def list_runs(db: Db, hr_account_id: uuid.UUID, limit: int = 20) -> list[tuple[RosterRun, int]]:
+    """List the last runs of an account, newest first, each with how many records it skipped.
+
+    **Touches** reads roster_run, without what was skipped.
+    """
+    query = select(RosterRun, func.json_array_length(RosterRun.skipped)).options(defer(RosterRun.skipped))
+    query = query.where(RosterRun.account_id == hr_account_id)
     query = query.order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
-    return db.scalars(query.limit(limit)).all()
+    return [(run, skipped) for run, skipped in db.execute(query.limit(limit))]
 
 
 def find_open_run(db: Db, hr_account_id: uuid.UUID) -> RosterRun | None:
@@ -114,7 +118,8 @@ def newest_runs(db: Db) -> dict[uuid.UUID, RosterRun]:
     """Give the newest run of each account that has one. **Touches** reads roster_run."""
     other = aliased(RosterRun)
     newest = select(func.max(other.started_at)).where(other.account_id == RosterRun.account_id)
-    query = select(RosterRun).where(RosterRun.started_at == newest.scalar_subquery())
+    query = select(RosterRun).options(defer(RosterRun.skipped))
+    query = query.where(RosterRun.started_at == newest.scalar_subquery())
     return {run.account_id: run for run in db.scalars(query.order_by(RosterRun.id))}
 
 

@@ -119,7 +119,8 @@ def account(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
 
 def _account(visit: Visit, account: HrAccount, address: str | None = None) -> web.Answer:
     runs = queries.list_runs(visit.db, account.id)
-    state, facts = queries.state_of(visit.db, account, runs[0] if runs else None, visit.now)
+    newest = runs[0][0] if runs else None
+    state, facts = queries.state_of(visit.db, account, newest, visit.now)
     connector = visit.runtime.plugins.connectors.get(account.connector)
     every = "off" if account.schedule is None else str(account.schedule)
     options = dict(forms.SCHEDULES)
@@ -133,6 +134,7 @@ def _account(visit: Visit, account: HrAccount, address: str | None = None) -> we
         account=account,
         connector=connector,
         runs=runs,
+        newest=newest,
         state=state,
         facts=facts,
         stuck=state == "wanted" and visit.now - facts["asked_at"] > WORK_BEGINS,
@@ -140,7 +142,7 @@ def _account(visit: Visit, account: HrAccount, address: str | None = None) -> we
         schedules=list(options.items()),
         checked_at=checked_at,
         checking=_is_fresh(account, checked_at, visit.now),
-        coverage=queries.coverage(next((run for run in runs if run.notes.get("blanks")), None)),
+        coverage=queries.coverage(next((run for run, _skipped in runs if run.notes.get("blanks")), None)),
         unmapped=sum(1 for word in words if word.rank is None),
         takes_notices=isinstance(connector, WebhookReader),
         address=address,

@@ -35,6 +35,7 @@ class StaffSettings(ma.Schema):
     region = ma.fields.String(load_default="eu", validate=ma.validate.OneOf(["eu", "us"]))
     page_size = ma.fields.Integer(load_default=100, validate=ma.validate.Range(1, 500))
     leavers = ma.fields.Boolean(load_default=True)
+    private_key = ma.fields.String(metadata={"secret": True, "lines": True})
     companies = ma.fields.List(ma.fields.String())
     fields = ma.fields.Nested(DeepSettings)
     words = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())

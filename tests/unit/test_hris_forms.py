@@ -24,7 +24,8 @@ def test_form_when_new_has_a_field_of_the_right_kind_for_each_setting():
     fields = by_name()
     assert {name: field.kind for name, field in fields.items()} == {
         "set_url": "text", "set_secret": "secret", "set_region": "choice", "set_page_size": "number",
-        "set_leavers": "choice", "set_companies": "list", "set_fields": "lines", "set_words": "lines",
+        "set_leavers": "choice", "set_private_key": "secret", "set_companies": "list", "set_fields": "lines",
+        "set_words": "lines",
     }  # fmt: skip
     assert (fields["set_url"].required, fields["set_url"].help) == (True, "address of the HR system")
     assert fields["set_region"].options == [("eu", "eu"), ("us", "us")]

@@ -1,5 +1,6 @@
 """Who leads whom, who is known from another account, whose address was somebody else's: on a staging file."""
 
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterator
@@ -154,11 +155,11 @@ def find_reused_addresses(db: sqlite3.Connection) -> None:
         select email_folded, pid, hire_date from others where email_folded is not null and not working"""
     )
     for pid, hired, former in db.execute(
-        """select pid, hire_date, former_emails from known where former_emails <> '' union all
-        select pid, hire_date, former_emails from others where former_emails <> ''"""
+        """select pid, hire_date, former_emails from known where former_emails <> '[]' union all
+        select pid, hire_date, former_emails from others where former_emails <> '[]'"""
     ).fetchall():
         db.executemany(
-            "insert into holder values (?, ?, ?)", ((email, pid, hired) for email in former.split("\n"))
+            "insert into holder values (?, ?, ?)", ((email, pid, hired) for email in json.loads(former))
         )
     db.execute("create index holder_email on holder (email)")
     db.execute(

@@ -42,7 +42,7 @@ CHUNK = 2000
 # Tables without rows cost nothing, so all of them are always there.
 _TABLES = f"""
 pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000;
-create table staged (n integer primary key, ref text, pid text, row_hash text, document text,
+create table staged (n integer primary key, ref text, row_hash text, document text,
     {", ".join(STORED)});
 create unique index staged_key on staged (source_key);
 create table protected (source_key text primary key) without rowid;
@@ -139,10 +139,11 @@ class Staging:
         self._db.isolation_level = None
         self._db.create_function("fold_name", 1, fold_name, deterministic=True)
         self._db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
+        self._db.create_function("new_pid", 0, lambda: new_id().hex)
         self._db.executescript(_TABLES)
         self._db.execute("begin")
         places = ", ".join("?" * (len(STORED) + 4))
-        self._columns = f"staged (ref, pid, row_hash, document, {', '.join(STORED)}) values ({places})"
+        self._columns = f"staged (n, ref, row_hash, document, {', '.join(STORED)}) values ({places})"
         self.seen = 0
         self.duplicates = 0
         self.total: int | None = None
@@ -151,6 +152,7 @@ class Staging:
         self.cursor: str | None = None
         self.skipped: list[dict[str, str]] = []
         self._not_usable = 0
+        self._taken = 0
 
     def start_again(self) -> None:
         """Forget what was read: the source has to be read from its beginning. **Touches** the staging file."""
@@ -207,7 +209,8 @@ class Staging:
             self.withheld |= record.withheld
             document = json.dumps(as_document(record))
         values = self._values(record)
-        return (record.ref, new_id().hex, digest(values), document, *values)
+        self._taken += 1
+        return (self._taken, record.ref, digest(values), document, *values)
 
     def _values(self, record: EmployeeRecord) -> tuple[Any, ...]:
         rank = record.seniority_rank
@@ -222,9 +225,9 @@ class Staging:
         return self._days[time_zone]
 
     def _list_duplicates(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        for ref, pid, _digest, _document, key, *_rest in rows:
-            kept = self._db.execute("select pid from staged where source_key = ?", (key,)).fetchone()
-            if kept[0] != pid:
+        for n, ref, _digest, _document, key, *_rest in rows:
+            kept = self._db.execute("select n from staged where source_key = ?", (key,)).fetchone()
+            if kept[0] != n:
                 self.duplicates += 1
                 self._list(ref, "source_key", DUPLICATE)
 
@@ -299,7 +302,7 @@ class Staging:
         **Touches** the staging file.
         """
         self._db.execute(
-            f"""insert into one select s.n, coalesce(k.pid, s.pid), s.source_key, case
+            f"""insert into one select s.n, coalesce(k.pid, new_pid()), s.source_key, case
                 when k.source_key is null then 'created'
                 when s.status in {LEFT} and k.working then 'deactivated'
                 when s.status not in {LEFT} and not k.working then 'reactivated'

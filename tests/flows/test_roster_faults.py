@@ -311,7 +311,7 @@ def _sync_and_die(url, secrets, tenant_id, now, when):
         "INSERT INTO roster_run",
         "INSERT INTO person",
         "UPDATE person",
-        "UPDATE hr_account SET cursor",
+        "INSERT INTO outbox_event",
         "after",
     ],
 )

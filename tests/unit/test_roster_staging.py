@@ -130,7 +130,7 @@ def test_staging_when_only_the_grade_table_changed_counts_people_as_updated():
 
 
 def known_row(pid, digest):
-    facts = [None, None, "Person 1", None, None, None, None, None, None, "none", "", 0, None, 0, 0, 1, 1]
+    facts = [None, None, "Person 1", None, None, None, None, None, None, "none", "[]", 0, None, 0, 0, 1, 1]
     return ("1", pid, digest, *facts)
 
 

@@ -291,8 +291,8 @@ def coming_records(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tu
     """
     query = select(RosterFuture.effective_on, RosterFuture.record)
     query = query.where(RosterFuture.account_id == account_id, RosterFuture.effective_on <= last_day)
-    for day, record in db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key)):
-        yield day, record
+    rows = db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key))
+    yield from ((day, record) for day, record in rows)
 
 
 def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[tuple[RosterRun, str]]:

@@ -3,6 +3,8 @@
 Pages stream in, SQLite compares sets, rows to write stream out; memory stays flat however long the roster is.
 """
 
+# ruff: noqa: S608 - statements are put together from our own names and placeholders, never from values.
+
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -155,7 +157,7 @@ class Staging:
         self._taken = 0
 
     def start_again(self) -> None:
-        """Forget what was read: the source has to be read from its beginning. **Touches** the staging file."""
+        """Forget what was read, because everything is read anew. **Touches** the staging file."""
         self._db.close()
         self._start()
 
@@ -287,7 +289,8 @@ class Staging:
     @property
     def came(self) -> int:
         """Tell how many people the source gave, skipped ones among them."""
-        later = "select count(distinct source_key) from future where source_key not in (select source_key from staged)"
+        later = """select count(distinct source_key) from future
+            where source_key not in (select source_key from staged)"""
         return self._number("select count(*) from staged") + self._number(later) + self._not_usable
 
     @property
@@ -332,7 +335,8 @@ class Staging:
         kinds = dict(self._db.execute("select kind, count(*) from one where kind <> 'other' group by kind"))
         leaving = dict(
             self._db.execute(
-                "select kind, count(*) from one where kind in ('gone', 'missing', 'absent') and working group by kind"
+                """select kind, count(*) from one
+                where kind in ('gone', 'missing', 'absent') and working group by kind"""
             )
         )
         leaving_now = kinds.get("deactivated", 0) + leaving.get("gone", 0) + leaving.get("absent", 0)
@@ -387,7 +391,8 @@ class Staging:
     def unmapped_grades(self) -> list[list[Any]]:
         """List grade words without a rank, most frequent first, 50 at most. **Touches** the staging file."""
         query = f"""select {self._rank_by}, count(*) from staged
-            where {self._rank_by} is not null and seniority_rank is null group by 1 order by 2 desc, 1 limit 50"""
+            where {self._rank_by} is not null and seniority_rank is null
+            group by 1 order by 2 desc, 1 limit 50"""
         return [list(row) for row in self._db.execute(query)]
 
     def to_review(self) -> list[dict[str, str]]:
@@ -429,15 +434,16 @@ class Staging:
     def rows(self, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Give the people of these kinds, managers before their reports.
 
-        :return: (id, manager's id or None, manager state, row hash, address of before, former addresses, 1 for
-            a reused address, then `STORED`); ids in hexadecimal.
+        :return: (id, manager's id or None, manager state, row hash, address of before, former addresses, 1
+            for a reused address, then `STORED`); ids in hexadecimal.
         **Touches** the staging file.
         """
         columns = ", ".join(f"s.{column}" for column in STORED)
         places = ", ".join("?" * len(kinds))
         return self._db.execute(
             f"""select o.pid, b.pid, l.state, s.row_hash, k.email_folded, k.former_emails,
-                r.id is not null or coalesce(k.email_reused and k.email_folded is s.email_folded, 0), {columns}
+                r.id is not null or coalesce(k.email_reused and k.email_folded is s.email_folded, 0),
+                {columns}
             from one o join staged s on s.n = o.id join link l on l.id = o.id
             left join one b on b.id = l.boss left join known k on k.source_key = s.source_key
             left join reused r on r.id = o.id
@@ -453,7 +459,8 @@ class Staging:
         return self._db.execute(
             """select o.pid, b.pid, l.state from one o join known k using (source_key)
             join link l on l.id = o.id left join one b on b.id = l.boss
-            where o.kind in ('unchanged', 'kept') and (b.pid is not k.manager_pid or l.state <> k.manager_state)"""
+            where o.kind in ('unchanged', 'kept')
+                and (b.pid is not k.manager_pid or l.state <> k.manager_state)"""
         )
 
     def doubles(self) -> Iterator[tuple[str, str | None]]:
@@ -484,7 +491,8 @@ class Staging:
     def keys(self) -> Iterator[str]:
         """Give the keys of everybody of whom the source said anything. **Touches** the staging file."""
         for (key,) in self._db.execute(
-            "select source_key from staged union select source_key from future union select source_key from gone"
+            """select source_key from staged union select source_key from future
+            union select source_key from gone"""
         ):
             yield key
 

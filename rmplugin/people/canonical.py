@@ -111,6 +111,15 @@ def shown_name(record: EmployeeRecord) -> str:
     return " ".join(filter(None, names)) or record.user_name or record.employee_number or record.source_key
 
 
+@lru_cache(maxsize=65536)
+def fold_name(name: str | None) -> str | None:
+    """Fold a name for comparing; "Last, First" becomes "first last". **Touches** pure."""
+    if not name:
+        return None
+    last, comma, first = name.partition(",")
+    return " ".join((f"{first} {last}" if comma else name).casefold().split())
+
+
 def clean(record: EmployeeRecord) -> EmployeeRecord:
     """Make a record safe to keep, whatever a connector gave: composed, without control characters, short.
 

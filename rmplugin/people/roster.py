@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -27,6 +26,7 @@ from rmplugin.people.canonical import (
     as_record,
     clean,
     digest,
+    fold_name,
     local_day,
     stored_values,
 )
@@ -110,15 +110,6 @@ class RunReport:
         head = {"run_id": self.run_id, "status": self.status, "mode": self.mode}
         tail = {"held_reason": self.held_reason, "cursor": self.cursor, "seconds": round(self.seconds, 3)}
         return {**head, **self.counts, "skipped": self.skipped, **tail}
-
-
-@lru_cache(maxsize=65536)
-def fold_name(name: str | None) -> str | None:
-    """Fold a name for comparing; "Last, First" becomes "first last". **Touches** pure."""
-    if not name:
-        return None
-    last, comma, first = name.partition(",")
-    return " ".join((f"{first} {last}" if comma else name).casefold().split())
 
 
 class Staging:

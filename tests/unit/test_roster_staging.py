@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmplugin.people.brakes import Before, Change, find_brakes, held_sentence
-from rmplugin.people.canonical import effective_status, usable_time_zone
+from rmplugin.people.canonical import effective_status, fold_name, usable_time_zone
 from rmplugin.people.relations import CYCLE, RESOLVED, SELF, cut_cycles
-from rmplugin.people.roster import Staging, fold_name
+from rmplugin.people.roster import Staging
 from rmplugin.records import EmployeeRecord, RosterPage, SkippedRecord
 
 TODAY = date(2026, 11, 23)

@@ -405,7 +405,7 @@ def _values(row: Sequence[Any], now: datetime) -> dict[str, Any]:
     for name in ("hire_date", "termination_date", "changes_on"):
         if values[name] is not None:
             values[name] = date.fromisoformat(values[name])
-    emails = former.split("\n") if former else []
+    emails = json.loads(former) if former else []
     if email_before and email_before != values["email_folded"]:
         emails = [email_before, *(email for email in emails if email != email_before)]
     return {

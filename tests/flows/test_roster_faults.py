@@ -59,8 +59,8 @@ def sight(source, email, sub="u1"):
         if platform is None:
             platform = LtiPlatform(
                 name="lms", issuer="https://lms.example", client_id="c", auth_url="https://lms.example/a",
-                token_url="https://lms.example/t", jwks_url="https://lms.example/k", created_at=source.clock.now,
-                identity_sources=["email"], employee_number_params=[],
+                token_url="https://lms.example/t", jwks_url="https://lms.example/k",
+                created_at=source.clock.now, identity_sources=["email"], employee_number_params=[],
             )  # fmt: skip
             db.add(platform)
             db.flush()
@@ -109,7 +109,7 @@ def test_people_when_keys_or_addresses_are_missing_or_shared_are_kept_apart(sour
     ],
 )
 def test_names_when_they_are_strange_are_kept_as_safe_text(source, name, kept):
-    """Fault 27: empty, long, right-to-left, emoji, decomposed, control characters, HTML, formula, half a pair."""
+    """Fault 27: empty, long, right-to-left, emoji, decomposed, control characters, HTML, formula."""
     source.give([record(1, display_name=name, user_name="p1@example.com")])
     assert source.people()["1"].display_name == kept
 
@@ -131,7 +131,7 @@ def test_keys_when_they_cannot_be_kept_as_they_are_cost_the_record(source, field
 
 
 def test_managers_when_named_in_any_way_are_found_or_left_open(source):
-    """Fault 28: absent, oneself, circles of two and more, by key, number, address and name, named by several."""
+    """Fault 28: absent, oneself, circles, by key, number, address and name, a name of several."""
     source.give(
         [
             record("boss", employee_number="77", email="boss@example.com", display_name="Bo Boss"),
@@ -152,7 +152,7 @@ def test_managers_when_named_in_any_way_are_found_or_left_open(source):
 
 
 def test_status_when_it_goes_back_and_forth_follows_the_source(source, clock):
-    """Fault 29: rehired under the same or a new key, a termination ahead, one that is cancelled, one of the past."""
+    """Fault 29: rehired, a termination ahead, one that is cancelled, one of the past."""
     soon, past = clock.now.date() + timedelta(days=9), clock.now.date() - timedelta(days=9)
     source.give([*staff(20), record("a", termination_date=soon), record("b", status="unknown")])
     first = source.people()
@@ -211,10 +211,10 @@ def test_dates_when_at_the_edge_of_the_calendar_are_kept(source, clock):
 @pytest.mark.parametrize(
     ("zone", "kept"),
     [("Asia/Calcutta", "Asia/Calcutta"), ("Romance Standard Time", "Europe/Paris"), ("EST", None),
-     ("UTC+2", None), ("", None), ("America/Sao_Paulo", "America/Sao_Paulo"), ("Africa/Cairo", "Africa/Cairo")],
+     ("UTC+2", None), ("", None), ("Africa/Cairo", "Africa/Cairo")],
 )  # fmt: skip
 def test_zones_when_they_name_no_place_are_left_out_and_days_still_come(source, clock, zone, kept):
-    """Fault 33: Windows names, abbreviations, offsets, old names, midnights that do not exist (Cairo, April)."""
+    """Fault 33: Windows names, abbreviations, offsets, old names, a midnight that does not exist (Cairo)."""
     clock.now = datetime(2026, 4, 20, 12, tzinfo=UTC)
     source.give([record(1, time_zone=zone, hire_date=date(2026, 4, 24))])
     assert (source.people()["1"].time_zone, source.people()["1"].status) == (kept, "prehire")
@@ -311,7 +311,7 @@ def _sync_and_die(url, secrets, tenant_id, now, when):
         "INSERT INTO roster_run",
         "INSERT INTO person",
         "UPDATE person",
-        "UPDATE hr_account SET cursor",
+        "INSERT INTO outbox_event",
         "after",
     ],
 )

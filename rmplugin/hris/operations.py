@@ -243,8 +243,9 @@ def _add_missing(db: Db, table: Table, account_id: uuid.UUID, rows: Iterable[Map
     insert = sqlite_insert if db.get_bind().dialect.name == "sqlite" else postgresql_insert
     fixed = {"tenant_id": db.tenant_id, "account_id": account_id}
     values = [{"id": new_id(), **fixed, **row} for row in rows]
-    done = db.execute(insert(table).values(values).on_conflict_do_nothing())
-    return int(done.rowcount)  # type: ignore[attr-defined]  # An INSERT's result counts rows.
+    # Not every driver counts what such a statement wrote.
+    added = insert(table).values(values).on_conflict_do_nothing().returning(table.c.id)
+    return len(db.execute(added).all())
 
 
 def forget_fetched(db: Db, row_ids: Iterable[uuid.UUID]) -> None:

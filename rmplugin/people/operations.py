@@ -307,6 +307,7 @@ def _write_standing(
     db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, complete: bool
 ) -> None:
     """Write who is gone, who is missing, who was found again, and when everybody was seen."""
+    mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
     for ids, values in (
         (staging.ids("gone", "absent"), {**SEEN, "lifecycle": "tombstoned", "updated_at": now}),
         (
@@ -317,10 +318,10 @@ def _write_standing(
     ):
         for some in chunks(ids, CHUNK):
             these = PERSON.c.id.in_([uuid.UUID(pid) for pid in some])
-            db.connection().execute(update(PERSON).where(*_mine(db, account_id), these).values(values))
+            db.connection().execute(update(PERSON).where(*mine, these).values(values))
     if complete:
         present = PERSON.c.lifecycle == "present"
-        db.connection().execute(update(PERSON).where(*_mine(db, account_id), present).values(seen_at=now))
+        db.connection().execute(update(PERSON).where(*mine, present).values(seen_at=now))
 
 
 def _write_doubles(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime) -> None:

@@ -60,8 +60,8 @@ class Reading:
         except sqlite3.Error as error:
             log.error("roster_staging_failed", connector=self.connector.key, error=type(error).__name__)
             return (
-                "What was read could not be kept on this machine's disk; its folder for temporary files may be "
-                "full. Nobody was changed. Make room and try again."
+                "What was read could not be kept on this machine's disk; its folder for temporary files may "
+                "be full. Nobody was changed. Make room and try again."
             )
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the run must end as failed.
             log.error("roster_read_crashed", connector=self.connector.key, error=type(error).__name__)

@@ -43,6 +43,7 @@ class NoFlaskSession(SessionInterface):
 PAGES = (
     "tenants",
     "people",
+    "hris",
     "launches",
     "dashboard",
     "programmes",
@@ -117,10 +118,18 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 
 
 def _tasks() -> dict[str, Any]:
+    from rmplugin.hris import queries as hris_kinds
+    from rmplugin.hris import tasks as hris
     from rmplugin.people import tasks as people
-    from rmplugin.people.queries import ROSTER_WANTED
+    from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
 
-    return {ROSTER_WANTED: people.read_course_roster}
+    return {
+        ROSTER_WANTED: people.read_course_roster,
+        ACCEPTED_RUN: people.apply_accepted_run,
+        hris_kinds.RUN_WANTED: hris.run_wanted,
+        hris_kinds.CHECK_WANTED: hris.check_wanted,
+        hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
+    }
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -191,6 +200,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         if visit.session.is_administrator:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
+                NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
             ]
         own = []
@@ -329,13 +339,16 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     **Touches** the queue's registry only.
     """
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
 
     def work() -> None:
+        hris_tasks.want_due_runs(runtime)
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
         matching_tasks.expire_due(runtime)
@@ -347,7 +360,15 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
-    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
+
+    def tidy() -> None:
+        tenant_tasks.tidy(runtime)
+        hris_tasks.tidy(runtime)
+
+    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
+    # It is midnight somewhere every quarter of an hour.
+    dates = partial(people_tasks.refresh_all_dates, runtime)
+    queue.periodic_task(huey.crontab(minute="*/15"), name="every_quarter")(dates)
     # The firewall has a turn of its own, so that nothing else that fails at night can keep it from running.
     nightly = {
         "every_night": ("17", programme_tasks.want_rosters),

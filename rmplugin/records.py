@@ -184,7 +184,8 @@ class HrisConnector(Protocol):
     :ivar key: name used in commands and in the database.
     :ivar title: name for people.
     :ivar settings_schema: marshmallow schema of the account's settings; fields with
-        ``metadata={"secret": True}`` are stored encrypted, ``metadata={"help": …}`` explains one to people.
+        ``metadata={"secret": True}`` are stored encrypted, ``{"help": …}`` explains one to people,
+        ``{"lines": True}`` is a text of several lines, such as a private key.
     :ivar capabilities: what the source can do.
     """
 

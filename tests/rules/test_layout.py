@@ -17,6 +17,7 @@ CAPABILITIES = (
     "credits",
     "dashboard",
     "goals",
+    "hris",
     "launches",
     "matching",
     "people",
@@ -40,7 +41,7 @@ EXTRA = {
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {"interruptions.py", "scoring.py", "solver.py", "words.py"},
-    "people": {"identity.py", "roster.py"},
+    "people": {"brakes.py", "canonical.py", "identity.py", "reading.py", "relations.py", "roster.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }

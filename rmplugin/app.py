@@ -43,6 +43,7 @@ class NoFlaskSession(SessionInterface):
 PAGES = (
     "tenants",
     "people",
+    "scim",
     "launches",
     "dashboard",
     "programmes",
@@ -78,7 +79,9 @@ def make_runtime(
     :raises ConfigError: what is missing or wrong.
     **Touches** the database file and the queue file.
     """
-    known = Plugins(plugins)
+    from rmplugin.scim.store import ScimServerPlugin
+
+    known = Plugins([ScimServerPlugin(), *plugins])
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
@@ -117,8 +120,10 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 def _tasks() -> dict[str, Any]:
     from rmplugin.people import tasks as people
     from rmplugin.people.queries import ROSTER_WANTED
+    from rmplugin.scim import tasks as scim
+    from rmplugin.scim.queries import CHANGED
 
-    return {ROSTER_WANTED: people.read_course_roster}
+    return {ROSTER_WANTED: people.read_course_roster, CHANGED: scim.take_in_changes}
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:

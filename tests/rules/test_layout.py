@@ -21,6 +21,7 @@ CAPABILITIES = (
     "matching",
     "people",
     "programmes",
+    "scim",
     "sessions",
     "tenants",
 )
@@ -42,6 +43,7 @@ EXTRA = {
     "matching": {"scoring.py", "solver.py", "words.py"},
     "people": {"identity.py", "roster.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }
 OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates", "translations"}

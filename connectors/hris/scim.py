@@ -145,10 +145,8 @@ def _pages(client: http.Client, settings: Mapping[str, Any], since: datetime | N
     The order of a list is not promised, so a user may come twice; once is enough. Whether somebody was left out
     shows in the number of users, with which the core compares.
     """
-    query: dict[str, Any] = {
-        "count": settings["page_size"],
-        "attributes": ",".join((*ATTRIBUTES, ENTERPRISE)),
-    }
+    places = (*ATTRIBUTES, ENTERPRISE, *settings["mapping"].values())
+    query: dict[str, Any] = {"count": settings["page_size"], "attributes": ",".join(places)}
     if since is not None:
         moment = (since - OVERLAP).isoformat(timespec="seconds").replace("+00:00", "Z")
         query["filter"] = f'meta.lastModified gt "{moment}"'

@@ -230,8 +230,8 @@ USER = Kind(
         EMPLOYMENT: (
             _text("grade", "Job grade."),
             _text("location", "Office or site."),
-            Attribute(name="hireDate", about="First day of work.", type="dateTime"),
-            Attribute(name="terminationDate", about="Last day of work.", type="dateTime"),
+            _text("hireDate", "First day of work, such as 2026-01-31."),
+            _text("terminationDate", "Last day of work, such as 2026-01-31."),
         ),
     },
 )
@@ -347,13 +347,7 @@ def _clean_text(attribute: Attribute, value: Any) -> str | None:
     # PostgreSQL stores no NUL character, and half a character cannot be encoded at all.
     if len(text) > LONGEST_TEXT or "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise wrong_value(attribute)
-    if attribute.type != "dateTime" or not text:
-        return text or None
-    if read_moment(text) is None:
-        raise wrong_value(attribute)
-    # The zone stays as it was sent: a first day at work would become the day before otherwise.
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
+    return text or None
 
 
 def wrong_value(attribute: Attribute) -> ScimError:

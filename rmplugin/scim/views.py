@@ -16,7 +16,7 @@ from rmplugin.logins import digest
 from rmplugin.scim import documents, operations, queries
 from rmplugin.scim.filters import parse_filter
 from rmplugin.scim.models import ScimResource
-from rmplugin.scim.schemas import KINDS, MESSAGES, USER, Kind, ScimError
+from rmplugin.scim.schemas import KINDS, MESSAGES, Kind, ScimError
 
 log = structlog.get_logger()
 
@@ -33,16 +33,21 @@ class _Call:
     """One request of a program that showed a good token.
 
     :ivar base: address of the server as providers know it.
-    :ivar kind: of the resource; None for the documents about the server.
-    :ivar key: last part of the path; None without one.
+    :ivar kinds: types of resource that the address is about; all for /.search.
+    :ivar key: last part of the path; "" without one.
     """
 
     db: Db
     account_id: Any
     base: str
     now: datetime
-    kind: Kind
+    kinds: tuple[Kind, ...]
     key: str
+
+    @property
+    def kind(self) -> Kind:
+        """Give the type of resource of an address that has one."""
+        return self.kinds[0]
 
     def body(self) -> Any:
         """Give the decoded body."""
@@ -83,8 +88,9 @@ def _answer(rest: str) -> Response:
             raise ScimError(404, None, "There is nothing at this address.")
         if method not in handlers:
             raise ScimError(405, None, "This address does not know this method.")
-        kind, base = KINDS.get(endpoint, USER), f"{runtime.settings.public_url.rstrip('/')}{PATH}"
-        return handlers[method](_Call(db, token.account_id, base, runtime.clock(), kind, key))
+        kinds = (KINDS[endpoint],) if endpoint in KINDS else tuple(KINDS.values())
+        base = f"{runtime.settings.public_url.rstrip('/')}{PATH}"
+        return handlers[method](_Call(db, token.account_id, base, runtime.clock(), kinds, key))
 
 
 def _bearer() -> str:
@@ -96,7 +102,7 @@ def _bearer() -> str:
 
 def _handlers(endpoint: str, key: str) -> Mapping[str, Handler] | None:
     """Give what an address knows: method -> handler; None when there is no such address."""
-    if endpoint in KINDS and key == ".search":
+    if (endpoint in KINDS and key == ".search") or (endpoint, key) == (".search", ""):
         return {"POST": _search}
     if endpoint in KINDS and not key:
         return {"GET": _list, "POST": _create}
@@ -125,11 +131,15 @@ def _search(call: _Call) -> Response:
 def _found(call: _Call, asked: Mapping[str, str]) -> Response:
     start = max(1, _number(asked, "startIndex", 1))
     count = min(MOST_RESULTS, max(0, _number(asked, "count", USUAL_RESULTS)))
-    condition = parse_filter(call.kind, asked["filter"]) if asked.get("filter") else None
-    total, page = queries.list_resources(
-        call.db, call.account_id, call.kind, condition, call.base, start, count
-    )
-    return _send_list([documents.chosen(call.kind, one, asked) for one in page], total, start)
+    total, page = 0, list[dict[str, Any]]()
+    for kind in call.kinds:
+        condition = parse_filter(kind, asked["filter"]) if asked.get("filter") else None
+        more, found = queries.list_resources(
+            call.db, call.account_id, kind, condition, call.base, max(1, start - total), count - len(page)
+        )
+        total += more
+        page += [documents.chosen(kind, one, asked) for one in found]
+    return _send_list(page, total, start)
 
 
 def _number(asked: Mapping[str, str], name: str, usual: int) -> int:
@@ -199,7 +209,8 @@ def _send(document: Mapping[str, Any], status: int = 200) -> Response:
 
 
 def _refusal(error: ScimError) -> Response:
-    log.info("scim_refused", status=error.status, scim_type=error.scim_type, method=request.method)
+    if error.status != 404:
+        log.info("scim_refused", status=error.status, scim_type=error.scim_type, method=request.method)
     document = {
         "schemas": [f"{MESSAGES}Error"],
         "status": str(error.status),

@@ -81,14 +81,12 @@ def _apply(kind: Kind, body: Body, word: str, path: str, value: Any) -> None:
     elif place.sub is not None:
         part = {**(holder.get(place.attribute.name) or {})}
         _set(part, place.sub, None if removes else value)
-        holder[place.attribute.name] = part
-    elif removes:
-        holder.pop(place.attribute.name, None)
-    elif place.attribute.subs:
+        _put(holder, place.attribute, part)
+    elif place.attribute.subs and not removes:
         part = clean_value(place.attribute, value) or {}
-        holder[place.attribute.name] = {**(holder.get(place.attribute.name) or {}), **part}
+        _put(holder, place.attribute, {**(holder.get(place.attribute.name) or {}), **part})
     else:
-        _set(holder, place.attribute, value)
+        _set(holder, place.attribute, None if removes else value)
 
 
 def _apply_whole(kind: Kind, body: Body, word: str, place: Place, value: Any) -> None:
@@ -102,11 +100,14 @@ def _apply_whole(kind: Kind, body: Body, word: str, place: Place, value: Any) ->
 
 
 def _set(holder: Body, attribute: Attribute, value: Any) -> None:
-    cleaned = clean_value(attribute, value)
-    if cleaned is None:
+    _put(holder, attribute, clean_value(attribute, value))
+
+
+def _put(holder: Body, attribute: Attribute, value: Any) -> None:
+    if value in (None, [], {}):
         holder.pop(attribute.name, None)
     else:
-        holder[attribute.name] = cleaned
+        holder[attribute.name] = value
 
 
 def _apply_many(holder: Body, attribute: Attribute, word: str, value: Any) -> None:
@@ -122,7 +123,7 @@ def _apply_many(holder: Body, attribute: Attribute, word: str, value: Any) -> No
     else:
         keys = [_key(one) for one in given]
         after = [one for one in before if keys and _key(one) not in keys]
-    holder[attribute.name] = one_primary(after)
+    _put(holder, attribute, one_primary(after))
 
 
 def _key(one: Any) -> Any:
@@ -148,7 +149,7 @@ def _apply_some(holder: Body, place: Place, condition: Filter | None, value: Any
             after.append(changed)
     if not found and value is not None:
         after.append(_changed(attribute, place.sub, _asked_for(condition), value))
-    holder[attribute.name] = one_primary(after)
+    _put(holder, attribute, one_primary(after))
 
 
 def _changed(attribute: Attribute, sub: Attribute | None, one: Body, value: Any) -> Body:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from rmplugin.jobs import work_outbox
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.tasks import sync_roster
 from rmplugin.scim.operations import issue_token
 from rmplugin.scim.schemas import ENTERPRISE
 from rmplugin.tenants.models import HrAccount
@@ -76,6 +77,16 @@ class Provider:
         self.clock.forward(minutes=1)
         work_outbox(self.runtime)
         work_outbox(self.runtime, slow=True)
+
+    def sync(self, **how):
+        self.clock.forward(minutes=1)
+        at = self.runtime
+        return sync_roster(at.database, at.plugins, self.tenant.id, self.name, now=self.clock.now, **how)
+
+    def accept(self):
+        """Accept the first run, which is always held."""
+        self.settle()
+        return self.sync(accept_shrink=True)
 
     def people(self):
         """Give the account's people by employee number."""

@@ -119,11 +119,15 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 
 def _tasks() -> dict[str, Any]:
     from rmplugin.people import tasks as people
-    from rmplugin.people.queries import ROSTER_WANTED
+    from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
     from rmplugin.scim import tasks as scim
     from rmplugin.scim.queries import CHANGED
 
-    return {ROSTER_WANTED: people.read_course_roster, CHANGED: scim.take_in_changes}
+    return {
+        ROSTER_WANTED: people.read_course_roster,
+        ACCEPTED_RUN: people.apply_accepted_run,
+        CHANGED: scim.take_in_changes,
+    }
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -333,6 +337,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
@@ -351,6 +356,9 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
+    # It is midnight somewhere every quarter of an hour.
+    dates = partial(people_tasks.refresh_all_dates, runtime)
+    queue.periodic_task(huey.crontab(minute="*/15"), name="every_quarter")(dates)
     nightly = partial(programme_tasks.want_rosters, runtime)
     queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
     return tasks

@@ -2,7 +2,8 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,16 +12,20 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
+from rmplugin.people.canonical import KEPT, LEFT
 from rmplugin.people.forms import GROUPS
-from rmplugin.people.models import LEFT, CourseMember, LtiUser, Person, Profile, RosterRun
+from rmplugin.people.models import CourseMember, LtiUser, Person, Profile, RosterFuture, RosterRun
 from rmplugin.tenants.models import HrAccount
 from rmplugin.texts import texts
 
-WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+# Whoever is missing from one reading counts; a row that stands for somebody of another account does not.
+WORKING = and_(Person.lifecycle != "tombstoned", Person.status.not_in(LEFT), Person.same_person_id.is_(None))
 # The same as `Person.is_working`.
 CAN_TAKE_PART = and_(WORKING, Person.status != "suspended")
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
+# The event that asks the worker to read an HR account again, because somebody accepted a held run.
+ACCEPTED_RUN = "roster_wanted"
 # Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
 LINK_PROBLEMS = texts(
     {
@@ -53,9 +58,10 @@ def find_person(db: Db, reference: str) -> Person:
     **Touches** reads person.
     """
     text = reference.strip()
+    counts = Person.same_person_id.is_(None)
     conditions: list[ColumnElement[bool]] = [
-        Person.employee_number == text,
-        Person.email_folded == text.casefold(),
+        and_(Person.employee_number == text, counts),
+        and_(Person.email_folded == text.casefold(), counts),
     ]
     with contextlib.suppress(ValueError):
         conditions.insert(0, Person.id == uuid.UUID(text))
@@ -73,13 +79,28 @@ def find_person(db: Db, reference: str) -> Person:
 def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
     """Give the manager of every present person who has one, for keeping reporting lines out of pairs.
 
+    Somebody whom two accounts list has the lines of both; where they differ, the row that counts is right.
+
     :return: person's id -> manager's id; free of cycles.
     **Touches** reads person.
     """
-    query = select(Person.id, Person.manager_id).where(
-        Person.lifecycle == "present", Person.manager_id.is_not(None)
+    query = select(Person.id, Person.manager_id, Person.same_person_id).where(
+        Person.lifecycle != "tombstoned"
     )
-    return {row.id: row.manager_id for row in db.execute(query)}
+    led_or_double = or_(Person.manager_id.is_not(None), Person.same_person_id.is_not(None))
+    rows = db.execute(query.where(led_or_double)).all()
+    counts = {row.id: row.same_person_id for row in rows if row.same_person_id is not None}
+    lines: dict[uuid.UUID, uuid.UUID] = {}
+    for row in sorted(rows, key=lambda row: row.id in counts):
+        person, manager = counts.get(row.id, row.id), row.manager_id
+        if manager is None:
+            continue
+        above = manager = counts.get(manager, manager)
+        while above != person and above in lines:
+            above = lines[above]
+        if above != person:
+            lines.setdefault(person, manager)
+    return lines
 
 
 def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
@@ -123,7 +144,6 @@ def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
 
     **Touches** reads person.
     """
-    manager_ref = func.coalesce(Person.manager_key, Person.manager_email, Person.manager_name, "")
     query = select(
         Person.source_key,
         Person.id,
@@ -131,31 +151,149 @@ def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
         Person.employee_number,
         Person.email_folded,
         Person.display_name,
-        manager_ref,
+        Person.legal_entity,
+        Person.hire_date,
+        Person.manager_key,
+        Person.manager_email,
+        Person.manager_name,
         Person.manager_id,
         Person.manager_state,
+        Person.former_emails,
+        Person.email_reused,
+        Person.same_person_id,
+        Person.kept_apart,
+        Person.missing_runs,
         Person.lifecycle,
         Person.status,
     ).where(Person.account_id == account_id)
-    for *head, manager, state, lifecycle, status in db.execute(query, execution_options={"yield_per": 2000}):
-        head[1] = head[1].hex
-        present = lifecycle == "present"
-        working = present and status not in LEFT
-        yield (*head, manager.hex if manager else None, state, present, working)
+    for (
+        key, pid, row_hash, number, email, name, entity, hired, manager_key, manager_email, manager_name,
+        manager, state, former, reused, same, apart, missing_runs, lifecycle, status,
+    ) in db.execute(query, execution_options={"yield_per": 2000}):  # fmt: skip
+        present = lifecycle != "tombstoned"
+        yield (
+            key, pid.hex, row_hash, number, email, name, entity, hired and hired.isoformat(), manager_key,
+            manager_email, manager_name, manager and manager.hex, state, "\n".join(former),
+            reused, same and same.hex, apart, missing_runs, present, present and status not in LEFT,
+        )  # fmt: skip
+
+
+def other_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
+    """Stream the people of the tenant's other accounts, in the shape of `roster.Staging.add_others`.
+
+    **Touches** reads person.
+    """
+    query = select(
+        Person.id,
+        Person.employee_number,
+        Person.email_folded,
+        Person.legal_entity,
+        Person.hire_date,
+        Person.manager_id,
+        Person.former_emails,
+        Person.lifecycle,
+        Person.status,
+    ).where(Person.account_id != account_id, Person.same_person_id.is_(None))
+    for pid, number, email, entity, hired, manager, former, lifecycle, status in db.execute(
+        query, execution_options={"yield_per": 2000}
+    ):
+        present = lifecycle != "tombstoned"
+        yield (
+            pid.hex, number, email, entity, hired and hired.isoformat(), manager and manager.hex,
+            "\n".join(former), present, present and status not in LEFT,
+        )  # fmt: skip
+
+
+def stored_documents(
+    db: Db, account_id: uuid.UUID, names: Iterable[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stream fields of an account's people, in the shape of `roster.Staging.keep_withheld`.
+
+    :param names: fields of a record; others are left out.
+    **Touches** reads person.
+    """
+    kept = [name for name in KEPT if name in set(names)]
+    query = select(Person.source_key, *(getattr(Person, name) for name in kept))
+    query = query.where(Person.account_id == account_id)
+    for key, *values in db.execute(query, execution_options={"yield_per": 2000}):
+        yield key, _document(kept, values)
+
+
+def _document(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    plain = (value.isoformat() if isinstance(value, date) else value for value in values)
+    return dict(zip(names, plain, strict=True))
+
+
+def filled_rows(db: Db, account_id: uuid.UUID, names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Stream which fields of an account's people have a value, in the shape of `roster.Staging.difference`.
+
+    **Touches** reads person.
+    """
+    flags = [case((getattr(Person, name).is_(None), 0), else_=1) for name in names]
+    query = select(Person.source_key, *flags)
+    query = query.where(Person.account_id == account_id, Person.lifecycle != "tombstoned")
+    yield from map(tuple, db.execute(query, execution_options={"yield_per": 2000}))
+
+
+def _runs(account_id: uuid.UUID, *conditions: ColumnElement[bool]) -> Select[RosterRun]:
+    """Select runs of an account, newest first."""
+    query = select(RosterRun).where(RosterRun.account_id == account_id, *conditions)
+    return query.order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
+
+
+def was_applied(db: Db, account_id: uuid.UUID) -> bool:
+    """Tell whether a run of an account ever changed its people. **Touches** reads roster_run."""
+    return db.scalars(_runs(account_id, RosterRun.status == "complete").limit(1)).first() is not None
 
 
 def find_last_good_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
-    """Give the newest complete run of an account; None before the first.
+    """Give the newest complete run of an account that read everybody; None before the first.
 
     **Touches** reads roster_run.
     """
-    query = (
-        select(RosterRun)
-        .where(RosterRun.account_id == account_id, RosterRun.status == "complete", RosterRun.mode == "full")
-        .order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
-        .limit(1)
+    runs = db.scalars(_runs(account_id, RosterRun.status == "complete", RosterRun.mode == "full").limit(50))
+    return next((run for run in runs if "incomplete" not in run.notes), None)
+
+
+def newest_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
+    """Give the newest run that says what an account's source holds; None before the first.
+
+    One that failed says nothing of it, and neither does a day that has come.
+
+    **Touches** reads roster_run.
+    """
+    told = and_(RosterRun.status.not_in(("failed", "running")), RosterRun.mode != "dates")
+    return db.scalars(_runs(account_id, told).limit(1)).first()
+
+
+def waits_for_a_person(db: Db, account_id: uuid.UUID, since: datetime) -> bool:
+    """Tell whether days that have come are held since a moment. **Touches** reads roster_run."""
+    newest = db.scalars(_runs(account_id, RosterRun.mode == "dates").limit(1)).first()
+    return newest is not None and newest.status in ("held", "dropped") and newest.started_at > since
+
+
+def changing_people(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tuple[date, dict[str, Any]]]:
+    """Stream people of whom a date may have come, as `stored_documents` does.
+
+    :param last_day: the latest day that it is anywhere.
+    **Touches** reads person.
+    """
+    query = select(Person.changes_on, *(getattr(Person, name) for name in KEPT)).where(
+        Person.account_id == account_id, Person.changes_on <= last_day, Person.lifecycle != "tombstoned"
     )
-    return db.scalars(query).one_or_none()
+    for changes_on, *values in db.execute(query, execution_options={"yield_per": 2000}):
+        yield changes_on, _document(KEPT, values)
+
+
+def coming_records(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tuple[date, dict[str, Any]]]:
+    """Stream records of later days that may have come, oldest first: (day, document).
+
+    **Touches** reads roster_future.
+    """
+    query = select(RosterFuture.effective_on, RosterFuture.record)
+    query = query.where(RosterFuture.account_id == account_id, RosterFuture.effective_on <= last_day)
+    for day, record in db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key)):
+        yield day, record
 
 
 def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[tuple[RosterRun, str]]:

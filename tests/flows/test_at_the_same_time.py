@@ -149,7 +149,7 @@ def test_open_page_when_hr_says_the_person_left_asks_to_launch_again(runtime, te
         for row, word in ((stays, "active"), (leaves, status))
         if word != "absent"
     ]
-    with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now.date()) as staging:
+    with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now) as staging:
         account = db.get_one(HrAccount, stays.account_id)
         staging.add_page(RosterPage(records))
         run = begin_run(db, account, "full", clock.now)

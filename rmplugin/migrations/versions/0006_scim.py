@@ -1,6 +1,6 @@
 """SCIM server: what identity providers sent, and their tokens
 
-Revision: 0006, after: 0002, made: 2026-11-26 04:30:00
+Revision: 0006, after: 0003, made: 2026-11-26 04:30:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -27,8 +27,8 @@ from rmplugin.api import (
 OVERLAP = timedelta(minutes=5)
 # Attributes that are asked for; nothing else should leave the other system.
 ATTRIBUTES = (
-    "userName", "name", "displayName", "nickName", "title", "userType", "preferredLanguage", "timezone", "active",
-    "emails", "addresses", "meta.lastModified",
+    "userName", "name", "displayName", "nickName", "title", "userType", "preferredLanguage", "timezone",
+    "active", "emails", "addresses",
 )  # fmt: skip
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
@@ -142,8 +142,8 @@ def _document(reply: http.Reply) -> dict[str, Any]:
 def _pages(client: http.Client, settings: Mapping[str, Any], since: datetime | None) -> Iterator[RosterPage]:
     """Read page after page until as many users came as there are.
 
-    The order of a list is not promised, so a user may come twice; once is enough. Whether somebody was left out
-    shows in the number of users, with which the core compares.
+    The order of a list is not promised, so a user may come twice; once is enough. Whether somebody was left
+    out shows in the number of users, with which the core compares.
     """
     places = (*ATTRIBUTES, ENTERPRISE, *settings["mapping"].values())
     query: dict[str, Any] = {"count": settings["page_size"], "attributes": ",".join(places)}

@@ -129,7 +129,7 @@ def last_change(db: Db, account_id: uuid.UUID) -> int:
 def stream_users(db: Db, account_id: uuid.UUID, after: int | None) -> Iterator[ScimResource]:
     """Stream users.
 
-    :param after: those who changed after this change, the deleted ones among them; None for all who are there.
+    :param after: those who changed after this change, deleted ones among them; None for all who are there.
     **Touches** reads scim_resource.
     """
     query = select(ScimResource).where(ScimResource.account_id == account_id, ScimResource.kind == "User")

@@ -27,6 +27,7 @@ ASSERTION_LIFE_SECONDS = 300
 ASSERTION_BACKDATE_SECONDS = 5
 DEFAULT_TOKEN_SECONDS = 600.0
 LONGEST_WAIT = 365 * 86400.0
+MOST_PAGES = 20_000
 MAXIMUM_BYTES = 32 * 1024 * 1024
 _RETRIABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 # Some platforms quote the assertion in their explanation.
@@ -150,15 +151,15 @@ class ServiceClient:
     def pages(
         self, platform: Platform, url: str, scopes: Collection[str], *, accept: str
     ) -> Iterator[tuple[Any, Answer]]:
-        """Yield a collection's pages, decoded and as they came, following `rel=next` without a limit.
+        """Yield a collection's pages, decoded and as they came, following `rel=next`.
 
-        :raises ServiceError: page_loop when a page comes twice, and what `request` raises
+        :raises ServiceError: page_loop when a page comes twice or there is no end, and what `request` raises
         **Source** RFC 8288; NRPS 2.0, section 2.4.2. **Touches** calls the platform.
         """
         seen: set[str] = set()
         following: str | None = url
         while following is not None:
-            if following in seen:
+            if following in seen or len(seen) >= MOST_PAGES:
                 raise ServiceError(
                     "page_loop", "The platform sends the same page again", method="GET", url=following
                 )

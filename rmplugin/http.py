@@ -126,6 +126,10 @@ class Reply:
                 return urljoin(self.url, found["url"])
         return None
 
+    def follow(self, link: str) -> str:
+        """Give the whole address of a link that stands in the body. **Touches** pure."""
+        return urljoin(self.url, link)
+
     def broken(self, what: str) -> RetriableError:
         """Make the error for an answer that makes no sense; it may be a passing disturbance."""
         text = f"{self.service} {what} ({self.method} {self.url.split('?', 1)[0]})."
@@ -186,7 +190,7 @@ class Client:
         :raises FatalError: it leads to another origin, where our credentials must not go.
         **Touches** pure.
         """
-        url = urljoin(self.base.rstrip("/") + "/", path if "://" in path else path.lstrip("/"))
+        url = urljoin(self.base.rstrip("/") + "/", path if "//" in path[:9] else path.lstrip("/"))
         if origin(url) != origin(self.base):
             text = (
                 f"{self.service} points to another host ({urlsplit(url).hostname}). It was not followed, "

@@ -45,6 +45,8 @@ _KNOWN = (
         _MEMBER.c.last_launch_at > bindparam("since"),
         _PERSON.c.updated_at <= _MEMBER.c.last_launch_at,
     )
+    # Whoever decides at this moment that the link is wrong locks the user; then the answer waits for that.
+    .with_for_update(read=True, key_share=True, of=_USER)
 )
 
 

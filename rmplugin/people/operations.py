@@ -459,6 +459,12 @@ def link_by_hand(
     :raises ConflictError: the person has left, or the other user is in another manager's course.
     **Touches** writes lti_user, audit_entry, outbox_event; deletes web_session.
     """
+    # Of two who decide at the same moment, the second waits and sees what the first one wrote. Everybody
+    # locks users before persons.
+    claimants = [user.id, *(other.id for other in queries.others_claiming(db, user, person))]
+    locked = select(LtiUser).where(LtiUser.id.in_(claimants)).order_by(LtiUser.id).with_for_update()
+    db.scalars(locked.execution_options(populate_existing=True)).all()
+    person = db.get_one(Person, person.id, with_for_update={"key_share": True}, populate_existing=True)
     if not person.is_working:
         raise ConflictError(
             "person_left", "The staff list says that this person is not at work. Nothing was changed."
@@ -482,6 +488,7 @@ def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
     :raises ConflictError: that was decided before.
     **Touches** writes lti_user, audit_entry; deletes web_session.
     """
+    db.refresh(user, with_for_update=True)
     if user.link_state == "revoked":
         raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
     _decide(db, user, Link("revoked", problem="revoked"), now, actor)

@@ -87,7 +87,7 @@ def link_users(
     :return: the users by their sub, linked or with the reason why not.
     **Touches** reads person; writes lti_user, audit_entry.
     """
-    users = _remember_users(db, platform, sightings)
+    users = _remember_users(db, platform, sightings, lock=actor is None)
     wishes: dict[uuid.UUID, _Wish] = {}
     open_: list[tuple[Sighting, LtiUser]] = []
     for sighting in sightings:
@@ -103,10 +103,15 @@ def link_users(
     return users
 
 
-def _remember_users(db: Db, platform: LtiPlatform, sightings: Sequence[Sighting]) -> dict[str, LtiUser]:
+def _remember_users(
+    db: Db, platform: LtiPlatform, sightings: Sequence[Sighting], *, lock: bool
+) -> dict[str, LtiUser]:
     users: dict[str, LtiUser] = {}
     for subs in chunks((sighting.sub for sighting in sightings), CHUNK):
         query = select(LtiUser).where(LtiUser.platform_id == platform.id, LtiUser.sub.in_(subs))
+        if lock:
+            # Who launches is signed in as the person found here, which no manager may undo meanwhile.
+            query = query.with_for_update(key_share=True)
         users |= {user.sub: user for user in db.scalars(query)}
     for sighting in sightings:
         if sighting.sub not in users:
@@ -235,6 +240,8 @@ def _settle(
     actor: str | None,
 ) -> None:
     """Give each person to the one user who claims them, and write down what changes."""
+    decided = _decided_meanwhile(db, users, wishes)
+    users = [user for user in users if user.id not in decided]
     # Of two who claim the same person at the same moment, the second waits and sees the first.
     new = (wishes[user.id].person_id for user in users if wishes[user.id].person_id != user.person_id)
     for chunk in chunks(sorted({person_id for person_id in new if person_id}), CHUNK):
@@ -253,6 +260,25 @@ def _settle(
         else:
             link = Link("revoked" if problem == "revoked" else "unlinked", None, None, problem)
         write_link(db, user, link, now, actor or f"lti_user:{user.id}")
+
+
+def _decided_meanwhile(db: Db, users: Sequence[LtiUser], wishes: Mapping[uuid.UUID, _Wish]) -> set[uuid.UUID]:
+    """Lock the users who may change, and give those about whom somebody decided since they were read.
+
+    That decision stays; the next launch or reading starts from it.
+    """
+    read = {user.id: (user.link_state, user.person_id, user.link_source) for user in users}
+    wished = {id_: (wish.person_id, wish.source, wish.problem) for id_, wish in wishes.items()}
+    changing = {u.id for u in users if wished[u.id] != (u.person_id, u.link_source, u.link_problem)}
+    decided = set()
+    for chunk in chunks(sorted(changing), CHUNK):
+        now = select(LtiUser.id, LtiUser.link_state, LtiUser.person_id, LtiUser.link_source)
+        now = now.where(LtiUser.id.in_(chunk)).order_by(LtiUser.id).with_for_update(key_share=True)
+        decided |= {user_id for user_id, *link in db.execute(now) if tuple(link) != read[user_id]}
+    for user in users:
+        if user.id in decided:
+            db.refresh(user)
+    return decided
 
 
 def write_link(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:

@@ -1,5 +1,6 @@
 """A course that was copied in the LMS: its manager takes the programme over, or starts afresh."""
 
+import re
 import uuid
 from datetime import datetime
 from itertools import count
@@ -9,7 +10,7 @@ from sqlalchemy import select
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
-from rmplugin.programmes.models import Programme, ProgrammeSkill
+from rmplugin.programmes.models import NAME_LENGTH, Programme, ProgrammeSkill
 from rmplugin.programmes.queries import programme_of_course
 from rmplugin.tenants.models import LtiContext
 
@@ -53,7 +54,8 @@ def carry_over(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) 
     context, original = _decide(db, context_id, "carried", actor, now)
     kept = {name: getattr(original, name) for name in set(Programme.__table__.columns.keys()) - OWN}
     known = {name.lower() for name in db.scalars(select(Programme.name))}
-    names = (f"{original.name} ({number})" for number in count(2))
+    first = re.sub(r" \(\d+\)$", "", original.name)
+    names = (_numbered(first, number) for number in count(2))
     programme = Programme(
         **kept,
         context_id=context.id,
@@ -70,6 +72,12 @@ def carry_over(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) 
     db.add_all(ProgrammeSkill(programme_id=programme.id, skill_id=skill_id) for skill_id in skills.all())
     audit.record(db, actor, "programme.create", programme.id, now, template=programme.template)
     return programme
+
+
+def _numbered(name: str, number: int) -> str:
+    """Put a number behind a name; a long name loses its end, as the settings page takes no longer one."""
+    ending = f" ({number})"
+    return name[: NAME_LENGTH - len(ending)].rstrip() + ending
 
 
 def start_afresh(db: Db, context_id: uuid.UUID | None, actor: str, now: datetime) -> None:

@@ -13,6 +13,7 @@ from marshmallow import validate
 
 from rmplugin.errors import InputError
 from rmplugin.programmes.catalogue import BY_NAME, THEMES, CatalogueSkill, Template
+from rmplugin.programmes.models import NAME_LENGTH
 from rmplugin.texts import Text, texts
 
 FILL_IN: dict[str, str | list[Any] | dict[Any, Any]] = {
@@ -121,7 +122,7 @@ def _lines(text: str) -> list[str]:
 class ProgrammeForm(ma.Schema):
     """A programme's settings. Loads to the columns of `Programme`, and `skills` as `CatalogueSkill`s."""
 
-    name = _text(120)
+    name = _text(NAME_LENGTH)
     purpose = _text(2000)
     sponsor = _text(120, required=False, load_default=None, allow_none=True)
     starts_on = ma.fields.Date(required=True, error_messages=DATE)
@@ -158,7 +159,7 @@ class ProgrammeForm(ma.Schema):
 class SafeProgrammeForm(ma.Schema):
     """What may still change when people have been invited: nothing that they said yes to."""
 
-    name = _text(120)
+    name = _text(NAME_LENGTH)
     purpose = _text(2000)
     sponsor = _text(120, required=False, load_default=None, allow_none=True)
     topics = ma.fields.String(load_default="")

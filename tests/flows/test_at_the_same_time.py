@@ -1,5 +1,6 @@
 """Two people who do the same thing at the same moment, and people who leave while they are signed in."""
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -11,17 +12,19 @@ from rmplugin.errors import ConflictError
 from rmplugin.matching import operations, queries, store
 from rmplugin.matching.models import Proposal
 from rmplugin.notify import unread
-from rmplugin.people.models import Person
-from rmplugin.people.operations import apply_roster, begin_run
+from rmplugin.people import store as people_store
+from rmplugin.people.models import LtiUser, Person
+from rmplugin.people.operations import apply_roster, begin_run, link_by_hand, undo_link
 from rmplugin.people.roster import Staging
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.records import EmployeeRecord, RosterPage
-from rmplugin.tenants.models import HrAccount
+from rmplugin.tenants.models import HrAccount, LtiPlatform
+from tests.factories.identity import join, see
 from tests.factories.matching import add_mentor, make_scene
 from tests.factories.pairs import GOAL, make_pair
 from tests.factories.people import make_person
-from tests.factories.programmes import make_programme
+from tests.factories.programmes import make_context, make_programme
 
 
 def archive(scene) -> None:
@@ -185,3 +188,101 @@ def test_capacity_when_lowered_after_the_release_keeps_the_first_that_both_want(
         scene.answer(proposal, scene.Ana, yes=True)
         states.append(scene.answer(proposal, scene.people[name], yes=True).state)
     assert states == ["accepted", "void"]
+
+
+class Decisions:
+    """Two managers who decide about the same people: the second reads before the first has written."""
+
+    def __init__(self, runtime, tenant) -> None:
+        self.runtime, self.tenant = runtime, tenant
+        self.now = runtime.clock()
+        self.barrier = threading.Barrier(2)
+        with self.db() as db:
+            self.context = make_context(db)
+            self.ada, self.ben = (make_person(db, display_name=name) for name in ("Ada", "Ben"))
+            known = {"link_state": "confirmed", "link_source": "custom", "link_problem": None}
+            self.one = join(db, self.context, "1", self.now, person_id=self.ada.id, **known)
+            self.two = join(db, self.context, "2", self.now)
+            self.three = join(db, self.context, "3", self.now)
+
+    def db(self):
+        return self.runtime.database.transaction(self.tenant.id)
+
+    def link(self, db, user, person) -> None:
+        user, person = db.get_one(LtiUser, user.id), db.get_one(Person, person.id)
+        self.meet()
+        link_by_hand(db, self.context.id, user, person, "command", self.now)
+
+    def undo(self, db, user) -> None:
+        user = db.get_one(LtiUser, user.id)
+        self.meet()
+        undo_link(db, user, "command", self.now)
+
+    def meet(self) -> None:
+        # SQLite lets in one writer at a time, so nobody else comes.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.barrier.wait(1)
+
+    def at_once(self, *decisions) -> None:
+        self.barrier = threading.Barrier(len(decisions))
+
+        def decide(decision) -> None:
+            with self.db() as db:
+                decision(db)
+
+        with ThreadPoolExecutor(len(decisions)) as threads:
+            list(threads.map(decide, decisions))
+
+    def found(self, user) -> tuple:
+        with self.db() as db:
+            user = db.get_one(LtiUser, user.id)
+            return user.link_state, user.person_id
+
+
+def test_person_when_two_managers_link_them_at_once_goes_to_one_user(runtime, tenant):
+    scene = Decisions(runtime, tenant)
+    scene.at_once(
+        lambda db: scene.link(db, scene.two, scene.ben), lambda db: scene.link(db, scene.three, scene.ben)
+    )
+    found = {scene.found(scene.two), scene.found(scene.three)}
+    assert found == {("confirmed", scene.ben.id), ("revoked", None)}
+
+
+def test_user_when_linked_and_undone_at_once_is_as_one_manager_said(runtime, tenant):
+    scene = Decisions(runtime, tenant)
+    scene.at_once(lambda db: scene.link(db, scene.one, scene.ben), lambda db: scene.undo(db, scene.one))
+    assert scene.found(scene.one) in (("confirmed", scene.ben.id), ("revoked", None))
+
+
+@pytest.mark.parametrize("actor", [None, "worker"])
+def test_decision_of_a_manager_when_the_lms_speaks_of_the_user_at_once_stays(
+    runtime, tenant, monkeypatch, actor
+):
+    scene = Decisions(runtime, tenant)
+    with scene.db() as db:
+        db.get_one(Person, scene.ada.id).employee_number = "E-1"
+        db.get_one(LtiUser, scene.one.id).person_id = None
+        db.get_one(LtiUser, scene.one.id).link_state = "unlinked"
+    find_people, decided = people_store._find_people, threading.Event()
+
+    def slow(*arguments):
+        # The user has been read; now the manager gets a chance.
+        scene.meet()
+        decided.wait(1)
+        return find_people(*arguments)
+
+    def decide() -> None:
+        scene.meet()
+        with scene.db() as db:
+            one, ben = db.get_one(LtiUser, scene.one.id), db.get_one(Person, scene.ben.id)
+            link_by_hand(db, scene.context.id, one, ben, "command", scene.now)
+        decided.set()
+
+    monkeypatch.setattr(people_store, "_find_people", slow)
+    with ThreadPoolExecutor(1) as threads:
+        deciding = threads.submit(decide)
+        with scene.db() as db:
+            platform = db.get_one(LtiPlatform, scene.context.platform_id)
+            people_store.link_users(db, platform, [see("1", custom="E-1")], scene.now, actor=actor)
+        deciding.result()
+    assert scene.found(scene.one) == ("confirmed", scene.ben.id)

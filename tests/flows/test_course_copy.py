@@ -70,6 +70,16 @@ def test_copy_when_taken_over_has_the_settings_in_a_draft_without_people(
     assert "course_copy.carried" in deeds
 
 
+def test_copy_when_the_originals_name_is_as_long_as_can_be_has_settings_that_can_be_saved(
+    lms, original, database, tenant
+):
+    with database.transaction(tenant.id) as db:
+        db.merge(original).name = "L" * 120
+    browser = launch(lms, "3").submit("/programmes/copy/carry").submit("/settings")
+    assert browser.status == 200
+    assert {row.name for row in read_rows(database, tenant, Programme)} == {"L" * 120, "L" * 116 + " (2)"}
+
+
 def test_copy_when_started_afresh_is_never_asked_again(lms, original, database, tenant):
     browser = launch(lms, "3").submit("/programmes/copy/fresh")
     assert "You start afresh" in browser.says()

@@ -1,11 +1,13 @@
 """From a signed launch to a session: who is recognised, who is not, what is remembered, what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
 from rmplugin import web
+from rmplugin.launches import operations
 from rmplugin.logins import WebSession, open_session
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.people.operations import link_by_hand, undo_link
@@ -342,3 +344,30 @@ def test_launch_when_a_manager_decided_meanwhile_obeys_though_nothing_else_chang
     with database.transaction(None, write=False) as db:
         newest = db.scalars(select(WebSession).order_by(WebSession.id.desc())).first()
     assert newest.person_id == (None if decision == "undo" else other.id)
+
+
+def test_repeated_launch_when_its_link_is_undone_at_that_moment_leaves_no_session(
+    lms, database, tenant, clock, monkeypatch
+):
+    hire(database, tenant, clock.now, employee_number="E-1001")
+    lms.launch()
+    recognise, known = operations.recognise, []
+
+    def undo():
+        with database.transaction(tenant.id) as db:
+            undo_link(db, db.scalars(select(LtiUser)).one(), "command", clock.now)
+
+    with ThreadPoolExecutor(1) as threads:
+
+        def slow(*arguments):
+            known.append((recognise(*arguments), threads.submit(undo)))
+            # The manager decides before the session is there, and is done with it, if nothing keeps them.
+            wait([known[0][1]], timeout=1)
+            return known[0][0]
+
+        monkeypatch.setattr(operations, "recognise", slow)
+        lms.launch()
+        known[0][1].result()
+    assert known[0][0] is not None
+    with database.transaction(None, write=False) as db:
+        assert db.scalars(select(WebSession)).all() == []

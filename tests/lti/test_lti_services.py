@@ -7,7 +7,7 @@ from urllib.error import URLError
 
 import pytest
 
-from lti import ags, nrps
+from lti import ags, nrps, service
 from lti.errors import ServiceError
 from lti.service import ServiceClient
 from tests.fakes.lti_platform import AGS_SCOPE, CLAIM
@@ -414,6 +414,18 @@ def test_members_when_the_answer_is_no_list_are_not_taken_for_an_empty_course(se
     with pytest.raises(ServiceError) as caught:
         nrps.read_members(services, registration, course.base + "/nrps/members?id=3")
     assert caught.value.code == "bad_answer"
+
+
+def test_pages_when_there_is_no_end_of_them_end_in_an_error(services, registration, course, monkeypatch):
+    monkeypatch.setattr(service, "MOST_PAGES", 20)
+    course.page_size = 1
+    course.members = [member(str(number)) for number in range(20)]
+    address = course.base + "/nrps/members?id=3"
+    assert len(list(nrps.members(services, registration, address))) == 20
+    course.members.append(member("20"))
+    with pytest.raises(ServiceError) as caught:
+        list(nrps.members(services, registration, address))
+    assert caught.value.code == "page_loop"
 
 
 def test_pages_when_the_platform_sends_one_twice_end_in_an_error(services, registration, course):

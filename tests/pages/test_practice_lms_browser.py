@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
-from rmplugin.demo.lms_settings import DEFAULT_COURSE
+from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity
 from rmplugin.demo.practice_lms import LmsPerson, LmsSettings, make_lms_server
 
 CHROMIUM = shutil.which("chromium")
@@ -27,6 +27,8 @@ PEOPLE = (
     ),
     *(LmsPerson(user_id=str(12 + n), given_name=f"Tom{n}", family_name="Okoro") for n in range(20)),
 )
+# Whatever a teacher types as a name in the content picker.
+LONG_NAME = LmsActivity(title="Mentoring" + "x" * 190)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -107,6 +109,7 @@ def lms_url(request, tmp_path: Path) -> Iterator[str]:
             DEFAULT_COURSE,
             replace(DEFAULT_COURSE, course_id="102", storage_frame="_parent"),
             replace(DEFAULT_COURSE, course_id="103", storage_frame="kept_here"),
+            replace(DEFAULT_COURSE, course_id="104", title="y" * 200, activities=(LONG_NAME,)),
         ),
     )
     lms = make_lms_server(settings, port=port)
@@ -158,7 +161,8 @@ def test_pages_when_seen_at_360_px_fit_and_pass_axe(lms_url: str, page: Page) ->
     check_page(page)
     page.get_by_role("button", name="Ina Berg").click()
     page.wait_for_url("**/course/101")
-    for path in ("/course/101", "/course/101/roster", "/course/101/grades", "/practice", "/course/404"):
+    courses = [f"/course/{course}{page}" for course in (101, 104) for page in ("", "/roster", "/grades")]
+    for path in (*courses, "/practice", "/course/404"):
         page.goto(lms_url + path)
         check_page(page)
 

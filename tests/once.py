@@ -1,0 +1,45 @@
+"""What every test would do again is done once per test process; what a test sees stays the same.
+
+Each test makes an app of its own. Most of that time went into compiling the same routes and templates, and
+into reading the same entry points.
+"""
+
+from functools import cache
+from typing import Any
+
+import jinja2
+from werkzeug.routing import Rule
+
+from rmplugin import plugins
+
+
+class CompiledTemplates(jinja2.BytecodeCache):
+    """Templates compiled by an earlier test; a changed source has another checksum."""
+
+    kept: dict[str, bytes] = {}  # noqa: RUF012 - shared on purpose.
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+def compile_routes_once() -> None:
+    """Let rules that say the same share the function that builds their address."""
+    compile_builder, built = Rule._compile_builder, {}
+
+    def compiled(rule: Rule, append_unknown: bool = True) -> Any:
+        defaults = tuple(sorted((rule.defaults or {}).items()))
+        key = (tuple(rule._trace), tuple(rule.arguments), repr(defaults), append_unknown)
+        if key not in built:
+            built[key] = compile_builder(rule, append_unknown)
+        return built[key]
+
+    Rule._compile_builder = compiled
+
+
+def read_entry_points_once() -> None:
+    """Read the metadata of all installed packages once."""
+    plugins.entry_points = cache(plugins.entry_points)

@@ -154,7 +154,7 @@ def test_open_page_when_hr_says_the_person_left_asks_to_launch_again(runtime, te
     ]
     with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now) as staging:
         account = db.get_one(HrAccount, stays.account_id)
-        staging.add_page(RosterPage(records))
+        staging.add_page(RosterPage(records, gone=[leaves.source_key] if status == "absent" else []))
         run = begin_run(db, account, "full", clock.now)
         report = apply_roster(db, run, staging, clock.now, everybody=True, accept_shrink=True)
         assert report.status == "complete"

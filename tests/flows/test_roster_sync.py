@@ -23,6 +23,7 @@ from rmplugin.records import Capabilities, EmployeeRecord, RosterPage
 from rmplugin.tenants.models import HrAccount
 from tests.factories.rosters import Source, company, counts, frozen, person
 
+
 @pytest.fixture
 def source(runtime, tenant, clock, tmp_path):
     return Source(runtime, tenant, clock, tmp_path / "roster.csv")

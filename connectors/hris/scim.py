@@ -117,8 +117,12 @@ def _client(settings: Mapping[str, Any]) -> http.Client:
 
 def _can_filter(client: http.Client) -> bool:
     """Ask what the service can do. **Source** RFC 7643, section 5."""
-    config = _document(client.get("ServiceProviderConfig"))
-    return (config.get("filter") or {}).get("supported") is True
+    reply = client.get("ServiceProviderConfig", expect=(404,))
+    if reply.status == 404:
+        # Some services do not have it, though they must; a wrong address shows with the users.
+        return False
+    can = _document(reply).get("filter")
+    return isinstance(can, dict) and can.get("supported") is True
 
 
 def _changes(can_filter: bool) -> str:  # noqa: FBT001 - private.

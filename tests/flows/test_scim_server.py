@@ -572,6 +572,21 @@ def test_mass_deactivation_when_pushed_is_held_and_nobody_leaves(provider):
     assert sum(person.has_left for person in provider.people().values()) == 15
 
 
+def test_run_when_it_is_held_is_made_anew_every_quarter_of_an_hour_and_accepting_takes_in_all(
+    provider, clock
+):
+    for number in range(4):
+        provider.add(number)
+        provider.settle()
+    assert [run.status for run in provider.runs()] == ["held"]
+    clock.forward(minutes=15)
+    provider.settle()
+    assert [run.counts["created"] for run in provider.runs()] == [1, 4]
+    provider.add(9)
+    provider.sync(accept_shrink=True)
+    assert len(provider.people()) == 5
+
+
 def test_mass_deactivation_when_pushed_little_by_little_is_held_too(provider):
     keys = [provider.add(number)["id"] for number in range(12)]
     provider.accept()

@@ -21,9 +21,9 @@ ABOUT_ABSENCE = ("zero_rows", "leaving", "shrunk")
 class Change:
     """What applying the staged roster would do, as numbers.
 
-    :ivar kinds: people by kind: created, updated, unchanged, reactivated, deactivated (by status), gone (so
-        says the source), missing (from a first complete reading), absent (from the last one, too), kept (known,
-        not in this roster, and that says nothing).
+    :ivar kinds: people by kind: created, updated, unchanged, reactivated, deactivated (by status), gone (as
+        the source says), missing (from a first complete reading), absent (from the one before, too), kept
+        (known, not in this roster, and that says nothing).
     :ivar usable: records that can be applied, without duplicates.
     :ivar leaving: people at work who would no longer be, those who are missing for the first time among them.
     :ivar leaving_now: the same without those.

@@ -32,6 +32,8 @@ NAMES_SOMEBODY = frozenset(
     ("source_key", "employee_number", "user_name", "email", "manager_key", "manager_email")
 )
 LONGEST = 255
+STATUSES = frozenset(get_args(EmploymentStatus))
+TYPES = frozenset(get_args(EmploymentType))
 # Statuses of people who are in the source and no longer work there.
 LEFT = ("terminated", "deceased")
 # What an employment knows only together with its status.
@@ -109,6 +111,15 @@ def shown_name(record: EmployeeRecord) -> str:
     return " ".join(filter(None, names)) or record.user_name or record.employee_number or record.source_key
 
 
+@lru_cache(maxsize=65536)
+def fold_name(name: str | None) -> str | None:
+    """Fold a name for comparing; "Last, First" becomes "first last". **Touches** pure."""
+    if not name:
+        return None
+    last, comma, first = name.partition(",")
+    return " ".join((f"{first} {last}" if comma else name).casefold().split())
+
+
 def clean(record: EmployeeRecord) -> EmployeeRecord:
     """Make a record safe to keep, whatever a connector gave: composed, without control characters, short.
 
@@ -124,9 +135,9 @@ def clean(record: EmployeeRecord) -> EmployeeRecord:
             good = _clean_text(record.ref, name, value)
             if good != value:
                 changes[name] = good
-    if record.status not in get_args(EmploymentStatus):
+    if record.status not in STATUSES:
         changes["status"] = "unknown"
-    if record.employment_type is not None and record.employment_type not in get_args(EmploymentType):
+    if record.employment_type is not None and record.employment_type not in TYPES:
         changes["employment_type"] = "other"
     if record.skills:
         skills = (_clean_text(record.ref, "skills", skill) for skill in record.skills)
@@ -171,7 +182,7 @@ def _clean_text(ref: str, name: str, value: Any) -> str | None:
 
 def _clean_job(ref: str, job: Employment) -> Employment:
     good: dict[str, Any] = {name: _clean_text(ref, name, getattr(job, name)) for name in JOB_TEXTS}
-    status = job.status if job.status in get_args(EmploymentStatus) else "unknown"
+    status = job.status if job.status in STATUSES else "unknown"
     return replace(job, **{**good, "key": good["key"] or "", "status": status})
 
 

@@ -78,6 +78,8 @@ def preview_roster(db: Db, account: HrAccount, staging: Staging, *, everybody: b
     **Touches** reads person, roster_run.
     """
     report, brakes = _compare(db, account, staging, everybody=everybody)
+    # Whoever asks for a preview need not be told that the first reading is one.
+    brakes.pop("first", None)
     if brakes:
         _hold(report, account, brakes)
     report.notes["difference"] = _difference(db, account, staging)
@@ -306,6 +308,7 @@ def _write_standing(
     db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, complete: bool
 ) -> None:
     """Write who is gone, who is missing, who was found again, and when everybody was seen."""
+    mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
     for ids, values in (
         (staging.ids("gone", "absent"), {**SEEN, "lifecycle": "tombstoned", "updated_at": now}),
         (
@@ -316,10 +319,10 @@ def _write_standing(
     ):
         for some in chunks(ids, CHUNK):
             these = PERSON.c.id.in_([uuid.UUID(pid) for pid in some])
-            db.connection().execute(update(PERSON).where(*_mine(db, account_id), these).values(values))
+            db.connection().execute(update(PERSON).where(*mine, these).values(values))
     if complete:
         present = PERSON.c.lifecycle == "present"
-        db.connection().execute(update(PERSON).where(*_mine(db, account_id), present).values(seen_at=now))
+        db.connection().execute(update(PERSON).where(*mine, present).values(seen_at=now))
 
 
 def _write_doubles(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime) -> None:
@@ -404,7 +407,7 @@ def _values(row: Sequence[Any], now: datetime) -> dict[str, Any]:
     for name in ("hire_date", "termination_date", "changes_on"):
         if values[name] is not None:
             values[name] = date.fromisoformat(values[name])
-    emails = former.split("\n") if former else []
+    emails = json.loads(former) if former else []
     if email_before and email_before != values["email_folded"]:
         emails = [email_before, *(email for email in emails if email != email_before)]
     return {

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, Table, and_, case, cast, func, or_, select
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
@@ -22,6 +22,12 @@ from rmplugin.texts import texts
 WORKING = and_(Person.lifecycle != "tombstoned", Person.status.not_in(LEFT), Person.same_person_id.is_(None))
 # The same as `Person.is_working`.
 CAN_TAKE_PART = and_(WORKING, Person.status != "suspended")
+PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
+# Whether somebody is in the source, and whether they work there, as numbers.
+_PRESENT = (
+    case((PERSON.c.lifecycle == "tombstoned", 0), else_=1),
+    case((or_(PERSON.c.lifecycle == "tombstoned", PERSON.c.status.in_(LEFT)), 0), else_=1),
+)
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
 # The event that asks the worker to read an HR account again, because somebody accepted a held run.
@@ -139,43 +145,40 @@ def is_zone(name: str) -> bool:
     return True
 
 
+def _hex(column: Any) -> ColumnElement[str]:
+    """Give an id as 32 hexadecimal digits, on every database."""
+    return func.replace(cast(column, String), "-", "")
+
+
 def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
     """Stream what a roster run compares with, in the shape of `roster.Staging.add_known`.
+
+    Everything as text and numbers: objects made of half a million rows would cost more than the comparison.
 
     **Touches** reads person.
     """
     query = select(
-        Person.source_key,
-        Person.id,
-        Person.row_hash,
-        Person.employee_number,
-        Person.email_folded,
-        Person.display_name,
-        Person.legal_entity,
-        Person.hire_date,
-        Person.manager_key,
-        Person.manager_email,
-        Person.manager_name,
-        Person.manager_id,
-        Person.manager_state,
-        Person.former_emails,
-        Person.email_reused,
-        Person.same_person_id,
-        Person.kept_apart,
-        Person.missing_runs,
-        Person.lifecycle,
-        Person.status,
-    ).where(Person.account_id == account_id)
-    for (
-        key, pid, row_hash, number, email, name, entity, hired, manager_key, manager_email, manager_name,
-        manager, state, former, reused, same, apart, missing_runs, lifecycle, status,
-    ) in db.execute(query, execution_options={"yield_per": 2000}):  # fmt: skip
-        present = lifecycle != "tombstoned"
-        yield (
-            key, pid.hex, row_hash, number, email, name, entity, hired and hired.isoformat(), manager_key,
-            manager_email, manager_name, manager and manager.hex, state, "\n".join(former),
-            reused, same and same.hex, apart, missing_runs, present, present and status not in LEFT,
-        )  # fmt: skip
+        PERSON.c.source_key,
+        _hex(PERSON.c.id),
+        PERSON.c.row_hash,
+        PERSON.c.employee_number,
+        PERSON.c.email_folded,
+        PERSON.c.display_name,
+        PERSON.c.legal_entity,
+        cast(PERSON.c.hire_date, String),
+        PERSON.c.manager_key,
+        PERSON.c.manager_email,
+        PERSON.c.manager_name,
+        _hex(PERSON.c.manager_id),
+        PERSON.c.manager_state,
+        cast(PERSON.c.former_emails, String),
+        PERSON.c.email_reused,
+        _hex(PERSON.c.same_person_id),
+        PERSON.c.kept_apart,
+        PERSON.c.missing_runs,
+        *_PRESENT,
+    ).where(PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
+    yield from db.connection().execute(query, execution_options={"yield_per": 2000})
 
 
 def other_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
@@ -184,24 +187,20 @@ def other_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
     **Touches** reads person.
     """
     query = select(
-        Person.id,
-        Person.employee_number,
-        Person.email_folded,
-        Person.legal_entity,
-        Person.hire_date,
-        Person.manager_id,
-        Person.former_emails,
-        Person.lifecycle,
-        Person.status,
-    ).where(Person.account_id != account_id, Person.same_person_id.is_(None))
-    for pid, number, email, entity, hired, manager, former, lifecycle, status in db.execute(
-        query, execution_options={"yield_per": 2000}
-    ):
-        present = lifecycle != "tombstoned"
-        yield (
-            pid.hex, number, email, entity, hired and hired.isoformat(), manager and manager.hex,
-            "\n".join(former), present, present and status not in LEFT,
-        )  # fmt: skip
+        _hex(PERSON.c.id),
+        PERSON.c.employee_number,
+        PERSON.c.email_folded,
+        PERSON.c.legal_entity,
+        cast(PERSON.c.hire_date, String),
+        _hex(PERSON.c.manager_id),
+        cast(PERSON.c.former_emails, String),
+        *_PRESENT,
+    ).where(
+        PERSON.c.tenant_id == db.tenant_id,
+        PERSON.c.account_id != account_id,
+        PERSON.c.same_person_id.is_(None),
+    )
+    yield from db.connection().execute(query, execution_options={"yield_per": 2000})
 
 
 def stored_documents(
@@ -309,8 +308,8 @@ def coming_records(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tu
     """
     query = select(RosterFuture.effective_on, RosterFuture.record)
     query = query.where(RosterFuture.account_id == account_id, RosterFuture.effective_on <= last_day)
-    for day, record in db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key)):
-        yield day, record
+    rows = db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key))
+    yield from ((day, record) for day, record in rows)
 
 
 def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[tuple[RosterRun, str]]:

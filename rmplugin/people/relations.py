@@ -1,5 +1,8 @@
 """Who leads whom, who is known from another account, whose address was somebody else's: on a staging file."""
 
+# ruff: noqa: S608 - statements are put together from our own names and placeholders, never from values.
+
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterator
@@ -32,7 +35,8 @@ def find_managers(db: sqlite3.Connection) -> None:
     for person, manager, named in db.execute(
         """select s.n, coalesce(m.id, 0), coalesce(s.manager_key, s.manager_email, s.manager_name) is not null
         from staged s left join one m on m.source_key = s.manager_key union all
-        select o.id, coalesce(m.id, n.id, 0), coalesce(k.manager_key, k.manager_email, k.manager_name) is not null
+        select o.id, coalesce(m.id, n.id, 0),
+            coalesce(k.manager_key, k.manager_email, k.manager_name) is not null
         from known k join one o using (source_key) left join one m on m.pid = k.manager_pid
         left join one n on n.source_key = k.manager_key
         where k.source_key not in (select source_key from staged) union all
@@ -70,13 +74,13 @@ def _other_ways(db: sqlite3.Connection, states: bytearray) -> Iterator[tuple[int
     db.execute("create table alias (way, word, rank, id, primary key (way, word, rank, id)) without rowid")
     for way, column in (("number", "number"), ("email", "email"), ("name", "name"), ("name", "name_2")):
         db.execute(
-            f"insert or ignore into alias select ?, {column}, not (stays and working), id from own"  # noqa: S608
+            f"insert or ignore into alias select ?, {column}, not (stays and working), id from own"
             f" where {column} is not null",
             (way,),
         )
     for way, column in (("far number", "employee_number"), ("far email", "email_folded")):
         db.execute(
-            f"insert or ignore into alias select ?, t.{column}, not t.working, o.id from others t"  # noqa: S608
+            f"insert or ignore into alias select ?, t.{column}, not t.working, o.id from others t"
             f" join one o on o.pid = t.pid where t.present and t.{column} is not null",
             (way,),
         )
@@ -84,7 +88,7 @@ def _other_ways(db: sqlite3.Connection, states: bytearray) -> Iterator[tuple[int
         found = db.execute(
             f"""select p.id, a.id from open p join alias a on a.way = ? and a.word = p.{way.split()[-1]}
             where not exists (select 1 from alias b where b.way = a.way and b.word = a.word
-                and (b.rank < a.rank or b.rank = a.rank and b.id <> a.id))""",  # noqa: S608 - our own names.
+                and (b.rank < a.rank or b.rank = a.rank and b.id <> a.id))""",
             (way,),
         ).fetchall()
         db.executemany("delete from open where id = ?", ((person,) for person, _ in found))
@@ -113,17 +117,18 @@ def find_the_same(db: sqlite3.Connection) -> None:
     ):
         db.execute("drop table if exists fits")
         db.execute(
-            f"""create table fits as select m.id, m.pid, m.working, t.pid as other, t.working as other_working,
-                a.n = 1 and b.n = 1 as only_one
+            f"""create table fits as select m.id, m.pid, m.working,
+                t.pid as other, t.working as other_working, a.n = 1 and b.n = 1 as only_one
             from mine m
-            join (select {column} as word, count(*) as n from own where {here} group by 1) a on a.word = m.{column}
+            join (select {column} as word, count(*) as n from own where {here} group by 1) a
+                on a.word = m.{column}
             join (select {theirs} as word, count(*) as n from others where {there} group by 1) b
                 on b.word = m.{column}
             join others t on t.{theirs} = m.{column} and t.{there.replace(" and ", " and t.")}
             where {" and ".join(f"m.{word}" for word in here.split(" and "))}
                 and (t.legal_entity is null or m.legal_entity is null or t.legal_entity = m.legal_entity
                     or '{column}' = 'email')
-                and m.id not in (select id from same) and m.id not in (select id from unclear)"""  # noqa: S608
+                and m.id not in (select id from same) and m.id not in (select id from unclear)"""
         )
         db.execute("insert or ignore into unclear select id from fits where not only_one")
         db.execute(
@@ -154,11 +159,11 @@ def find_reused_addresses(db: sqlite3.Connection) -> None:
         select email_folded, pid, hire_date from others where email_folded is not null and not working"""
     )
     for pid, hired, former in db.execute(
-        """select pid, hire_date, former_emails from known where former_emails <> '' union all
-        select pid, hire_date, former_emails from others where former_emails <> ''"""
+        """select pid, hire_date, former_emails from known where former_emails <> '[]' union all
+        select pid, hire_date, former_emails from others where former_emails <> '[]'"""
     ).fetchall():
         db.executemany(
-            "insert into holder values (?, ?, ?)", ((email, pid, hired) for email in former.split("\n"))
+            "insert into holder values (?, ?, ?)", ((email, pid, hired) for email in json.loads(former))
         )
     db.execute("create index holder_email on holder (email)")
     db.execute(

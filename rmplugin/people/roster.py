@@ -3,12 +3,13 @@
 Pages stream in, SQLite compares sets, rows to write stream out; memory stays flat however long the roster is.
 """
 
+# ruff: noqa: S608 - statements are put together from our own names and placeholders, never from values.
+
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -25,6 +26,7 @@ from rmplugin.people.canonical import (
     as_record,
     clean,
     digest,
+    fold_name,
     local_day,
     stored_values,
 )
@@ -42,7 +44,7 @@ CHUNK = 2000
 # Tables without rows cost nothing, so all of them are always there.
 _TABLES = f"""
 pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000;
-create table staged (n integer primary key, ref text, pid text, row_hash text, document text,
+create table staged (n integer primary key, ref text, row_hash text, document text,
     {", ".join(STORED)});
 create unique index staged_key on staged (source_key);
 create table protected (source_key text primary key) without rowid;
@@ -110,15 +112,6 @@ class RunReport:
         return {**head, **self.counts, "skipped": self.skipped, **tail}
 
 
-@lru_cache(maxsize=65536)
-def fold_name(name: str | None) -> str | None:
-    """Fold a name for comparing; "Last, First" becomes "first last". **Touches** pure."""
-    if not name:
-        return None
-    last, comma, first = name.partition(",")
-    return " ".join((f"{first} {last}" if comma else name).casefold().split())
-
-
 class Staging:
     """One run's roster on disk. Close it, or use it in a `with`; the file goes away with it.
 
@@ -139,10 +132,11 @@ class Staging:
         self._db.isolation_level = None
         self._db.create_function("fold_name", 1, fold_name, deterministic=True)
         self._db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
+        self._db.create_function("new_pid", 0, lambda: new_id().hex)
         self._db.executescript(_TABLES)
         self._db.execute("begin")
         places = ", ".join("?" * (len(STORED) + 4))
-        self._columns = f"staged (ref, pid, row_hash, document, {', '.join(STORED)}) values ({places})"
+        self._columns = f"staged (n, ref, row_hash, document, {', '.join(STORED)}) values ({places})"
         self.seen = 0
         self.duplicates = 0
         self.total: int | None = None
@@ -151,9 +145,10 @@ class Staging:
         self.cursor: str | None = None
         self.skipped: list[dict[str, str]] = []
         self._not_usable = 0
+        self._taken = 0
 
     def start_again(self) -> None:
-        """Forget what was read: the source has to be read from its beginning. **Touches** the staging file."""
+        """Forget what was read, because everything is read anew. **Touches** the staging file."""
         self._db.close()
         self._start()
 
@@ -207,7 +202,8 @@ class Staging:
             self.withheld |= record.withheld
             document = json.dumps(as_document(record))
         values = self._values(record)
-        return (record.ref, new_id().hex, digest(values), document, *values)
+        self._taken += 1
+        return (self._taken, record.ref, digest(values), document, *values)
 
     def _values(self, record: EmployeeRecord) -> tuple[Any, ...]:
         rank = record.seniority_rank
@@ -222,9 +218,9 @@ class Staging:
         return self._days[time_zone]
 
     def _list_duplicates(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        for ref, pid, _digest, _document, key, *_rest in rows:
-            kept = self._db.execute("select pid from staged where source_key = ?", (key,)).fetchone()
-            if kept[0] != pid:
+        for n, ref, _digest, _document, key, *_rest in rows:
+            kept = self._db.execute("select n from staged where source_key = ?", (key,)).fetchone()
+            if kept[0] != n:
                 self.duplicates += 1
                 self._list(ref, "source_key", DUPLICATE)
 
@@ -284,7 +280,8 @@ class Staging:
     @property
     def came(self) -> int:
         """Tell how many people the source gave, skipped ones among them."""
-        later = "select count(distinct source_key) from future where source_key not in (select source_key from staged)"
+        later = """select count(distinct source_key) from future
+            where source_key not in (select source_key from staged)"""
         return self._number("select count(*) from staged") + self._number(later) + self._not_usable
 
     @property
@@ -299,7 +296,7 @@ class Staging:
         **Touches** the staging file.
         """
         self._db.execute(
-            f"""insert into one select s.n, coalesce(k.pid, s.pid), s.source_key, case
+            f"""insert into one select s.n, coalesce(k.pid, new_pid()), s.source_key, case
                 when k.source_key is null then 'created'
                 when s.status in {LEFT} and k.working then 'deactivated'
                 when s.status not in {LEFT} and not k.working then 'reactivated'
@@ -329,7 +326,8 @@ class Staging:
         kinds = dict(self._db.execute("select kind, count(*) from one where kind <> 'other' group by kind"))
         leaving = dict(
             self._db.execute(
-                "select kind, count(*) from one where kind in ('gone', 'missing', 'absent') and working group by kind"
+                """select kind, count(*) from one
+                where kind in ('gone', 'missing', 'absent') and working group by kind"""
             )
         )
         leaving_now = kinds.get("deactivated", 0) + leaving.get("gone", 0) + leaving.get("absent", 0)
@@ -384,7 +382,8 @@ class Staging:
     def unmapped_grades(self) -> list[list[Any]]:
         """List grade words without a rank, most frequent first, 50 at most. **Touches** the staging file."""
         query = f"""select {self._rank_by}, count(*) from staged
-            where {self._rank_by} is not null and seniority_rank is null group by 1 order by 2 desc, 1 limit 50"""
+            where {self._rank_by} is not null and seniority_rank is null
+            group by 1 order by 2 desc, 1 limit 50"""
         return [list(row) for row in self._db.execute(query)]
 
     def to_review(self) -> list[dict[str, str]]:
@@ -426,15 +425,16 @@ class Staging:
     def rows(self, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Give the people of these kinds, managers before their reports.
 
-        :return: (id, manager's id or None, manager state, row hash, address of before, former addresses, 1 for
-            a reused address, then `STORED`); ids in hexadecimal.
+        :return: (id, manager's id or None, manager state, row hash, address of before, former addresses, 1
+            for a reused address, then `STORED`); ids in hexadecimal.
         **Touches** the staging file.
         """
         columns = ", ".join(f"s.{column}" for column in STORED)
         places = ", ".join("?" * len(kinds))
         return self._db.execute(
             f"""select o.pid, b.pid, l.state, s.row_hash, k.email_folded, k.former_emails,
-                r.id is not null or coalesce(k.email_reused and k.email_folded is s.email_folded, 0), {columns}
+                r.id is not null or coalesce(k.email_reused and k.email_folded is s.email_folded, 0),
+                {columns}
             from one o join staged s on s.n = o.id join link l on l.id = o.id
             left join one b on b.id = l.boss left join known k on k.source_key = s.source_key
             left join reused r on r.id = o.id
@@ -450,7 +450,8 @@ class Staging:
         return self._db.execute(
             """select o.pid, b.pid, l.state from one o join known k using (source_key)
             join link l on l.id = o.id left join one b on b.id = l.boss
-            where o.kind in ('unchanged', 'kept') and (b.pid is not k.manager_pid or l.state <> k.manager_state)"""
+            where o.kind in ('unchanged', 'kept')
+                and (b.pid is not k.manager_pid or l.state <> k.manager_state)"""
         )
 
     def doubles(self) -> Iterator[tuple[str, str | None]]:
@@ -481,7 +482,8 @@ class Staging:
     def keys(self) -> Iterator[str]:
         """Give the keys of everybody of whom the source said anything. **Touches** the staging file."""
         for (key,) in self._db.execute(
-            "select source_key from staged union select source_key from future union select source_key from gone"
+            """select source_key from staged union select source_key from future
+            union select source_key from gone"""
         ):
             yield key
 

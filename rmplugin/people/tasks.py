@@ -19,11 +19,12 @@ from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.db import Database, Db, chunks
-from rmplugin.errors import ConflictError, CursorExpiredError, InputError, RetriableError, RmError
+from rmplugin.errors import ConflictError, InputError, RetriableError
 from rmplugin.jobs import Runtime
 from rmplugin.people import operations, queries
 from rmplugin.people.canonical import as_record, local_day
 from rmplugin.people.models import Person, RosterFuture, RosterRun
+from rmplugin.people.reading import Reading
 from rmplugin.people.roster import RunReport, Staging
 from rmplugin.people.store import record_members
 from rmplugin.plugins import Plugins
@@ -81,7 +82,7 @@ def sync_roster(
             account = get_account(db, account_name)
             cursor = None if full or _is_full_due(db, account, connector, now) else account.cursor
         job = _Job(database, tenant_id, account, staging, now, started)
-        reading = _Source(connector, settings, staging, cursor, on_page or (lambda _seen, _total: None))
+        reading = Reading(connector, settings, staging, cursor, on_page or (lambda _seen, _total: None))
         run_id = None if dry_run else job.begin(reading.mode)
         failure = reading.read()
         if failure:
@@ -107,58 +108,6 @@ def _is_full_due(db: Db, account: HrAccount, connector: HrisConnector, now: date
         return False
     last = queries.find_last_good_run(db, account.id)
     return last is None or last.started_at < now - FULL_EVERY
-
-
-@dataclass
-class _Source:
-    """One reading of a source into the staging file.
-
-    :ivar cursor: from where changes are read; None for everything.
-    """
-
-    connector: HrisConnector
-    settings: Mapping[str, Any]
-    staging: Staging
-    cursor: str | None
-    on_page: Callable[[int, int | None], None]
-
-    @property
-    def everybody(self) -> bool:
-        can = self.connector.capabilities
-        reads_all = self.cursor is None or not can.incremental
-        return bool(self.settings.get("full", True)) and can.full_is_complete and reads_all
-
-    @property
-    def mode(self) -> str:
-        return "full" if self.everybody else "incremental"
-
-    def read(self) -> str | None:
-        """Read all pages; give the reason when that fails."""
-        try:
-            try:
-                self._read_pages()
-            except CursorExpiredError:
-                log.info("roster_cursor_expired", connector=self.connector.key)
-                self.cursor = None
-                self.staging.start_again()
-                self._read_pages()
-        except RmError as error:
-            log.warning("roster_read_failed", connector=self.connector.key, code=error.code)
-            nobody = "" if "Nobody was changed" in error.message_for_user else " Nobody was changed."
-            return f"{error.message_for_user}{nobody}"
-        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the run must end as failed.
-            log.error("roster_read_crashed", connector=self.connector.key, error=type(error).__name__)
-            return (
-                f"The connector '{self.connector.key}' stopped with an unexpected error "
-                f"({type(error).__name__}). Nobody was changed. Try again; if it happens again, tell the "
-                "connector's author."
-            )
-        return None
-
-    def _read_pages(self) -> None:
-        for page in self.connector.read(self.settings, self.cursor):
-            self.staging.add_page(page, newest_wins=not self.everybody)
-            self.on_page(self.staging.seen, self.staging.total)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from sqlalchemy import select
 
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError, CursorExpiredError, FatalError
-from rmplugin.jobs import OutboxEvent, work_outbox
+from rmplugin.jobs import work_outbox
 from rmplugin.people import operations, queries, tasks
 from rmplugin.people.models import Person, RosterFuture, RosterRun
 from rmplugin.records import Employment, RosterPage, SkippedRecord
 from rmplugin.tenants.models import HrAccount
-from tests.factories.rosters import Scripted, company, counts, frozen, record, staff
+from tests.factories.rosters import Scripted, counts, frozen, record, staff
 
 
 @pytest.fixture
@@ -358,8 +358,9 @@ def test_dates_when_it_is_midnight_where_the_person_is_take_effect(
     assert [after[k].status for k in ("new", "old")] == ["active", "terminated"]
     # What the source says later the same day does not turn it back.
     clock.now = midnight
-    source.give([*staff(20), *(record(k, hire_date=p.hire_date, termination_date=p.termination_date, time_zone=zone)
-                               for k, p in after.items() if k in ("new", "old"))], full=True)  # fmt: skip
+    dates = {k: {"hire_date": p.hire_date, "termination_date": p.termination_date} for k, p in after.items()}
+    both = [record(key, time_zone=zone, **dates[key]) for key in ("new", "old")]
+    source.give([*staff(20), *both], full=True)
     assert [source.people()[k].status for k in ("new", "old")] == ["active", "terminated"]
 
 

@@ -41,7 +41,7 @@ EXTRA = {
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {"scoring.py", "solver.py", "words.py"},
-    "people": {"brakes.py", "canonical.py", "identity.py", "relations.py", "roster.py"},
+    "people": {"brakes.py", "canonical.py", "identity.py", "reading.py", "relations.py", "roster.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},

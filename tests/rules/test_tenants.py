@@ -27,7 +27,7 @@ UNBOUND = {
     "rmplugin/launches/views.py:_keep_attempt": "finds the tenant of a refused attempt by its registration",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
     "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`; finds an invite",
-    "rmplugin/people/tasks.py:refresh_all_dates": "ids of tenants of whom a day has come, each worked on alone",
+    "rmplugin/people/tasks.py:refresh_all_dates": "ids of tenants for whom a day has come, each alone",
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",

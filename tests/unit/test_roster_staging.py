@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmplugin.people.brakes import Before, Change, find_brakes, held_sentence
-from rmplugin.people.canonical import effective_status, usable_time_zone
+from rmplugin.people.canonical import effective_status, fold_name, usable_time_zone
 from rmplugin.people.relations import CYCLE, RESOLVED, SELF, cut_cycles
-from rmplugin.people.roster import Staging, fold_name
+from rmplugin.people.roster import Staging
 from rmplugin.records import EmployeeRecord, RosterPage, SkippedRecord
 
 TODAY = date(2026, 11, 23)
@@ -130,7 +130,7 @@ def test_staging_when_only_the_grade_table_changed_counts_people_as_updated():
 
 
 def known_row(pid, digest):
-    facts = [None, None, "Person 1", None, None, None, None, None, None, "none", "", 0, None, 0, 0, 1, 1]
+    facts = [None, None, "Person 1", None, None, None, None, None, None, "none", "[]", 0, None, 0, 0, 1, 1]
     return ("1", pid, digest, *facts)
 
 

@@ -44,6 +44,7 @@ PAGES = (
     "tenants",
     "people",
     "hris",
+    "scim",
     "launches",
     "dashboard",
     "programmes",
@@ -79,7 +80,9 @@ def make_runtime(
     :raises ConfigError: what is missing or wrong.
     **Touches** the database file and the queue file.
     """
-    known = Plugins(plugins)
+    from rmplugin.scim.store import ScimServerPlugin
+
+    known = Plugins([ScimServerPlugin(), *plugins])
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
@@ -122,6 +125,8 @@ def _tasks() -> dict[str, Any]:
     from rmplugin.hris import tasks as hris
     from rmplugin.people import tasks as people
     from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
+    from rmplugin.scim import tasks as scim
+    from rmplugin.scim.queries import CHANGED
 
     return {
         ROSTER_WANTED: people.read_course_roster,
@@ -129,6 +134,7 @@ def _tasks() -> dict[str, Any]:
         hris_kinds.RUN_WANTED: hris.run_wanted,
         hris_kinds.CHECK_WANTED: hris.check_wanted,
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
+        CHANGED: scim.take_in_changes,
     }
 
 

@@ -53,9 +53,11 @@ class Before:
     :ivar is_first: no run of the account was ever applied.
     :ivar blanks: share of empty cells per column in the last good run; empty before it.
     :ivar fields: what the source could give then; empty when it did not say.
+    :ivar left_lately: people who left in the incremental runs of a day, since somebody last accepted a run.
     """
 
     is_first: bool = False
+    left_lately: int = 0
     blanks: Mapping[str, float] = field(default_factory=dict)
     fields: Sequence[str] = ()
 
@@ -86,18 +88,21 @@ def find_brakes(change: Change, before: Before, *, everybody: bool) -> dict[str,
         )
     if everybody and change.usable == 0:
         found["zero_rows"] = Brake(1, "The source listed nobody.")
-    found |= _about_numbers(change, everybody=everybody)
+    # A source that tells of changes at once tells of a mass departure in many small runs.
+    found |= _about_numbers(change, 0 if everybody else before.left_lately, everybody=everybody)
     found |= _about_contents(change, before, everybody=everybody)
     return found
 
 
-def _about_numbers(change: Change, *, everybody: bool) -> dict[str, Brake]:
+def _about_numbers(change: Change, left_lately: int, *, everybody: bool) -> dict[str, Brake]:
     found: dict[str, Brake] = {}
     known, after = change.working_before, change.working_after
+    leaving, there = change.leaving + left_lately, known + left_lately
+    if change.leaving and leaving > max(LEAVING_PEOPLE, LEAVING_SHARE * there):
+        share = f"{100 * leaving / there:.0f} %" if there else "all"
+        within = " within a day" if left_lately else ""
+        found["leaving"] = Brake(leaving, f"{leaving} of {there} people would leave{within} ({share}).")
     limit = max(LEAVING_PEOPLE, LEAVING_SHARE * known)
-    if change.leaving > limit:
-        share = f"{100 * change.leaving / known:.0f} %" if known else "all"
-        found["leaving"] = Brake(change.leaving, f"{change.leaving} of {known} people would leave ({share}).")
     returning = change.kinds.get("reactivated", 0)
     if returning > limit:
         # A source that forgets to say who has left brings all leavers back.

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -150,6 +150,7 @@ def _compare(
         is_first=not queries.was_applied(db, account.id),
         blanks=last.notes.get("blanks", {}) if last else {},
         fields=last.notes.get("fields") or () if last else (),
+        left_lately=queries.left_lately(db, account.id, staging.now - timedelta(days=1)),
     )
     return report, find_brakes(change, before, everybody=everybody)
 

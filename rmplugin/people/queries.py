@@ -254,6 +254,23 @@ def find_last_good_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
     return next((run for run in runs if "incomplete" not in run.notes), None)
 
 
+def left_lately(db: Db, account_id: uuid.UUID, since: datetime) -> int:
+    """Count who left in the incremental runs of an account, back to one that somebody accepted.
+
+    **Touches** reads roster_run.
+    """
+    done = (RosterRun.status == "complete", RosterRun.mode == "incremental", RosterRun.started_at >= since)
+    accepted = select(func.max(RosterRun.started_at)).where(
+        RosterRun.account_id == account_id, RosterRun.shrink_accepted
+    )
+    looked_at = db.scalar(accepted)
+    return sum(
+        run.counts.get("deactivated", 0)
+        for run in db.scalars(_runs(account_id, *done))
+        if looked_at is None or run.started_at > looked_at
+    )
+
+
 def newest_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
     """Give the newest run that says what an account's source holds; None before the first.
 

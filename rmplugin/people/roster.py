@@ -123,7 +123,7 @@ class Staging:
     def __init__(self, ranks: Mapping[str, int], now: datetime, rank_by: str = "grade") -> None:
         self._ranks = {word.strip().casefold(): rank for word, rank in ranks.items()}
         self._rank_by = rank_by
-        self._now = now
+        self.now = now
         self._days: dict[str | None, date] = {None: now.astimezone(UTC).date()}
         self._start()
 
@@ -214,7 +214,7 @@ class Staging:
 
     def _day(self, time_zone: str | None) -> date:
         if time_zone not in self._days:
-            self._days[time_zone] = local_day(time_zone, self._now)
+            self._days[time_zone] = local_day(time_zone, self.now)
         return self._days[time_zone]
 
     def _list_duplicates(self, rows: Sequence[tuple[Any, ...]]) -> None:

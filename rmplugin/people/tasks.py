@@ -76,7 +76,7 @@ def sync_roster(
     started = time.monotonic()
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = connector or plugins.connector(account.connector)
+    connector = connector or find_connector(database, plugins, tenant_id, account)
     settings = load_settings(database, connector, account)
     with hold_account(database, account.id), Staging(account.grade_ranks, now, account.rank_by) as staging:
         # Now that nobody else runs, the account is as the run before left it.
@@ -302,8 +302,21 @@ def check_account(
     """
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = plugins.connector(account.connector)
+    connector = find_connector(database, plugins, tenant_id, account)
     return connector.check(load_settings(database, connector, account))
+
+
+def find_connector(
+    database: Database, plugins: Plugins, tenant_id: uuid.UUID, account: HrAccount
+) -> HrisConnector:
+    """Give the connector of an account; one that reads our own tables, bound to this account's rows.
+
+    :raises NotFoundError: no plug-in brings it.
+    **Touches** pure.
+    """
+    connector = plugins.connector(account.connector)
+    bind = getattr(connector, "of", None)
+    return bind(database, tenant_id, account.id) if bind else connector
 
 
 def load_settings(database: Database, connector: HrisConnector, account: HrAccount) -> dict[str, Any]:

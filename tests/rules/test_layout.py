@@ -22,6 +22,7 @@ CAPABILITIES = (
     "matching",
     "people",
     "programmes",
+    "scim",
     "sessions",
     "tenants",
 )
@@ -43,6 +44,7 @@ EXTRA = {
     "matching": {"interruptions.py", "scoring.py", "solver.py", "words.py"},
     "people": {"brakes.py", "canonical.py", "identity.py", "reading.py", "relations.py", "roster.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }
 OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates", "translations"}

@@ -18,7 +18,7 @@ import_models()
 COMMON = {"tenant", "tool_key", "lti_login", "lti_cache", "posted_form"}
 # Found by its token before the tenant is known; its own column says whose it is.
 # A launch attempt may name no registration at all; then it is nobody's.
-FOUND_FIRST = {"web_session", "launch_attempt"}
+FOUND_FIRST = {"web_session", "launch_attempt", "scim_token"}
 # The only functions that may look over all tenants, and why.
 UNBOUND = {
     "rmplugin/jobs.py:_due_events": "ids of due events, each worked on in its own tenant's session",

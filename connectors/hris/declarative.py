@@ -166,7 +166,7 @@ class _Reading:
         self.count = 0
         self._newest: datetime | None = None
         self._calls: Counter[str] = Counter()
-        self._kinds = {word.casefold(): kind for word, kind in self.document["employmenttext_ofs"].items()}
+        self._kinds = {word.casefold(): kind for word, kind in self.document["employment_words"].items()}
         names = {**self.document["fields_"], **self.document["constants"]}.keys()
         # The key comes first, so that no name is taken for a line of totals.
         self._columns = ["source_key", *sorted(names - {"source_key", *MORE_FIELDS})]
@@ -176,7 +176,7 @@ class _Reading:
             "key": "source_key",
             "manager_by": "auto",
             "date_format": self.document["date_format"],
-            "status_values": self.document["statustext_ofs"],
+            "status_values": self.document["status_words"],
         }
         self._reader = RowReader(self._columns, options, self.client.base)
 

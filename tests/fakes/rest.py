@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 TOKEN = "quill-token"
 PRIVATE = {"basic_salary": 98765, "dob": "1815-12-10", "bank_details": {"account_number": "DE0098765"}}
+EMPTY = ("employeeNumber", "title", "department", "division", "costCenter", "city", "countryCode", "timezone")
 
 
 class Stand:
@@ -150,15 +151,9 @@ class Okta(Stand):
                 "lastName": person.get("family_name"),
                 "hireDate": hired(person),
                 "managerId": None,
-                **{
-                    name: None
-                    for name in (
-                        "employeeNumber", "title", "department", "division", "costCenter", "city",
-                        "countryCode", "timezone",
-                    )
-                },
+                **dict.fromkeys(EMPTY),
             },
-        }  # fmt: skip
+        }
 
 
 def quoted(text):

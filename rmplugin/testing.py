@@ -4,6 +4,7 @@ Derive a test class from `ConnectorContract`, give it a fixture `source` that ma
 run pytest. The connectors that come with the tool are held to the same contract.
 """
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,7 +106,8 @@ class FaultyServer:
         self._good = 0
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        # It looks this often whether it shall stop; a test should not wait half a second for that.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
         """Begin to serve."""
@@ -136,6 +138,8 @@ class FaultyServer:
             request.get_data(cache=True, parse_form_data=False),
         )
         self.asked.append(asked)
+        # The body can be read once only; the stand-in wants it, too.
+        environ["wsgi.input"] = io.BytesIO(asked.body)
         if self._fault is not None and not request.path.startswith(self.spare):
             if self._good > 0:
                 self._good -= 1

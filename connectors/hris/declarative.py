@@ -65,7 +65,7 @@ class DeclarativeSettings(ma.Schema):
     )
     secret = ma.fields.String(
         required=True,
-        validate=ma.validate.And(ma.validate.Length(min=1), str.isprintable),
+        validate=ma.validate.Length(min=1),
         metadata={"secret": True, "help": "password, token, key or client secret"},
     )
 
@@ -81,13 +81,14 @@ class DeclarativeSettings(ma.Schema):
 
     @ma.validates_schema
     def check_secret(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse a token that cannot stand in a header.
+        """Refuse a secret that was pasted with line breaks, and a token that cannot stand in a header.
 
         :raises marshmallow.ValidationError: it is one.
         **Touches** pure.
         """
-        if not data["secret"].isascii() and data["document"]["auth"]["kind"] != "basic":
-            raise ma.ValidationError("A token or key holds no such characters; enter it again.", "secret")
+        ordinary = data["secret"].isascii() or data["document"]["auth"]["kind"] == "basic"
+        if not (ordinary and data["secret"].isprintable()):
+            raise ma.ValidationError("It holds characters that cannot be sent. Enter it again.", "secret")
 
 
 class DeclarativeConnector:

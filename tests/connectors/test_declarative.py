@@ -599,10 +599,10 @@ def load_text(text):
 def test_settings_when_yaml_has_words_that_look_like_values_keep_them():
     text = yaml.safe_dump(PLAIN)
     text += "constants: {country: no, city: 2026-03-01, level: 007, grade: 1:30}\n"
-    text += "status_words: {true: active, 1: leave}\n"
+    text += "status_words: {true: active, 2: leave}\n"
     document = load_text(text)
     assert document["constants"] == {"country": "no", "city": "2026-03-01", "level": "007", "grade": "1:30"}
-    assert document["status_words"] == {"true": "active", "1": "leave"}
+    assert document["status_words"] == {"true": "active", "2": "leave"}
 
 
 @pytest.mark.parametrize("secret", ["tokén", "to\nken", ""])

@@ -9,6 +9,8 @@ import pytest
 from rmplugin.api import Capabilities, EmployeeRecord, ExternalError, HrisConnector, InputError
 from rmplugin.plugins import Plugins
 from rmplugin.records import EmploymentStatus, EmploymentType
+from rmplugin.testing import ConnectorContract
+from tests.connectors import test_declarative, test_workday
 
 NAMES = ("Quillfeather", "quill@example.com")
 
@@ -26,7 +28,9 @@ def csv_source(folder, *, people: int, bad: bool, broken: bool) -> dict:
 
 
 SOURCES = {"csv_file": csv_source}
-CONNECTORS = Plugins().connectors
+# Connectors of interfaces keep the contract of `rmplugin.testing` in a module of their own.
+ELSEWHERE = {"declarative": test_declarative, "workday": test_workday}
+CONNECTORS = {key: found for key, found in Plugins().connectors.items() if key not in ELSEWHERE}
 
 
 @pytest.fixture(params=sorted(CONNECTORS))
@@ -45,6 +49,9 @@ def source(connector, tmp_path):
 
 def test_connector_when_registered_has_a_source_here():
     assert set(SOURCES) == set(CONNECTORS)
+    for module in ELSEWHERE.values():
+        kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+        assert any(issubclass(kind, ConnectorContract) and kind is not ConnectorContract for kind in kinds)
 
 
 def test_connector_when_registered_keeps_the_protocol(connector):

@@ -12,7 +12,7 @@ import yaml
 from werkzeug.wrappers import Request, Response
 
 from connectors.hris.declarative import DeclarativeConnector, DeclarativeSettings
-from rmplugin.api import CursorExpiredError, FatalError, RetriableError, http
+from rmplugin.api import Capabilities, CursorExpiredError, FatalError, RetriableError, http
 from rmplugin.testing import ConnectorContract, FaultyServer, caught, check_record, make_people, read_all
 from tests.fakes.rest import PRIVATE, TOKEN, Horilla, Okta, answer
 from tests.rules.source import ROOT
@@ -60,8 +60,13 @@ def okta():
 class TestHorilla(ConnectorContract):
     """The first document of the page, as it stands there."""
 
+    # Each person costs two requests.
+    many = 45
+
     @pytest.fixture
     def source(self, horilla):
+        # Horilla tells no changes, so its document has none.
+        horilla.connector.capabilities = Capabilities()
         return horilla
 
 

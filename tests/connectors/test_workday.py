@@ -1,7 +1,6 @@
 """The Workday connector against a stateful fake of a tenant with a custom report."""
 
 import json
-import resource
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -268,8 +267,9 @@ def test_fault_9_read_when_the_report_is_cut_off_is_no_roster(source, people, cu
     pages = []
     error = caught(lambda: pages.extend(source.connector.read(settings, None)))
     assert isinstance(error, RetriableError)
-    # It breaks off once more when nothing had been given out, and never ends like a whole reading.
-    assert len(source.server.asked) == (2 if people == 3 else 1) or cut < 300
+    # Without its last page, which says where the next run begins, no reading counts. Nothing is asked twice
+    # once a part of it was given out.
+    assert all(page.records for page in pages)
 
 
 def test_read_when_the_report_breaks_off_early_asks_once_more(source):
@@ -279,24 +279,23 @@ def test_read_when_the_report_breaks_off_early_asks_once_more(source):
 
 
 def test_fault_49_read_when_the_report_is_huge_keeps_memory_flat():
+    entry = json.dumps(
+        {
+            "Employee_ID": "%",
+            "First_Name": "Given" * 5,
+            "Last_Name": "Family %",
+            "Work_Email": "person%@example.com",
+            "Business_Title": "Analyst of Difference Engines",
+            "Hire_Date": "2020-01-01",
+            "Unread_group": [{"Note": "x" * 200}],
+        }
+    )
+
     def app(_environ, start_response):
         start_response("200 OK", [("Content-Type", "application/json")])
         yield b'{"Report_Entry": ['
         for start in range(0, 100_000, 1000):
-            chunk = ",".join(
-                json.dumps(
-                    {
-                        "Employee_ID": f"{n:06d}",
-                        "First_Name": "Given" * 5,
-                        "Last_Name": f"Family{n}",
-                        "Work_Email": f"person{n}@example.com",
-                        "Business_Title": "Analyst of Difference Engines",
-                        "Hire_Date": "2020-01-01",
-                        "Unread_group": [{"Note": "x" * 200}],
-                    }
-                )
-                for n in range(start, start + 1000)
-            )
+            chunk = ",".join(entry.replace("%", f"{n:06d}") for n in range(start, start + 1000))
             yield (("," if start else "") + chunk).encode()
         yield b"]}"
 
@@ -323,7 +322,6 @@ def test_fault_49_read_when_the_report_is_huge_keeps_memory_flat():
     # The other 90,000 entries are 40 MB of text and, held as records, more than 60 MB.
     assert number == 100_000
     assert kilobytes < 10_000
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
 
 
 # -- settings and check ------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ class Limits:
     :param longest_wait: seconds; when the other side wants more, the reading ends and a later one goes on.
     :param answer_seconds: for one answer, from its first to its last byte.
     :param answer_bytes: for one answer that is not streamed, after decompression.
+    :param read_seconds: without a single byte; longer where a system computes before it answers.
     """
 
     seconds: float = 3600.0
@@ -89,6 +90,7 @@ class Limits:
     longest_wait: float = 300.0
     answer_seconds: float = 120.0
     answer_bytes: int = 64 * 1024 * 1024
+    read_seconds: float = READ_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class Client:
     :param headers: of every request, credentials among them.
     :param auth: as `requests` takes it: (user, password), or an `AuthBase`.
     :param bearer: gives a token for `Authorization`; it is asked again once when a token is refused.
-    :param is_throttled: tells a limit that hides behind another status, such as Google's 403.
+    :param is_throttled: tells a limit that hides behind another status, such as Google's 403 or a 200; it is
+        asked about every answer of `request` that is no plain throttling.
     :param cert: client certificate, as `requests` takes it.
     :param now, monotonic, sleep: the clocks.
     """
@@ -216,7 +219,15 @@ class Client:
         :raises FatalError: any other status of 300 and more.
         **Touches** the network.
         """
-        return self._ask(method, path, expect, options, self._read)
+
+        def take(reply: Reply, response: requests.Response) -> Reply:
+            whole = self._read(reply, response)
+            if self.is_throttled is not None and self.is_throttled(whole):
+                wait = retry_after_seconds(reply.headers, self.now())
+                raise RetriableError(self.service, method, reply.url, reply.status, retry_after=wait)
+            return whole
+
+        return self._ask(method, path, expect, options, take)
 
     @contextmanager
     def stream(self, method: str, path: str, **options: Any) -> Iterator[IO[bytes]]:
@@ -302,7 +313,7 @@ class Client:
                 cert=self.cert,
                 allow_redirects=False,
                 stream=True,
-                timeout=(CONNECT_SECONDS, min(READ_SECONDS, max(left, 0.1))),
+                timeout=(CONNECT_SECONDS, min(self.limits.read_seconds, max(left, 0.1))),
             )
         except requests.exceptions.SSLError:
             text = (

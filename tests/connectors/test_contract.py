@@ -27,15 +27,13 @@ def csv_source(folder, *, people: int, bad: bool, broken: bool) -> dict:
 
 
 SOURCES = {"csv_file": csv_source}
-# Held to `rmplugin.testing.ConnectorContract` in a file of their own.
-ELSEWHERE = {"scim"}
-CONNECTORS = {key: found for key, found in Plugins().connectors.items() if key not in ELSEWHERE}
+CONNECTORS = Plugins().connectors
 
 
 def kept_elsewhere(key: str) -> bool:
     """Tell whether the connector's own tests derive from `rmplugin.testing.ConnectorContract`."""
     tests = Path(__file__).with_name(f"test_{key}.py")
-    return tests.exists() and "ConnectorContract)" in tests.read_text(encoding="utf-8")
+    return tests.exists() and "ConnectorContract" in tests.read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=sorted(SOURCES))

@@ -128,10 +128,6 @@ class Reply:
                 return urljoin(self.url, found["url"])
         return None
 
-    def follow(self, link: str) -> str:
-        """Give the whole address of a link that stands in the body. **Touches** pure."""
-        return urljoin(self.url, link)
-
     def broken(self, what: str) -> RetriableError:
         """Make the error for an answer that makes no sense; it may be a passing disturbance."""
         text = f"{self.service} {what} ({self.method} {self.url.split('?', 1)[0]})."

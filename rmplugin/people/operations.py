@@ -1,4 +1,4 @@
-"""What changes persons and who is who: the verbs of a roster run, and of managers who decide about links."""
+"""What changes persons: the verbs of a roster run."""
 
 import json
 import uuid
@@ -12,15 +12,14 @@ from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, se
 from rmplugin import audit, jobs
 from rmplugin.audit import AuditEntry
 from rmplugin.db import Db, chunks, new_id
-from rmplugin.errors import ConflictError, InputError
+from rmplugin.errors import ConflictError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
 from rmplugin.people.brakes import ABOUT_ABSENCE, Before, Brake, Change, find_brakes, held_sentence
 from rmplugin.people.canonical import STORED
-from rmplugin.people.models import MOST_FORMER_EMAILS, LtiUser, Person, RosterFuture, RosterRun
+from rmplugin.people.models import MOST_FORMER_EMAILS, Person, RosterFuture, RosterRun
 from rmplugin.people.roster import WATCHED_FOR_BLANKS, RunReport, Staging
-from rmplugin.people.store import BY_HAND, Link, write_link
-from rmplugin.tenants.models import HrAccount, LtiContext, Tenant
+from rmplugin.tenants.models import HrAccount, Tenant
 
 CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
@@ -143,7 +142,9 @@ def _compare(
     staging.add_others(queries.other_rows(db, account.id))
     if staging.withheld:
         staging.keep_withheld(queries.stored_documents(db, account.id, staging.withheld))
-    change = staging.compare(everybody=everybody and staging.is_complete)
+    # The very same export says nothing new: nobody is missing for a second time because it was read again.
+    again = staging.cursor is not None and staging.cursor == account.cursor
+    change = staging.compare(everybody=everybody and staging.is_complete and not again)
     report = _report(account, staging, change, everybody=everybody)
     last = queries.find_last_good_run(db, account.id)
     before = Before(
@@ -428,76 +429,3 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _uuid(text: str | None) -> uuid.UUID | None:
     return None if text is None else uuid.UUID(text)
-
-
-def want_roster(db: Db, context: LtiContext, now: datetime) -> None:
-    """Ask the worker to read the members of a course; asking twice is asking once.
-
-    :raises InputError: the LMS told no address for it.
-    **Touches** writes outbox_event.
-    """
-    if context.memberships_url is None:
-        raise InputError(
-            "roster_not_offered",
-            "Your LMS offers no list of this course's members. Its administrator can switch on 'Names and "
-            "Role Provisioning' for this tool; then open the activity again. Nothing was changed.",
-        )
-    waiting = queries.roster_event(db, context.id)
-    if waiting is None:
-        jobs.enqueue(db, queries.ROSTER_WANTED, now, context_id=str(context.id))
-    elif waiting.attempts:
-        # It failed before and waits for its next try, which somebody wants now.
-        waiting.attempts, waiting.next_at = 0, now
-        db.info["wake"] = True
-
-
-def link_by_hand(
-    db: Db, context_id: uuid.UUID, user: LtiUser, person: Person, actor: str, now: datetime
-) -> None:
-    """Say who an LMS user is, because a person decided it. No launch and no roster changes that.
-
-    Another user of the LMS who was linked to the person, or claims to be them, loses that.
-
-    :param context_id: the course whose manager decides.
-    :raises ConflictError: the person has left, or the other user is in another manager's course.
-    **Touches** writes lti_user, audit_entry, outbox_event; deletes web_session.
-    """
-    # Of two who decide at the same moment, the second waits and sees what the first one wrote. Everybody
-    # locks users before persons.
-    claimants = [user.id, *(other.id for other in queries.others_claiming(db, user, person))]
-    locked = select(LtiUser).where(LtiUser.id.in_(claimants)).order_by(LtiUser.id).with_for_update()
-    db.scalars(locked.execution_options(populate_existing=True)).all()
-    person = db.get_one(Person, person.id, with_for_update={"key_share": True}, populate_existing=True)
-    if not person.is_working:
-        raise ConflictError(
-            "person_left", "The staff list says that this person is not at work. Nothing was changed."
-        )
-    for other in queries.others_claiming(db, user, person):
-        if other.person_id is not None and not queries.is_member(db, context_id, other.id):
-            raise ConflictError(
-                "linked_in_other_course",
-                "This person is linked to another user of the LMS, who is not in this course. Whoever "
-                "manages that user's course has to undo the link there first. Nothing was changed.",
-            )
-        _decide(db, other, Link("revoked", problem="revoked"), now, actor)
-    _decide(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
-    # A result that waits for its place may have one now.
-    jobs.enqueue(db, "member_seen", now, person_id=str(person.id))
-
-
-def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
-    """Say that an LMS user is nobody of the HR roster, until a person says otherwise.
-
-    :raises ConflictError: that was decided before.
-    **Touches** writes lti_user, audit_entry; deletes web_session.
-    """
-    db.refresh(user, with_for_update=True)
-    if user.link_state == "revoked":
-        raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
-    _decide(db, user, Link("revoked", problem="revoked"), now, actor)
-
-
-def _decide(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:
-    """Write a link down and end the user's open sessions: they may show pages of whom the user is not."""
-    write_link(db, user, link, now, actor)
-    db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))

@@ -13,8 +13,9 @@ from rmplugin.matching import operations, queries, store
 from rmplugin.matching.models import Proposal
 from rmplugin.notify import unread
 from rmplugin.people import store as people_store
+from rmplugin.people.linking import link_by_hand, undo_link
 from rmplugin.people.models import LtiUser, Person
-from rmplugin.people.operations import apply_roster, begin_run, link_by_hand, undo_link
+from rmplugin.people.operations import apply_roster, begin_run
 from rmplugin.people.roster import Staging
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment

@@ -587,3 +587,12 @@ def test_address_when_it_was_somebody_elses_is_marked(source, held_by):
         full=True,
     )
     assert source.people()["new"].email_reused
+
+
+def test_absence_when_the_very_same_export_is_read_again_does_not_count_twice(source):
+    source.give(RosterPage(staff(30), cursor="file 1"))
+    source.give(RosterPage(staff(29), cursor="file 2"), full=True)
+    for _ in range(3):
+        assert source.give(RosterPage(staff(29), cursor="file 2"), full=True).deactivated == 0
+    assert source.people()["30"].missing_runs == 1
+    assert source.give(RosterPage(staff(29), cursor="file 3"), full=True).deactivated == 1

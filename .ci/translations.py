@@ -26,7 +26,9 @@ CATALOGUES = ROOT / "rmplugin" / "translations"
 NOT_SHOWN = (
     *("cli", "demo", "migrations", "api", "audit", "db", "hookspecs", "http", "jobs", "plugins", "records"),
     *("settings", "texts", "wsgi", "people/operations", "people/roster", "programmes/imports"),
-    *("tenants/checks", "tenants/keys", "tenants/tasks"),
+    *("tenants/checks", "tenants/keys", "tenants/tasks", "testing"),
+    # SCIM's answers are read by identity providers.
+    *(f"scim/{name}" for name in ("documents", "filters", "operations", "patches", "schemas", "views")),
 )
 # Calls of which every text is shown.
 SAYING = ("Content", "Step", "Text", "map", "texts")

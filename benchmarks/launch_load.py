@@ -117,7 +117,7 @@ def installation(
         connector = runtime.plugins.connector("csv_file")
         settings = {"path": str(folder / "people.csv")}
         add_account(db, "hr", connector, settings, {}, database.secrets, now)
-    report = sync_roster(database, runtime.plugins, tenant.id, "hr", now=now)
+    report = sync_roster(database, runtime.plugins, tenant.id, "hr", now=now, accept_shrink=True)
     assert report.counts["created"] == len(people), report
     with database.transaction(tenant.id) as db:
         # The home page names partners only; a notice shows whose page it is.

@@ -3,7 +3,7 @@
 Each variant is measured in a process of its own, three times; the medians are compared, and the outcome in
 the database is checked each time. SQLite always; PostgreSQL when RM_BENCH_POSTGRES_URL names a server.
 
-    python benchmarks/roster.py [--people 20000] [--json]
+    python benchmarks/roster.py [--people 20000] [--rounds 3] [--json]
 """
 
 import argparse
@@ -36,8 +36,10 @@ from rmplugin.plugins import Plugins
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account, ensure_tenant
 
-VARIANTS = ("floor", "first", "unchanged")
-AIMS = {"first": 4.0, "unchanged": 2.0}
+VARIANTS = ("floor", "first", "unchanged", "changed")
+AIMS = {"first": 2.5, "unchanged": 1.2, "changed": 1.3}
+# Of this many people one has another job title.
+CHANGED_EACH = 100
 ROUNDS = 3
 PERSON = Person.__table__
 
@@ -48,6 +50,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--people", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="measurements per variant")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -58,16 +61,16 @@ def main() -> None:
     urls = {"SQLite": "sqlite"}
     if server := os.environ.get("RM_BENCH_POSTGRES_URL"):
         urls["PostgreSQL"] = server
-    results = {name: compare(url, options.people) for name, url in urls.items()}
+    results = {name: compare(url, options.people, options.rounds) for name, url in urls.items()}
     print(json.dumps(results) if options.json else table(results, options.people))
     missed = any(row["ratio"] > AIMS[v] for rows in results.values() for v, row in rows.items() if v in AIMS)
     sys.exit(1 if missed else 0)
 
 
-def compare(url: str, people: int) -> dict[str, dict[str, float]]:
+def compare(url: str, people: int, rounds: int) -> dict[str, dict[str, float]]:
     """Measure the variants in turn, so that a busy minute of the machine hits all of them."""
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for variant in VARIANTS:
             command = [sys.executable, __file__, "--variant", variant, "--url", url, "--people", str(people)]
             answer = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -104,22 +107,26 @@ def _measure(variant: str, database: Database, company: Company) -> dict[str, fl
             database.secrets,
             now,
         )
-    if variant == "unchanged":
+    if variant in ("unchanged", "changed"):
         # In a process of its own, so that the memory of the first run is not taken for that of the second.
         first = get_context("spawn").Process(target=sync_once, args=(database.url, tenant.id, now))
         first.start()
         first.join()
+    if variant == "changed":
+        change_some(company)
     memory_before = _peak()
     started = time.perf_counter()
     if variant == "floor":
         with database.transaction(tenant.id) as db:
             db.connection().execute(insert(PERSON), parse(company, account, now))
     else:
-        report = sync_roster(database, plugins, tenant.id, "hr", now=now)
+        report = sync_roster(database, plugins, tenant.id, "hr", now=now, accept_shrink=variant == "first")
     seconds, peak = time.perf_counter() - started, _peak()
     total = len(company.people)
     if variant != "floor":
-        counts = {"seen": total, "created" if variant == "first" else "unchanged": total}
+        updated = total // CHANGED_EACH if variant == "changed" else 0
+        counts = {"seen": total, "created" if variant == "first" else "unchanged": total - updated}
+        counts |= {"updated": updated} if updated else {}
         assert {name: n for name, n in report.counts.items() if n} == counts, report.counts
         assert report.skipped == []
     check(database, tenant.id, company, managers=variant != "floor")
@@ -129,7 +136,20 @@ def _measure(variant: str, database: Database, company: Company) -> dict[str, fl
 def sync_once(url: str, tenant_id: uuid.UUID, now: datetime) -> None:
     """Read the account once."""
     database = Database(url, Secrets(Fernet.generate_key().decode()))
-    sync_roster(database, Plugins(), tenant_id, "hr", now=now)
+    sync_roster(database, Plugins(), tenant_id, "hr", now=now, accept_shrink=True)
+
+
+def change_some(company: Company) -> None:
+    """Give one person of a hundred another job title, in the file."""
+    column = company.mapping["job_title"]
+    with company.path.open(encoding=company.encoding, newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=company.delimiter))
+    for row in rows[CHANGED_EACH - 1 :: CHANGED_EACH]:
+        row[column] = f"Changed {row[column]}"
+    with company.path.open("w", encoding=company.encoding, newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=company.delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _peak() -> float:
@@ -154,6 +174,8 @@ def parse(company: Company, account: HrAccount, now: datetime) -> list[dict[str,
     blank = dict.fromkeys(column.name for column in PERSON.columns)
     fixed = {
         "tenant_id": account.tenant_id, "account_id": account.id, "manager_state": "none", "languages": [],
+        "former_emails": [], "email_reused": False, "skills": [], "employments": [], "missing_runs": 0,
+        "kept_apart": False,
         "lifecycle": "present", "row_hash": "0" * 32, "seen_at": now, "created_at": now, "updated_at": now,
     }  # fmt: skip
     rows = []
@@ -182,8 +204,12 @@ def read_date(value: str, date_format: str) -> date:
 
 def check(database: Database, tenant_id: uuid.UUID, company: Company, *, managers: bool) -> None:
     """Compare every person in the database with the company that wrote the file."""
+    columns = (
+        Person.id, Person.employee_number, Person.given_name, Person.family_name, Person.hire_date,
+        Person.seniority_rank, Person.manager_id,
+    )  # fmt: skip
     with database.transaction(tenant_id, write=False) as db:
-        found = {p.employee_number: p for p in db.scalars(select(Person))}
+        found = {row.employee_number: row for row in db.execute(select(*columns))}
         with_manager = db.scalar(select(func.count()).where(Person.manager_id.is_not(None)))
     numbers = {person.id: number for number, person in found.items()}
     assert len(found) == len(company.people)
@@ -220,14 +246,14 @@ def make_database(url: str, folder: str) -> tuple[str, Any]:
 def table(results: dict[str, dict[str, dict[str, float]]], people: int) -> str:
     """Lay the results out for reading."""
     lines = [
-        f"{people} people, median of {ROUNDS}",
-        "database    variant     seconds  x floor   aim   peak MB  grown MB",
+        f"{people} people, medians",
+        "database    variant     seconds  x floor      aim   peak MB  grown MB",
     ]
     for database, rows in results.items():
         for variant, row in rows.items():
-            aim = f"<= {AIMS[variant]:.0f}" if variant in AIMS else ""
+            aim = f"<= {AIMS[variant]:.1f}" if variant in AIMS else ""
             lines.append(
-                f"{database:<11} {variant:<11} {row['seconds']:7.2f}  {row['ratio']:7.2f}  {aim:>4}"
+                f"{database:<11} {variant:<11} {row['seconds']:7.2f}  {row['ratio']:7.2f}  {aim:>6}"
                 f"  {row['peak_mb']:8.0f}  {row['grown_mb']:8.0f}"
             )
     return "\n".join(lines)

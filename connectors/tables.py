@@ -91,6 +91,9 @@ TOTALS = re.compile(
     re.IGNORECASE,
 )
 SPREADSHEET_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
+# Stands for a formula whose value is not in the file.
+UNCOMPUTED = "#FORMULA!"
+DATE_FIELDS = ("hire_date", "termination_date")
 
 
 def normal_header(text: str) -> str:
@@ -242,16 +245,18 @@ class RowReader:
             )
         self.key_index = self.columns.pop("key", self.columns.get("employee_number", 0))
         self.names = list(self.columns)
+        self.fields = frozenset({"source_key", "display_name", *self.names}) - {"manager"}
         # The key comes last, twice, so that there are always two cells and the getter gives a tuple.
         self.pick = itemgetter(*self.columns.values(), self.key_index, self.key_index)
         self.number_fields: list[str] = [
             n for n in ("employee_number", "manager", "manager_key") if n in self.columns
         ]
         self.date = DateReader(settings["date_format"])
-        self.date_fields: list[str] = [
-            name for name in ("hire_date", "termination_date") if name in self.columns
-        ]
+        self.date_fields: list[str] = [name for name in DATE_FIELDS if name in self.columns]
         self.manager_by: str = settings["manager_by"]
+        if "manager" in self.columns:
+            ways = {"number": "key", "email": "email", "name": "name"}
+            self.fields |= {f"manager_{ways[by]}" for by in ways if self.manager_by in ("auto", by)}
         self.statuses = STATUS_WORDS | {k.strip().casefold(): v for k, v in settings["status_values"].items()}
 
     def read(self, row: list[str] | None, ref: str) -> EmployeeRecord:
@@ -294,7 +299,8 @@ class RowReader:
         if row is None or len(row) <= self.key_index or looks_total(row):
             return None
         key = row[self.key_index].strip()
-        return None if not key or SCIENTIFIC.fullmatch(key) or "\0" in key else key
+        damaged = SCIENTIFIC.fullmatch(key) or "\0" in key or key in {UNCOMPUTED, *SPREADSHEET_ERRORS}
+        return None if not key or damaged else key
 
     def _convert(self, values: dict[str, Any], ref: str) -> None:
         for name in self.number_fields:
@@ -353,6 +359,9 @@ def clean(cell: str, ref: str) -> str:
         raise SkippableRecordError(ref, "row", "The row contains a NUL byte; the file may be damaged.")
     if cell.strip() in SPREADSHEET_ERRORS:
         raise SkippableRecordError(ref, "row", "The row contains an error value of the spreadsheet.")
+    if cell == UNCOMPUTED:
+        reason = "The row contains a formula without its value. Open the workbook, save it, deliver it again."
+        raise SkippableRecordError(ref, "row", reason)
     cell = unicodedata.normalize("NFC", cell.replace("\ufeff", ""))
     if cell.isprintable():
         return cell

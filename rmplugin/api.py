@@ -29,8 +29,10 @@ from rmplugin.records import (
     WebhookNotice,
     WebhookReader,
 )
+from rmplugin.scim_user import SCIM_MAPPABLE, read_scim_user
 
 __all__ = [
+    "SCIM_MAPPABLE",
     "Capabilities",
     "CheckResult",
     "CompletionRecord",
@@ -56,4 +58,5 @@ __all__ = [
     "WebhookReader",
     "hookimpl",
     "http",
+    "read_scim_user",
 ]

@@ -43,6 +43,8 @@ class NoFlaskSession(SessionInterface):
 PAGES = (
     "tenants",
     "people",
+    "hris",
+    "scim",
     "launches",
     "dashboard",
     "programmes",
@@ -78,7 +80,9 @@ def make_runtime(
     :raises ConfigError: what is missing or wrong.
     **Touches** the database file and the queue file.
     """
-    known = Plugins(plugins)
+    from rmplugin.scim.store import ScimServerPlugin
+
+    known = Plugins([ScimServerPlugin(), *plugins])
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
@@ -100,6 +104,7 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
+    from rmplugin.matching import interruptions
     from rmplugin.matching import operations as matching
     from rmplugin.sessions import operations as sessions
 
@@ -109,16 +114,28 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
+        "roster_synced": (interruptions.on_roster_synced,),
         "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
         "pairing_closed": (sessions.on_pairing_closed,),
     }
 
 
 def _tasks() -> dict[str, Any]:
+    from rmplugin.hris import queries as hris_kinds
+    from rmplugin.hris import tasks as hris
     from rmplugin.people import tasks as people
-    from rmplugin.people.queries import ROSTER_WANTED
+    from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
+    from rmplugin.scim import tasks as scim
+    from rmplugin.scim.queries import CHANGED
 
-    return {ROSTER_WANTED: people.read_course_roster}
+    return {
+        ROSTER_WANTED: people.read_course_roster,
+        ACCEPTED_RUN: people.apply_accepted_run,
+        hris_kinds.RUN_WANTED: hris.run_wanted,
+        hris_kinds.CHECK_WANTED: hris.check_wanted,
+        hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
+        CHANGED: scim.take_in_changes,
+    }
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -189,6 +206,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         if visit.session.is_administrator:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
+                NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
             ]
         own = []
@@ -327,13 +345,16 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     **Touches** the queue's registry only.
     """
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
+    from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
 
     def work() -> None:
+        hris_tasks.want_due_runs(runtime)
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
         matching_tasks.expire_due(runtime)
@@ -345,9 +366,23 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     tasks = {"work": queue.task(name="work")(work)}
     queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
-    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(partial(tenant_tasks.tidy, runtime))
-    nightly = partial(programme_tasks.want_rosters, runtime)
-    queue.periodic_task(huey.crontab(hour="2", minute="17"), name="every_night")(nightly)
+
+    def tidy() -> None:
+        tenant_tasks.tidy(runtime)
+        hris_tasks.tidy(runtime)
+
+    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
+    # It is midnight somewhere every quarter of an hour.
+    dates = partial(people_tasks.refresh_all_dates, runtime)
+    queue.periodic_task(huey.crontab(minute="*/15"), name="every_quarter")(dates)
+    # The firewall has a turn of its own, so that nothing else that fails at night can keep it from running.
+    nightly = {
+        "every_night": ("17", programme_tasks.want_rosters),
+        "nightly_firewall": ("27", matching_tasks.check_firewall),
+        "nightly_presence": ("37", matching_tasks.check_presence),
+    }
+    for name, (minute, task) in nightly.items():
+        queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))
     return tasks
 
 

@@ -82,6 +82,7 @@ class Limits:
     :param longest_wait: seconds; when the other side wants more, the reading ends and a later one goes on.
     :param answer_seconds: for one answer, from its first to its last byte.
     :param answer_bytes: for one answer that is not streamed, after decompression.
+    :param read_seconds: without a single byte; longer where a system computes before it answers.
     """
 
     seconds: float = 3600.0
@@ -89,6 +90,7 @@ class Limits:
     longest_wait: float = 300.0
     answer_seconds: float = 120.0
     answer_bytes: int = 64 * 1024 * 1024
+    read_seconds: float = READ_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,6 @@ class Reply:
                 return urljoin(self.url, found["url"])
         return None
 
-    def follow(self, link: str) -> str:
-        """Give the whole address of a link that stands in the body. **Touches** pure."""
-        return urljoin(self.url, link)
-
     def broken(self, what: str) -> RetriableError:
         """Make the error for an answer that makes no sense; it may be a passing disturbance."""
         text = f"{self.service} {what} ({self.method} {self.url.split('?', 1)[0]})."
@@ -152,7 +150,8 @@ class Client:
     :param headers: of every request, credentials among them.
     :param auth: as `requests` takes it: (user, password), or an `AuthBase`.
     :param bearer: gives a token for `Authorization`; it is asked again once when a token is refused.
-    :param is_throttled: tells a limit that hides behind another status, such as Google's 403.
+    :param is_throttled: tells a limit that hides behind another status, such as Google's 403 or a 200; it is
+        asked about every answer of `request` that is no plain throttling.
     :param cert: client certificate, as `requests` takes it.
     :param now, monotonic, sleep: the clocks.
     """
@@ -216,7 +215,15 @@ class Client:
         :raises FatalError: any other status of 300 and more.
         **Touches** the network.
         """
-        return self._ask(method, path, expect, options, self._read)
+
+        def take(reply: Reply, response: requests.Response) -> Reply:
+            whole = self._read(reply, response)
+            if self.is_throttled is not None and self.is_throttled(whole):
+                wait = retry_after_seconds(reply.headers, self.now())
+                raise RetriableError(self.service, method, reply.url, reply.status, retry_after=wait)
+            return whole
+
+        return self._ask(method, path, expect, options, take)
 
     @contextmanager
     def stream(self, method: str, path: str, **options: Any) -> Iterator[IO[bytes]]:
@@ -229,6 +236,29 @@ class Client:
         reply, response = self._ask(method, path, (), options, lambda *answer: answer)
         with response:
             yield cast("IO[bytes]", _Stream(self, reply, response))
+
+    def download(self, path: str, into: IO[bytes], most: int, **options: Any) -> Reply:
+        """Ask with GET and write the answer into a file, trying again like `request`.
+
+        :param into: binary file; it holds nothing but the last answer afterwards.
+        :param most: bytes of it, after decompression.
+        :param options: see `request`.
+        :raises RetriableError, FatalError: see `request`; also when the answer is larger than `most`.
+        **Touches** the network; writes the file.
+        """
+
+        def take(reply: Reply, response: requests.Response) -> Reply:
+            into.seek(0)
+            into.truncate()
+            with response:
+                body = _Stream(self, reply, response)
+                while piece := body.read(65536):
+                    if into.tell() + len(piece) > most:
+                        raise reply.refused(f"{self.service} sent an answer that is too large.")
+                    into.write(piece)
+            return reply
+
+        return self._ask("GET", path, options.pop("expect", ()), options, take)
 
     def _ask(
         self,
@@ -279,7 +309,7 @@ class Client:
                 cert=self.cert,
                 allow_redirects=False,
                 stream=True,
-                timeout=(CONNECT_SECONDS, min(READ_SECONDS, max(left, 0.1))),
+                timeout=(CONNECT_SECONDS, min(self.limits.read_seconds, max(left, 0.1))),
             )
         except requests.exceptions.SSLError:
             text = (

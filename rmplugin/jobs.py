@@ -96,17 +96,18 @@ def wait_after(attempts: int) -> timedelta:
     return min(LONGEST_WAIT, FIRST_WAIT * (1 << doublings))
 
 
-def work_outbox(runtime: Runtime, *, slow: bool = False, limit: int = 500) -> int:
+def work_outbox(runtime: Runtime, *, slow: bool = False, kind: str | None = None, limit: int = 500) -> int:
     """Give due events their effects, oldest first, each in one transaction of its own, until none is due.
 
     :param slow: work on the events that have a task, and on no others, so that these need not wait for them.
+    :param kind: work on events of this kind only; None for all.
     :param limit: events that are read at a time.
     :return: how many took effect.
     **Touches** outbox_event and what the handlers or tasks touch; plug-ins hear of it afterwards.
     """
     worked = 0
     tried: set[uuid.UUID] = set()
-    while due := _due_events(runtime, limit, tried, slow=slow):
+    while due := _due_events(runtime, limit, tried, slow=slow, kind=kind):
         for event in due:
             tried.add(event[0])
             worked += _work_one(runtime, *event)
@@ -114,7 +115,7 @@ def work_outbox(runtime: Runtime, *, slow: bool = False, limit: int = 500) -> in
 
 
 def _due_events(
-    runtime: Runtime, limit: int, tried: set[uuid.UUID], *, slow: bool
+    runtime: Runtime, limit: int, tried: set[uuid.UUID], *, slow: bool, kind: str | None
 ) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
     with runtime.database.unbound(write=False) as db:
         query = select(OutboxEvent.id, OutboxEvent.tenant_id, OutboxEvent.kind).where(
@@ -122,6 +123,8 @@ def _due_events(
         )
         has_task = OutboxEvent.kind.in_(list(runtime.tasks))
         query = query.where(has_task if slow else ~has_task)
+        if kind is not None:
+            query = query.where(OutboxEvent.kind == kind)
         rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
     return [(row.id, row.tenant_id, row.kind) for row in rows if row.id not in tried][:limit]
 

@@ -1,13 +1,13 @@
 """Notices that a person finds on their home page; kept until they are put away."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Index, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, Db, TenantOwned, Told
+from rmplugin.db import Base, Db, TenantOwned, Told, chunks
 from rmplugin.errors import NotFoundError
 
 
@@ -40,13 +40,36 @@ def tell(db: Db, person_id: uuid.UUID, kind: str, text: str, now: datetime, path
     db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now))
 
 
-def take_back(db: Db, path: str, now: datetime) -> None:
-    """Put away everybody's notices about a page on which there is nothing left to do.
+def tell_all(
+    db: Db,
+    kind: str,
+    told: Collection[tuple[uuid.UUID, str, str | None]],
+    now: datetime,
+    about: Iterable[str],
+) -> None:
+    """Leave notices for many people in a few statements, however many they are.
 
+    :param told: (person, text, page to go on to).
+    :param about: pages about which everybody's unread notices of this kind give way.
+    **Touches** writes notice.
+    """
+    take_back(db, about, now, kind)
+    db.add_all(
+        Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now)
+        for person_id, text, path in told
+    )
+
+
+def take_back(db: Db, paths: Iterable[str], now: datetime, kind: str | None = None) -> None:
+    """Put away everybody's notices about pages on which there is nothing left to do.
+
+    :param kind: only notices of this kind; None for all.
     **Touches** writes notice.
     """
     db.flush()
-    db.execute(update(Notice).where(Notice.path == path, Notice.read_at.is_(None)).values(read_at=now))
+    for some in chunks(paths):
+        query = update(Notice).where(Notice.path.in_(some), Notice.read_at.is_(None))
+        db.execute((query.where(Notice.kind == kind) if kind else query).values(read_at=now))
 
 
 def unread(db: Db, person_id: uuid.UUID) -> Sequence[Notice]:

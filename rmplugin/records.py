@@ -128,7 +128,8 @@ class RosterPage:
     """What a connector yields: some records, some skipped ones.
 
     :param cursor: where the next run may begin once this one is stored whole; the last page's counts. None
-        when the source has no such thing.
+        when the source has no such thing. When it is the one that the reading began with, the source had
+        nothing new, and whoever is missing is not missing a second time.
     :param gone: keys of people whom the source says it has deleted. Absence needs no entry here.
     :param total: how many people the source says it has; a full reading that gives fewer is not taken for
         complete. None when it does not say. The last page that says one counts.
@@ -183,7 +184,8 @@ class HrisConnector(Protocol):
     :ivar key: name used in commands and in the database.
     :ivar title: name for people.
     :ivar settings_schema: marshmallow schema of the account's settings; fields with
-        ``metadata={"secret": True}`` are stored encrypted, ``metadata={"help": …}`` explains one to people.
+        ``metadata={"secret": True}`` are stored encrypted, ``{"help": …}`` explains one to people,
+        ``{"lines": True}`` is a text of several lines, such as a private key.
     :ivar capabilities: what the source can do.
     """
 

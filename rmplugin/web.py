@@ -1,7 +1,7 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -124,6 +124,17 @@ class Pages:
         :param on_input_error: the view that showed the form; it is shown again with what was typed.
         """
         return self._register(rule, "POST", role, on_input_error)
+
+    def calls(self, rule: str, *, methods: Sequence[str]) -> Callable[[View], View]:
+        """Register an address that other programs call; public, because the view looks at their token."""
+
+        def register(view: View) -> View:
+            endpoint = view.__name__
+            self.blueprint.add_url_rule(rule, endpoint, view, methods=methods)
+            self.roles[f"{self.blueprint.name}.{endpoint}"] = Role.PUBLIC
+            return view
+
+        return register
 
     def _register(
         self, rule: str, method: str, role: Role, on_input_error: View | None

@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 
+from tests.connectors.directories import find_samba, find_slapd
 from tests.postgres import find_binaries
 
 ENGINE = os.environ.get("RM_TEST_DATABASE", "sqlite")
@@ -28,6 +29,8 @@ PARTS = {
     ),
     "postgresql": (lambda: find_binaries() is not None, "PostgreSQL's server is not installed"),
     "redis": (lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),
+    "samba": (find_samba, "Samba's domain controller is not installed, or the tests do not run as root"),
+    "slapd": (lambda: find_slapd() is not None, "OpenLDAP's slapd is not installed"),
 }
 
 

@@ -1,17 +1,18 @@
-"""The roster as a file that an HR system exports: comma, semicolon, tab or bar separated text."""
+"""The roster as a file that an HR system exports: comma, semicolon, tab or bar separated, or a workbook."""
 
 import csv
-import os
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from contextlib import closing, contextmanager
+from typing import Any, BinaryIO, TextIO
 
 import marshmallow as ma
 
+from connectors.files import Delivery, FileSettings, deliveries
 from connectors.tables import RowReader, TableSettings, fatal, resolve_columns
+from connectors.workbooks import OLE, ZIP, sheet_rows
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -25,15 +26,15 @@ from rmplugin.api import (
 
 PAGE_SIZE = 2000
 SAMPLE_SIZE = 1000
+# The last row that Excel knows: a table that ends exactly there was most likely longer.
+LAST_ROW = "row 1048576"
 
 
-class CsvFileSettings(TableSettings):
-    """What an administrator declares about the file."""
+class CsvFileSettings(TableSettings, FileSettings):
+    """What an administrator declares about the files."""
 
-    path = ma.fields.String(
-        required=True,
-        validate=ma.validate.Length(min=1),
-        metadata={"help": "a file, or a folder from which the newest *.csv is taken"},
+    sheet = ma.fields.String(
+        load_default="", metadata={"help": "name of the workbook's sheet; the first one unless declared"}
     )
     delimiter = ma.fields.String(
         load_default="auto",
@@ -49,61 +50,28 @@ class CsvFileSettings(TableSettings):
     )
 
 
-def find_file(path: Path) -> Path:
-    """Find the file to read: the path itself, or the newest *.csv of a folder.
-
-    :raises FatalError: there is none.
-    **Touches** reads the folder.
-    """
-    if path.is_dir():
-        found = [
-            p
-            for p in path.iterdir()
-            if p.suffix.lower() == ".csv" and not p.name.startswith(".") and p.is_file()
-        ]
-        if not found:
-            raise fatal(str(path), f"The folder {path} holds no *.csv file. Check the export.")
-        return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name))
-    if not path.is_file():
-        raise fatal(str(path), f"There is no file {path}. Check the path and the export.")
-    return path
-
-
 @contextmanager
-def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
-    """Open the file as text and make sure that nobody wrote to it meanwhile.
+def open_text(file: BinaryIO, where: str, encoding: str) -> Iterator[TextIO]:
+    """Read a file as text.
 
     :param encoding: as declared; "auto" looks for a byte order mark.
-    :raises FatalError: it cannot be read, or not in this encoding.
-    :raises RetriableError: it grew or was replaced while it was read.
+    :raises FatalError: it is not in this encoding.
     **Touches** reads the file.
     """
+    head = file.read(3)
+    file.seek(0)
+    if encoding == "auto":
+        encoding = "utf-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    if b"\0" in head and not encoding.startswith("utf-16"):
+        raise fatal(where, "The file looks like UTF-16 without its mark. Declare utf-16-le or utf-16-be.")
+    if encoding == "cp1252" and head == b"\xef\xbb\xbf":
+        raise fatal(where, "The file says that it is UTF-8, but cp1252 is declared. Set encoding to auto.")
     try:
-        with path.open("rb") as raw:
-            mark = raw.read(2)
-            before = os.fstat(raw.fileno())
-        if encoding == "auto":
-            encoding = "utf-16" if mark in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-        with path.open(encoding=encoding, newline="") as text:
+        with io.TextIOWrapper(file, encoding, newline="") as text:
             yield text
-        after = path.stat()
     except UnicodeError:
-        raise fatal(
-            str(path), f"The file is not {encoding} text. Export it as UTF-8, or declare its encoding."
-        ) from None
-    except OSError as error:
-        raise fatal(
-            str(path), f"The file cannot be read ({error.strerror}). Check its permissions."
-        ) from None
-    if (before.st_ino, before.st_size, before.st_mtime_ns) != (
-        after.st_ino,
-        after.st_size,
-        after.st_mtime_ns,
-    ):
-        raise RetriableError(
-            "csv_file", "read", str(path), None,
-            "The file was being written while it was read. Nobody was changed. Try again after the export.",
-        )  # fmt: skip
+        advice = "Export it as UTF-8, or declare its encoding."
+        raise fatal(where, f"The file is not {encoding} text, or only in part. {advice}") from None
 
 
 def choose_delimiter(text: TextIO, settings: Mapping[str, Any]) -> str:
@@ -129,14 +97,32 @@ def choose_delimiter(text: TextIO, settings: Mapping[str, Any]) -> str:
     return max(",;\t|", key=known_columns)
 
 
-def read_rows(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str] | None]]:
+def read_rows(delivery: Delivery, settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str] | None]]:
     """Give (ref, cells) of each row that is not blank, the header first; None for a row with broken quotes.
 
-    :raises FatalError: unreadable, or the file ends in the middle of a quoted cell.
-    :raises RetriableError: it was written meanwhile.
+    :raises FatalError: unreadable, or the file was cut off.
     **Touches** reads the file.
     """
-    with open_text(path, settings["encoding"]) as text:
+    head = delivery.file.read(8)
+    delivery.file.seek(0)
+    if head == OLE:
+        text = (
+            "The workbook has a password, or is of Excel's format before 2007. Save it as .xlsx without one."
+        )
+        raise fatal(delivery.where, text)
+    read = sheet_rows if head.startswith(ZIP) else _text_rows
+    ref = ""
+    for ref, row in read(delivery.file, delivery.where, settings):
+        yield ref, row
+    if ref == LAST_ROW:
+        text = "The table ends at the last row that Excel knows, so the rest was cut off. Export it as CSV."
+        raise fatal(delivery.where, text)
+
+
+def _text_rows(
+    file: BinaryIO, where: str, settings: Mapping[str, Any]
+) -> Iterator[tuple[str, list[str] | None]]:
+    with open_text(file, where, settings["encoding"]) as text:
         delimiter = choose_delimiter(text, settings)
         reader = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
         number = 0
@@ -148,9 +134,7 @@ def read_rows(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, li
                 return
             except csv.Error as error:
                 if "unexpected end" in str(error) or "field larger" in str(error):
-                    raise fatal(
-                        str(path), "A quotation mark is never closed; the file may be cut off."
-                    ) from None
+                    raise fatal(where, "A quotation mark is never closed; the file may be cut off.") from None
                 yield f"row {number}", None
                 continue
             if any(cell and not cell.isspace() for cell in row):
@@ -158,10 +142,10 @@ def read_rows(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, li
 
 
 class CsvFileConnector:
-    """Reads a local file, or the newest of a folder."""
+    """Reads the newest file of a place, or, of files that hold changes only, every one since the last run."""
 
     key = "csv_file"
-    title = "CSV file"
+    title = "CSV or Excel file"
     settings_schema: type[ma.Schema] = CsvFileSettings
     capabilities = Capabilities()
 
@@ -173,26 +157,8 @@ class CsvFileConnector:
         """
         results: list[CheckResult] = []
         try:
-            path = find_file(Path(settings["path"]))
-            rows = read_rows(path, settings)
-            header = next(rows, ("", None))[1]
-            if header is None:
-                return [CheckResult("File", ok=False, advice=f"{path} is empty. Check the export.")]
-            results.append(CheckResult("File", ok=True, advice=str(path)))
-            columns, missing, doubled = resolve_columns(header, settings)
-            results += [
-                CheckResult(f"Column for {n}", ok=True, advice=header[i].strip()) for n, i in columns.items()
-            ]
-            results += [
-                CheckResult(f"Column “{c}”", ok=False, advice="Not in the file: correct the mapping.")
-                for c in missing
-            ]
-            results += [
-                CheckResult(f"Column “{c}”", ok=False, advice="Twice in the file: rename one.")
-                for c in doubled
-            ]
-            if not missing and not doubled:
-                results += _check_sample(RowReader(header, settings, str(path)), rows)
+            with closing(deliveries(settings, None)) as found:
+                _check_delivery(next(found), settings, results)
         except (FatalError, RetriableError) as error:
             results.append(CheckResult("File", ok=False, advice=error.message_for_user))
         return results
@@ -200,25 +166,35 @@ class CsvFileConnector:
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
         """Read the roster page by page.
 
-        :param cursor: not used; a file is always read from its beginning.
+        :param cursor: tells which file was read last. The same one is read again and ends with the same
+            cursor; an older one is refused.
         :raises FatalError: the file or its header cannot be used.
-        :raises RetriableError: the file was being written.
-        **Touches** reads the file.
+        :raises RetriableError: the file was being written, or its place is out of reach.
+        **Touches** reads the file, and what `deliveries` touches.
         """
-        del cursor
-        path = find_file(Path(settings["path"]))
-        rows = read_rows(path, settings)
-        header = next(rows, None)
-        if header is None:
-            yield RosterPage([])
-            return
-        if header[1] is None:
-            raise fatal(str(path), "The quotation marks of the header cannot be understood.")
-        yield from _pages(RowReader(header[1], settings, str(path)), rows)
+        newer: set[str] = set()
+        for delivery in deliveries(settings, cursor):
+            rows = read_rows(delivery, settings)
+            header = next(rows, None)
+            if header is None:
+                yield RosterPage([], cursor=delivery.cursor)
+                continue
+            if header[1] is None:
+                raise fatal(delivery.where, "The quotation marks of the header cannot be understood.")
+            here: set[str] = set()
+            for page in _pages(RowReader(header[1], settings, delivery.where), rows, delivery.cursor):
+                if not settings["full"]:
+                    # Newer files come first; what an older one says of the same person holds no more.
+                    here.update(record.source_key for record in page.records)
+                    page.records[:] = [r for r in page.records if r.source_key not in newer]
+                yield page
+            newer |= here
 
 
-def _pages(reader: RowReader, rows: Iterator[tuple[str, list[str] | None]]) -> Iterator[RosterPage]:
-    page = RosterPage([])
+def _pages(
+    reader: RowReader, rows: Iterator[tuple[str, list[str] | None]], cursor: str | None = None
+) -> Iterator[RosterPage]:
+    page = RosterPage([], cursor=cursor, fields=reader.fields)
     for ref, row in rows:
         try:
             page.records.append(reader.read(row, ref))
@@ -226,8 +202,34 @@ def _pages(reader: RowReader, rows: Iterator[tuple[str, list[str] | None]]) -> I
             page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, reader.key_of(row)))
         if len(page.records) + len(page.skipped) >= PAGE_SIZE:
             yield page
-            page = RosterPage([])
+            page = RosterPage([], cursor=cursor, fields=reader.fields)
     yield page
+
+
+def _check_delivery(delivery: Delivery, settings: Mapping[str, Any], results: list[CheckResult]) -> None:
+    rows = read_rows(delivery, settings)
+    header = next(rows, ("", None))[1]
+    if header is None:
+        results.append(
+            CheckResult("File", ok=False, advice=f"{delivery.seen} has no rows. Check the export.")
+        )
+        return
+    again = "Until a newer file comes, this one is read again: nobody changes, no absence counts twice."
+    results += [
+        CheckResult("File", ok=True, advice=delivery.seen),
+        CheckResult("Next runs", ok=True, advice=again),
+    ]
+    columns, missing, doubled = resolve_columns(header, settings)
+    results += [CheckResult(f"Column for {n}", ok=True, advice=header[i].strip()) for n, i in columns.items()]
+    results += [
+        CheckResult(f"Column “{c}”", ok=False, advice="Not in the file: correct the mapping.")
+        for c in missing
+    ]
+    results += [
+        CheckResult(f"Column “{c}”", ok=False, advice="Twice in the file: rename one.") for c in doubled
+    ]
+    if not missing and not doubled:
+        results += _check_sample(RowReader(header, settings, delivery.where), rows)
 
 
 def _check_sample(reader: RowReader, rows: Iterator[tuple[str, list[str] | None]]) -> list[CheckResult]:

@@ -135,8 +135,11 @@ def _prepare(runtime: Runtime, company: Company, lms: LmsSettings) -> Tenant:
             hr_file["mapping"]["display_name"] = ""
             connector = runtime.plugins.connector("csv_file")
             add_account(db, "hr-file", connector, hr_file, company.seniority, runtime.database.secrets, now)
-    report = sync_roster(runtime.database, runtime.plugins, tenant.id, "hr-file", now=now)
-    click.echo(f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped.")
+    report = sync_roster(runtime.database, runtime.plugins, tenant.id, "hr-file", now=now, accept_shrink=True)
+    click.echo(
+        f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped. The demo "
+        "accepts by itself what a person would look at first."
+    )
     return tenant
 
 

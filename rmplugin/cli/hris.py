@@ -2,10 +2,14 @@
 
 import csv
 import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from marshmallow import ValidationError
 
 from rmplugin.cli.common import (
     as_json,
@@ -20,8 +24,15 @@ from rmplugin.cli.common import (
     tenant_transaction,
 )
 from rmplugin.cli.setup import _line
+from rmplugin.errors import ConflictError
+from rmplugin.hris import operations as hris_operations
+from rmplugin.hris.forms import RANK_BY, read_schedule
+from rmplugin.hris.queries import find_open_run, words_of
+from rmplugin.jobs import work_outbox
+from rmplugin.people import operations as people
 from rmplugin.people.queries import list_runs
 from rmplugin.people.tasks import check_account, sync_roster
+from rmplugin.records import WebhookReader
 from rmplugin.tenants import operations, queries
 from rmplugin.tenants.operations import secret_names
 
@@ -84,7 +95,8 @@ def add(
       rmplugin hris add people --connector csv_file --set path=/data/people.csv --set delimiter=';' \\
         --set date_format=%d.%m.%Y --set mapping.employee_number='Personnel No' --rank G1=0 --rank G10=100
     """
-    plain, ranked = read_assignments(settings, "--set"), _read_ranks(ranks, ranks_file)
+    plain, given = read_assignments(settings, "--set"), _read_ranks(ranks, ranks_file, "--rank")
+    ranked = {grade: rank for grade, rank in given.items() if rank is not None}
     with opened() as runtime:
         known = runtime.plugins.connector(connector)
     for key in plain:
@@ -108,23 +120,29 @@ def add(
     )
 
 
-def _read_ranks(pairs: tuple[str, ...], path: Path | None) -> dict[str, int]:
-    found: dict[str, Any] = {}
+def _read_ranks(pairs: tuple[str, ...], path: Path | None, option: str) -> dict[str, int | None]:
+    """Read words with their ranks; one without a rank is forgotten."""
+    found: dict[str, str] = {}
     if path is not None:
         rows = csv.DictReader(io.StringIO(read_file(path)))
-        if not {"grade", "rank"} <= set(rows.fieldnames or ()):
+        names = set(rows.fieldnames or ())
+        word = "word" if "word" in names else "grade"
+        if not {word, "rank"} <= names:
             raise click.UsageError("The ranks file needs the columns grade and rank.")
-        found = {(row["grade"] or "").strip(): row["rank"] for row in rows}
+        found = {(row[word] or "").strip(): (row["rank"] or "").strip() for row in rows}
     for pair in pairs:
         # A grade may contain dots or signs, so this is no nested key.
         grade, sign, rank = pair.rpartition("=")
         if not sign:
-            raise click.UsageError("--rank needs GRADE=RANK, for example --rank G7=50.")
-        found[grade] = rank
+            raise click.UsageError(f"{option} needs GRADE=RANK, for example {option} G7=50.")
+        found[grade] = rank.strip()
     try:
-        return {grade: int(rank) for grade, rank in found.items()}
-    except (ValueError, TypeError) as error:
+        numbers = {grade: int(rank) if rank else None for grade, rank in found.items() if grade}
+    except ValueError as error:
         raise click.UsageError("A rank is a whole number from 0 to 100.") from error
+    if any(rank is not None and not 0 <= rank <= 100 for rank in numbers.values()):
+        raise click.UsageError("A rank is a whole number from 0 to 100.")
+    return numbers
 
 
 @hris.command("list")
@@ -133,7 +151,15 @@ def _read_ranks(pairs: tuple[str, ...], path: Path | None) -> dict[str, int]:
 def list_(as_json: bool, tenant: str | None) -> None:
     """List the connected HR systems. Example: rmplugin hris list"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        document = [{"name": row.name, "connector": row.connector} for row in queries.list_accounts(db)]
+        document = [
+            {
+                "name": row.name,
+                "connector": row.connector,
+                "schedule": row.schedule,
+                "next_run_at": row.next_run_at.isoformat(timespec="seconds") if row.next_run_at else None,
+            }
+            for row in queries.list_accounts(db)
+        ]
     show(document, as_json=as_json)
 
 
@@ -163,7 +189,7 @@ def sync(
     name: str, full: bool, dry_run: bool, accept_shrink: bool, as_json: bool, tenant: str | None
 ) -> None:
     """Read the roster. Example: rmplugin hris sync people --dry-run"""
-    with opened() as runtime:
+    with opened() as runtime, _progress(name, quiet=as_json) as told:
         report = sync_roster(
             runtime.database,
             runtime.plugins,
@@ -173,12 +199,31 @@ def sync(
             dry_run=dry_run,
             accept_shrink=accept_shrink,
             now=runtime.clock(),
+            on_page=told,
         )
+        # What the roster means for pairs must hold when the command answers, also where no worker runs.
+        work_outbox(runtime, kind="roster_synced")
     show(report.as_json(), as_json=as_json, human=_tell_run)
     for grade, count in report.notes.get("unmapped_grades", [])[:10]:
-        click.echo(f"Grade '{grade}' has no rank ({count} people): rmplugin hris add … --rank", err=True)
+        click.echo(f"'{grade}' has no rank ({count} people): rmplugin hris ranks {name} --set …", err=True)
     if report.status != "complete":
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Show on a terminal how many people were read so far; anywhere else nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=0, label=f"Reading {name}", show_pos=True, file=sys.stderr) as bar:
+
+        def told(seen: int, total: int | None) -> None:
+            # Without a total the bar is full: how many came is what can be said.
+            bar.length = max(seen, total or 0)
+            bar.update(seen - bar.pos)
+
+        yield told
 
 
 def _tell_run(run: dict[str, Any]) -> str:
@@ -214,6 +259,109 @@ def runs(name: str | None, as_json: bool, tenant: str | None) -> None:
             for run, account in list_runs(db, name)
         ]
     show(document, as_json=as_json)
+
+
+@hris.command()
+@click.argument("name")
+@as_json
+@tenant_option
+def accept(name: str, as_json: bool, tenant: str | None) -> None:
+    """Accept the run that is held; the worker applies it. Example: rmplugin hris accept people"""
+    _decide(
+        name,
+        people.accept_run,
+        "Accepted. The worker reads the source once more and applies it.",
+        as_json,
+        tenant,
+    )
+
+
+@hris.command()
+@click.argument("name")
+@as_json
+@tenant_option
+def drop(name: str, as_json: bool, tenant: str | None) -> None:
+    """Decide against the run that is held; nobody is changed. Example: rmplugin hris drop people"""
+    _decide(name, people.drop_run, "Dropped. Nobody was changed.", as_json, tenant)
+
+
+def _decide(name: str, verb: Callable[..., Any], said: str, as_json: bool, tenant: str | None) -> None:
+    with tenant_transaction(tenant) as (runtime, db):
+        run = find_open_run(db, queries.get_account(db, name).id)
+        if run is None:
+            raise ConflictError("no_held_run", f"No run of '{name}' is held. Nothing was changed.")
+        verb(db, run, "command", runtime.clock())
+        document = {"run_id": str(run.id), "account": name, "decision": verb.__name__.removesuffix("_run")}
+    show(document, as_json=as_json, human=lambda _document: said)
+
+
+@hris.command()
+@click.argument("name")
+@click.option("--set", "pairs", multiple=True, metavar="WORD=RANK", help="0 (junior) to 100; empty forgets.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV with the columns word (or grade) and rank.",
+)
+@click.option("--by", type=click.Choice(list(RANK_BY)), help="What people are ranked by from now on.")
+@as_json
+@tenant_option
+def ranks(
+    name: str, pairs: tuple[str, ...], path: Path | None, by: str | None, as_json: bool, tenant: str | None
+) -> None:
+    """List the words of the roster with their ranks, unmapped ones first, or change ranks.
+
+    \b
+    Example: rmplugin hris ranks people --set G7=50 --set G8=60
+    """
+    given = _read_ranks(pairs, path, "--set")
+    with tenant_transaction(tenant) as (runtime, db):
+        account = queries.get_account(db, name)
+        if given or by:
+            rank_by = by or account.rank_by
+            moved = hris_operations.save_ranks(db, account, rank_by, given, "command", runtime.clock())
+            click.echo(f"Saved. {moved} people have another rank now.", err=True)
+        words = words_of(db, account, account.rank_by)
+        document = [{"word": word.word, "people": word.count, "rank": word.rank} for word in words]
+    show(document, as_json=as_json)
+
+
+@hris.command()
+@click.argument("name")
+@click.option("--every", required=True, metavar="MINUTES|off", help="60 is every hour, 1440 every day.")
+@as_json
+@tenant_option
+def schedule(name: str, every: str, as_json: bool, tenant: str | None) -> None:
+    """Say how often the worker reads an account. Example: rmplugin hris schedule people --every 60"""
+    try:
+        minutes = read_schedule(every)
+    except ValidationError as error:
+        raise click.UsageError("--every needs the minutes between two runs, 5 to 44640, or off.") from error
+    with tenant_transaction(tenant) as (runtime, db):
+        account = queries.get_account(db, name)
+        hris_operations.schedule_account(db, account, minutes, "command", runtime.clock())
+        planned = account.next_run_at.isoformat(timespec="seconds") if account.next_run_at else None
+        document = {"name": name, "schedule": minutes, "next_run_at": planned}
+    show(document, as_json=as_json)
+
+
+@hris.command()
+@click.argument("name")
+@as_json
+@tenant_option
+def webhook(name: str, as_json: bool, tenant: str | None) -> None:
+    """Make the address for an HR system's notices and print it once; an older one ends.
+
+    Example: rmplugin hris webhook people
+    """
+    with tenant_transaction(tenant) as (runtime, db):
+        account = queries.get_account(db, name)
+        if not isinstance(runtime.plugins.connector(account.connector), WebhookReader):
+            raise ConflictError("no_notices", f"'{account.connector}' takes no notices. Nothing was changed.")
+        token = hris_operations.make_webhook(db, account, "command", runtime.clock())
+        document = {"url": hris_operations.webhook_address(runtime.settings.public_url, token)}
+    show(document, as_json=as_json, human=lambda d: str(d["url"]))
 
 
 @hris.command()

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from rmplugin import audit, logins, migrations
 from rmplugin.app import configure_logging, make_runtime, make_worker
-from rmplugin.cli.common import as_json, opened, show, tenant_option, tenant_transaction
+from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
+from rmplugin.hris.tasks import examine_schedules
 from rmplugin.records import CheckResult
 from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.checks import Finding
@@ -89,6 +90,9 @@ def doctor(as_json: bool, tenant: str | None) -> None:
     """Examine the installation and say what to do. Example: rmplugin doctor --json"""
     with opened(migrated=False) as runtime:
         findings = examine(runtime, tenant)
+        # Without a company there are no HR accounts, and the line about it stands there already.
+        if all(finding.ok for finding in findings if finding.what in ("database", "migrations", "tenant")):
+            findings += examine_schedules(runtime, find_tenant(runtime, tenant).id)
     document = [finding._asdict() for finding in findings]
     show(document, as_json=as_json, human=lambda _rows: "\n".join(map(_line, findings)))
     if not all(finding.ok for finding in findings):

@@ -7,25 +7,37 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from rmplugin import notify
 from rmplugin.checkins.queries import pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
-from rmplugin.matching.models import Pairing, Proposal
+from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
+from rmplugin.matching.store import is_junior
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
-from rmplugin.people.queries import LINK_PROBLEMS, WORKING
+from rmplugin.people.queries import LINK_PROBLEMS
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
-from rmplugin.texts import Text
+from rmplugin.texts import Text, texts
 
 MONTH = timedelta(days=30)
+NEWCOMERS_SHOWN = 10
+# A programme in one of these states can invite.
+TAKES_IN = ("draft", "enrolling", "running")
+# What pairs on hold ask of the manager, by the reason; the most urgent first.
+HELD = texts(
+    {
+        "reporting_line": "Pairs that are suspended, because a reporting line joins the two now: %(n)s.",
+        "line_gone": "Pairs that are suspended and could go on, because the reporting line is gone: %(n)s.",
+        "not_at_work": "Pairs that are paused, because somebody is not at work: %(n)s.",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ def _people(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, Person]:
 
 
 def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
-    pairings = [row for row in list_pairings_of(db, person_id) if row.state == "active"]
+    pairings = [row for row in list_pairings_of(db, person_id) if row.state in LIVE]
     if not pairings:
         return []
     partners = _people(db, {pairing.partner_of(person_id) for pairing in pairings})
@@ -125,6 +137,7 @@ class PairRow:
     """One pairing as the manager sees it: states and counts, never words.
 
     :ivar health: band of the lower satisfaction of the two; None before both answered.
+    :ivar is_upside_down: by today's roster the mentor is not junior to the mentee.
     """
 
     pairing: Pairing
@@ -135,6 +148,7 @@ class PairRow:
     last_session: datetime | None
     next_session: datetime | None
     health: Any
+    is_upside_down: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,7 @@ class Desk:
     :ivar original: the programme that this course, a copy, could take over; None when there is none.
     :ivar counts: enrolments by role and state.
     :ivar needs: (sentence, path, link text) of what waits for the manager.
+    :ivar newcomers: the first people who joined lately, could be mentors and are not invited.
     :ivar unknown: course members whom the HR roster does not know, with the reason in words.
     """
 
@@ -154,6 +169,7 @@ class Desk:
     numbers: dict[str, str] = field(default_factory=dict)
     needs: Sequence[tuple[str, str, str]] = ()
     pairs: Sequence[PairRow] = ()
+    newcomers: Sequence[programme_queries.EligiblePerson] = ()
     unknown: Sequence[tuple[LtiUser, str]] = ()
     roster: RosterRun | None = None
 
@@ -178,8 +194,9 @@ def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
         programme=programme,
         counts=counts,
         numbers=_numbers(db, programme, counts, pairs, now),
-        needs=_needs(db, programme, counts, now),
+        needs=_needs(db, programme, counts, pairs, now),
         pairs=pairs,
+        newcomers=_newcomers(db, programme, now),
         unknown=unknown,
         roster=roster,
     )
@@ -233,9 +250,10 @@ def people_not_in_course(
 def _numbers(
     db: Db, programme: Programme, counts: dict[str, dict[str, int]], pairs: Sequence[PairRow], now: datetime
 ) -> dict[str, str]:
-    active = [row for row in pairs if row.pairing.state == "active"]
+    live = [row for row in pairs if row.pairing.state in LIVE]
+    active = sum(row.pairing.state == "active" for row in live)
     submitted = sum(states.get("submitted", 0) for states in counts.values())
-    matched = len({person for row in active for person in (row.pairing.mentor_id, row.pairing.mentee_id)})
+    matched = len({person for row in live for person in (row.pairing.mentor_id, row.pairing.mentee_id)})
     sessions = (
         select(func.count(MentoringSession.id))
         .join(Pairing, Pairing.id == MentoringSession.pairing_id)
@@ -245,15 +263,23 @@ def _numbers(
         Completion.programme_id == programme.id, Completion.met_at.is_not(None)
     )
     return {
-        Text("Active pairs"): str(len(active)),
+        Text("Active pairs"): str(active),
         Text("Matched, of those who signed up"): Text("%(a)s of %(b)s", a=matched, b=submitted),
         Text("Sessions confirmed in 30 days"): str(db.scalar(sessions) or 0),
         Text("Completed"): str(db.scalar(completed) or 0),
     }
 
 
+def _newcomers(db: Db, programme: Programme, now: datetime) -> list[programme_queries.EligiblePerson]:
+    if programme.state not in TAKES_IN:
+        return []
+    return programme_queries.eligible_people(
+        db, programme, now.date(), "mentor", newcomers=True, limit=NEWCOMERS_SHOWN
+    )
+
+
 def _needs(
-    db: Db, programme: Programme, counts: dict[str, dict[str, int]], now: datetime
+    db: Db, programme: Programme, counts: dict[str, dict[str, int]], pairs: Sequence[PairRow], now: datetime
 ) -> list[tuple[str, str, str]]:
     here = f"/programmes/{programme.id}"
     needs: list[tuple[str, str, str]] = []
@@ -270,12 +296,12 @@ def _needs(
             needs.append((sentence, f"{here}/matching", Text("Go to the matching")))
         else:
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
-    left = _count_pairs_with_leavers(db, programme)
-    if left:
-        sentence = Text(
-            "In %(left)s pairs somebody is no longer with the company. Tell the other one.", left=left
-        )
-        needs.append((sentence, "/manage#pairs", Text("See the pairs")))
+    held = Counter(row.pairing.interruption for row in pairs)
+    needs += [
+        (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
+        for reason, template in HELD.items()
+        if held[reason]
+    ]
     released = _released(programme)
     late = db.scalar(released.where(Proposal.expires_at < now + timedelta(days=3))) or 0
     if late:
@@ -293,17 +319,12 @@ def _needs(
     if blocked:
         sentence = Text("%(blocked)s results could not be written to the course record.", blocked=blocked)
         needs.append((sentence, f"{here}/deliveries", Text("See why")))
+    if programme.state in TAKES_IN:
+        joined = programme_queries.count_eligible_people(db, programme, now.date(), "mentor", newcomers=True)
+        if joined and any(counts.values()):
+            sentence = Text("New colleagues who could be mentors and are not invited: %(n)s.", n=joined)
+            needs.append((sentence, "/manage#newcomers", Text("See who they are")))
     return needs
-
-
-def _count_pairs_with_leavers(db: Db, programme: Programme) -> int:
-    """Count active pairs of which the roster no longer knows both people as being at work."""
-    query = (
-        select(func.count(Pairing.id.distinct()))
-        .join(Person, or_(Person.id == Pairing.mentor_id, Person.id == Pairing.mentee_id))
-        .where(Pairing.programme_id == programme.id, Pairing.state == "active", ~WORKING)
-    )
-    return db.scalar(query) or 0
 
 
 def _released(programme: Programme) -> Any:
@@ -319,7 +340,7 @@ def _count_waiting(db: Db, programme: Programme) -> dict[str, int]:
         ("mentor", Pairing.mentor_id, Proposal.mentor_id),
         ("mentee", Pairing.mentee_id, Proposal.mentee_id),
     ):
-        busy = select(paired).where(Pairing.programme_id == programme.id, Pairing.state == "active")
+        busy = select(paired).where(Pairing.programme_id == programme.id, Pairing.state.in_(LIVE))
         asked = select(proposed).where(Proposal.programme_id == programme.id, Proposal.state == "released")
         query = select(func.count(Enrolment.id)).where(
             Enrolment.programme_id == programme.id,
@@ -354,6 +375,7 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
             last_session=confirmed[pairing.id][-1].starts_at if pairing.id in confirmed else None,
             next_session=coming.get(pairing.id),
             health=health.get(pairing.id),
+            is_upside_down=pairing.state in LIVE and not is_junior(programme, pair.mentor, pair.mentee),
         )
         for pair, pairing in zip(pairs, pairings, strict=True)
     ]

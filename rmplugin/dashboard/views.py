@@ -14,6 +14,7 @@ from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.forms import GROUPS, CourseQuery
 from rmplugin.people.models import LtiUser
@@ -36,6 +37,10 @@ from rmplugin.web import Role, Visit
 pages = web.Pages("dashboard", __name__)
 
 PAGE = 25
+ON_HOLD = (
+    "Your pairing with %(name)s is on hold for the time being. You need not do anything, and nothing is "
+    "lost; you hear from us when it goes on."
+)
 
 
 class Step(NamedTuple):
@@ -105,6 +110,8 @@ def _next_step(visit: Visit, home: Home) -> Step:
     if home.cards:
         card = next((card for card in home.cards if card.to_confirm), home.cards[0])
         path = flask.url_for("dashboard.pairing", pairing_id=card.pairing.id)
+        if card.pairing.is_on_hold:
+            return Step(Text(ON_HOLD, name=card.partner.display_name), path, "Open your pairing")
         if card.to_confirm:
             return Step(
                 "Say whether your session took place, and how long it was.", path, "Confirm the session"
@@ -153,14 +160,16 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     in_force, waiting = current_agreement(visit.db, pair.id), open_agreement(visit.db, pair.id)
     goals = list_goals(visit.db, pair.id)
     sessions = list_sessions(visit.db, pair.id)
-    to_confirm = [story for story in reversed(sessions) if story.waits_for(me, visit.now)]
+    waiting_sessions = [] if pair.is_on_hold else reversed(sessions)
+    to_confirm = [story for story in waiting_sessions if story.waits_for(me, visit.now)]
     coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
     wave = due_checkin(visit.db, pair, me, visit.now)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
     step = _pair_step(
         {
-            "over": pair.state != "active",
+            "over": pair.state not in LIVE,
+            "on_hold": pair.is_on_hold,
             "sign": waiting is not None and not signed_by(waiting, role),
             "confirm": bool(to_confirm),
             "checkin": wave is not None,
@@ -204,6 +213,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     here = f"/pairings/{pairing_id}"
     steps = {
         "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
+        "on_hold": Step(Text(ON_HOLD, name=partner)),
         "sign": Step(
             Text("A version of the agreement with %(partner)s waits for your signature.", partner=partner),
             f"{here}/agreement",

@@ -17,8 +17,8 @@ from rmplugin.db import Db
 from rmplugin.jobs import enqueue
 from rmplugin.launches.catalogue import VIEW, path_of_view
 from rmplugin.people.identity import sighting_of_launch
+from rmplugin.people.linking import want_roster
 from rmplugin.people.models import CourseMember, LtiUser, Person
-from rmplugin.people.operations import want_roster
 from rmplugin.people.store import link_users
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import record_attempt

@@ -9,6 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
 
+# In these states two people are each other's partners: each takes a place.
+LIVE = ("active", "paused", "suspended")
+_IS_LIVE = text("state in ('active', 'paused', 'suspended')")
+
 
 class MatchRun(Base, TenantOwned):
     """One computation of the matching.
@@ -92,14 +96,25 @@ class Proposal(Base, TenantOwned):
 class Pairing(Base, TenantOwned):
     """Two people who both said yes.
 
-    :ivar state: active, ended (early), completed.
+    :ivar state: active, paused (goes on by itself), suspended (a manager decides), ended (early), completed.
+    :ivar interruption: why it is paused or suspended: not_at_work, reporting_line, or line_gone when that
+        line is no more. For managers; the two people never learn it. None in other states.
+    :ivar interrupted_at: since when it is paused or suspended; None in other states.
     """
 
     __tablename__ = "pairing"
     __table_args__ = (
         UniqueConstraint("proposal_id"),
         CheckConstraint("mentor_id <> mentee_id", name="two_people"),
-        CheckConstraint("state in ('active', 'ended', 'completed')", name="state"),
+        CheckConstraint("state in ('active', 'paused', 'suspended', 'ended', 'completed')", name="state"),
+        CheckConstraint(
+            "interruption in ('not_at_work', 'reporting_line', 'line_gone')", name="interruption"
+        ),
+        CheckConstraint(
+            "(state in ('active', 'ended', 'completed')) = (interruption is null)"
+            " and (interruption is null) = (interrupted_at is null)",
+            name="interrupted",
+        ),
         # The same two people cannot be paired twice at once in a programme.
         Index(
             "uq_pairing_active",
@@ -107,8 +122,8 @@ class Pairing(Base, TenantOwned):
             "mentor_id",
             "mentee_id",
             unique=True,
-            sqlite_where=text("state = 'active'"),
-            postgresql_where=text("state = 'active'"),
+            sqlite_where=_IS_LIVE,
+            postgresql_where=_IS_LIVE,
         ),
         Index("ix_pairing_mentor", "mentor_id", "state"),
         Index("ix_pairing_mentee", "mentee_id", "state"),
@@ -122,6 +137,22 @@ class Pairing(Base, TenantOwned):
     state: Mapped[str]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    interruption: Mapped[str | None]
+    interrupted_at: Mapped[datetime | None]
+
+    def interrupt(self, state: str, reason: str, now: datetime) -> None:
+        """Pause or suspend; one that is interrupted already keeps since when."""
+        self.state, self.interruption = state, reason
+        self.interrupted_at = self.interrupted_at or now
+
+    def move_on(self, state: str) -> None:
+        """Leave an interruption, if there is one, for a state without."""
+        self.state, self.interruption, self.interrupted_at = state, None, None
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Tell whether it is paused or suspended."""
+        return self.interruption is not None
 
     def role_of(self, person_id: uuid.UUID) -> str | None:
         """Give mentor or mentee; None for anybody else."""

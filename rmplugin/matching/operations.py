@@ -1,7 +1,7 @@
 """Verbs of matching: run, change and release it; answer a proposal; end a pairing."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.matching import queries, store, words
-from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, Closure, MatchRun, Pairing, Proposal
 from rmplugin.matching.scoring import PairTable
 from rmplugin.matching.solver import Solution, Unmatched, solve
 from rmplugin.people.models import Person
@@ -273,7 +273,7 @@ def answer(
     if not yes:
         proposal.state, proposal.decline_reason = "declined", reason
         other = proposal.mentee_id if role == "mentor" else proposal.mentor_id
-        notify.take_back(db, f"/proposals/{proposal.id}", now)
+        notify.take_back(db, [f"/proposals/{proposal.id}"], now)
         notify.tell(db, other, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
     elif proposal.mentor_answer == proposal.mentee_answer == "yes":
         _start_pairing(db, proposal, now)
@@ -295,9 +295,7 @@ def end_pairing(
     db.refresh(pairing)
     if pairing.role_of(person_id) is None:
         raise NotFoundError("pairing")
-    if pairing.state != "active":
-        raise ConflictError("already_ended", "This pairing has ended already. Nothing was done twice.")
-    pairing.state, pairing.ended_at = "ended", now
+    close_pairing(db, pairing, now)
     closure = Closure(
         pairing_id=pairing.id,
         initiator_id=person_id,
@@ -306,8 +304,6 @@ def end_pairing(
         created_at=now,
     )
     db.add(closure)
-    for person in (pairing.mentor_id, pairing.mentee_id):
-        programmes.count_pairing(db, pairing.programme_id, person, -1)
     enrolment = find_enrolment(db, pairing.programme_id, person_id)
     if next_choice != "rematch" and enrolment is not None:
         # Another pairing of the same person goes on; only new partners are no longer looked for.
@@ -317,8 +313,22 @@ def end_pairing(
     notify.tell(
         db, pairing.partner_of(person_id), "pairing_ended", Text(NEUTRAL_ENDED, name=name), now, "/home"
     )
-    jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
     return closure
+
+
+def close_pairing(db: Db, pairing: Pairing, now: datetime) -> None:
+    """Put an end to a pairing whose programme the caller has locked; nobody is told.
+
+    :raises ConflictError: it has ended already.
+    **Touches** writes pairing, enrolment, outbox_event.
+    """
+    if pairing.state not in LIVE:
+        raise ConflictError("already_ended", "This pairing has ended already. Nothing was done twice.")
+    pairing.move_on("ended")
+    pairing.ended_at = now
+    for person in (pairing.mentor_id, pairing.mentee_id):
+        programmes.count_pairing(db, pairing.programme_id, person, -1)
+    jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
 
 
 def expire_proposals(db: Db, now: datetime) -> int:
@@ -331,7 +341,7 @@ def expire_proposals(db: Db, now: datetime) -> int:
     proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
     for proposal in proposals:
         proposal.state = "expired"
-        _tell_closed(db, proposal, now)
+    tell_closed(db, proposals, now)
     return len(proposals)
 
 
@@ -367,7 +377,7 @@ def close_stale_proposals(db: Db, now: datetime) -> int:
     for proposal in proposals:
         programme = db.get_one(Programme, proposal.programme_id)
         store.leave_out(proposal, ["programme_over" if programme.state == "archived" else "not_taking_part"])
-        _tell_closed(db, proposal, now)
+    tell_closed(db, proposals, now)
     return len(proposals)
 
 
@@ -396,7 +406,7 @@ def _pin_new(
     mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
     codes = store.check_pairs(pool, [ids])[ids]
     if not codes:
-        codes = _make_room(db, pool, run, mentor_id, mentee_id)
+        codes = store.make_room(db, pool, run, mentor_id, mentee_id)
     if codes or mentor is None or mentee is None:
         why = joined(words.PAIR_FAULTS[code] for code in codes)
         text = Text("This pair cannot be. %(why)s Nothing was changed.", why=why)
@@ -418,25 +428,19 @@ def _pin_new(
     return earlier
 
 
-def _make_room(
-    db: Db, pool: store.Pool, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID
-) -> list[str]:
-    going = store.over_places(db, pool, run, mentor_id, mentee_id)
-    if going is None or any(row.pinned for row in going):
-        return ["no_place"]
-    for row in going:
-        store.leave_out(row, ["gave_way"])
-    return []
-
-
 def _tell_both(db: Db, proposal: Proposal, kind: str, text: str, now: datetime, path: str) -> None:
     for person in (proposal.mentor_id, proposal.mentee_id):
         notify.tell(db, person, kind, text, now, path)
 
 
-def _tell_closed(db: Db, proposal: Proposal, now: datetime) -> None:
-    notify.take_back(db, f"/proposals/{proposal.id}", now)
-    _tell_both(db, proposal, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
+def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
+    """Tell both people of released proposals in neutral words that nothing comes of them.
+
+    **Touches** writes notice.
+    """
+    notify.take_back(db, (f"/proposals/{proposal.id}" for proposal in proposals), now)
+    people = [person for row in proposals for person in (row.mentor_id, row.mentee_id)]
+    notify.tell_all(db, "proposal_closed", [(one, NEUTRAL_CLOSED, "/home") for one in people], now, ())
 
 
 def _invitation(proposal: Proposal) -> str:
@@ -474,7 +478,7 @@ def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
         codes = ["no_place"]
     if codes:
         store.leave_out(proposal, codes)
-        _tell_closed(db, proposal, now)
+        tell_closed(db, [proposal], now)
         return
     pairing = Pairing(
         programme_id=proposal.programme_id,

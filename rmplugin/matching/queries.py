@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.matching.models import MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
@@ -125,6 +125,18 @@ def list_pins(db: Db, programme_id: uuid.UUID) -> list[Pair]:
     )
 
 
+def get_pairing(db: Db, pairing_id: uuid.UUID) -> Pairing:
+    """Give a pairing, for a manager.
+
+    :raises NotFoundError: this tenant has no such pairing.
+    **Touches** reads pairing.
+    """
+    pairing = db.scalars(select(Pairing).where(Pairing.id == pairing_id)).one_or_none()
+    if pairing is None:
+        raise NotFoundError("pairing")
+    return pairing
+
+
 def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
     """Give a pairing to one of its two people.
 
@@ -138,26 +150,97 @@ def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairi
     return pairing
 
 
-def lock_active_pairing(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
+def lock_active_pairing(
+    db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID, *, on_hold_too: bool = False
+) -> Pairing:
     """Take an active pairing for a change by one of its two people; others wait until the transaction ends.
 
+    :param on_hold_too: the change is possible while the pairing is paused or suspended, too.
     :raises NotFoundError: it is not theirs.
-    :raises ConflictError: it has ended.
+    :raises ConflictError: it has ended, or is paused or suspended.
     **Touches** locks pairing.
     """
-    pairing = get_pairing_of(db, pairing_id, person_id)
-    db.refresh(pairing, with_for_update=True)
-    if pairing.state != "active":
+    pairing = lock_pairing(db, pairing_id, person_id, on_hold_too=on_hold_too)
+    if pairing.state not in LIVE:
         raise ConflictError(
             "pairing_ended", "This pairing has ended, so nothing was changed. What you wrote before is kept."
         )
     return pairing
 
 
+def lock_pairing(
+    db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID, *, on_hold_too: bool = False
+) -> Pairing:
+    """Take a pairing, ended or not, for a change by one of its two people.
+
+    :param on_hold_too: the change is possible while the pairing is paused or suspended, too.
+    :raises NotFoundError: it is not theirs.
+    :raises ConflictError: it is paused or suspended.
+    **Touches** locks pairing.
+    """
+    pairing = get_pairing_of(db, pairing_id, person_id)
+    db.refresh(pairing, with_for_update=True)
+    if pairing.is_on_hold and not on_hold_too:
+        raise ConflictError(
+            "pairing_on_hold",
+            "This pairing is on hold for the time being, so nothing was changed. What you wrote and what "
+            "both of you confirmed is kept. You hear from us when it goes on.",
+        )
+    return pairing
+
+
+def lock_pairings(db: Db, *conditions: Any) -> list[Pair]:
+    """Take the pairings of programmes that are not archived for a change, with both people, in one query.
+
+    :param conditions: on `Pairing`.
+    **Touches** locks pairing; reads person, programme.
+    """
+    mentor, mentee = aliased(Person), aliased(Person)
+    query = (
+        select(Pairing, mentor, mentee)
+        .join(mentor, mentor.id == Pairing.mentor_id)
+        .join(mentee, mentee.id == Pairing.mentee_id)
+        .join(Programme, Programme.id == Pairing.programme_id)
+        .where(Programme.state != "archived", *conditions)
+        .order_by(Pairing.id)
+        .with_for_update(of=Pairing, key_share=True)
+    )
+    return [Pair(*row) for row in db.execute(query.execution_options(populate_existing=True))]
+
+
+def in_one_line(table: type[Pairing | Proposal], *conditions: Any) -> Select[tuple[uuid.UUID]]:
+    """Select the ids of pairs of which one person stands above the other in the roster, at any depth.
+
+    It walks up from the pairs' people only, so that a large company costs no more than a small one. A circle
+    of managers ends, because `UNION` keeps each step once.
+
+    :param conditions: on `table`: the pairs to look at.
+    **Touches** nothing yet; the query reads person.
+    """
+    both = [(table.mentor_id, table.mentee_id), (table.mentee_id, table.mentor_id)]
+    sides = union_all(
+        *(
+            select(table.id.label("id"), low.label("person_id"), high.label("other_id")).where(*conditions)
+            for low, high in both
+        )
+    ).subquery()
+    line = select(sides.c.id, sides.c.person_id, sides.c.other_id).cte(recursive=True)
+    above = select(line.c.id, Person.manager_id, line.c.other_id).join_from(
+        line, Person, Person.id == line.c.person_id
+    )
+    above = above.where(
+        Person.lifecycle == "present",
+        Person.manager_id.is_not(None),
+        line.c.person_id != line.c.other_id,
+    )
+    line = line.union(above)
+    return select(line.c.id).where(line.c.person_id == line.c.other_id)
+
+
 def list_pairings_of(
     db: Db, person_id: uuid.UUID, programme_id: uuid.UUID | None = None
 ) -> Sequence[Pairing]:
-    """List a person's pairings, active ones first, then the newest first.
+    """List a person's pairings, active ones first, then those on hold, then the newest first.
 
     :param programme_id: None for all programmes.
     **Touches** reads pairing.
@@ -166,7 +249,7 @@ def list_pairings_of(
     if programme_id is not None:
         query = query.where(Pairing.programme_id == programme_id)
     pairings = db.scalars(query.order_by(Pairing.started_at.desc(), Pairing.id)).all()
-    return sorted(pairings, key=lambda pairing: pairing.state != "active")
+    return sorted(pairings, key=lambda pairing: (pairing.state != "active", pairing.state not in LIVE))
 
 
 def list_pairings(db: Db, programme_id: uuid.UUID) -> list[Pair]:
@@ -189,7 +272,7 @@ def find_pairing_of_proposal(db: Db, proposal_id: uuid.UUID) -> Pairing | None:
 def list_pool(db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None) -> list[PoolMember]:
     """List everybody who has enrolled and can take part, with their free places.
 
-    Active pairings and released proposals take a place each.
+    Pairings that have not ended and released proposals take a place each.
 
     :param without: a proposal that takes no place in this count.
     **Touches** reads enrolment, person, pairing, proposal.
@@ -211,20 +294,20 @@ def list_pool(db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None)
 def taken_pairs(
     db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None
 ) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    """List (mentor, mentee) of each active pairing and each released proposal of a programme.
+    """List (mentor, mentee) of each pairing that has not ended and each released proposal of a programme.
 
     :param without: a proposal that is left out.
     **Touches** reads pairing, proposal.
     """
-    active = select(Pairing.mentor_id, Pairing.mentee_id).where(
-        Pairing.programme_id == programme_id, Pairing.state == "active"
+    live = select(Pairing.mentor_id, Pairing.mentee_id).where(
+        Pairing.programme_id == programme_id, Pairing.state.in_(LIVE)
     )
     waiting = select(Proposal.mentor_id, Proposal.mentee_id).where(
         Proposal.programme_id == programme_id, Proposal.state == "released"
     )
     if without is not None:
         waiting = waiting.where(Proposal.id != without)
-    return [(row.mentor_id, row.mentee_id) for query in (active, waiting) for row in db.execute(query)]
+    return [(row.mentor_id, row.mentee_id) for query in (live, waiting) for row in db.execute(query)]
 
 
 def ruled_out_pairs(

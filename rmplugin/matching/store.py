@@ -22,6 +22,7 @@ from rmplugin.matching.scoring import (
     Rules,
     Weights,
     build,
+    check_pair,
     failed_rules,
     working_hours_mask,
 )
@@ -135,10 +136,7 @@ def load_pool(db: Db, programme: Programme, now: datetime, without: uuid.UUID | 
             str(row.id): row.name
             for row in db.execute(names.where(ProgrammeSkill.programme_id == programme.id))
         },
-        rules=Rules(
-            junior_by_tenure=programme.mentor_max_tenure_months is not None,
-            min_common_minutes=programme.session_minutes,
-        ),
+        rules=_rules_of(programme),
         weights=Weights(),
     )
 
@@ -162,6 +160,23 @@ def check_pairs(pool: Pool, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str,
         else ["not_taking_part"]
         for mentor, mentee in pairs
     }
+
+
+def _rules_of(programme: Programme) -> Rules:
+    return Rules(
+        junior_by_tenure=programme.mentor_max_tenure_months is not None,
+        min_common_minutes=programme.session_minutes,
+    )
+
+
+def is_junior(programme: Programme, mentor: Person, mentee: Person) -> bool:
+    """Tell whether a mentor is junior to a mentee by today's roster and a programme's rule.
+
+    **Touches** nothing.
+    """
+    junior = Candidate(str(mentor.id), "mentor", rank=mentor.seniority_rank, hired_on=mentor.hire_date)
+    senior = Candidate(str(mentee.id), "mentee", rank=mentee.seniority_rank, hired_on=mentee.hire_date)
+    return "no_junior" not in check_pair(junior, senior, reporting={}, rules=_rules_of(programme))
 
 
 def rules_document(rules: Rules) -> dict[str, Any]:
@@ -418,6 +433,20 @@ def over_places(
             return None
         going += sorted(theirs, key=lambda row: (row.pinned, row.score))[: max(0, surplus)]
     return going
+
+
+def make_room(db: Db, pool: Pool, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID) -> list[str]:
+    """Close the proposals of a run that stand in the way of a pinned pair of these two.
+
+    :return: why that cannot be, as keys of `words.PAIR_FAULTS`; empty when it is done.
+    **Touches** writes proposal.
+    """
+    going = over_places(db, pool, run, mentor_id, mentee_id)
+    if going is None or any(row.pinned for row in going):
+        return ["no_place"]
+    for row in going:
+        leave_out(row, ["gave_way"])
+    return []
 
 
 def leave_out(proposal: Proposal, codes: list[str]) -> None:

@@ -2,14 +2,17 @@
 
 import time
 import uuid
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 from sqlalchemy import select
 
+from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
-from rmplugin.matching import operations, queries, store
-from rmplugin.matching.models import MatchRun, Proposal
+from rmplugin.matching import interruptions, operations, queries, store
+from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.matching.solver import explain_unmatched
 from rmplugin.programmes.models import Programme
 
@@ -78,6 +81,39 @@ def expire_due(runtime: Runtime) -> int:
             now = runtime.clock()
             closed += operations.expire_proposals(db, now) + operations.close_stale_proposals(db, now)
     return closed
+
+
+def check_firewall(runtime: Runtime) -> int:
+    """Look for reporting lines between the two of every pair and open proposal of every tenant.
+
+    :return: how many pairings were suspended.
+    **Touches** what `interruptions.check_firewall` touches.
+    """
+    return _check(runtime, interruptions.check_firewall)
+
+
+def check_presence(runtime: Runtime) -> int:
+    """Pause the pairs of every tenant of which somebody is not at work, and let those go on who are back.
+
+    :return: how many pairings were paused or went on.
+    **Touches** what `interruptions.check_presence` touches.
+    """
+    return _check(runtime, interruptions.check_presence)
+
+
+def _check(runtime: Runtime, check: Callable[[Db, datetime], int]) -> int:
+    with runtime.database.unbound(write=False) as db:
+        waiting = Proposal.state.in_(("proposed", "released"))
+        pairs = select(Pairing.tenant_id).where(Pairing.state.in_(LIVE))
+        tenants = db.scalars(pairs.union(select(Proposal.tenant_id).where(waiting))).all()
+    changed = 0
+    for tenant_id in tenants:
+        try:
+            with runtime.database.transaction(tenant_id) as db:
+                changed += check(db, runtime.clock())
+        except Exception as error:  # noqa: BLE001 - one tenant's trouble must not keep the others waiting.
+            log.error("pairs_not_checked", tenant=str(tenant_id), kind=type(error).__name__)
+    return changed
 
 
 def _fail(

@@ -7,8 +7,8 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import ConflictError
-from rmplugin.matching import forms, operations, queries, words
-from rmplugin.matching.models import MatchRun, Proposal
+from rmplugin.matching import forms, interruptions, operations, queries, words
+from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.queries import display_names, zone_of
 from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.texts import Text, joined, texts
@@ -206,7 +206,7 @@ def answer_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 def end_pairing_page(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     """Show the one screen on which either of the two can end a pairing."""
     pairing = queries.get_pairing_of(visit.db, pairing_id, visit.person_id)
-    if pairing.state != "active":
+    if pairing.state not in LIVE:
         raise ConflictError(
             "already_ended", "This pairing has ended already. There is nothing more that you need to do."
         )
@@ -236,6 +236,26 @@ def end_pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         "leave": "The pairing has ended and you have left the programme. Your credits stay yours.",
     }[given["next_choice"]]
     return web.go("dashboard.home", said)
+
+
+@pages.post("/manage/pairings/<uuid:pairing_id>/resume", role=Role.MANAGER)
+def resume_pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
+    """Let a suspended pairing go on."""
+    interruptions.resume(visit.db, _managed_pairing(visit, pairing_id), visit.actor, visit.now)
+    return web.go("dashboard.desk", "The pairing goes on. Both are told.")
+
+
+@pages.post("/manage/pairings/<uuid:pairing_id>/end", role=Role.MANAGER)
+def end_interrupted(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
+    """End a pairing that is on hold."""
+    interruptions.end_interrupted(visit.db, _managed_pairing(visit, pairing_id), visit.actor, visit.now)
+    return web.go("dashboard.desk", "The pairing has ended. Both are told in neutral words; credits stay.")
+
+
+def _managed_pairing(visit: Visit, pairing_id: uuid.UUID) -> Pairing:
+    pairing = queries.get_pairing(visit.db, pairing_id)
+    get_managed_programme(visit.db, pairing.programme_id, visit.session.context_id)
+    return pairing
 
 
 def _managed_run(visit: Visit, run_id: uuid.UUID) -> MatchRun:

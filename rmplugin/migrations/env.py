@@ -13,6 +13,7 @@ for module in (
     "logins",
     "tenants.models",
     "people.models",
+    "scim.models",
     "programmes.models",
     "matching.models",
     "agreements.models",

@@ -8,9 +8,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
+from rmplugin.people.canonical import LEFT
 
-# Statuses of people who are in the source and no longer work there.
-LEFT = ("terminated", "deceased")
+# How many earlier work addresses of a person are remembered.
+MOST_FORMER_EMAILS = 10
 
 
 class Person(Base, TenantOwned):
@@ -18,9 +19,20 @@ class Person(Base, TenantOwned):
 
     :ivar email: work address, domain lower-cased.
     :ivar email_folded: casefolded address for comparing.
+    :ivar former_emails: casefolded addresses of before, newest first, `MOST_FORMER_EMAILS` at most.
+    :ivar email_reused: somebody else had the address before, so that nobody is recognised by it.
     :ivar seniority_rank: 0..100 from the account's grade table; None when the grade is unmapped.
     :ivar manager_state: how the manager was found: none, resolved, unresolved, self, cycle.
-    :ivar lifecycle: present in the source or gone from it (tombstoned).
+    :ivar skills: names, as the source has them.
+    :ivar employments: all of the source, as documents of `records.Employment`; [] when it has one.
+    :ivar changes_on: the next local day on which a date of theirs makes a difference; None when none does.
+    :ivar lifecycle: present in the source, missing from it for one complete reading, which may be the
+        source's fault, so that they count as at work, or gone from it (tombstoned).
+    :ivar missing_since: when a complete reading lacked them first; None unless missing.
+    :ivar missing_runs: how many complete readings in a row have lacked them.
+    :ivar same_person_id: the row of another account that stands for the same person, and counts instead of
+        this one; None for most.
+    :ivar kept_apart: somebody decided that this row is a person of its own.
     :ivar row_hash: digest of the record, so that an unchanged one costs nothing.
     """
 
@@ -29,7 +41,7 @@ class Person(Base, TenantOwned):
         UniqueConstraint("account_id", "source_key"),
         Index("ix_person_tenant_employee_number", "tenant_id", "employee_number"),
         Index("ix_person_tenant_email_folded", "tenant_id", "email_folded"),
-        CheckConstraint("lifecycle in ('present', 'tombstoned')", name="lifecycle"),
+        CheckConstraint("lifecycle in ('present', 'missing', 'tombstoned')", name="lifecycle"),
         CheckConstraint("seniority_rank between 0 and 100", name="seniority_rank"),
     )
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hr_account.id", ondelete="CASCADE"))
@@ -38,16 +50,20 @@ class Person(Base, TenantOwned):
     user_name: Mapped[str | None]
     email: Mapped[str | None]
     email_folded: Mapped[str | None]
+    former_emails: Mapped[list[str]] = mapped_column(default=list)
+    email_reused: Mapped[bool] = mapped_column(default=False)
     given_name: Mapped[str | None]
     family_name: Mapped[str | None]
     preferred_name: Mapped[str | None]
     display_name: Mapped[str]
     job_title: Mapped[str | None]
     grade: Mapped[str | None]
+    level: Mapped[str | None]
     seniority_rank: Mapped[int | None]
     department: Mapped[str | None]
     division: Mapped[str | None]
     cost_center: Mapped[str | None]
+    legal_entity: Mapped[str | None]
     location: Mapped[str | None]
     city: Mapped[str | None]
     country: Mapped[str | None]
@@ -65,7 +81,16 @@ class Person(Base, TenantOwned):
     hire_date: Mapped[date | None]
     termination_date: Mapped[date | None]
     languages: Mapped[list[str]]
+    skills: Mapped[list[str]] = mapped_column(default=list)
+    employments: Mapped[list[Any]] = mapped_column(default=list)
+    changes_on: Mapped[date | None] = mapped_column(index=True)
     lifecycle: Mapped[str] = mapped_column(default="present")
+    missing_since: Mapped[datetime | None]
+    missing_runs: Mapped[int] = mapped_column(default=0)
+    same_person_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
+    kept_apart: Mapped[bool] = mapped_column(default=False)
     row_hash: Mapped[str]
     seen_at: Mapped[datetime]
     created_at: Mapped[datetime]
@@ -74,12 +99,12 @@ class Person(Base, TenantOwned):
     @property
     def has_left(self) -> bool:
         """Tell whether the roster no longer knows the person as employed."""
-        return self.lifecycle != "present" or self.status in LEFT
+        return self.lifecycle == "tombstoned" or self.status in LEFT
 
     @property
     def is_working(self) -> bool:
-        """Tell whether the person can take part: employed and not suspended."""
-        return not self.has_left and self.status != "suspended"
+        """Tell whether the person can take part: employed, not suspended, and no double of another row."""
+        return not self.has_left and self.status != "suspended" and self.same_person_id is None
 
 
 class Profile(Base, TenantOwned):
@@ -212,9 +237,27 @@ class CourseMember(Base, TenantOwned):
     last_launch_at: Mapped[datetime | None]
 
 
+class RosterFuture(Base, TenantOwned):
+    """What a source says of a person from a later day on. A later reading replaces it.
+
+    :ivar effective_on: the first day on which it holds, where the person is.
+    :ivar record: document of `records.EmployeeRecord`.
+    """
+
+    __tablename__ = "roster_future"
+    __table_args__ = (UniqueConstraint("account_id", "source_key", "effective_on"),)
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hr_account.id", ondelete="CASCADE"))
+    source_key: Mapped[str]
+    effective_on: Mapped[date] = mapped_column(index=True)
+    record: Mapped[dict[str, Any]]
+
+
 class RosterRun(Base, TenantOwned):
     """One reading of an HR account.
 
+    :ivar mode: full, incremental, or dates when nothing was read and only days have come.
+    :ivar status: running, complete, held, failed; dropped when somebody decided against a held one.
+    :ivar notes: facts for an administrator; see `roster.RunReport.notes`.
     :ivar counts: seen, created, updated, unchanged, deactivated, reactivated.
     :ivar skipped: list of {"ref", "field", "reason"}.
     :ivar held_reason: what happened and what to do; None unless held or failed.
@@ -222,7 +265,7 @@ class RosterRun(Base, TenantOwned):
 
     __tablename__ = "roster_run"
     __table_args__ = (
-        CheckConstraint("status in ('running', 'complete', 'held', 'failed')", name="status"),
+        CheckConstraint("status in ('running', 'complete', 'held', 'failed', 'dropped')", name="status"),
         Index("ix_roster_run_account_started", "account_id", "started_at"),
     )
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hr_account.id", ondelete="CASCADE"))

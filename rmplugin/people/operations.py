@@ -1,33 +1,35 @@
-"""What changes persons and who is who: the verbs of a roster run, and of managers who decide about links."""
+"""What changes persons: the verbs of a roster run."""
 
-import shlex
+import json
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, select, update
 
 from rmplugin import audit, jobs
-from rmplugin.db import Db, chunks
-from rmplugin.errors import ConflictError, InputError
+from rmplugin.audit import AuditEntry
+from rmplugin.db import Db, chunks, new_id
+from rmplugin.errors import ConflictError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
-from rmplugin.people.models import LtiUser, Person, RosterRun
-from rmplugin.people.roster import STORED, Change, RunReport, Staging
-from rmplugin.people.store import BY_HAND, Link, write_link
-from rmplugin.tenants.models import HrAccount, LtiContext, Tenant
+from rmplugin.people.brakes import ABOUT_ABSENCE, Before, Brake, Change, find_brakes, held_sentence
+from rmplugin.people.canonical import STORED
+from rmplugin.people.models import MOST_FORMER_EMAILS, Person, RosterFuture, RosterRun
+from rmplugin.people.roster import WATCHED_FOR_BLANKS, RunReport, Staging
+from rmplugin.tenants.models import HrAccount, Tenant
 
 CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
-
-# Brakes: a run that passes one of these is held. One person alone never holds a run, however small the firm.
-LEAVING_PEOPLE, LEAVING_SHARE = 5, 0.20
-SHRINK_SHARE = 0.10
-EMAILS_SHARE = 0.10
-MANAGERS_SHARE = 0.20
-BLANKS_POINTS = 0.20
-DUPLICATES_SHARE = 0.005
+FUTURE: Table = RosterFuture.__table__  # type: ignore[assignment]  # See PERSON.
+AUDIT: Table = AuditEntry.__table__  # type: ignore[assignment]  # See PERSON.
+HEAD = ("id", "manager_id", "manager_state", "row_hash")
+# What a sight of somebody says of them.
+SEEN = {"lifecycle": "present", "missing_since": None, "missing_runs": 0}
+# Notes that are there even when they are empty.
+ALWAYS_NOTED = ("blanks", "managers", "unmapped_grades")
 
 
 def begin_run(db: Db, account: HrAccount, mode: str, now: datetime) -> RosterRun:
@@ -74,13 +76,12 @@ def preview_roster(db: Db, account: HrAccount, staging: Staging, *, everybody: b
     :return: counts; status "held" when the run would be held.
     **Touches** reads person, roster_run.
     """
-    staging.add_known(queries.known_rows(db, account.id))
-    change = staging.compare(everybody=everybody)
-    report = _report(None, account, staging, change, everybody=everybody)
-    brakes = find_brakes(change, _blanks_before(db, account.id), everybody=everybody)
+    report, brakes = _compare(db, account, staging, everybody=everybody)
+    # Whoever asks for a preview need not be told that the first reading is one.
+    brakes.pop("first", None)
     if brakes:
-        report.status, report.held_reason = "held", held_sentence(account.name, brakes)
-        report.notes["brakes"] = list(brakes)
+        _hold(report, account, brakes)
+    report.notes["difference"] = _difference(db, account, staging)
     return report
 
 
@@ -92,116 +93,108 @@ def apply_roster(
     *,
     everybody: bool,
     accept_shrink: bool = False,
+    accepted: Mapping[str, int] = MappingProxyType({}),
+    sighted: bool = True,
     actor: str = "command",
     finished_at: datetime | None = None,
 ) -> RunReport:
     """Make the account's persons equal to the staged roster, or hold the run and change nobody.
 
     :param run: from `begin_run`.
-    :param everybody: the source gave its whole roster, so that absence means departure.
-    :param accept_shrink: a person has looked and wants the change that a brake would hold.
+    :param everybody: the source gave its whole roster, so that absence means something.
+    :param accept_shrink: a person wants the change whatever brakes would hold it.
+    :param accepted: brakes that a person has looked at, with their numbers; no larger ones pass.
+    :param sighted: the source was read; False when only days have come.
     :param finished_at: None for `now`.
-    **Touches** writes person, roster_run, hr_account, outbox_event, audit_entry, web_session.
+    **Touches** writes person, roster_future, roster_run, hr_account, outbox_event, audit_entry, web_session.
     """
     account = db.get_one(HrAccount, run.account_id)
-    report = preview_roster(db, account, staging, everybody=everybody)
+    report, brakes = _compare(db, account, staging, everybody=everybody)
     report.run_id, report.mode = str(run.id), run.mode
-    run.notes, run.skipped, run.counts = report.notes, report.skipped, report.counts
-    if report.status == "held" and not accept_shrink:
+    passes = accept_shrink or all(
+        name in accepted and brake.number <= accepted[name] for name, brake in brakes.items()
+    )
+    if not passes:
+        _hold(report, account, brakes)
+        report.notes["difference"] = _difference(db, account, staging)
         run.held_reason = report.held_reason
-        _close(db, run, "held", finished_at or now)
-        return report
-    if report.status == "held":
+    elif brakes:
         run.shrink_accepted = True
+        if any(name in brakes for name in ABOUT_ABSENCE):
+            report.deactivated += staging.take_missing_as_gone()
+            report.notes.pop("missing", None)
+        report.notes["brakes"] = {name: brake.number for name, brake in brakes.items()}
         audit.record(
             db, actor, "roster_run.accept_shrink", run.id, now, brakes=report.notes["brakes"], **report.counts
         )
-        report.status, report.held_reason = "complete", None
-    _write_people(db, account.id, staging, now, everybody=everybody)
-    _sign_out_leavers(db, account.id)
-    run.cursor = account.cursor = report.cursor
-    _close(db, run, "complete", finished_at or now)
+    run.notes, run.skipped, run.counts = report.notes, report.skipped, report.counts
+    if passes:
+        _store(db, account, staging, now, everybody=everybody, sighted=sighted)
+        run.cursor = account.cursor = report.cursor
+    _close(db, run, report.status, finished_at or now)
     return report
 
 
-def _report(
-    run_id: str | None, account: HrAccount, staging: Staging, change: Change, *, everybody: bool
-) -> RunReport:
+def _compare(
+    db: Db, account: HrAccount, staging: Staging, *, everybody: bool
+) -> tuple[RunReport, dict[str, Brake]]:
+    staging.add_known(queries.known_rows(db, account.id))
+    staging.add_others(queries.other_rows(db, account.id))
+    if staging.withheld:
+        staging.keep_withheld(queries.stored_documents(db, account.id, staging.withheld))
+    # The very same export says nothing new: nobody is missing for a second time because it was read again.
+    again = staging.cursor is not None and staging.cursor == account.cursor
+    change = staging.compare(everybody=everybody and staging.is_complete and not again)
+    report = _report(account, staging, change, everybody=everybody)
+    last = queries.find_last_good_run(db, account.id)
+    before = Before(
+        is_first=not queries.was_applied(db, account.id),
+        blanks=last.notes.get("blanks", {}) if last else {},
+        fields=last.notes.get("fields") or () if last else (),
+        left_lately=queries.left_lately(db, account.id, staging.now - timedelta(days=1)),
+    )
+    return report, find_brakes(change, before, everybody=everybody)
+
+
+def _hold(report: RunReport, account: HrAccount, brakes: Mapping[str, Brake]) -> None:
+    report.status, report.held_reason = "held", held_sentence(account.name, brakes)
+    report.notes["brakes"] = {name: brake.number for name, brake in brakes.items()}
+    if any(name in brakes for name in ABOUT_ABSENCE):
+        report.deactivated += report.notes.get("missing", 0)
+
+
+def _difference(db: Db, account: HrAccount, staging: Staging) -> dict[str, Any]:
+    return staging.difference(queries.filled_rows(db, account.id, WATCHED_FOR_BLANKS))
+
+
+def _report(account: HrAccount, staging: Staging, change: Change, *, everybody: bool) -> RunReport:
     kinds = change.kinds
+    notes: dict[str, Any] = {
+        "blanks": {column: round(share, 4) for column, share in change.blanks.items()},
+        "fields": change.fields,
+        "kinds": dict(kinds),
+        "managers": staging.manager_states(),
+        "unmapped_grades": staging.unmapped_grades(),
+        "missing": change.leaving - change.leaving_now,
+        "to_review": staging.to_review(),
+    }
+    cursor = staging.cursor if staging.cursor is not None else account.cursor
+    if everybody and not staging.is_complete:
+        # Who did not come now will not come among the changes either, so everybody is read again.
+        notes["incomplete"], cursor = {"came": staging.came, "total": staging.total}, account.cursor
     return RunReport(
-        run_id=run_id,
+        run_id=None,
         status="complete",
         mode="full" if everybody else "incremental",
         seen=staging.seen,
         created=kinds.get("created", 0),
         updated=kinds.get("updated", 0),
         unchanged=kinds.get("unchanged", 0),
-        deactivated=change.leaving,
+        deactivated=change.leaving_now,
         reactivated=kinds.get("reactivated", 0),
         skipped=staging.skipped,
-        cursor=staging.cursor if staging.cursor is not None else account.cursor,
-        notes={
-            "blanks": {column: round(share, 4) for column, share in change.blanks.items()},
-            "managers": staging.manager_states(),
-            "unmapped_grades": staging.unmapped_grades(),
-        },
-    )
-
-
-def _blanks_before(db: Db, account_id: uuid.UUID) -> Mapping[str, float]:
-    last = queries.find_last_good_run(db, account_id)
-    blanks: Mapping[str, float] = last.notes.get("blanks", {}) if last else {}
-    return blanks
-
-
-def find_brakes(change: Change, blanks_before: Mapping[str, float], *, everybody: bool) -> dict[str, str]:
-    """Find what speaks against applying a roster without a person's word.
-
-    :param blanks_before: share of empty cells per column in the last good run; empty before it.
-    :return: what happened per brake, in plain words; empty when nothing does.
-    **Touches** pure.
-    """
-    found: dict[str, str] = {}
-    known = change.working_before
-    rows = change.usable + change.duplicates
-    if everybody and change.usable == 0:
-        found["zero_rows"] = "The source listed nobody."
-    elif everybody and change.leaving > max(LEAVING_PEOPLE, LEAVING_SHARE * known):
-        found["leaving"] = (
-            f"{change.leaving} of {known} people would leave ({_percent(change.leaving, known)})."
-        )
-    returning = change.kinds.get("reactivated", 0)
-    if returning > max(LEAVING_PEOPLE, LEAVING_SHARE * known):
-        # A source that forgets to say who has left brings all leavers back.
-        found["returning"] = f"{returning} people who had left would be at work again."
-    if everybody and change.usable and _over(known - change.working_after, known, SHRINK_SHARE):
-        found["shrunk"] = f"The roster has {change.working_after} people at work; {known} were known before."
-    if _over(change.emails[1], change.emails[0], EMAILS_SHARE):
-        found["emails"] = f"{change.emails[1]} of {change.emails[0]} e-mail addresses would change."
-    if _over(change.managers[1], change.managers[0], MANAGERS_SHARE):
-        found["managers"] = f"{change.managers[1]} of {change.managers[0]} people would get another manager."
-    if _over(change.duplicates, rows, DUPLICATES_SHARE):
-        found["duplicates"] = f"{change.duplicates} of {rows} records have a key that another record has too."
-    if everybody and change.usable > 1:
-        emptier = [c for c, b in blanks_before.items() if change.blanks.get(c, b) - b > BLANKS_POINTS]
-        if emptier:
-            found["blanks"] = f"These columns are much emptier than before: {', '.join(sorted(emptier))}."
-    return found
-
-
-def _over(part: int, whole: int, share: float) -> bool:
-    return part > 1 and part > share * whole
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "all"
-
-
-def held_sentence(account_name: str, brakes: Mapping[str, str]) -> str:
-    """Say why a run is held, that nobody was changed, and what to do. **Touches** pure."""
-    return (
-        f"{' '.join(brakes.values())} Nobody was changed. Check the source. If it is right, run "
-        f"`rmplugin hris sync {shlex.quote(account_name)} --accept-shrink`."
+        cursor=cursor,
+        notes={name: value for name, value in notes.items() if value or name in ALWAYS_NOTED},
     )
 
 
@@ -212,23 +205,97 @@ def _close(db: Db, run: RosterRun, status: str, finished_at: datetime) -> None:
     jobs.enqueue(db, "roster_synced", finished_at, tenant_slug=tenant.slug, run_id=str(run.id), status=status)
 
 
-def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, everybody: bool) -> None:
+def accept_run(db: Db, run: RosterRun, actor: str, now: datetime) -> None:
+    """Say that a held run is right: the source is read again, and applied if nothing got worse meanwhile.
+
+    :param actor: who says so; see `audit.AuditEntry`.
+    :raises ConflictError: the run is not held, or is not the account's newest.
+    **Touches** writes outbox_event, audit_entry.
+    """
+    _refuse_unless_open(db, run)
+    audit.record(db, actor, "roster_run.accept", run.id, now, brakes=run.notes.get("brakes", {}))
+    jobs.enqueue(
+        db, queries.ACCEPTED_RUN, now, account_id=str(run.account_id), run_id=str(run.id), actor=actor
+    )
+
+
+def drop_run(db: Db, run: RosterRun, actor: str, now: datetime) -> None:
+    """Say that a held run is wrong; it stays in the list as dropped.
+
+    :param actor: who says so; see `audit.AuditEntry`.
+    :raises ConflictError: the run is not held, or is not the account's newest.
+    **Touches** writes roster_run, audit_entry.
+    """
+    _refuse_unless_open(db, run)
+    run.status = "dropped"
+    audit.record(db, actor, "roster_run.drop", run.id, now, brakes=run.notes.get("brakes", {}))
+
+
+def _refuse_unless_open(db: Db, run: RosterRun) -> None:
+    db.refresh(run, with_for_update=True)
+    if run.status != "held":
+        raise ConflictError(
+            "run_not_held", "This run does not wait for a decision any more. Nothing was changed."
+        )
+    newest = queries.newest_run(db, run.account_id)
+    if run.mode != "dates" and newest is not None and newest.id != run.id:
+        raise ConflictError(
+            "run_not_newest",
+            "The HR system was read again since, so this run says nothing any more. Look at the newest run. "
+            "Nothing was changed.",
+        )
+
+
+def split_person(db: Db, person: Person, actor: str, now: datetime) -> None:
+    """Say that a row that was taken for somebody of another account is a person of its own, for good.
+
+    :raises ConflictError: the row is one already.
+    **Touches** writes person, audit_entry.
+    """
+    if person.same_person_id is None:
+        raise ConflictError("not_a_double", "This is a person of their own already. Nothing was changed.")
+    audit.record(db, actor, "person.split", person.id, now, other=str(person.same_person_id))
+    person.same_person_id, person.kept_apart, person.updated_at = None, True, now
+
+
+# -- what a run writes -------------------------------------------------------------------------------------
+
+
+def _store(
+    db: Db, account: HrAccount, staging: Staging, now: datetime, *, everybody: bool, sighted: bool
+) -> None:
+    complete = everybody and staging.is_complete
+    _write_people(db, account.id, staging, now, sighted=sighted)
+    _write_standing(db, account.id, staging, now, complete=complete)
+    _write_doubles(db, account.id, staging, now)
+    if sighted:
+        _write_futures(db, account.id, staging, everybody=complete)
+    # Objects that this session loaded before know nothing of the statements above; their own changes stay.
+    db.flush()
+    db.expire_all()
+    _sign_out_leavers(db, account.id)
+
+
+def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, sighted: bool) -> None:
     connection = db.connection()
-    mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
-    fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now}
+    fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now, **SEEN, "seen_at": now}
     for rows in chunks(staging.rows(("created",)), CHUNK):
         connection.execute(insert(PERSON), [{**fixed, **_values(row, now)} for row in rows])
-    names = [column for column in _values_columns() if column != "id"]
+    names = [name for name in (*HEAD, *STORED, "former_emails", "email_reused", "updated_at") if name != "id"]
+    seen: dict[str, Any] = {**SEEN, "seen_at": now}
+    if not sighted:
+        # A day that has come makes nobody present whom the source lacks, but brings back who had left.
+        seen = {"lifecycle": case((PERSON.c.lifecycle == "missing", "missing"), else_="present")}
     change_one = (
         update(PERSON)
-        .where(*mine, PERSON.c.id == bindparam("person_id"))
-        .values({name: bindparam(f"new_{name}") for name in names})
+        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
+        .values({**{name: bindparam(f"new_{name}") for name in names}, **seen})
     )
     for rows in chunks(staging.rows(("updated", "reactivated", "deactivated")), CHUNK):
         connection.execute(change_one, [_renamed(_values(row, now)) for row in rows])
     move_one = (
         update(PERSON)
-        .where(*mine, PERSON.c.id == bindparam("person_id"))
+        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
         .values(manager_id=bindparam("boss"), manager_state=bindparam("state"), updated_at=now)
     )
     for rows in chunks(staging.moved(), CHUNK):
@@ -236,14 +303,90 @@ def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime
             move_one,
             [{"person_id": uuid.UUID(pid), "boss": _uuid(boss), "state": state} for pid, boss, state in rows],
         )
-    for absent in chunks(staging.absent(), CHUNK):
-        gone = PERSON.c.id.in_([uuid.UUID(pid) for pid in absent])
-        connection.execute(update(PERSON).where(*mine, gone).values(lifecycle="tombstoned", updated_at=now))
+
+
+def _write_standing(
+    db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, complete: bool
+) -> None:
+    """Write who is gone, who is missing, who was found again, and when everybody was seen."""
+    mine = (PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
+    for ids, values in (
+        (staging.ids("gone", "absent"), {**SEEN, "lifecycle": "tombstoned", "updated_at": now}),
+        (
+            staging.ids("missing"),
+            {"lifecycle": "missing", "missing_since": now, "missing_runs": PERSON.c.missing_runs + 1},
+        ),
+        (staging.found_again(), {**SEEN, "seen_at": now}),
+    ):
+        for some in chunks(ids, CHUNK):
+            these = PERSON.c.id.in_([uuid.UUID(pid) for pid in some])
+            db.connection().execute(update(PERSON).where(*mine, these).values(values))
+    if complete:
+        present = PERSON.c.lifecycle == "present"
+        db.connection().execute(update(PERSON).where(*mine, present).values(seen_at=now))
+
+
+def _write_doubles(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime) -> None:
+    """Link and unlink rows of people whom another account lists, each with an audit row."""
+    point = (
+        update(PERSON)
+        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
+        .values(same_person_id=bindparam("other"), updated_at=now)
+    )
+    deed = {"tenant_id": db.tenant_id, "at": now, "actor": "worker"}
+    for pairs in chunks(staging.doubles(), CHUNK):
+        rows = [{"person_id": uuid.UUID(pid), "other": _uuid(other)} for pid, other in pairs]
+        db.connection().execute(point, rows)
+        deeds = [
+            {
+                **deed,
+                "id": new_id(),
+                "action": "person.join" if row["other"] else "person.part",
+                "subject_id": row["person_id"],
+                "details": {"other": str(row["other"])} if row["other"] else {},
+            }
+            for row in rows
+        ]
+        db.connection().execute(insert(AUDIT), deeds)
+
+
+def _write_futures(db: Db, account_id: uuid.UUID, staging: Staging, *, everybody: bool) -> None:
+    """Replace the records of later days: everybody's, or of those of whom the source said anything."""
+    mine = (FUTURE.c.tenant_id == db.tenant_id, FUTURE.c.account_id == account_id)
+    connection = db.connection()
     if everybody:
-        connection.execute(update(PERSON).where(*mine, PERSON.c.lifecycle == "present").values(seen_at=now))
-    # Objects that this session loaded before know nothing of the statements above; their own changes stay.
-    db.flush()
-    db.expire_all()
+        connection.execute(delete(FUTURE).where(*mine))
+    elif connection.scalar(select(FUTURE.c.id).where(*mine).limit(1)) is not None:
+        for keys in chunks(staging.keys(), CHUNK):
+            connection.execute(delete(FUTURE).where(*mine, FUTURE.c.source_key.in_(keys)))
+    fixed = {"tenant_id": db.tenant_id, "account_id": account_id}
+    for rows in chunks(staging.futures(), CHUNK):
+        values = [
+            {
+                **fixed,
+                "id": new_id(),
+                "source_key": key,
+                "effective_on": date.fromisoformat(day),
+                "record": json.loads(document),
+            }
+            for key, day, document in rows
+        ]
+        connection.execute(insert(FUTURE), values)
+
+
+def forget_futures(db: Db, account_id: uuid.UUID, futures: Iterable[tuple[str, date]]) -> None:
+    """Remove records of later days that have been applied.
+
+    :param futures: (key, day) of each.
+    **Touches** deletes roster_future.
+    """
+    one = (
+        delete(FUTURE)
+        .where(FUTURE.c.tenant_id == db.tenant_id, FUTURE.c.account_id == account_id)
+        .where(FUTURE.c.source_key == bindparam("key"), FUTURE.c.effective_on <= bindparam("day"))
+    )
+    for some in chunks(futures, CHUNK):
+        db.connection().execute(one, [{"key": key, "day": day} for key, day in some])
 
 
 def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
@@ -252,19 +395,32 @@ def _sign_out_leavers(db: Db, account_id: uuid.UUID) -> None:
     db.execute(delete(WebSession).where(WebSession.person_id.in_(gone)))
 
 
-def _values_columns() -> tuple[str, ...]:
-    return ("id", "manager_id", "manager_state", "row_hash", *STORED, "lifecycle", "seen_at", "updated_at")
+def _mine(db: Db, account_id: uuid.UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id
 
 
 def _values(row: Sequence[Any], now: datetime) -> dict[str, Any]:
-    values = dict(zip(_values_columns(), (*row, "present", now, now), strict=True))
-    values["id"] = uuid.UUID(values["id"])
-    values["manager_id"] = _uuid(values["manager_id"])
+    pid, boss, state, row_hash, email_before, former, reused, *stored = row
+    values = dict(zip(STORED, stored, strict=True))
     values["languages"] = values["languages"].split()
-    for name in ("hire_date", "termination_date"):
+    values["skills"] = values["skills"].split("\n") if values["skills"] else []
+    values["employments"] = json.loads(values["employments"]) if values["employments"] else []
+    for name in ("hire_date", "termination_date", "changes_on"):
         if values[name] is not None:
             values[name] = date.fromisoformat(values[name])
-    return values
+    emails = json.loads(former) if former else []
+    if email_before and email_before != values["email_folded"]:
+        emails = [email_before, *(email for email in emails if email != email_before)]
+    return {
+        "id": uuid.UUID(pid),
+        "manager_id": _uuid(boss),
+        "manager_state": state,
+        "row_hash": row_hash,
+        "former_emails": emails[:MOST_FORMER_EMAILS],
+        "email_reused": bool(reused),
+        "updated_at": now,
+        **values,
+    }
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,76 +429,3 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _uuid(text: str | None) -> uuid.UUID | None:
     return None if text is None else uuid.UUID(text)
-
-
-def want_roster(db: Db, context: LtiContext, now: datetime) -> None:
-    """Ask the worker to read the members of a course; asking twice is asking once.
-
-    :raises InputError: the LMS told no address for it.
-    **Touches** writes outbox_event.
-    """
-    if context.memberships_url is None:
-        raise InputError(
-            "roster_not_offered",
-            "Your LMS offers no list of this course's members. Its administrator can switch on 'Names and "
-            "Role Provisioning' for this tool; then open the activity again. Nothing was changed.",
-        )
-    waiting = queries.roster_event(db, context.id)
-    if waiting is None:
-        jobs.enqueue(db, queries.ROSTER_WANTED, now, context_id=str(context.id))
-    elif waiting.attempts:
-        # It failed before and waits for its next try, which somebody wants now.
-        waiting.attempts, waiting.next_at = 0, now
-        db.info["wake"] = True
-
-
-def link_by_hand(
-    db: Db, context_id: uuid.UUID, user: LtiUser, person: Person, actor: str, now: datetime
-) -> None:
-    """Say who an LMS user is, because a person decided it. No launch and no roster changes that.
-
-    Another user of the LMS who was linked to the person, or claims to be them, loses that.
-
-    :param context_id: the course whose manager decides.
-    :raises ConflictError: the person has left, or the other user is in another manager's course.
-    **Touches** writes lti_user, audit_entry, outbox_event; deletes web_session.
-    """
-    # Of two who decide at the same moment, the second waits and sees what the first one wrote. Everybody
-    # locks users before persons.
-    claimants = [user.id, *(other.id for other in queries.others_claiming(db, user, person))]
-    locked = select(LtiUser).where(LtiUser.id.in_(claimants)).order_by(LtiUser.id).with_for_update()
-    db.scalars(locked.execution_options(populate_existing=True)).all()
-    person = db.get_one(Person, person.id, with_for_update={"key_share": True}, populate_existing=True)
-    if not person.is_working:
-        raise ConflictError(
-            "person_left", "The staff list says that this person is not at work. Nothing was changed."
-        )
-    for other in queries.others_claiming(db, user, person):
-        if other.person_id is not None and not queries.is_member(db, context_id, other.id):
-            raise ConflictError(
-                "linked_in_other_course",
-                "This person is linked to another user of the LMS, who is not in this course. Whoever "
-                "manages that user's course has to undo the link there first. Nothing was changed.",
-            )
-        _decide(db, other, Link("revoked", problem="revoked"), now, actor)
-    _decide(db, user, Link("confirmed", person.id, BY_HAND), now, actor)
-    # A result that waits for its place may have one now.
-    jobs.enqueue(db, "member_seen", now, person_id=str(person.id))
-
-
-def undo_link(db: Db, user: LtiUser, actor: str, now: datetime) -> None:
-    """Say that an LMS user is nobody of the HR roster, until a person says otherwise.
-
-    :raises ConflictError: that was decided before.
-    **Touches** writes lti_user, audit_entry; deletes web_session.
-    """
-    db.refresh(user, with_for_update=True)
-    if user.link_state == "revoked":
-        raise ConflictError("already_undone", "This was decided before. Nothing was changed.")
-    _decide(db, user, Link("revoked", problem="revoked"), now, actor)
-
-
-def _decide(db: Db, user: LtiUser, link: Link, now: datetime, actor: str) -> None:
-    """Write a link down and end the user's open sessions: they may show pages of whom the user is not."""
-    write_link(db, user, link, now, actor)
-    db.execute(delete(WebSession).where(WebSession.lti_user_id == user.id))

@@ -2,25 +2,36 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, Table, and_, case, cast, func, or_, select
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
+from rmplugin.people.canonical import KEPT, LEFT
 from rmplugin.people.forms import GROUPS
-from rmplugin.people.models import LEFT, CourseMember, LtiUser, Person, Profile, RosterRun
+from rmplugin.people.models import CourseMember, LtiUser, Person, Profile, RosterFuture, RosterRun
 from rmplugin.tenants.models import HrAccount
 from rmplugin.texts import texts
 
-WORKING = and_(Person.lifecycle == "present", Person.status.not_in(LEFT))
+# Whoever is missing from one reading counts; a row that stands for somebody of another account does not.
+WORKING = and_(Person.lifecycle != "tombstoned", Person.status.not_in(LEFT), Person.same_person_id.is_(None))
 # The same as `Person.is_working`.
 CAN_TAKE_PART = and_(WORKING, Person.status != "suspended")
+PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
+# Whether somebody is in the source, and whether they work there, as numbers.
+_PRESENT = (
+    case((PERSON.c.lifecycle == "tombstoned", 0), else_=1),
+    case((or_(PERSON.c.lifecycle == "tombstoned", PERSON.c.status.in_(LEFT)), 0), else_=1),
+)
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
+# The event that asks the worker to read an HR account again, because somebody accepted a held run.
+ACCEPTED_RUN = "roster_wanted"
 # Why an LMS user is not linked to a person, in words that follow "could not tell who they are: ".
 LINK_PROBLEMS = texts(
     {
@@ -53,9 +64,10 @@ def find_person(db: Db, reference: str) -> Person:
     **Touches** reads person.
     """
     text = reference.strip()
+    counts = Person.same_person_id.is_(None)
     conditions: list[ColumnElement[bool]] = [
-        Person.employee_number == text,
-        Person.email_folded == text.casefold(),
+        and_(Person.employee_number == text, counts),
+        and_(Person.email_folded == text.casefold(), counts),
     ]
     with contextlib.suppress(ValueError):
         conditions.insert(0, Person.id == uuid.UUID(text))
@@ -73,13 +85,28 @@ def find_person(db: Db, reference: str) -> Person:
 def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
     """Give the manager of every present person who has one, for keeping reporting lines out of pairs.
 
+    Somebody whom two accounts list has the lines of both; where they differ, the row that counts is right.
+
     :return: person's id -> manager's id; free of cycles.
     **Touches** reads person.
     """
-    query = select(Person.id, Person.manager_id).where(
-        Person.lifecycle == "present", Person.manager_id.is_not(None)
+    query = select(Person.id, Person.manager_id, Person.same_person_id).where(
+        Person.lifecycle != "tombstoned"
     )
-    return {row.id: row.manager_id for row in db.execute(query)}
+    led_or_double = or_(Person.manager_id.is_not(None), Person.same_person_id.is_not(None))
+    rows = db.execute(query.where(led_or_double)).all()
+    counts = {row.id: row.same_person_id for row in rows if row.same_person_id is not None}
+    lines: dict[uuid.UUID, uuid.UUID] = {}
+    for row in sorted(rows, key=lambda row: row.id in counts):
+        person, manager = counts.get(row.id, row.id), row.manager_id
+        if manager is None:
+            continue
+        above = manager = counts.get(manager, manager)
+        while above != person and above in lines:
+            above = lines[above]
+        if above != person:
+            lines.setdefault(person, manager)
+    return lines
 
 
 def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
@@ -118,44 +145,171 @@ def is_zone(name: str) -> bool:
     return True
 
 
+def _hex(column: Any) -> ColumnElement[str]:
+    """Give an id as 32 hexadecimal digits, on every database."""
+    return func.replace(cast(column, String), "-", "")
+
+
 def known_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
     """Stream what a roster run compares with, in the shape of `roster.Staging.add_known`.
 
+    Everything as text and numbers: objects made of half a million rows would cost more than the comparison.
+
     **Touches** reads person.
     """
-    manager_ref = func.coalesce(Person.manager_key, Person.manager_email, Person.manager_name, "")
     query = select(
-        Person.source_key,
-        Person.id,
-        Person.row_hash,
-        Person.employee_number,
-        Person.email_folded,
-        Person.display_name,
-        manager_ref,
-        Person.manager_id,
-        Person.manager_state,
-        Person.lifecycle,
-        Person.status,
-    ).where(Person.account_id == account_id)
-    for *head, manager, state, lifecycle, status in db.execute(query, execution_options={"yield_per": 2000}):
-        head[1] = head[1].hex
-        present = lifecycle == "present"
-        working = present and status not in LEFT
-        yield (*head, manager.hex if manager else None, state, present, working)
+        PERSON.c.source_key,
+        _hex(PERSON.c.id),
+        PERSON.c.row_hash,
+        PERSON.c.employee_number,
+        PERSON.c.email_folded,
+        PERSON.c.display_name,
+        PERSON.c.legal_entity,
+        cast(PERSON.c.hire_date, String),
+        PERSON.c.manager_key,
+        PERSON.c.manager_email,
+        PERSON.c.manager_name,
+        _hex(PERSON.c.manager_id),
+        PERSON.c.manager_state,
+        cast(PERSON.c.former_emails, String),
+        PERSON.c.email_reused,
+        _hex(PERSON.c.same_person_id),
+        PERSON.c.kept_apart,
+        PERSON.c.missing_runs,
+        *_PRESENT,
+    ).where(PERSON.c.tenant_id == db.tenant_id, PERSON.c.account_id == account_id)
+    yield from db.connection().execute(query, execution_options={"yield_per": 2000})
+
+
+def other_rows(db: Db, account_id: uuid.UUID) -> Iterator[tuple[Any, ...]]:
+    """Stream the people of the tenant's other accounts, in the shape of `roster.Staging.add_others`.
+
+    **Touches** reads person.
+    """
+    query = select(
+        _hex(PERSON.c.id),
+        PERSON.c.employee_number,
+        PERSON.c.email_folded,
+        PERSON.c.legal_entity,
+        cast(PERSON.c.hire_date, String),
+        _hex(PERSON.c.manager_id),
+        cast(PERSON.c.former_emails, String),
+        *_PRESENT,
+    ).where(
+        PERSON.c.tenant_id == db.tenant_id,
+        PERSON.c.account_id != account_id,
+        PERSON.c.same_person_id.is_(None),
+    )
+    yield from db.connection().execute(query, execution_options={"yield_per": 2000})
+
+
+def stored_documents(
+    db: Db, account_id: uuid.UUID, names: Iterable[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stream fields of an account's people, in the shape of `roster.Staging.keep_withheld`.
+
+    :param names: fields of a record; others are left out.
+    **Touches** reads person.
+    """
+    kept = [name for name in KEPT if name in set(names)]
+    query = select(Person.source_key, *(getattr(Person, name) for name in kept))
+    query = query.where(Person.account_id == account_id)
+    for key, *values in db.execute(query, execution_options={"yield_per": 2000}):
+        yield key, _document(kept, values)
+
+
+def _document(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    plain = (value.isoformat() if isinstance(value, date) else value for value in values)
+    return dict(zip(names, plain, strict=True))
+
+
+def filled_rows(db: Db, account_id: uuid.UUID, names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Stream which fields of an account's people have a value, in the shape of `roster.Staging.difference`.
+
+    **Touches** reads person.
+    """
+    flags = [case((getattr(Person, name).is_(None), 0), else_=1) for name in names]
+    query = select(Person.source_key, *flags)
+    query = query.where(Person.account_id == account_id, Person.lifecycle != "tombstoned")
+    yield from map(tuple, db.execute(query, execution_options={"yield_per": 2000}))
+
+
+def _runs(account_id: uuid.UUID, *conditions: ColumnElement[bool]) -> Select[RosterRun]:
+    """Select runs of an account, newest first."""
+    query = select(RosterRun).where(RosterRun.account_id == account_id, *conditions)
+    return query.order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
+
+
+def was_applied(db: Db, account_id: uuid.UUID) -> bool:
+    """Tell whether a run of an account ever changed its people. **Touches** reads roster_run."""
+    return db.scalars(_runs(account_id, RosterRun.status == "complete").limit(1)).first() is not None
 
 
 def find_last_good_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
-    """Give the newest complete run of an account; None before the first.
+    """Give the newest complete run of an account that read everybody; None before the first.
 
     **Touches** reads roster_run.
     """
-    query = (
-        select(RosterRun)
-        .where(RosterRun.account_id == account_id, RosterRun.status == "complete", RosterRun.mode == "full")
-        .order_by(RosterRun.started_at.desc(), RosterRun.id.desc())
-        .limit(1)
+    runs = db.scalars(_runs(account_id, RosterRun.status == "complete", RosterRun.mode == "full").limit(50))
+    return next((run for run in runs if "incomplete" not in run.notes), None)
+
+
+def left_lately(db: Db, account_id: uuid.UUID, since: datetime) -> int:
+    """Count who left in the incremental runs of an account, back to one that somebody accepted.
+
+    **Touches** reads roster_run.
+    """
+    done = (RosterRun.status == "complete", RosterRun.mode == "incremental", RosterRun.started_at >= since)
+    accepted = select(func.max(RosterRun.started_at)).where(
+        RosterRun.account_id == account_id, RosterRun.shrink_accepted
     )
-    return db.scalars(query).one_or_none()
+    looked_at = db.scalar(accepted)
+    return sum(
+        run.counts.get("deactivated", 0)
+        for run in db.scalars(_runs(account_id, *done))
+        if looked_at is None or run.started_at > looked_at
+    )
+
+
+def newest_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
+    """Give the newest run that says what an account's source holds; None before the first.
+
+    One that failed says nothing of it, and neither does a day that has come.
+
+    **Touches** reads roster_run.
+    """
+    told = and_(RosterRun.status.not_in(("failed", "running")), RosterRun.mode != "dates")
+    return db.scalars(_runs(account_id, told).limit(1)).first()
+
+
+def waits_for_a_person(db: Db, account_id: uuid.UUID, since: datetime) -> bool:
+    """Tell whether days that have come are held since a moment. **Touches** reads roster_run."""
+    newest = db.scalars(_runs(account_id, RosterRun.mode == "dates").limit(1)).first()
+    return newest is not None and newest.status in ("held", "dropped") and newest.started_at > since
+
+
+def changing_people(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tuple[date, dict[str, Any]]]:
+    """Stream people of whom a date may have come, as `stored_documents` does.
+
+    :param last_day: the latest day that it is anywhere.
+    **Touches** reads person.
+    """
+    query = select(Person.changes_on, *(getattr(Person, name) for name in KEPT)).where(
+        Person.account_id == account_id, Person.changes_on <= last_day, Person.lifecycle != "tombstoned"
+    )
+    for changes_on, *values in db.execute(query, execution_options={"yield_per": 2000}):
+        yield changes_on, _document(KEPT, values)
+
+
+def coming_records(db: Db, account_id: uuid.UUID, last_day: date) -> Iterator[tuple[date, dict[str, Any]]]:
+    """Stream records of later days that may have come, oldest first: (day, document).
+
+    **Touches** reads roster_future.
+    """
+    query = select(RosterFuture.effective_on, RosterFuture.record)
+    query = query.where(RosterFuture.account_id == account_id, RosterFuture.effective_on <= last_day)
+    rows = db.execute(query.order_by(RosterFuture.effective_on, RosterFuture.source_key))
+    yield from ((day, record) for day, record in rows)
 
 
 def list_runs(db: Db, account_name: str | None = None, limit: int = 50) -> list[tuple[RosterRun, str]]:

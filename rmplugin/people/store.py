@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from lti.nrps import Member
 from lti.roles import Role, Roles
@@ -65,10 +65,14 @@ class _Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A person of the HR roster, as far as it matters here."""
+    """A person of the HR roster, as far as it matters here.
+
+    :param has_reused_email: their address was somebody else's, whose account in the LMS may still have it.
+    """
 
     id: uuid.UUID
     is_working: bool
+    has_reused_email: bool
 
 
 def link_users(
@@ -160,10 +164,11 @@ def _working(db: Db, person_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
 
 def _people_by(db: Db, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[tuple[Any, _Known]]:
     working = CAN_TAKE_PART.label("working")
+    counts = and_(Person.lifecycle != "tombstoned", Person.same_person_id.is_(None))
     for chunk in chunks(values, CHUNK):
-        query = select(column.label("value"), Person.id, working)
-        for row in db.execute(query.where(Person.lifecycle == "present", column.in_(chunk))):
-            yield row.value, _Known(row.id, bool(row.working))
+        query = select(column.label("value"), Person.id, working, Person.email_reused)
+        for row in db.execute(query.where(counts, column.in_(chunk))):
+            yield row.value, _Known(row.id, bool(row.working), row.email_reused)
 
 
 def _find_people(
@@ -184,7 +189,10 @@ def _find_people(
         people: dict[str, list[_Known]] = defaultdict(list)
         for value, known in _people_by(db, COLUMNS[source], wanted):
             people[value].append(known)
-        shared = _shared_addresses(db, platform, people) if source == "email" else set()
+        shared: set[str] = set()
+        if source == "email":
+            reused = {value for value, found in people.items() if any(k.has_reused_email for k in found)}
+            shared = _shared_addresses(db, platform, people) | reused
         for sighting, user in left:
             own = [c for c in sighting.candidates if c.source == source]
             before = standing[user.id]

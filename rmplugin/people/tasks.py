@@ -1,11 +1,13 @@
 """Background work: reading HR accounts and courses' members, with short transactions around the reading."""
 
+import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import marshmallow as ma
@@ -16,15 +18,17 @@ from lti import nrps
 from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
-from rmplugin.db import Database, Db
-from rmplugin.errors import ConflictError, InputError, RetriableError, RmError
+from rmplugin.db import Database, Db, chunks
+from rmplugin.errors import ConflictError, InputError, RetriableError
 from rmplugin.jobs import Runtime
-from rmplugin.people import operations
-from rmplugin.people.models import RosterRun
+from rmplugin.people import operations, queries
+from rmplugin.people.canonical import as_record, local_day
+from rmplugin.people.models import Person, RosterFuture, RosterRun
+from rmplugin.people.reading import Reading
 from rmplugin.people.roster import RunReport, Staging
 from rmplugin.people.store import record_members
 from rmplugin.plugins import Plugins
-from rmplugin.records import CheckResult, HrisConnector
+from rmplugin.records import CheckResult, HrisConnector, RosterPage
 from rmplugin.tenants.models import HrAccount, LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import load_account_settings
 from rmplugin.tenants.queries import get_account
@@ -32,6 +36,9 @@ from rmplugin.tenants.store import as_platform, service_client
 from rmplugin.texts import Text
 
 log = structlog.get_logger()
+
+# Changes alone miss deletions, so everybody is read this often, too.
+FULL_EVERY = timedelta(days=7)
 
 
 def sync_roster(
@@ -43,53 +50,69 @@ def sync_roster(
     full: bool = False,
     dry_run: bool = False,
     accept_shrink: bool = False,
+    accepted: Mapping[str, int] = MappingProxyType({}),
     now: datetime,
     actor: str = "command",
+    on_page: Callable[[int, int | None], None] | None = None,
+    connector: HrisConnector | None = None,
 ) -> RunReport:
-    """Read an HR account and make its persons equal to it.
+    """Read an HR account and make its persons equal to it. The first reading of an account is held.
+
+    Everybody is read when that is asked for, when the source has no changes to give or has forgotten from
+    where they are asked, and when that was done last more than `FULL_EVERY` ago.
 
     :param full: read everything, even where the source could give changes only.
     :param dry_run: count only; leaves no trace.
     :param accept_shrink: apply what a brake would hold; written to the audit log.
+    :param accepted: brakes that somebody has looked at, with their numbers; no larger ones pass.
+    :param on_page: told after each page how many records came, and how many the source has, if it says so.
+    :param connector: reads instead of the account's own; None for that.
     :return: what happened; status "failed" when the source could not be read.
     :raises NotFoundError: no such account or connector.
     :raises InputError: the account's settings are wrong.
     :raises ConflictError: another run of this account is at work.
-    **Touches** the connector's system; writes person, roster_run, hr_account, outbox_event, audit_entry.
+    **Touches** the connector's system; writes what `operations.apply_roster` writes.
     """
     started = time.monotonic()
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = plugins.connector(account.connector)
+    connector = connector or find_connector(database, plugins, tenant_id, account)
     settings = load_settings(database, connector, account)
-    cursor = None if full else account.cursor
-    everybody = (
-        bool(settings.get("full", True))
-        and connector.capabilities.full_is_complete
-        and (cursor is None or not connector.capabilities.incremental)
-    )
-    with hold_account(database, account.id), Staging(account.grade_ranks, now.date()) as staging:
-        job = _Job(
-            database=database,
-            tenant_id=tenant_id,
-            account=account,
-            staging=staging,
-            everybody=everybody,
-            now=now,
-            started=started,
-        )
-        if dry_run:
-            failure = _read(connector, settings, cursor, staging)
-            report = job.failed(failure) if failure else job.preview()
+    with hold_account(database, account.id), Staging(account.grade_ranks, now, account.rank_by) as staging:
+        # Now that nobody else runs, the account is as the run before left it.
+        with database.transaction(tenant_id, write=False) as db:
+            account = get_account(db, account_name)
+            cursor = None if full or _is_full_due(db, account, connector, now) else account.cursor
+        job = _Job(database, tenant_id, account, staging, now, started)
+        reading = Reading(connector, settings, staging, cursor, on_page or (lambda _seen, _total: None))
+        run_id = None if dry_run else job.begin(reading.mode)
+        failure = reading.read()
+        if failure:
+            report = job.fail(reading.mode, run_id, failure)
+        elif run_id is None:
+            report = job.preview(everybody=reading.everybody)
         else:
-            run_id = job.begin()
-            failure = _read(connector, settings, cursor, staging)
-            report = job.fail(run_id, failure) if failure else job.apply(run_id, actor, accept_shrink)
+            report = job.apply(
+                run_id,
+                reading.mode,
+                everybody=reading.everybody,
+                accept_shrink=accept_shrink,
+                accepted=accepted,
+                actor=actor,
+            )
     report.seconds = time.monotonic() - started
     return report
 
 
-@dataclass(frozen=True, kw_only=True)
+def _is_full_due(db: Db, account: HrAccount, connector: HrisConnector, now: datetime) -> bool:
+    """Tell whether changes alone are not enough: they may miss deletions."""
+    if not connector.capabilities.incremental:
+        return False
+    last = queries.find_last_good_run(db, account.id)
+    return last is None or last.started_at < now - FULL_EVERY
+
+
+@dataclass(frozen=True)
 class _Job:
     """One run with all that its short transactions need."""
 
@@ -97,56 +120,175 @@ class _Job:
     tenant_id: uuid.UUID
     account: HrAccount
     staging: Staging
-    everybody: bool
     now: datetime
     started: float
-
-    @property
-    def mode(self) -> str:
-        return "full" if self.everybody else "incremental"
 
     def ended(self) -> datetime:
         return self.now + timedelta(seconds=time.monotonic() - self.started)
 
-    def begin(self) -> uuid.UUID:
+    def begin(self, mode: str) -> uuid.UUID:
         with self.database.transaction(self.tenant_id) as db:
-            return operations.begin_run(db, self.account, self.mode, self.now).id
+            return operations.begin_run(db, self.account, mode, self.now).id
 
-    def preview(self) -> RunReport:
+    def preview(self, *, everybody: bool) -> RunReport:
         with self.database.transaction(self.tenant_id, write=False) as db:
-            return operations.preview_roster(db, self.account, self.staging, everybody=self.everybody)
+            return operations.preview_roster(db, self.account, self.staging, everybody=everybody)
 
-    def apply(self, run_id: uuid.UUID, actor: str, accept_shrink: bool) -> RunReport:  # noqa: FBT001 - private.
+    def apply(self, run_id: uuid.UUID, mode: str, **how: Any) -> RunReport:
         try:
             with self.database.transaction(self.tenant_id) as db:
+                run = db.get_one(RosterRun, run_id)
+                # What was to be an incremental run has become a full one when the cursor had expired.
+                run.mode = mode
                 return operations.apply_roster(
-                    db,
-                    db.get_one(RosterRun, run_id),
-                    self.staging,
-                    self.now,
-                    everybody=self.everybody,
-                    accept_shrink=accept_shrink,
-                    actor=actor,
-                    finished_at=self.ended(),
+                    db, run, self.staging, self.now, finished_at=self.ended(), **how
                 )
         except Exception:
-            self.fail(run_id, "The roster was read but could not be stored. Nobody was changed. Try again.")
+            self.fail(
+                mode, run_id, "The roster was read but could not be stored. Nobody was changed. Try again."
+            )
             raise
 
-    def fail(self, run_id: uuid.UUID, reason: str) -> RunReport:
-        with self.database.transaction(self.tenant_id) as db:
-            operations.fail_run(db, run_id, reason, self.ended())
-        return self.failed(reason, run_id)
-
-    def failed(self, reason: str, run_id: uuid.UUID | None = None) -> RunReport:
+    def fail(self, mode: str, run_id: uuid.UUID | None, reason: str) -> RunReport:
+        if run_id is not None:
+            with self.database.transaction(self.tenant_id) as db:
+                operations.fail_run(db, run_id, reason, self.ended())
         return RunReport(
             run_id=str(run_id) if run_id else None,
             status="failed",
-            mode=self.mode,
+            mode=mode,
             seen=self.staging.seen,
             skipped=self.staging.skipped,
             held_reason=reason,
         )
+
+
+def apply_accepted_run(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:
+    """Read an account again after somebody accepted a held run, and apply it if nothing got worse.
+
+    :param payload: {"account_id", "run_id", "actor"}.
+    :raises ConflictError: another run of the account is at work; the outbox asks again.
+    **Touches** what `sync_roster` touches.
+    """
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        run = db.get(RosterRun, uuid.UUID(payload["run_id"]))
+        account = db.get(HrAccount, uuid.UUID(payload["account_id"]))
+        # Somebody dropped it meanwhile, or another reading made it old.
+        if run is None or account is None or run.status != "held":
+            return
+        newest = queries.newest_run(db, account.id)
+        if run.mode != "dates" and newest is not None and newest.id != run.id:
+            return
+        brakes = run.notes.get("brakes", {})
+    if run.mode == "dates":
+        _refresh_account(
+            runtime, tenant_id, account, runtime.clock(), accepted=brakes, actor=payload["actor"]
+        )
+        return
+    report = sync_roster(
+        runtime.database,
+        runtime.plugins,
+        tenant_id,
+        account.name,
+        full=run.mode == "full",
+        accepted=brakes,
+        now=runtime.clock(),
+        actor=payload["actor"],
+    )
+    log.info("accepted_run_worked", account=str(account.id), run=report.run_id, status=report.status)
+
+
+def refresh_all_dates(runtime: Runtime) -> None:
+    """Do `refresh_dates` for every tenant of whom a day may have come.
+
+    **Touches** what `refresh_dates` touches.
+    """
+    now = runtime.clock()
+    with runtime.database.unbound(write=False) as db:
+        people = select(Person.tenant_id).where(Person.changes_on <= _last_day(now))
+        people = people.where(Person.lifecycle != "tombstoned")
+        futures = select(RosterFuture.tenant_id).where(RosterFuture.effective_on <= _last_day(now))
+        tenants = db.scalars(people.union(futures)).all()
+    for tenant_id in tenants:
+        refresh_dates(runtime, tenant_id, now)
+
+
+def refresh_dates(runtime: Runtime, tenant_id: uuid.UUID, now: datetime) -> int:
+    """Let hire dates, leaving dates and records of later days take effect whose day has come.
+
+    Each at midnight where the person is. Brakes hold what would empty a programme; that is tried again after
+    a day.
+
+    :return: of how many accounts a day has come.
+    **Touches** writes what `operations.apply_roster` writes.
+    """
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        accounts = [
+            account
+            for account in db.scalars(select(HrAccount).order_by(HrAccount.id))
+            if not queries.waits_for_a_person(db, account.id, now - timedelta(days=1))
+        ]
+    worked = 0
+    for account in accounts:
+        # When a run of the account is at work, there is a next time soon.
+        with contextlib.suppress(ConflictError):
+            worked += _refresh_account(runtime, tenant_id, account, now)
+    return worked
+
+
+def _refresh_account(
+    runtime: Runtime,
+    tenant_id: uuid.UUID,
+    account: HrAccount,
+    now: datetime,
+    *,
+    accepted: Mapping[str, int] = MappingProxyType({}),
+    actor: str = "worker",
+) -> bool:
+    database = runtime.database
+    with hold_account(database, account.id), Staging(account.grade_ranks, now, account.rank_by) as staging:
+        with database.transaction(tenant_id, write=False) as db:
+            futures = _stage_due(db, account.id, staging, now)
+        if not staging.seen:
+            return False
+        with database.transaction(tenant_id) as db:
+            run = operations.begin_run(db, account, "dates", now)
+            report = operations.apply_roster(
+                db, run, staging, now, everybody=False, accepted=accepted, sighted=False, actor=actor
+            )
+            if report.status == "complete":
+                operations.forget_futures(db, account.id, futures)
+    log.info("roster_dates_came", account=str(account.id), status=report.status, **report.counts)
+    return True
+
+
+def _stage_due(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime) -> list[tuple[str, date]]:
+    """Stage whom a day changes, as they are known, and what was known to hold from a day on.
+
+    :return: (key, day) of the records of later days that were staged.
+    """
+    last_day, futures = _last_day(now), []
+    for chunk in chunks(queries.changing_people(db, account_id, last_day), operations.CHUNK):
+        known = [
+            as_record({"ref": "a date", **document})
+            for day, document in chunk
+            if _has_come(day, document, now)
+        ]
+        staging.add_page(RosterPage(known))
+    for day, document in queries.coming_records(db, account_id, last_day):
+        if _has_come(day, document, now):
+            futures.append((document["source_key"], day))
+            staging.add_page(RosterPage([as_record({**document, "effective_from": None})]), newest_wins=True)
+    return futures
+
+
+def _has_come(day: date, document: Mapping[str, Any], now: datetime) -> bool:
+    return day <= local_day(document.get("time_zone"), now)
+
+
+def _last_day(now: datetime) -> date:
+    """Give the latest day that it is anywhere, which is that of UTC+14."""
+    return (now + timedelta(hours=14)).date()
 
 
 def check_account(
@@ -160,8 +302,21 @@ def check_account(
     """
     with database.transaction(tenant_id, write=False) as db:
         account = get_account(db, account_name)
-    connector = plugins.connector(account.connector)
+    connector = find_connector(database, plugins, tenant_id, account)
     return connector.check(load_settings(database, connector, account))
+
+
+def find_connector(
+    database: Database, plugins: Plugins, tenant_id: uuid.UUID, account: HrAccount
+) -> HrisConnector:
+    """Give the connector of an account; one that reads our own tables, bound to this account's rows.
+
+    :raises NotFoundError: no plug-in brings it.
+    **Touches** pure.
+    """
+    connector = plugins.connector(account.connector)
+    bind = getattr(connector, "of", None)
+    return bind(database, tenant_id, account.id) if bind else connector
 
 
 def load_settings(database: Database, connector: HrisConnector, account: HrAccount) -> dict[str, Any]:
@@ -179,26 +334,6 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
             f"The settings of the HR account '{account.name}' cannot be used: {', '.join(sorted(messages))}.",
             messages,
         ) from error
-
-
-def _read(
-    connector: HrisConnector, settings: Mapping[str, Any], cursor: str | None, staging: Staging
-) -> str | None:
-    """Read all pages into the staging file; give the reason when that fails."""
-    try:
-        for page in connector.read(settings, cursor):
-            staging.add_page(page)
-    except RmError as error:
-        log.warning("roster_read_failed", connector=connector.key, code=error.code)
-        nobody = "" if "Nobody was changed" in error.message_for_user else " Nobody was changed."
-        return f"{error.message_for_user}{nobody}"
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the run must end as failed.
-        log.error("roster_read_crashed", connector=connector.key, error=type(error).__name__)
-        return (
-            f"The connector '{connector.key}' stopped with an unexpected error ({type(error).__name__}). "
-            "Nobody was changed. Try again; if it happens again, tell the connector's author."
-        )
-    return None
 
 
 @contextmanager

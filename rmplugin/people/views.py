@@ -5,7 +5,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError
-from rmplugin.people import forms, operations, queries
+from rmplugin.people import forms, linking, queries
 from rmplugin.people.models import Person
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
@@ -23,7 +23,7 @@ def read_course(visit: Visit) -> web.Answer:
         raise NotAllowedError("no_course", "The activity was not opened from a course. Nothing was changed.")
     # Somebody who asks wants to be sure: everybody is read, not only what the LMS calls changed.
     context.roster_link = None
-    operations.want_roster(visit.db, context, visit.now)
+    linking.want_roster(visit.db, context, visit.now)
     return web.go("dashboard.course_people")
 
 
@@ -56,7 +56,7 @@ def link(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
     if person is None:
         raise InputError("person_unclear", "This person is not in the staff list. Nothing was changed.")
     assert visit.session.context_id is not None
-    operations.link_by_hand(visit.db, visit.session.context_id, user, person, visit.actor, visit.now)
+    linking.link_by_hand(visit.db, visit.session.context_id, user, person, visit.actor, visit.now)
     said = Text(
         "Linked to %(name)s. It holds from the next time they open the activity.",
         name=person.display_name,
@@ -68,7 +68,7 @@ def link(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
 def undo(visit: Visit, lti_user_id: uuid.UUID) -> web.Answer:
     """Undo a wrong link, or decide that a claim is none."""
     _row, user, _person = queries.get_member(visit.db, visit.session.context_id, lti_user_id)
-    operations.undo_link(visit.db, user, visit.actor, visit.now)
+    linking.undo_link(visit.db, user, visit.actor, visit.now)
     said = "They are linked to nobody now, and stay so until you link them."
     return web.go("people.member", said, lti_user_id=lti_user_id)
 

@@ -8,6 +8,8 @@ from rmplugin.texts import texts
 
 Theme = Literal["organisation", "outside_world", "technology", "leadership", "people"]
 
+# Characters of a programme's name.
+NAME_LENGTH = 120
 THEMES = texts(
     {
         "technology": "Technology",

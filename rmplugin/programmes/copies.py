@@ -10,7 +10,8 @@ from sqlalchemy import select
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
-from rmplugin.programmes.models import NAME_LENGTH, Programme, ProgrammeSkill
+from rmplugin.programmes.catalogue import NAME_LENGTH
+from rmplugin.programmes.models import Programme, ProgrammeSkill
 from rmplugin.programmes.queries import programme_of_course
 from rmplugin.tenants.models import LtiContext
 

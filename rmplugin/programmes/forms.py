@@ -12,8 +12,7 @@ from babel import Locale
 from marshmallow import validate
 
 from rmplugin.errors import InputError
-from rmplugin.programmes.catalogue import BY_NAME, THEMES, CatalogueSkill, Template
-from rmplugin.programmes.models import NAME_LENGTH
+from rmplugin.programmes.catalogue import BY_NAME, NAME_LENGTH, THEMES, CatalogueSkill, Template
 from rmplugin.texts import Text, texts
 
 FILL_IN: dict[str, str | list[Any] | dict[Any, Any]] = {

@@ -8,9 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned
 
-# Characters of a programme's name.
-NAME_LENGTH = 120
-
 
 class Programme(Base, TenantOwned):
     """A reverse-mentoring programme.

@@ -315,7 +315,7 @@ def eligible_people(
     role: str | None = None,
     *,
     search: str = "",
-    not_enrolled: bool = False,
+    newcomers: bool = False,
     offset: int = 0,
     limit: int | None = None,
 ) -> list[EligiblePerson]:
@@ -323,7 +323,7 @@ def eligible_people(
 
     :param role: mentor or mentee; None for both.
     :param search: part of a name.
-    :param not_enrolled: only people without any enrolment here.
+    :param newcomers: only people who joined lately and have no enrolment here.
     :param limit: None for all.
     **Touches** reads person, enrolment.
     """
@@ -335,7 +335,7 @@ def eligible_people(
         today,
         role,
         search=search,
-        not_enrolled=not_enrolled,
+        newcomers=newcomers,
     )
     newcomers_first = case((_joined_within(today, NEWCOMER_MONTHS), 0), else_=1)
     query = query.order_by(
@@ -355,14 +355,14 @@ def count_eligible_people(
     role: str | None = None,
     *,
     search: str = "",
-    not_enrolled: bool = False,
+    newcomers: bool = False,
 ) -> int:
     """Count what `eligible_people` lists without offset and limit.
 
     **Touches** reads person, enrolment.
     """
     query = _eligible(
-        select(func.count(Person.id)), programme, today, role, search=search, not_enrolled=not_enrolled
+        select(func.count(Person.id)), programme, today, role, search=search, newcomers=newcomers
     )
     return db.scalar(query) or 0
 
@@ -465,13 +465,14 @@ def _eligible(
     role: str | None,
     *,
     search: str,
-    not_enrolled: bool,
+    newcomers: bool,
 ) -> Select[Any]:
     codes = [code for code, of in FITS.items() if role in (None, of)]
     query = _with_enrolment(query, programme).where(WORKING, _fit_code(programme, today).in_(codes))
     if search.strip():
         query = query.where(func.lower(Person.display_name).contains(search.strip().lower(), autoescape=True))
-    return query.where(Enrolment.id.is_(None)) if not_enrolled else query
+    joined_lately = _joined_within(today, NEWCOMER_MONTHS)
+    return query.where(Enrolment.id.is_(None), joined_lately) if newcomers else query
 
 
 def _fit(programme: Programme, person: Person, code: str, today: date, *, may_mentor: bool) -> Fit:

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from rmplugin.jobs import Runtime
-from rmplugin.people.operations import want_roster
+from rmplugin.people.linking import want_roster
 from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiContext
 

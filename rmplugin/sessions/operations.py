@@ -12,7 +12,7 @@ from rmplugin.agreements.queries import current_agreement
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import Pairing
-from rmplugin.matching.queries import get_pairing_of, lock_active_pairing
+from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from rmplugin.sessions.queries import find_overlap
@@ -65,7 +65,8 @@ def plan(
     :param values: minutes, medium, place, agenda.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
-    :raises ConflictError: a second session without a signed agreement, or the pairing has ended.
+    :raises ConflictError: a second session without a signed agreement, or the pairing has ended or is on
+        hold.
     **Touches** writes mentoring_session, notice.
     """
     lock_active_pairing(db, pairing.id, person_id)
@@ -107,7 +108,7 @@ def reschedule(
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
     :param values: minutes, medium, place, agenda.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
-    :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended.
+    :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
     **Touches** writes mentoring_session, notice.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id)
@@ -135,7 +136,7 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
     :raises ConflictError: the other side has said that it took place, or the pairing has ended.
     **Touches** writes mentoring_session, session_claim, notice.
     """
-    pairing = lock_active_pairing(db, session.pairing_id, person_id)
+    pairing = lock_active_pairing(db, session.pairing_id, person_id, on_hold_too=True)
     db.refresh(session, with_for_update=True)
     if session.state == "cancelled":
         return
@@ -160,10 +161,11 @@ def claim(
     :param minutes: 1..480.
     :return: the session: claimed, disputed (more than 15 minutes apart) or confirmed.
     :raises InputError: the session has not begun.
-    :raises ConflictError: it is cancelled, or both have confirmed it with another number.
+    :raises ConflictError: it is cancelled, both have confirmed it with another number, or the pairing is on
+        hold.
     **Touches** writes session_claim, mentoring_session, notice, outbox_event.
     """
-    pairing = get_pairing_of(db, session.pairing_id, person_id)
+    pairing = lock_pairing(db, session.pairing_id, person_id)
     # Both may confirm at the same moment: the second waits here until the first is done.
     db.refresh(session, with_for_update=True)
     claims = _claims(db, session.id)

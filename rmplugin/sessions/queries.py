@@ -90,7 +90,9 @@ def to_confirm(db: Db, person_id: uuid.UUID, now: datetime) -> list[SessionStory
     query = (
         select(MentoringSession)
         .join(Pairing, Pairing.id == MentoringSession.pairing_id)
-        .where(mine, MentoringSession.state.in_(WAITING), MentoringSession.starts_at <= now)
+        # While a pairing is on hold, nothing of it can be confirmed.
+        .where(mine, Pairing.interruption.is_(None))
+        .where(MentoringSession.state.in_(WAITING), MentoringSession.starts_at <= now)
         .order_by(MentoringSession.starts_at, MentoringSession.id)
     )
     return [story for story in _stories(db, db.scalars(query).all()) if story.waits_for(person_id, now)]

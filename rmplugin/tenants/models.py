@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, HasId, TenantOwned, Told
@@ -193,18 +193,34 @@ class HrAccount(Base, TenantOwned):
     """A connected HR system.
 
     :ivar settings: the connector's own settings without secrets.
-    :ivar grade_ranks: grade word -> 0 (most junior) .. 100.
+    :ivar grade_ranks: word of the source -> 0 (most junior) .. 100.
+    :ivar rank_by: which of a person's words `grade_ranks` is about: grade, level or job_title.
     :ivar cursor: where the last complete run ended; None before it or for sources without one.
     :ivar running_since: lock of the current run; None when none runs.
+    :ivar schedule: minutes between runs; None when it is read by hand only.
+    :ivar next_run_at: when the next run is due; None when nothing is planned.
+    :ivar webhook_sha256: digest of the secret in the address to which the HR system sends its notices; None
+        when there is no such address.
+    :ivar checked: the last check that was asked for on a page: `asked_at` (ISO), and `results`, None while it
+        runs, else {"what", "ok", "advice"} each; None before the first.
     """
 
     __tablename__ = "hr_account"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        CheckConstraint("rank_by in ('grade', 'level', 'job_title')", name="rank_by"),
+        CheckConstraint("schedule > 0", name="schedule"),
+    )
     name: Mapped[str]
     connector: Mapped[str]
     settings: Mapped[dict[str, Any]]
     secrets_locked: Mapped[bytes | None]
     grade_ranks: Mapped[dict[str, Any]]
+    rank_by: Mapped[str] = mapped_column(default="grade")
     cursor: Mapped[str | None]
     running_since: Mapped[datetime | None]
+    schedule: Mapped[int | None]
+    next_run_at: Mapped[datetime | None] = mapped_column(index=True)
+    webhook_sha256: Mapped[str | None] = mapped_column(unique=True)
+    checked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]

@@ -29,6 +29,7 @@ from rmplugin.tenants.queries import CHECK_KEY, list_deployments
 from rmplugin.texts import Text
 
 CHECK_KEPT_FOR = timedelta(days=30)
+DAILY = 24 * 60
 ATTEMPTS_KEPT_FOR = timedelta(days=14)
 # Of a registration that is not known, and of one that is.
 ATTEMPTS_KEPT = (1_000, 10_000)
@@ -407,8 +408,9 @@ def add_account(
     grade_ranks: Mapping[str, int],
     secrets_box: Secrets,
     now: datetime,
+    actor: str = "command",
 ) -> HrAccount:
-    """Connect an HR system.
+    """Connect an HR system. It is read once a day from then on; the first reading is a preview.
 
     :param settings: as given, secrets among them; checked by the connector's schema.
     :param grade_ranks: grade word -> 0 (most junior) .. 100.
@@ -416,18 +418,10 @@ def add_account(
     :raises ConflictError: the name is taken.
     **Touches** writes hr_account, audit_entry.
     """
-    schema = connector.settings_schema()
-    try:
-        schema.load(settings)
-    except ma.ValidationError as error:
-        messages = error.messages_dict
-        text = " ".join(_sentences(messages))
-        raise InputError(
-            "settings_invalid", Text("The HR account was not added. %(text)s", text=text), messages
-        ) from error
+    check_settings(connector, settings)
     ranks = {str(grade): int(rank) for grade, rank in grade_ranks.items()}
     if any(not 0 <= rank <= 100 for rank in ranks.values()):
-        raise InputError("rank_invalid", "The HR account was not added: ranks go from 0 to 100.")
+        raise InputError("rank_invalid", "Ranks go from 0 to 100. Nothing was changed.")
     if db.scalars(select(HrAccount.id).where(HrAccount.name == name)).first():
         raise ConflictError(
             "account_taken", Text("An HR account '%(name)s' exists already. Nothing was changed.", name=name)
@@ -440,12 +434,32 @@ def add_account(
         settings={key: value for key, value in settings.items() if key not in hidden},
         secrets_locked=secrets_box.lock(kept_apart) if kept_apart else None,
         grade_ranks=ranks,
+        schedule=DAILY,
+        next_run_at=now + timedelta(minutes=DAILY),
         created_at=now,
     )
     db.add(account)
     db.flush()
-    audit.record(db, "command", "hr_account.add", account.id, now)
+    audit.record(db, actor, "hr_account.add", account.id, now)
     return account
+
+
+def check_settings(connector: HrisConnector, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that the connector's schema refuses.
+
+    :param settings: secrets among them.
+    :raises InputError: `details` maps each wrong setting to a sentence.
+    **Touches** pure.
+    """
+    try:
+        connector.settings_schema().load(settings)
+    except ma.ValidationError as error:
+        messages = error.messages_dict
+        told = Text(
+            "These settings cannot be used. Nothing was changed. %(text)s",
+            text=" ".join(_sentences(messages)),
+        )
+        raise InputError("settings_invalid", told, messages) from error
 
 
 def _sentences(messages: Mapping[Any, Any], outer: str = "") -> Iterator[str]:

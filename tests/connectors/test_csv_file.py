@@ -18,7 +18,7 @@ HEADER = "Employee Number,Name,Email,Manager,Hire Date,Termination Date,Status,G
 
 
 def load(path, **settings):
-    return CsvFileSettings().load({"path": str(path), **settings})
+    return CsvFileSettings().load({"path": str(path), "settle_seconds": 0, **settings})
 
 
 def read(path, **settings):
@@ -42,6 +42,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_read_when_nothing_is_declared_finds_encoding_and_delimiter(write, encoding, delimiter):
+    """Faults 45 and 46: byte order marks, delimiters."""
     path = write(f"Employee Number{delimiter}Name\n0042{delimiter}Zoë Łukasz\n", encoding=encoding)
     records, skipped = read(path)
     assert [(r.source_key, r.display_name, r.ref) for r in records] == [("0042", "Zoë Łukasz", "row 2")]
@@ -59,13 +60,32 @@ def test_read_when_excel_names_the_separator_uses_it(write):
 
 
 def test_read_when_cp1252_is_undeclared_stops_and_says_so(write):
+    """Fault 45."""
     path = write("Employee Number,Name\n1,Zoë\n", encoding="cp1252")
     with pytest.raises(FatalError, match="declare its encoding"):
         read(path)
     assert read(path, encoding="cp1252")[0][0].display_name == "Zoë"
 
 
+def test_read_when_encodings_are_mixed_stops(write):
+    """Fault 45."""
+    path = write("Employee Number,Name\n1,Zoë\n".encode() + "2,Jörg\n".encode("cp1252"))
+    with pytest.raises(FatalError, match="or only in part"):
+        read(path)
+
+
+def test_read_when_the_declared_encoding_is_plainly_another_stops(write):
+    """Fault 45: taken as declared, names would become gibberish that nobody notices."""
+    with pytest.raises(FatalError, match="Set encoding to auto"):
+        read(write("Employee Number,Name\n1,Zoë\n", encoding="utf-8-sig"), encoding="cp1252")
+    path = write("Employee Number,Name\n1,Zoë\n", encoding="utf-16-le")
+    with pytest.raises(FatalError, match="Declare utf-16-le"):
+        read(path)
+    assert read(path, encoding="utf-16-le")[0][0].display_name == "Zoë"
+
+
 def test_read_when_cells_hold_newlines_and_quotes_keeps_one_row(write):
+    """Fault 46: quoted newlines, blank lines."""
     records, skipped = read(
         write('Employee Number,Name,City\r\n1,"Ada ""A""\r\nLovelace",York\r\n\r\n2,Bo,Bath\r\n')
     )
@@ -87,7 +107,7 @@ def test_read_when_one_row_has_broken_quotes_skips_that_row_only(write):
     assert [(s.ref, s.field) for s in skipped] == [("row 2", "row")]
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "Employee Number,Name\n"])
+@pytest.mark.parametrize("content", ["\n\n", "Employee Number,Name\n"])
 def test_read_when_nobody_is_listed_yields_no_record(write, content):
     assert read(write(content)) == ([], [])
 
@@ -141,6 +161,7 @@ def test_read_when_a_mapped_column_is_gone_stops(write):
 
 
 def test_read_when_a_wanted_column_is_there_twice_stops(write):
+    """Fault 46: duplicate headers."""
     with pytest.raises(FatalError, match="two columns “Name”"):
         read(write("Employee Number,Name,name\n1,Ada,Bo\n"))
 
@@ -205,10 +226,22 @@ def test_settings_when_the_date_format_gives_no_date_refuse(date_format):
         load("x.csv", date_format=date_format)
 
 
+@pytest.mark.parametrize(
+    ("manager_by", "ways"),
+    [("auto", {"key", "email", "name"}), ("email", {"email"}), ("number", {"key"})],
+)
+def test_read_when_the_header_is_read_says_which_fields_it_can_give(write, manager_by, ways):
+    path = write("Employee Number,Name,Manager,Shoe Size\n1,Ada,2,40\n")
+    [page] = CsvFileConnector().read(load(path, manager_by=manager_by), None)
+    plain = {"source_key", "employee_number", "display_name"}
+    assert page.fields == plain | {f"manager_{way}" for way in ways}
+
+
 # -- rows --------------------------------------------------------------------------------------------------
 
 
 def test_read_when_rows_are_ragged_skips_them_and_nothing_else(write):
+    """Fault 46."""
     records, skipped = read(write("Employee Number,Name,City\n1,Ada,York\n2,Bo\n3,Cy,Bath,x\n4,Di,Ely\n"))
     assert [r.source_key for r in records] == ["1", "4"]
     assert [(s.ref, s.field, s.source_key) for s in skipped] == [("row 3", "row", "2"), ("row 4", "row", "3")]
@@ -216,12 +249,14 @@ def test_read_when_rows_are_ragged_skips_them_and_nothing_else(write):
 
 @pytest.mark.parametrize("totals", ["Total,,,,,,,2", "Total: 2,,,,,,,", ",,,Sum,2,,,", "Grand total;2"])
 def test_read_when_the_last_row_is_a_total_lists_it_as_no_person(write, totals):
+    """Fault 46: trailing totals."""
     records, skipped = read(write(f"{HEADER}1,Ada,,,,,,G1\n2,Bo,,,,,,G1\n{totals}\n"))
     assert len(records) == 2
     assert [(s.ref, s.source_key) for s in skipped] == [("row 4", None)]
 
 
 def test_read_when_a_row_has_a_nul_byte_skips_it(write):
+    """Fault 46."""
     records, skipped = read(write(HEADER + "1,Ada,,,,,,\n2,B\0o,,,,,,\n3,Cy,,,,,,\n"))
     assert [r.source_key for r in records] == ["1", "3"]
     assert "NUL" in skipped[0].reason
@@ -335,7 +370,7 @@ def test_check_when_all_is_well_names_file_columns_rows_and_dates(write):
     path = write(HEADER + "1,Ada,,,2019-01-01,,,\n")
     results = {r.what: r for r in CsvFileConnector().check(load(path))}
     assert all(r.ok for r in results.values())
-    assert results["File"].advice == str(path)
+    assert results["File"].advice.startswith(f"{path}, {path.stat().st_size} bytes, changed 20")
     assert results["Column for hire_date"].advice == "Hire Date"
     assert results["Rows"].advice == "1 usable among the first 1"
     assert "%Y-%m-%d" in results["Dates"].advice

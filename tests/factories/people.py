@@ -44,7 +44,8 @@ def make_person(db: Db, account: HrAccount | None = None, **fields: Any) -> Pers
     values: dict[str, Any] = dict.fromkeys(
         (
             "preferred_name", "division", "cost_center", "location", "city", "country", "manager_key",
-            "manager_email", "manager_name", "manager_id", "status_raw", "termination_date",
+            "manager_email", "manager_name", "manager_id", "status_raw", "termination_date", "level",
+            "legal_entity",
         )
     )  # fmt: skip
     values |= {

@@ -13,8 +13,9 @@ from rmplugin.matching import operations, queries, store
 from rmplugin.matching.models import Proposal
 from rmplugin.notify import unread
 from rmplugin.people import store as people_store
+from rmplugin.people.linking import link_by_hand, undo_link
 from rmplugin.people.models import LtiUser, Person
-from rmplugin.people.operations import apply_roster, begin_run, link_by_hand, undo_link
+from rmplugin.people.operations import apply_roster, begin_run
 from rmplugin.people.roster import Staging
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
@@ -152,9 +153,9 @@ def test_open_page_when_hr_says_the_person_left_asks_to_launch_again(runtime, te
         for row, word in ((stays, "active"), (leaves, status))
         if word != "absent"
     ]
-    with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now.date()) as staging:
+    with runtime.database.transaction(tenant.id) as db, Staging({}, clock.now) as staging:
         account = db.get_one(HrAccount, stays.account_id)
-        staging.add_page(RosterPage(records))
+        staging.add_page(RosterPage(records, gone=[leaves.source_key] if status == "absent" else []))
         run = begin_run(db, account, "full", clock.now)
         report = apply_roster(db, run, staging, clock.now, everybody=True, accept_shrink=True)
         assert report.status == "complete"

@@ -407,14 +407,23 @@ def test_sync_when_done_gives_the_documented_document(rm, people, db):
     assert (dry["created"], dry["run_id"]) == (20, None)
     assert rm.do("hris", "runs", "--json").json == []
 
-    first = rm.do("hris", "sync", "people", "--json").json
+    preview = rm("hris", "sync", "people", "--json")
+    assert (preview.code, preview.json["status"]) == (1, "held")
+    assert preview.json["held_reason"].startswith(
+        "This is the first reading of this account: 20 people would be added. Nobody was changed."
+    )
+    first = rm.do("hris", "sync", "people", "--accept-shrink", "--json").json
     assert set(first) == SYNC_KEYS
     assert (first["status"], first["mode"], first["held_reason"]) == ("complete", "full", None)
     assert [first[name] for name in COUNTS] == [20, 20, 0, 0, 0, 0]
     again = rm.do("hris", "sync", "people", "--full", "--json").json
     assert [again[name] for name in COUNTS] == [20, 0, 0, 20, 0, 0]
     runs = rm.do("hris", "runs", "people", "--json").json
-    assert [run["run_id"] for run in runs] == [again["run_id"], first["run_id"]]
+    assert [run["run_id"] for run in runs] == [
+        again["run_id"],
+        first["run_id"],
+        preview.json["run_id"],
+    ]
     refused(rm("hris", "runs", "other"), "There is no HR account 'other'")
 
     refused(rm("hris", "remove", "people", typed="n\n"))
@@ -425,7 +434,7 @@ def test_sync_when_done_gives_the_documented_document(rm, people, db):
 
 def test_sync_when_rows_are_bad_lists_them_and_takes_the_others(rm, people):
     people.write_text(people.read_text() + "\n21,Person 21,p21@x.example,G7,yesterday\n")
-    said = rm.do("hris", "sync", "people")
+    said = rm.do("hris", "sync", "people", "--accept-shrink")
     assert "row 22" in said.out
     assert "hire_date" in said.out
     assert "20 created" in said.out
@@ -433,12 +442,12 @@ def test_sync_when_rows_are_bad_lists_them_and_takes_the_others(rm, people):
 
 def test_sync_when_a_grade_has_no_rank_says_so(rm, people):
     write_people(people, 3, grade="G7")
-    assert "Grade 'G7' has no rank (3 people)" in rm.do("hris", "sync", "people").err
+    assert "Grade 'G7' has no rank (3 people)" in rm.do("hris", "sync", "people", "--accept-shrink").err
 
 
 @pytest.mark.parametrize("left", [0, 12])
 def test_sync_when_the_file_shrank_is_held_changes_nobody_and_says_what_to_do(rm, people, db, left):
-    rm.do("hris", "sync", "people")
+    rm.do("hris", "sync", "people", "--accept-shrink")
     write_people(people, left)
 
     held = rm("hris", "sync", "people", "--json")

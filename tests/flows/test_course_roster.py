@@ -12,8 +12,8 @@ from werkzeug.serving import make_server
 
 from rmplugin.demo.practice_lms import LmsPerson, LmsSettings, make_lms_server, platform_values
 from rmplugin.jobs import OutboxEvent, work_outbox
+from rmplugin.people.linking import want_roster
 from rmplugin.people.models import CourseMember, LtiUser
-from rmplugin.people.operations import want_roster
 from rmplugin.people.store import record_members
 from rmplugin.programmes.tasks import want_rosters
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink

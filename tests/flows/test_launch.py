@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from rmplugin import web
 from rmplugin.launches import operations
 from rmplugin.logins import WebSession, open_session
+from rmplugin.people.linking import link_by_hand, undo_link
 from rmplugin.people.models import CourseMember, LtiUser
-from rmplugin.people.operations import link_by_hand, undo_link
 from rmplugin.tenants.models import LtiContext, LtiDeployment, LtiLogin, LtiResourceLink
 from rmplugin.tenants.operations import approve_deployments
 from rmplugin.tenants.queries import get_platform

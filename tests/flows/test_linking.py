@@ -13,8 +13,8 @@ from sqlalchemy import delete, select
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError
 from rmplugin.people.identity import Candidate
+from rmplugin.people.linking import link_by_hand, undo_link
 from rmplugin.people.models import LtiUser, Person
-from rmplugin.people.operations import link_by_hand, undo_link
 from rmplugin.records import IDENTITY_SOURCES
 from rmplugin.tenants.models import LtiPlatform
 from tests.factories.identity import TEST_USER, join, link, see

@@ -142,7 +142,7 @@ class Site:
             "hris", "add", "people", "--connector=csv_file", f"--set=path={path}",
             "--rank=G1=10", "--rank=G9=90",
         )  # fmt: skip
-        assert self.rm.do("hris", "sync", "people", "--json").json["created"] == 60
+        assert self.rm.do("hris", "sync", "people", "--accept-shrink", "--json").json["created"] == 60
 
     def launch(self, username):
         """Go the whole way from the course to the first page, and stay there."""

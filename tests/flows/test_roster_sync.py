@@ -1,6 +1,5 @@
 """A roster from a file to the database, with everything that can go wrong on the way."""
 
-import csv
 import multiprocessing
 import os
 import signal
@@ -22,94 +21,12 @@ from rmplugin.people.models import Person, RosterRun
 from rmplugin.plugins import Plugins
 from rmplugin.records import Capabilities, EmployeeRecord, RosterPage
 from rmplugin.tenants.models import HrAccount
-from rmplugin.tenants.operations import add_account
-
-HEADER = [
-    "Employee Number",
-    "Name",
-    "Email",
-    "Manager",
-    "Hire Date",
-    "End Date",
-    "Status",
-    "Grade",
-    "Time Zone",
-]
-
-
-def person(
-    number,
-    name=None,
-    email=None,
-    manager="",
-    hired="2020-01-01",
-    ended="",
-    status="Active",
-    grade="G1",
-    zone="",
-):
-    name = name or f"Person {number}"
-    email = f"p{number}@example.com" if email is None else email
-    return [str(number), name, email, str(manager), hired, ended, status, grade, zone]
-
-
-def company(size):
-    return [person(n, manager=(n - 1) // 4 or "") for n in range(1, size + 1)]
-
-
-class Source:
-    """A CSV file, an account that reads it, and short ways to look at the outcome."""
-
-    def __init__(self, runtime, tenant, clock, path, name="hr"):
-        self.runtime, self.tenant, self.clock, self.path, self.name = runtime, tenant, clock, path, name
-        connector = runtime.plugins.connector("csv_file")
-        with runtime.database.transaction(tenant.id) as db:
-            add_account(
-                db,
-                name,
-                connector,
-                {"path": str(path)},
-                {"G1": 10, "G9": 90},
-                runtime.database.secrets,
-                clock.now,
-            )
-
-    def write(self, rows):
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([HEADER, *rows])
-        self.clock.forward(hours=1)
-
-    def sync(self, rows=None, **options):
-        if rows is not None:
-            self.write(rows)
-        runtime = self.runtime
-        return tasks.sync_roster(
-            runtime.database, runtime.plugins, self.tenant.id, self.name, now=self.clock.now, **options
-        )
-
-    def people(self):
-        with self.runtime.database.transaction(self.tenant.id, write=False) as db:
-            return {p.source_key: p for p in db.scalars(select(Person))}
-
-    def rows(self, model):
-        with self.runtime.database.transaction(self.tenant.id, write=False) as db:
-            return list(db.scalars(select(model).order_by(model.id)))
+from tests.factories.rosters import Source, company, counts, frozen, person
 
 
 @pytest.fixture
 def source(runtime, tenant, clock, tmp_path):
     return Source(runtime, tenant, clock, tmp_path / "roster.csv")
-
-
-def counts(report):
-    return {name: n for name, n in report.counts.items() if n}
-
-
-def frozen(people):
-    return {
-        key: (p.lifecycle, p.status, p.row_hash, p.manager_id, p.updated_at, p.seen_at)
-        for key, p in people.items()
-    }
 
 
 # -- ordinary life -----------------------------------------------------------------------------------------
@@ -187,10 +104,14 @@ def test_sync_when_the_leaving_dates_are_gone_brings_nobody_back(source):
 def test_sync_when_somebody_leaves_and_returns_keeps_their_id(source):
     source.sync(company(30))
     before = source.people()["30"]
+    missed = source.sync(company(29))
+    missing = source.people()["30"]
     left = source.sync(company(29))
     gone = source.people()["30"]
     back = source.sync(company(30))
     again = source.people()["30"]
+    assert counts(missed) == {"seen": 29, "unchanged": 29}
+    assert (missing.lifecycle, missing.missing_runs, missing.is_working) == ("missing", 1, True)
     assert counts(left) == {"seen": 29, "unchanged": 29, "deactivated": 1}
     assert (gone.lifecycle, gone.is_working) == ("tombstoned", False)
     assert counts(back) == {"seen": 30, "unchanged": 29, "reactivated": 1}
@@ -319,10 +240,29 @@ def test_sync_when_a_brake_is_passed_holds_the_run_and_changes_nobody(source, ro
     assert frozen(source.people()) == before
 
 
-@pytest.mark.parametrize("content", [b"", b"Employee Number,Name\n"])
-def test_sync_when_the_first_file_is_empty_holds(source, content):
+@pytest.mark.parametrize(
+    ("content", "status", "brakes"),
+    [(b"", "failed", set()), (b"Employee Number,Name\n", "held", {"first", "zero_rows"})],
+)
+def test_sync_when_the_first_file_is_empty_changes_nobody(source, content, status, brakes):
     source.path.write_bytes(content)
-    assert source.sync().status == "held"
+    report = source.read()
+    assert (report.status, set(report.notes.get("brakes", ()))) == (status, brakes)
+    assert source.people() == {}
+
+
+def test_sync_when_the_same_file_or_an_older_one_comes_keeps_its_place(source):
+    source.sync(company(20))
+    cursor = source.rows(HrAccount)[0].cursor
+    report = source.sync()
+    assert (report.status, report.unchanged, report.cursor) == ("complete", 20, cursor)
+    source.path.write_text(source.path.read_text() + "\n")
+    os.utime(source.path, (1, 1))
+    report = source.sync()
+    assert report.status == "failed"
+    assert "is older than the one that was read last" in report.held_reason
+    assert source.rows(HrAccount)[0].cursor == cursor
+    assert source.sync(full=True).status == "complete"
 
 
 def test_sync_when_the_shrink_is_accepted_applies_it_and_writes_it_down(source):
@@ -343,8 +283,9 @@ def test_sync_when_the_shrink_is_accepted_applies_it_and_writes_it_down(source):
 
 
 def test_sync_when_accepting_was_not_needed_writes_no_deed(source):
+    source.sync(company(40))
     source.sync(company(40), accept_shrink=True)
-    assert [deed for deed in source.rows(AuditEntry) if deed.action == "roster_run.accept_shrink"] == []
+    assert [deed for deed in source.rows(AuditEntry) if deed.action == "roster_run.accept_shrink"][1:] == []
 
 
 def test_sync_when_one_person_leaves_a_tiny_company_goes_through(source):
@@ -446,7 +387,9 @@ def test_sync_when_a_connector_crashes_fails_without_repeating_what_it_said(sour
 def test_sync_when_storing_fails_changes_nobody_and_closes_the_run(source, tenant):
     plugins = with_connector(source, lambda: None, seniority_rank=200)
     with pytest.raises(IntegrityError):
-        tasks.sync_roster(source.runtime.database, plugins, tenant.id, "hr", now=source.clock.now)
+        tasks.sync_roster(
+            source.runtime.database, plugins, tenant.id, "hr", now=source.clock.now, accept_shrink=True
+        )
     assert source.people() == {}
     assert [run.status for run in source.rows(RosterRun)] == ["failed"]
     assert source.rows(HrAccount)[0].running_since is None
@@ -493,7 +436,7 @@ def test_apply_when_the_transaction_breaks_off_changes_nobody(source, tenant, cl
             )
             raise KeyboardInterrupt
 
-    with tasks.Staging({}, clock.now.date()) as staging, pytest.raises(KeyboardInterrupt):
+    with tasks.Staging({}, clock.now) as staging, pytest.raises(KeyboardInterrupt):
         apply_and_break_off(staging)
     assert frozen(source.people()) == before
     assert source.rows(RosterRun)[-1].status == "running"
@@ -524,7 +467,7 @@ def test_sync_when_another_run_is_at_work_refuses(source, tenant):
     finally:
         go_on.set()
         first.join(30)
-    assert [report.status for report in reports] == ["complete"]
+    assert [report.status for report in reports] == ["held"]
     assert len(source.rows(RosterRun)) == 1
 
 

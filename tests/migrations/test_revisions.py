@@ -101,3 +101,16 @@ def test_ledger_when_an_entry_is_changed_or_deleted_refuses(engine, statement):
     with pytest.raises(DatabaseError, match="append-only"), engine.begin() as connection:
         connection.execute(text(statement))
     assert count_rows(engine)["credit_entry"] == ROWS
+
+
+def test_interruptions_when_taken_back_leave_the_pairings_active(engine):
+    migrations.upgrade(engine)
+    write_rows(engine)
+    interrupted = "state = 'suspended', interruption = 'reporting_line', interrupted_at = started_at"
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE pairing SET {interrupted}"))
+    with pytest.raises(DatabaseError), engine.begin() as connection:
+        connection.execute(text("UPDATE pairing SET interruption = NULL, interrupted_at = NULL"))
+    migrations.downgrade(engine, SCRIPTS.get_revision("0005").down_revision)
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT state FROM pairing")).all() == ["active"] * ROWS

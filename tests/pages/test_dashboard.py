@@ -177,17 +177,6 @@ def test_home_when_proposal_is_open_leads_to_it_until_it_expires(sign_in, runtim
     assert "We propose to bring you together" not in page.says()
 
 
-def test_desk_when_a_partner_left_the_company_says_so(sign_in, runtime, tenant):
-    pair = make_pair(runtime, tenant)
-    with runtime.database.transaction(tenant.id) as db:
-        context = make_context(db)
-        db.get_one(type(pair.programme), pair.programme.id).context_id = context.id
-        db.get_one(type(pair.mentor), pair.mentor.id).status = "terminated"
-    page = sign_in(tenant, manager=True, context=context).get("/manage")
-    assert "In 1 pairs somebody is no longer with the company" in page.says()
-    assert "active · somebody has left" in page.says()
-
-
 def test_desk_when_only_mentors_wait_says_that_mentees_are_missing(sign_in, runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana Ben")
     with runtime.database.transaction(tenant.id) as db:

@@ -17,10 +17,12 @@ CAPABILITIES = (
     "credits",
     "dashboard",
     "goals",
+    "hris",
     "launches",
     "matching",
     "people",
     "programmes",
+    "scim",
     "sessions",
     "tenants",
 )
@@ -39,9 +41,18 @@ ALLOWED = {
 EXTRA = {
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
-    "matching": {"scoring.py", "solver.py", "words.py"},
-    "people": {"identity.py", "roster.py"},
+    "matching": {"interruptions.py", "scoring.py", "solver.py", "words.py"},
+    "people": {
+        "brakes.py",
+        "canonical.py",
+        "identity.py",
+        "linking.py",
+        "reading.py",
+        "relations.py",
+        "roster.py",
+    },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "invites.py", "keys.py"},
 }
 OTHER_FOLDERS = {"cli", "demo", "migrations", "static", "templates", "translations"}

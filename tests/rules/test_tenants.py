@@ -18,7 +18,7 @@ import_models()
 COMMON = {"tenant", "tool_key", "lti_login", "lti_cache", "posted_form"}
 # Found by its token before the tenant is known; its own column says whose it is.
 # A launch attempt may name no registration at all; then it is nobody's.
-FOUND_FIRST = {"web_session", "launch_attempt"}
+FOUND_FIRST = {"web_session", "launch_attempt", "scim_token"}
 # The only functions that may look over all tenants, and why.
 UNBOUND = {
     "rmplugin/jobs.py:_due_events": "ids of due events, each worked on in its own tenant's session",
@@ -27,6 +27,8 @@ UNBOUND = {
     "rmplugin/launches/views.py:_keep_attempt": "finds the tenant of a refused attempt by its registration",
     "rmplugin/tenants/store.py": "finds a registration by issuer and client id",
     "rmplugin/tenants/tasks.py": "examines the whole installation for `rmplugin doctor`; finds an invite",
+    "rmplugin/hris/tasks.py": "ids of accounts that are due; finds one by its token; forgets old notices",
+    "rmplugin/people/tasks.py:refresh_all_dates": "ids of tenants for whom a day has come, each alone",
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,7 +15,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from rmplugin.errors import FatalError, RetriableError
-from rmplugin.http import BearerToken, Client, Limits, Pages, retry_after_seconds
+from rmplugin.http import BearerToken, Client, Limits, Pages, make_session, retry_after_seconds
 from rmplugin.testing import FaultyServer, caught
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -291,7 +290,7 @@ def test_certificate_when_it_is_not_to_be_trusted_ends_the_reading(tmp_path, clo
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        session = requests.Session()
+        session = make_session()
         session.verify = cert if trusted else True
         client = Client(
             "Peoplesoup", f"https://localhost:{server.server_port}", session=session, sleep=clock.sleep

@@ -1,0 +1,154 @@
+"""What holds a roster run until a person has looked. Pure."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+# A run that passes one of these is held. One person alone never holds a run, however small the firm.
+LEAVING_PEOPLE, LEAVING_SHARE = 5, 0.20
+SHRINK_SHARE = 0.10
+GROWTH_PEOPLE, GROWTH_TIMES = 50, 10
+EMAILS_SHARE = 0.10
+MANAGERS_SHARE = 0.20
+BLANKS_POINTS = 0.20
+DUPLICATES_SHARE = 0.005
+# Whoever accepts one of these has looked at the people who are missing: that stands for a second reading.
+ABOUT_ABSENCE = ("zero_rows", "leaving", "shrunk")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What applying the staged roster would do, as numbers.
+
+    :ivar kinds: people by kind: created, updated, unchanged, reactivated, deactivated (by status), gone (as
+        the source says), missing (from a first complete reading), absent (from the one before, too), kept
+        (known, not in this roster, and that says nothing).
+    :ivar usable: records that can be applied, without duplicates.
+    :ivar leaving: people at work who would no longer be, those who are missing for the first time among them.
+    :ivar leaving_now: the same without those.
+    :ivar working_before, working_after: people at work, without those who are missing.
+    :ivar emails, managers: people known who had one before, and how many have another now.
+    :ivar blanks: share of empty cells per column, 0..1.
+    :ivar fields: what the source can give; None when it does not say.
+    """
+
+    kinds: Mapping[str, int]
+    usable: int
+    duplicates: int
+    leaving: int
+    working_before: int
+    working_after: int
+    emails: tuple[int, int]
+    managers: tuple[int, int]
+    blanks: Mapping[str, float]
+    leaving_now: int = 0
+    fields: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a run is compared with.
+
+    :ivar is_first: no run of the account was ever applied.
+    :ivar blanks: share of empty cells per column in the last good run; empty before it.
+    :ivar fields: what the source could give then; empty when it did not say.
+    :ivar left_lately: people who left in the incremental runs of a day, since somebody last accepted a run.
+    """
+
+    is_first: bool = False
+    left_lately: int = 0
+    blanks: Mapping[str, float] = field(default_factory=dict)
+    fields: Sequence[str] = ()
+
+
+class Brake(NamedTuple):
+    """One reason to hold a run.
+
+    :ivar number: how much; somebody who accepts a run accepts no more than this.
+    :ivar sentence: what happened, in plain words.
+    """
+
+    number: int
+    sentence: str
+
+
+def find_brakes(change: Change, before: Before, *, everybody: bool) -> dict[str, Brake]:
+    """Find what speaks against applying a roster without a person's word.
+
+    :param everybody: the source gave its whole roster.
+    :return: by name; empty when nothing does.
+    **Touches** pure.
+    """
+    found: dict[str, Brake] = {}
+    created = change.kinds.get("created", 0)
+    if before.is_first:
+        found["first"] = Brake(
+            created, f"This is the first reading of this account: {created} people would be added."
+        )
+    if everybody and change.usable == 0:
+        found["zero_rows"] = Brake(1, "The source listed nobody.")
+    # A source that tells of changes at once tells of a mass departure in many small runs.
+    found |= _about_numbers(change, 0 if everybody else before.left_lately, everybody=everybody)
+    found |= _about_contents(change, before, everybody=everybody)
+    return found
+
+
+def _about_numbers(change: Change, left_lately: int, *, everybody: bool) -> dict[str, Brake]:
+    found: dict[str, Brake] = {}
+    known, after = change.working_before, change.working_after
+    leaving, there = change.leaving + left_lately, known + left_lately
+    if change.leaving and leaving > max(LEAVING_PEOPLE, LEAVING_SHARE * there):
+        share = f"{100 * leaving / there:.0f} %" if there else "all"
+        within = " within a day" if left_lately else ""
+        found["leaving"] = Brake(leaving, f"{leaving} of {there} people would leave{within} ({share}).")
+    limit = max(LEAVING_PEOPLE, LEAVING_SHARE * known)
+    returning = change.kinds.get("reactivated", 0)
+    if returning > limit:
+        # A source that forgets to say who has left brings all leavers back.
+        found["returning"] = Brake(returning, f"{returning} people who had left would be at work again.")
+    if everybody and change.usable and _over(known - after, known, SHRINK_SHARE):
+        sentence = f"The roster has {after} people at work; {known} were known before."
+        found["shrunk"] = Brake(known - after, sentence)
+    created = change.kinds.get("created", 0)
+    if known and created > GROWTH_PEOPLE and after > GROWTH_TIMES * known:
+        sentence = f"{created} people would be added; {known} were known before."
+        found["growth"] = Brake(created, sentence)
+    return found
+
+
+def _about_contents(change: Change, before: Before, *, everybody: bool) -> dict[str, Brake]:
+    found: dict[str, Brake] = {}
+    if _over(change.emails[1], change.emails[0], EMAILS_SHARE):
+        sentence = f"{change.emails[1]} of {change.emails[0]} e-mail addresses would change."
+        found["emails"] = Brake(change.emails[1], sentence)
+    if _over(change.managers[1], change.managers[0], MANAGERS_SHARE):
+        sentence = f"{change.managers[1]} of {change.managers[0]} people would get another manager."
+        found["managers"] = Brake(change.managers[1], sentence)
+    rows = change.usable + change.duplicates
+    # A list of changes may well name somebody twice.
+    if everybody and _over(change.duplicates, rows, DUPLICATES_SHARE):
+        sentence = f"{change.duplicates} of {rows} records have a key that another record has too."
+        found["duplicates"] = Brake(change.duplicates, sentence)
+    if everybody and change.usable > 1:
+        emptier = [c for c, b in before.blanks.items() if change.blanks.get(c, b) - b > BLANKS_POINTS]
+        if emptier:
+            sentence = f"These columns are much emptier than before: {', '.join(sorted(emptier))}."
+            found["blanks"] = Brake(len(emptier), sentence)
+    lost = sorted(set(before.fields) - set(change.fields)) if change.fields is not None else []
+    if lost:
+        sentence = f"The source does not give these fields any more: {', '.join(lost)}."
+        found["fields"] = Brake(len(lost), sentence)
+    return found
+
+
+def _over(part: int, whole: int, share: float) -> bool:
+    return part > 1 and part > share * whole
+
+
+def held_sentence(account_name: str, brakes: Mapping[str, Brake]) -> str:
+    """Say why a run is held, that nobody was changed, and what to do. **Touches** pure."""
+    return (
+        f"{' '.join(brake.sentence for brake in brakes.values())} Nobody was changed. Check the source. If "
+        f"it is right, run `rmplugin hris sync {shlex.quote(account_name)} --accept-shrink`."
+    )

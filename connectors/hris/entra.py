@@ -224,7 +224,7 @@ class _Users:
 
         :raises CursorExpiredError: the link is none of this Graph's, or too old.
         """
-        if not link.startswith(self.client.url("users/delta")):
+        if http.origin(link) != http.origin(self.client.base):
             raise _expired(link, None)
         # The link is Graph's own, so a refusal can only mean that Graph cannot tell any more. It says so
         # with 410 or 400 and several codes: syncStateNotFound, resyncRequired and others.

@@ -256,8 +256,11 @@ def test_doctor_when_something_is_missing_or_broken_lists_it(rm, clock, tmp_path
         path.write_text("employee_number,display_name,grade\n1,Ada Byron,G1\n")
         rm.do("hris", "add", "people", "--connector=csv_file", f"--set=path={path}", "--rank=G1=10")
         found = {line["what"]: line for line in rm("doctor", "--json").json}
-        # Nothing listens at these addresses, and nobody has launched.
-        missing = {"public URL", "platform moodle: access token", "platform moodle: course"}
+        # Nothing listens at these addresses, nobody has launched, and the account was never read.
+        missing = {
+            *("public URL", "platform moodle: access token", "platform moodle: course"),
+            "HR account people: runs",
+        }
         assert {what for what, line in found.items() if not line["ok"]} == missing, found
         assert set(found) >= {
             "database", "migrations", "queue", "keys", "worker",
@@ -302,14 +305,14 @@ def test_hris_when_settings_are_wrong_lists_every_fault_by_name(rm):
         rm(*base, "csv_file", "--set=mapping.bad=x", "--set=encoding=ebcdic", "--set=nope=1"),
         "mapping.bad: ", "encoding: ", "nope: ", "path: ",
     )  # fmt: skip
-    assert "was not added" in said.err
+    assert "Nothing was changed" in said.err
     refused(rm(*base, "csv_file", "--set", "path"), "KEY=VALUE", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--set=path.y=1"), "path.y", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1"), "GRADE=RANK", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=high"), "0 to 100", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=500"), "0 to 100")
     assert rm.do("hris", "list", "--json").json == []
-    assert rm.do("hris", "connectors", "--json").json[0]["key"] == "csv_file"
+    assert "csv_file" in {row["key"] for row in rm.do("hris", "connectors", "--json").json}
 
 
 def test_hris_when_ranks_come_from_a_file_takes_them(rm, db, tmp_path):
@@ -442,7 +445,7 @@ def test_sync_when_rows_are_bad_lists_them_and_takes_the_others(rm, people):
 
 def test_sync_when_a_grade_has_no_rank_says_so(rm, people):
     write_people(people, 3, grade="G7")
-    assert "Grade 'G7' has no rank (3 people)" in rm.do("hris", "sync", "people", "--accept-shrink").err
+    assert "'G7' has no rank (3 people)" in rm.do("hris", "sync", "people", "--accept-shrink").err
 
 
 @pytest.mark.parametrize("left", [0, 12])

@@ -310,7 +310,7 @@ def test_hris_when_settings_are_wrong_lists_every_fault_by_name(rm):
     refused(rm(*base, "csv_file", "--set=path=/x", "--set=path.y=1"), "path.y", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1"), "GRADE=RANK", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=high"), "0 to 100", code=2)
-    refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=500"), "0 to 100")
+    refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=500"), "0 to 100", code=2)
     assert rm.do("hris", "list", "--json").json == []
     assert "csv_file" in {row["key"] for row in rm.do("hris", "connectors", "--json").json}
 

@@ -8,16 +8,17 @@ from marshmallow.validate import OneOf
 
 from rmplugin.texts import Text
 
-# What marshmallow says by itself, and what people are told; anything else is a connector's own sentence.
+# What marshmallow says by itself, without its full stop, and what people are told; anything else is a
+# connector's own sentence.
 STOCK = {
-    "Missing data for required field.": "This setting is needed.",
-    "Field may not be null.": "This setting is needed.",
-    "Not a valid boolean.": "Give true or false.",
-    "Not a valid number.": "Give a number.",
-    "Not a valid integer.": "Give a whole number.",
-    "Not a valid string.": "Give a text.",
+    "Missing data for required field": "This setting is needed.",
+    "Field may not be null": "This setting is needed.",
+    "Not a valid boolean": "Give true or false.",
+    "Not a valid number": "Give a number.",
+    "Not a valid integer": "Give a whole number.",
+    "Not a valid string": "Give a text.",
 }
-NO_PAIRS = ("Invalid input type.", "Not a valid mapping type.")
+NO_PAIRS = ("Invalid input type", "Not a valid mapping type")
 
 
 def explain(schema: ma.Schema, messages: Mapping[Any, Any], outer: str = "") -> dict[Any, Any]:
@@ -34,21 +35,26 @@ def _explain_one(schema: ma.Schema, key: Any, told: Any, outer: str) -> Any:
     field = schema.fields.get(key) if isinstance(key, str) else None
     if isinstance(told, Mapping):
         inner = field.schema if isinstance(field, ma.fields.Nested) else None
-        if told.get("_schema") and str(told["_schema"][0]) in NO_PAIRS:
+        if told.get("_schema") and _stock(told["_schema"][0]) in NO_PAIRS:
             return [Text("This takes pairs: %(name)s.KEY=VALUE.", name=f"{outer}{key}")]
         return explain(inner, told, f"{outer}{key}.") if isinstance(inner, ma.Schema) else told
     return [told] if isinstance(told, str) else [_own_words(schema, field, key, text, outer) for text in told]
 
 
+def _stock(text: Any) -> str:
+    return str(text).removesuffix(".")
+
+
 def _own_words(schema: ma.Schema, field: ma.fields.Field[Any] | None, key: Any, text: Any, outer: str) -> Any:
-    if text in STOCK:
-        return Text(STOCK[text])
-    if text in NO_PAIRS:
+    stock = _stock(text)
+    if stock in STOCK:
+        return Text(STOCK[stock])
+    if stock in NO_PAIRS:
         return Text("This takes pairs: %(name)s.KEY=VALUE.", name=f"{outer}{key}")
-    if field is None and text == "Unknown field.":
+    if field is None and stock == "Unknown field":
         return Text("There is no such setting. Known are %(names)s.", names=", ".join(sorted(schema.fields)))
     known = next((check for check in field.validators if isinstance(check, OneOf)), None) if field else None
-    if known is not None and str(text).startswith("Must be one of"):
+    if known is not None and stock.startswith("Must be one of"):
         # A tab is there by its name, too.
         words = ", ".join(f'"{choice}"' for choice in known.choices if str(choice).strip())
         return Text("Choose one of %(choices)s.", choices=words)

@@ -84,7 +84,8 @@ def test_examples_when_listed_are_these_three():
 
 def test_smallest_example_when_read_gives_everybody_page_by_page():
     people = [
-        {"nr": f"{n:04d}", "who": {"mail": f"s{n}@small.example"}, "from": "31/12/2025"} for n in range(23)
+        {"nr": f"{n:04d}", "who": {"name": f"Ada {n}", "mail": f"s{n}@small.example"}, "from": "31/12/2025"}
+        for n in range(23)
     ]
 
     def staff(environ, start_response):

@@ -318,7 +318,7 @@ def test_hris_when_settings_are_wrong_lists_every_fault_by_name(rm):
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=high"), "0 to 100", code=2)
     refused(rm(*base, "csv_file", "--set=path=/x", "--rank=G1=500"), "0 to 100", code=2)
     assert rm.do("hris", "list", "--json").json == []
-    assert rm.do("hris", "connectors", "--json").json[0]["key"] == "csv_file"
+    assert "csv_file" in {row["key"] for row in rm.do("hris", "connectors", "--json").json}
 
 
 def test_hris_set_when_a_mapping_was_wrong_changes_it_and_keeps_the_rest(rm, people):

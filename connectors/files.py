@@ -58,7 +58,7 @@ class FileSettings(ma.Schema):
         load_default="", metadata={"help": "bearer token instead of a password; HTTPS", "secret": True}
     )
     private_key = ma.fields.String(
-        load_default="", metadata={"help": "text of the private key; SFTP", "secret": True}
+        load_default="", metadata={"help": "text of the private key; SFTP", "secret": True, "lines": True}
     )
     host_key = ma.fields.String(
         load_default="",

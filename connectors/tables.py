@@ -21,31 +21,36 @@ ALIASES: dict[str, tuple[str, ...]] = {
     name: tuple(words.split("|"))
     for name, words in {
         "employee_number": "employee number|employee no|employee id|employeeid|personnel number|personnel no|"
-        "staff number|staff id|worker id|person number|personalnummer|emp id|matricule",
+        "staff number|staff id|worker id|person number|personalnummer|personal-nr|pers-nr|emp id|matricule",
         "user_name": "user name|username|login|user id|network id",
-        "email": "work email|work e-mail|email|e-mail|email address|e-mail address|business email|mail",
+        "email": "work email|work e-mail|email|e-mail|email address|e-mail address|business email|mail|"
+        "dienst-mail|dienstliche e-mail|e-mail dienstlich|e-mail-adresse",
         "given_name": "given name|first name|firstname|forename|vorname|prénom",
         "family_name": "family name|last name|lastname|surname|nachname|nom",
         "preferred_name": "preferred name|preferred first name|known as|nickname",
         "display_name": "display name|full name|employee name|worker|name",
-        "job_title": "job title|business title|title|position|position title|stelle",
-        "grade": "grade|job grade|pay grade|level|job level|management level|band",
+        "job_title": "job title|business title|title|position|position title|stelle|stellenbezeichnung|"
+        "funktion",
+        "grade": "grade|job grade|pay grade|level|job level|management level|band|entgeltgruppe|"
+        "besoldungsgruppe|stufe",
         "seniority_rank": "seniority rank",
-        "department": "department|department name|team|abteilung",
-        "division": "division|business unit",
+        "department": "department|department name|team|abteilung|organisationseinheit",
+        "division": "division|business unit|bereich",
         "cost_center": "cost center|cost centre|kostenstelle",
         "location": "location|work location|primary work location|site|office|standort",
         "city": "city|town|ort",
-        "country": "country|country code|land",
+        "country": "country|country code|land|ländercode",
         "time_zone": "time zone|timezone",
         "manager": "manager|supervisor|reports to|line manager|vorgesetzter",
         "manager_key": "manager employee number|manager number|manager id|manager employee id|"
-        "supervisor id|manager personnel number|manager personnel no|manager key",
-        "manager_email": "manager email|manager e-mail|supervisor email|manager work email",
+        "supervisor id|manager personnel number|manager personnel no|manager key|personalnummer vorgesetzter",
+        "manager_email": "manager email|manager e-mail|supervisor email|manager work email|"
+        "e-mail vorgesetzter",
         "manager_name": "manager name|supervisor name",
-        "employment_type": "employment type|worker type|employee type|contract type",
+        "employment_type": "employment type|worker type|employee type|contract type|beschäftigungsart|"
+        "mitarbeiterkreis",
         "status": "status|employment status|employee status|worker status",
-        "hire_date": "hire date|start date|date of joining|eintrittsdatum|eintritt",
+        "hire_date": "hire date|start date|date of joining|eintrittsdatum|eintritt|einstellungsdatum",
         "termination_date": "termination date|end date|leaving date|exit date|relieving date|austrittsdatum|"
         "austritt",
         "languages": "languages|language|sprachen",
@@ -63,11 +68,11 @@ PRIVATE_COLUMN = re.compile(
 STATUS_WORDS = {
     word: status
     for status, words in {
-        "active": "active|a|1|true|yes|current|employed|aktiv",
-        "leave": "leave|on leave|loa|leave of absence|parental leave|beurlaubt",
+        "active": "active|a|1|true|yes|current|employed|aktiv|beschäftigt",
+        "leave": "leave|on leave|loa|leave of absence|parental leave|beurlaubt|elternzeit",
         "suspended": "suspended",
         "prehire": "prehire|pre-hire|onboarding|future hire|not started",
-        "terminated": "terminated|inactive|left|leaver|former|t|0|false|no|ausgeschieden",
+        "terminated": "terminated|inactive|left|leaver|former|t|0|false|no|ausgeschieden|inaktiv|ausgetreten",
         "deceased": "deceased",
     }.items()
     for word in words.split("|")
@@ -75,10 +80,13 @@ STATUS_WORDS = {
 EMPLOYMENT_WORDS = {
     word: kind
     for kind, words in {
-        "employee": "employee|regular|permanent|full-time|full time|part-time|part time",
-        "contractor": "contractor|contingent worker|contingent|freelancer|external|consultant",
-        "intern": "intern|internship|trainee|apprentice|working student",
-        "temp": "temp|temporary|fixed-term|fixed term|seasonal",
+        "employee": "employee|regular|permanent|full-time|full time|part-time|part time|vollzeit|teilzeit|"
+        "angestellt",
+        "contractor": "contractor|contingent worker|contingent|freelancer|external|consultant|extern|"
+        "freiberufler",
+        "intern": "intern|internship|trainee|apprentice|working student|praktikant|auszubildender|"
+        "werkstudent",
+        "temp": "temp|temporary|fixed-term|fixed term|seasonal|befristet|aushilfe",
     }.items()
     for word in words.split("|")
 }
@@ -86,6 +94,7 @@ EMPLOYMENT_WORDS = {
 SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 NO_EMAIL = frozenset({"-", "n/a", "na", "none", "null", "unknown"})
+NO_PERSON = "This is a line of totals, not a person."
 TOTALS = re.compile(
     r"\s*((grand )?totals?|sum|summe|gesamt|(row |record )?count|records|end of (file|report))\b",
     re.IGNORECASE,
@@ -270,7 +279,7 @@ class RowReader:
         if row is None:
             raise SkippableRecordError(ref, "row", "The quotation marks of the row cannot be understood.")
         if looks_total(row):
-            raise SkippableRecordError(ref, "row", "This is a line of totals, not a person.")
+            raise SkippableRecordError(ref, "row", NO_PERSON)
         if len(row) != self.width:
             more = "more" if len(row) > self.width else "fewer"
             raise SkippableRecordError(ref, "row", f"The row has {more} cells than the header.")

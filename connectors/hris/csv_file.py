@@ -11,7 +11,15 @@ from typing import Any, BinaryIO, TextIO
 import marshmallow as ma
 
 from connectors.files import Delivery, FileSettings, deliveries
-from connectors.tables import RowReader, TableSettings, fatal, resolve_columns
+from connectors.tables import (
+    NO_PERSON,
+    PRIVATE_COLUMN,
+    RowReader,
+    TableSettings,
+    fatal,
+    normal_header,
+    resolve_columns,
+)
 from connectors.workbooks import OLE, ZIP, sheet_rows
 from rmplugin.api import (
     Capabilities,
@@ -70,8 +78,9 @@ def open_text(file: BinaryIO, where: str, encoding: str) -> Iterator[TextIO]:
         with io.TextIOWrapper(file, encoding, newline="") as text:
             yield text
     except UnicodeError:
-        advice = "Export it as UTF-8, or declare its encoding."
-        raise fatal(where, f"The file is not {encoding} text, or only in part. {advice}") from None
+        name = "UTF-8" if encoding == "utf-8-sig" else encoding
+        advice = "Export it as UTF-8, or declare its encoding (Excel's “CSV” is often cp1252)."
+        raise fatal(where, f"The file is not {name} text, or only in part. {advice}") from None
 
 
 def choose_delimiter(text: TextIO, settings: Mapping[str, Any]) -> str:
@@ -228,8 +237,17 @@ def _check_delivery(delivery: Delivery, settings: Mapping[str, Any], results: li
     results += [
         CheckResult(f"Column “{c}”", ok=False, advice="Twice in the file: rename one.") for c in doubled
     ]
+    if columns and (others := _other_columns(header, set(columns.values()))):
+        advice = f"{others}. Whichever you want: mapping.FIELD=COLUMN, for example mapping.email."
+        results.append(CheckResult("Columns not read", ok=True, advice=advice))
     if not missing and not doubled:
         results += _check_sample(RowReader(header, settings, delivery.where), rows)
+
+
+def _other_columns(header: list[str], read: set[int]) -> str:
+    """Name the columns that nothing is read from. Without any known one, the first row may be a person's."""
+    names = (cell.strip() for n, cell in enumerate(header) if n not in read and cell.strip())
+    return ", ".join(name for name in names if not PRIVATE_COLUMN.search(normal_header(name)))
 
 
 def _check_sample(reader: RowReader, rows: Iterator[tuple[str, list[str] | None]]) -> list[CheckResult]:
@@ -243,9 +261,13 @@ def _check_sample(reader: RowReader, rows: Iterator[tuple[str, list[str] | None]
     bad_dates = [record for record in skipped if record.field in reader.date_fields]
     if reader.date_fields and not bad_dates:
         results.append(CheckResult("Dates", ok=True, advice=f"all match {reader.date.date_format}"))
+    first: dict[tuple[str, str], str] = {}
+    for record in skipped:
+        first.setdefault((record.field, record.reason), record.ref)
     for (name, reason), count in Counter((record.field, record.reason) for record in skipped).items():
         what = "Dates" if name in reader.date_fields else "Skipped rows"
-        results.append(CheckResult(what, ok=False, advice=f"{count} × {name}: {reason}"))
+        advice = f"{count} × {name}, first in {first[name, reason]}: {reason}"
+        results.append(CheckResult(what, ok=reason == NO_PERSON, advice=advice))
     return results
 
 

@@ -54,7 +54,8 @@ class DeclarativeSettings(ma.Schema):
         unknown = ma.RAISE
 
     document = _DocumentField(
-        required=True, metadata={"help": "path of the YAML or JSON document, or its text"}
+        required=True,
+        metadata={"help": "path of the YAML or JSON document, or its text", "lines": True},
     )
     base = ma.fields.String(
         load_default="",

@@ -116,6 +116,42 @@ def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
     return result
 
 
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Put new values over old ones, within nested objects, too. **Touches** pure."""
+    found = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else value
+    return found
+
+
+def without(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Leave out keys; a dotted one is inside a nested object.
+
+    :raises click.UsageError: one is not there.
+    **Touches** pure.
+    """
+    found = merged({}, values)
+    for name in names:
+        place, (*outer, last) = found, name.split(".")
+        for part in outer:
+            place[part] = dict(place[part]) if isinstance(place.get(part), Mapping) else {}
+            place = place[part]
+        if last not in place:
+            raise click.UsageError(f"--unset {name}: it is not set.")
+        del place[last]
+    return found
+
+
+def flat(values: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Give nested values by dotted keys. **Touches** pure."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{outer}{key}.")
+        else:
+            yield f"{outer}{key}", value
+
+
 def read_file(path: Path) -> str:
     """Read a text file that somebody made with a spreadsheet.
 

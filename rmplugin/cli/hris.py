@@ -3,9 +3,11 @@
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -14,6 +16,8 @@ from marshmallow import ValidationError
 from rmplugin.cli.common import (
     as_json,
     find_tenant,
+    flat,
+    merged,
     opened,
     read_assignments,
     read_file,
@@ -22,17 +26,18 @@ from rmplugin.cli.common import (
     table,
     tenant_option,
     tenant_transaction,
+    without,
 )
 from rmplugin.cli.setup import _line
 from rmplugin.errors import ConflictError
 from rmplugin.hris import operations as hris_operations
-from rmplugin.hris.forms import RANK_BY, read_schedule
+from rmplugin.hris.forms import PREFIX, RANK_BY, Setting, read_schedule, settings_form
 from rmplugin.hris.queries import find_open_run, words_of
 from rmplugin.jobs import work_outbox
 from rmplugin.people import operations as people
 from rmplugin.people.queries import list_runs
 from rmplugin.people.tasks import check_account, sync_roster
-from rmplugin.records import WebhookReader
+from rmplugin.records import HrisConnector, WebhookReader
 from rmplugin.tenants import operations, queries
 from rmplugin.tenants.operations import secret_names
 
@@ -43,20 +48,59 @@ def hris() -> None:
 
 
 @hris.command()
+@click.argument("key", required=False)
 @as_json
-def connectors(as_json: bool) -> None:
-    """List the HR systems that can be connected. Example: rmplugin hris connectors --json"""
+def connectors(key: str | None, as_json: bool) -> None:
+    """List the HR systems that can be connected, and their settings; or those of one.
+
+    Example: rmplugin hris connectors csv_file
+    """
     with opened() as runtime:
+        plugins = runtime.plugins
         document = [
             {
                 "key": connector.key,
                 "title": connector.title,
                 "settings": sorted(connector.settings_schema().fields),
                 "secrets": sorted(secret_names(connector)),
+                "fields": [_setting(field) for field in settings_form(connector)],
             }
-            for connector in runtime.plugins.connectors.values()
+            for connector in (plugins.connectors.values() if key is None else [plugins.connector(key)])
         ]
-    show(document, as_json=as_json)
+    show(document, as_json=as_json, human=lambda rows: "\n\n".join(map(_tell_connector, rows)))
+
+
+def _setting(field: Setting) -> dict[str, Any]:
+    return {
+        "name": field.name.removeprefix(PREFIX),
+        "needed": field.is_needed,
+        "secret": field.kind == "secret",
+        "default": field.value or None,
+        "choices": [word for word, _text in field.options if word],
+        "keys": list(field.keys),
+        "help": field.help,
+    }
+
+
+def _tell_connector(connector: dict[str, Any]) -> str:
+    lines = [f"{connector['key']}: {connector['title']}"]
+    width = max((len(field["name"]) for field in connector["fields"]), default=0) + 2
+    for field in connector["fields"]:
+        notes = ["needed"] if field["needed"] else []
+        notes += ["secret"] if field["secret"] else []
+        notes += [f"default {field['default']}"] if field["default"] else []
+        told = f"[{', '.join(notes)}] " if notes else ""
+        indent = " " * (width + 2)
+        texts = [f"{told}{field['help']}"]
+        if field["choices"]:
+            texts.append("one of: " + "  ".join(field["choices"]))
+        if field["keys"]:
+            texts.append(f"keys, as {field['name']}.KEY=VALUE: " + ", ".join(field["keys"]))
+        first, *others = [line for text in texts for line in wrap(text, 110 - width) or [""]]
+        lines += [f"  {field['name']:<{width}}{first}".rstrip(), *(indent + line for line in others)]
+    if not connector["fields"]:
+        lines.append("  no settings: rmplugin scim token NAME makes the account")
+    return "\n".join(lines)
 
 
 @hris.command()
@@ -99,9 +143,7 @@ def add(
     ranked = {grade: rank for grade, rank in given.items() if rank is not None}
     with opened() as runtime:
         known = runtime.plugins.connector(connector)
-    for key in plain:
-        if key in secret_names(known):
-            raise click.UsageError(f"{key} is a secret and never a plain argument: --set-secret {key} asks.")
+    _refuse_plain_secrets(known, plain)
     # Asked for before the transaction begins: nobody else should wait for what is being typed.
     values = plain | read_secrets(secrets)
     with tenant_transaction(tenant) as (runtime, db):
@@ -118,6 +160,56 @@ def add(
     show(
         document, as_json=as_json, human=lambda d: f"Added {d['name']}. Next: rmplugin hris check {d['name']}"
     )
+
+
+def _refuse_plain_secrets(connector: HrisConnector, plain: Iterable[str]) -> None:
+    for key in plain:
+        if key in secret_names(connector):
+            raise click.UsageError(f"{key} is a secret and never a plain argument: --set-secret {key} asks.")
+
+
+@hris.command("set")
+@click.argument("name")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting; dots make nested keys."
+)
+@click.option("--unset", multiple=True, metavar="KEY", help="Back to the default; dots as in --set.")
+@click.option(
+    "--set-secret", "secrets", multiple=True, metavar="KEY", help="Asks; or KEY=@file, KEY=$VARIABLE."
+)
+@as_json
+@tenant_option
+def set_(
+    name: str,
+    settings: tuple[str, ...],
+    unset: tuple[str, ...],
+    secrets: tuple[str, ...],
+    as_json: bool,
+    tenant: str | None,
+) -> None:
+    """Show an account's settings, or change some; the others stay.
+
+    Example: rmplugin hris set people --set mapping.email='Dienst-Mail' --set date_format=%d.%m.%Y
+    """
+    plain, typed = read_assignments(settings, "--set"), read_secrets(secrets)
+    with tenant_transaction(tenant) as (runtime, db):
+        account = queries.get_account(db, name)
+        known = runtime.plugins.connector(account.connector)
+        _refuse_plain_secrets(known, plain)
+        if plain or typed or unset:
+            changed = merged(without(account.settings, unset), plain) | typed
+            box = runtime.database.secrets
+            hris_operations.change_account(db, account, known, changed, box, "command", runtime.clock())
+        document = {"name": name, "connector": account.connector, "settings": account.settings}
+    show(document, as_json=as_json, human=_tell_settings)
+    if plain or typed or unset:
+        click.echo(f"Saved. Next: rmplugin hris check {name}", err=True)
+
+
+def _tell_settings(document: dict[str, Any]) -> str:
+    lines = [f"{document['name']}: {document['connector']}"]
+    lines += [f"  {key} = {value}" for key, value in flat(document["settings"])]
+    return "\n".join([*lines, "  (secrets are not shown)"])
 
 
 def _read_ranks(pairs: tuple[str, ...], path: Path | None, option: str) -> dict[str, int | None]:
@@ -203,7 +295,7 @@ def sync(
         )
         # What the roster means for pairs must hold when the command answers, also where no worker runs.
         work_outbox(runtime, kind="roster_synced")
-    show(report.as_json(), as_json=as_json, human=_tell_run)
+    show(report.as_json(), as_json=as_json, human=partial(_tell_run, dry=dry_run))
     for grade, count in report.notes.get("unmapped_grades", [])[:10]:
         click.echo(f"'{grade}' has no rank ({count} people): rmplugin hris ranks {name} --set …", err=True)
     if report.status != "complete":
@@ -226,9 +318,10 @@ def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | None],
         yield told
 
 
-def _tell_run(run: dict[str, Any]) -> str:
+def _tell_run(run: dict[str, Any], *, dry: bool) -> str:
     names = ("seen", "created", "updated", "unchanged", "deactivated", "reactivated")
-    lines = [f"{run['status']}: " + ", ".join(f"{run[name]} {name}" for name in names)]
+    status = "Dry run, nobody was changed" if dry and run["status"] == "complete" else run["status"]
+    lines = [f"{status}: " + ", ".join(f"{run[name]} {name}" for name in names)]
     if run["held_reason"]:
         lines.append(run["held_reason"])
     if run["skipped"]:

@@ -35,6 +35,7 @@ class Setting:
     :ivar required: it has to be typed; a secret that is stored need not be.
     :ivar value: what is shown at first; secrets are never shown.
     :ivar options: (value, text) each, of a choice.
+    :ivar keys: left sides of the pairs, where only some are known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Setting:
     required: bool
     value: str
     options: list[tuple[str, str]]
+    keys: tuple[str, ...] = ()
 
 
 def settings_form(connector: HrisConnector, stored: Mapping[str, Any] | None = None) -> list[Setting]:
@@ -73,6 +75,7 @@ def _describe(key: str, field: ma.fields.Field[Any], stored: Mapping[str, Any] |
         required=field.required and not (kind == "secret" and stored is not None),
         value="" if kind == "secret" else _shown(value),
         options=_options(field) if kind == "choice" else [],
+        keys=_keys(field),
     )
 
 
@@ -86,6 +89,11 @@ def _kind(field: ma.fields.Field[Any]) -> str:
     if isinstance(field, ma.fields.Nested | ma.fields.Dict):
         return "lines"
     return "list" if isinstance(field, ma.fields.List) else "text"
+
+
+def _keys(field: ma.fields.Field[Any]) -> tuple[str, ...]:
+    schema = field.schema if isinstance(field, ma.fields.Nested) else None
+    return tuple(sorted(schema.fields)) if isinstance(schema, ma.Schema) else ()
 
 
 def _one_of(field: ma.fields.Field[Any]) -> OneOf | None:

@@ -8,6 +8,8 @@ from hashlib import sha256
 from typing import Any
 
 from marshmallow import ValidationError
+from marshmallow import missing as MISSING  # noqa: N812 - a constant.
+from marshmallow.fields import Field
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -59,15 +61,19 @@ def change_account(
     audit.record(db, actor, "hr_account.change", account.id, now, settings=sorted(settings))
 
 
-def _meaning(connector: HrisConnector, settings: Mapping[str, Any]) -> Any:
-    """Give settings as the connector sees them: one that is left out is its default."""
-    schema = connector.settings_schema(partial=True)
+def _meaning(connector: HrisConnector, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings as the connector sees them, each for itself: one that is left out is its default."""
+    fields = connector.settings_schema().fields.items()
+    return {key: _value(field, settings.get(key, MISSING)) for key, field in fields}
+
+
+def _value(field: Field[Any], value: Any) -> Any:
+    if value is MISSING:
+        return field.load_default() if callable(field.load_default) else field.load_default
     try:
-        return schema.load(settings) | {
-            key: field.load_default for key, field in schema.fields.items() if key not in settings
-        }
+        return field.deserialize(value)
     except ValidationError:
-        return settings
+        return value
 
 
 def schedule_account(db: Db, account: HrAccount, minutes: int | None, actor: str, now: datetime) -> None:

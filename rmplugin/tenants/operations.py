@@ -1,7 +1,7 @@
 """What changes tenants, registrations, keys and HR accounts."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import IDENTITY_SOURCES, HrisConnector
+from rmplugin.tenants import faults
 from rmplugin.tenants.models import (
     HrAccount,
     LaunchAttempt,
@@ -451,25 +452,16 @@ def check_settings(connector: HrisConnector, settings: Mapping[str, Any]) -> Non
     :raises InputError: `details` maps each wrong setting to a sentence.
     **Touches** pure.
     """
+    schema = connector.settings_schema()
     try:
-        connector.settings_schema().load(settings)
+        schema.load(settings)
     except ma.ValidationError as error:
-        messages = error.messages_dict
+        found = faults.explain(schema, error.messages_dict)
         told = Text(
             "These settings cannot be used. Nothing was changed. %(text)s",
-            text=" ".join(_sentences(messages)),
+            text=" ".join(faults.sentences(schema, found)),
         )
-        raise InputError("settings_invalid", told, messages) from error
-
-
-def _sentences(messages: Mapping[Any, Any], outer: str = "") -> Iterator[str]:
-    """Write a schema's messages as one sentence per setting, nested ones with a dotted name."""
-    for key, told in messages.items():
-        if isinstance(told, Mapping):
-            yield from _sentences(told, f"{outer}{key}.")
-        else:
-            texts = [told] if isinstance(told, str) else told
-            yield f"{outer}{key}: {' '.join(map(str, texts))}"
+        raise InputError("settings_invalid", told, found) from error
 
 
 def secret_names(connector: HrisConnector) -> set[str]:

@@ -384,6 +384,24 @@ def test_check_when_columns_and_dates_are_wrong_says_what_to_do(write):
     assert next(r.advice for r in results if r.what == "Dates" and not r.ok).startswith("1 × hire_date")
 
 
+def test_check_when_columns_are_left_over_names_them_but_no_private_ones(write):
+    header = "Personalnummer;Vorname;Postfach;Entgeltgruppe;Gehalt;Geburtsdatum\n"
+    path = write(f"{header}1;Ada;a@x.example;EG 9;5000;1980-01-01\nSumme;;;;;\n")
+    results = {r.what: r for r in CsvFileConnector().check(load(path))}
+    assert all(r.ok for r in results.values())
+    assert results["Columns not read"].advice.startswith("Postfach. ")
+    assert results["Column for grade"].advice == "Entgeltgruppe"
+    assert "first in row 3" in results["Skipped rows"].advice
+    nobody = CsvFileConnector().check(load(write("Ada;Quill;ada@x.example\nBo;Quill;bo@x.example\n")))
+    assert "Quill" not in str(nobody)
+
+
+def test_check_when_the_encoding_is_not_declared_says_what_to_declare(write):
+    (result,) = CsvFileConnector().check(load(write("Personalnummer;Name\n1;Müller\n", encoding="cp1252")))
+    assert "not UTF-8 text" in result.advice
+    assert "cp1252" in result.advice
+
+
 def test_check_when_there_is_no_file_says_so(tmp_path):
     results = CsvFileConnector().check(load(tmp_path / "none.csv"))
     assert [(r.what, r.ok) for r in results] == [("File", False)]

@@ -78,8 +78,29 @@ class TestOkta(ConnectorContract):
         return okta
 
 
-def test_examples_when_listed_are_these_two():
-    assert set(EXAMPLES) == {"Horilla", "Okta"}
+def test_examples_when_listed_are_these_three():
+    assert set(EXAMPLES) == {"Horilla", "Okta", "Small HR"}
+
+
+def test_smallest_example_when_read_gives_everybody_page_by_page():
+    people = [
+        {"nr": f"{n:04d}", "who": {"name": f"Ada {n}", "mail": f"s{n}@small.example"}, "from": "31/12/2025"}
+        for n in range(23)
+    ]
+
+    def staff(environ, start_response):
+        request = Request(environ)
+        assert (request.path, request.headers["X-Key"]) == ("/api/staff", TOKEN)
+        skip = request.args.get("skip", 0, int)
+        answer = Response(json.dumps({"staff": people[skip : skip + 10], "count": 23}))
+        answer.content_type = "application/json"
+        return answer(environ, start_response)
+
+    source = Source(staff, EXAMPLES["Small HR"])
+    with source.server:
+        records, skipped, pages = source.read()
+    assert (len({r.source_key for r in records}), skipped, pages[0].total) == (23, [], 23)
+    assert (records[1].email, records[1].hire_date) == ("s1@small.example", date(2025, 12, 31))
 
 
 # -- the examples ------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def command(tmp_path, database_url):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run.home = home
+    run.home, run.site, run.environ = home, site, environ
     return run
 
 
@@ -81,3 +81,19 @@ def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
     assert (again["created"], again["unchanged"]) == (0, 3)
     person = json.loads(command("person", "show", "10042", "--json"))
     assert "Ada" in json.dumps(person)
+
+
+def test_contract_when_run_over_the_example_is_kept(command):
+    tests = command.home / "test_acme_people.py"
+    tests.write_text(code("python", "ConnectorContract"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+        cwd=command.home,
+        env=command.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 passed" in done.stdout

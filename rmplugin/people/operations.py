@@ -142,9 +142,7 @@ def _compare(
     staging.add_others(queries.other_rows(db, account.id))
     if staging.withheld:
         staging.keep_withheld(queries.stored_documents(db, account.id, staging.withheld))
-    # The very same export says nothing new: nobody is missing for a second time because it was read again.
-    again = staging.cursor is not None and staging.cursor == account.cursor
-    change = staging.compare(everybody=everybody and staging.is_complete and not again)
+    change = staging.compare(everybody=everybody and staging.is_complete and not staging.is_same_export)
     report = _report(account, staging, change, everybody=everybody)
     last = queries.find_last_good_run(db, account.id)
     before = Before(

@@ -143,6 +143,8 @@ class Staging:
         self.fields: frozenset[str] | None = None
         self.withheld: set[str] = set()
         self.cursor: str | None = None
+        # The very same export says nothing new: nobody is missing for a second time because it was read again.
+        self.is_same_export = False
         self.skipped: list[dict[str, str]] = []
         self._not_usable = 0
         self._taken = 0

@@ -334,7 +334,12 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
         messages = dict(error.messages_dict)
         raise InputError(
             "hris_settings",
-            f"The settings of the HR account '{account.name}' cannot be used: {', '.join(sorted(messages))}.",
+            Text(
+                "The settings of the HR account '%(name)s' cannot be used: %(fields)s. Nobody was changed. "
+                "Correct them on the account's page.",
+                name=account.name,
+                fields=", ".join(sorted(messages)),
+            ),
             messages,
         ) from error
 

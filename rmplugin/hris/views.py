@@ -24,6 +24,8 @@ pages = web.Pages("hris", __name__)
 
 # A worker that runs begins at once; after this time the page stops asking and says what may be wrong.
 WORK_BEGINS = timedelta(minutes=2)
+# A process that was killed cannot say so: after this time the page offers to read again, which never hurts.
+READING_LASTS = timedelta(minutes=10)
 LARGEST_NOTICE = 1_000_000
 LISTED_SKIPS = 200
 
@@ -138,6 +140,7 @@ def _account(visit: Visit, account: HrAccount, address: str | None = None) -> we
         state=state,
         facts=facts,
         stuck=state == "wanted" and visit.now - facts["asked_at"] > WORK_BEGINS,
+        late=state == "running" and newest is not None and visit.now - newest.started_at > READING_LASTS,
         every=every,
         schedules=list(options.items()),
         checked_at=checked_at,

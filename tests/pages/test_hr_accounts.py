@@ -10,6 +10,7 @@ from rmplugin.audit import AuditEntry
 from rmplugin.hris import operations
 from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.operations import begin_run
 from rmplugin.people.tasks import load_settings, sync_roster
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account
@@ -424,3 +425,16 @@ def test_run_when_somebody_may_be_known_elsewhere_lists_them(admin, runtime, ten
     page = admin.get(f"{here}/runs/{read().run_id}")
     assert "Who may be somebody of another HR system" in page.says()
     assert "person 7 : Another account has somebody with this employee number" in page.says()
+
+
+def test_account_when_the_reading_process_was_killed_offers_to_read_again(
+    admin, runtime, tenant, clock, account, here
+):
+    with runtime.database.transaction(tenant.id) as db:
+        begin_run(db, account, "full", clock.now)
+    assert "Read now" not in admin.get(here).says()
+    clock.forward(minutes=11)
+    assert "The roster is being read" in admin.get(here).says()
+    admin.submit("/read")
+    work(runtime)
+    assert "waits for your decision" in admin.get(here).says()

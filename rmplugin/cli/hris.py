@@ -34,7 +34,7 @@ from rmplugin.jobs import work_outbox
 from rmplugin.people import operations as people
 from rmplugin.people.queries import list_runs
 from rmplugin.people.roster import COUNTS
-from rmplugin.people.tasks import check_account, sync_roster
+from rmplugin.people.tasks import check_account, hold_account, sync_roster
 from rmplugin.records import WebhookReader
 from rmplugin.tenants import operations, queries
 from rmplugin.tenants.operations import secret_names
@@ -420,7 +420,9 @@ def webhook(name: str, as_json: bool, tenant: str | None) -> None:
 def remove(name: str, tenant: str | None) -> None:
     """Forget an HR account and its people. Example: rmplugin hris remove people --yes"""
     with tenant_transaction(tenant) as (runtime, db):
-        operations.remove_account(db, queries.get_account(db, name), runtime.clock())
+        account = queries.get_account(db, name)
+        with hold_account(runtime.database, account.id):
+            operations.remove_account(db, account, runtime.clock())
     click.echo("Removed.")
 
 

@@ -10,6 +10,8 @@ from rmplugin.audit import AuditEntry
 from rmplugin.cli.hris import _progress
 from rmplugin.jobs import OutboxEvent
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.operations import begin_run
+from rmplugin.people.tasks import hold_account
 from rmplugin.tenants.models import HrAccount
 from tests.factories.commands import Commands
 from tests.factories.rows import read_rows
@@ -179,3 +181,15 @@ def test_split_when_two_accounts_list_one_person_lists_them_and_makes_two_of_the
     assert "Nothing was changed" in rm("hris", "split", "my others", double["person_id"]).err
     rm("hris", "sync", "my others")
     assert [person.same_person_id for person in rows(Person)] == [None] * 4
+
+
+def test_remove_when_a_run_was_killed_removes_and_when_one_is_at_work_does_not(
+    rm, people, rows, runtime, tenant
+):
+    (account,) = rows(HrAccount)
+    with runtime.database.transaction(tenant.id) as db:
+        begin_run(db, account, "full", runtime.clock())
+    with hold_account(runtime.database, account.id):
+        assert "Nothing was changed" in rm("hris", "remove", "people", "--yes").err
+    rm.do("hris", "remove", "people", "--yes")
+    assert rows(HrAccount) == []

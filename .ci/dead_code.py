@@ -34,7 +34,6 @@ WANTED: dict[str, str] = {
     "load_signing_key": PROTOCOL,
     "make_app": "gunicorn calls it by name",
     "save_launch_data": OVERRIDES,
-    "split_person": "the way back when rows of two accounts were taken for one person wrongly",
     "update_line_item": PROTOCOL,
     "validate_deployment": OVERRIDES,
     "validate_jwt_format": OVERRIDES,

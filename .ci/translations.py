@@ -25,7 +25,7 @@ CATALOGUES = ROOT / "rmplugin" / "translations"
 # What these say is read in a terminal or a log only, or by machines.
 NOT_SHOWN = (
     *("cli", "demo", "migrations", "api", "audit", "db", "hookspecs", "http", "jobs", "plugins", "records"),
-    *("settings", "texts", "wsgi", "people/operations", "people/roster", "programmes/imports"),
+    *("settings", "texts", "wsgi", "programmes/imports"),
     *("tenants/checks", "tenants/keys", "tenants/tasks", "testing"),
     # SCIM's answers are read by identity providers.
     *(f"scim/{name}" for name in ("documents", "filters", "operations", "patches", "schemas", "views")),
@@ -86,7 +86,7 @@ def told_by(call: ast.Call) -> Iterator[str]:
     """Yield the texts that a call shows."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     if name == "NotFoundError":
-        yield from (NotFoundError(what).message_for_user for what in constants(*call.args))
+        yield from (NotFoundError(what).message_for_user for what in [*constants(*call.args)] or ["page"])
     elif name in ("NavLink", "CatalogueSkill"):
         yield from constants(call.args[0])
     elif name in SAYING:

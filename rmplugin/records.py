@@ -128,8 +128,8 @@ class RosterPage:
     """What a connector yields: some records, some skipped ones.
 
     :param cursor: where the next run may begin once this one is stored whole; the last page's counts. None
-        when the source has no such thing. When it is the one that the reading began with, the source had
-        nothing new, and whoever is missing is not missing a second time.
+        when the source has no such thing. When a source that is not incremental gives the one of the last run
+        again, it has nothing new, and whoever is missing is not missing a second time.
     :param gone: keys of people whom the source says it has deleted. Absence needs no entry here.
     :param total: how many people the source says it has; a full reading that gives fewer is not taken for
         complete. None when it does not say. The last page that says one counts.

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
+from uuid import UUID
 
 import click
 from marshmallow import ValidationError
@@ -32,11 +34,12 @@ from rmplugin.cli.setup import _line
 from rmplugin.errors import ConflictError
 from rmplugin.hris import operations as hris_operations
 from rmplugin.hris.forms import PREFIX, RANK_BY, Setting, read_schedule, settings_form
-from rmplugin.hris.queries import find_open_run, words_of
+from rmplugin.hris.queries import doubles_of, find_open_run, get_person, words_of
 from rmplugin.jobs import work_outbox
 from rmplugin.people import operations as people
 from rmplugin.people.queries import list_runs
-from rmplugin.people.tasks import check_account, sync_roster
+from rmplugin.people.roster import COUNTS
+from rmplugin.people.tasks import check_account, hold_account, sync_roster
 from rmplugin.records import HrisConnector, WebhookReader
 from rmplugin.tenants import operations, queries
 from rmplugin.tenants.operations import secret_names
@@ -158,7 +161,9 @@ def add(
         )
         document = {"name": account.name, "connector": account.connector}
     show(
-        document, as_json=as_json, human=lambda d: f"Added {d['name']}. Next: rmplugin hris check {d['name']}"
+        document,
+        as_json=as_json,
+        human=lambda d: f"Added {d['name']}. Next: rmplugin hris check {shlex.quote(d['name'])}",
     )
 
 
@@ -295,9 +300,16 @@ def sync(
         )
         # What the roster means for pairs must hold when the command answers, also where no worker runs.
         work_outbox(runtime, kind="roster_synced")
-    show(report.as_json(), as_json=as_json, human=partial(_tell_run, dry=dry_run))
+    document = report.as_json()
+    if report.status == "held":
+        command = f"rmplugin hris sync {shlex.quote(name)} --accept-shrink"
+        document["held_reason"] = f"{report.held_reason} If it is right, run `{command}`."
+    show(document, as_json=as_json, human=partial(_tell_run, dry=dry_run))
     for grade, count in report.notes.get("unmapped_grades", [])[:10]:
-        click.echo(f"'{grade}' has no rank ({count} people): rmplugin hris ranks {name} --set …", err=True)
+        click.echo(
+            f"'{grade}' has no rank ({count} people): rmplugin hris ranks {shlex.quote(name)} --set …",
+            err=True,
+        )
     if report.status != "complete":
         raise click.exceptions.Exit(1)
 
@@ -319,9 +331,8 @@ def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | None],
 
 
 def _tell_run(run: dict[str, Any], *, dry: bool) -> str:
-    names = ("seen", "created", "updated", "unchanged", "deactivated", "reactivated")
     status = "Dry run, nobody was changed" if dry and run["status"] == "complete" else run["status"]
-    lines = [f"{status}: " + ", ".join(f"{run[name]} {name}" for name in names)]
+    lines = [f"{status}: " + ", ".join(f"{run[name]} {name}" for name in COUNTS)]
     if run["held_reason"]:
         lines.append(run["held_reason"])
     if run["skipped"]:
@@ -344,7 +355,8 @@ def runs(name: str | None, as_json: bool, tenant: str | None) -> None:
                 "account": account,
                 "status": run.status,
                 "mode": run.mode,
-                **run.counts,
+                # A run that failed has counted nothing.
+                **{count: run.counts.get(count, 0) for count in COUNTS},
                 "skipped": len(run.skipped),
                 "held_reason": run.held_reason,
                 "started_at": run.started_at.isoformat(timespec="seconds"),
@@ -363,7 +375,7 @@ def accept(name: str, as_json: bool, tenant: str | None) -> None:
     _decide(
         name,
         people.accept_run,
-        "Accepted. The worker reads the source once more and applies it.",
+        "Accepted. Within a minute the worker reads the source once more and applies it.",
         as_json,
         tenant,
     )
@@ -386,6 +398,43 @@ def _decide(name: str, verb: Callable[..., Any], said: str, as_json: bool, tenan
         verb(db, run, "command", runtime.clock())
         document = {"run_id": str(run.id), "account": name, "decision": verb.__name__.removesuffix("_run")}
     show(document, as_json=as_json, human=lambda _document: said)
+
+
+@hris.command()
+@click.argument("name")
+@click.argument("person", required=False)
+@as_json
+@tenant_option
+def split(name: str, person: str | None, as_json: bool, tenant: str | None) -> None:
+    """List who is taken for somebody of another account, or say that PERSON (an id) is a person of their own.
+
+    \b
+    Example: rmplugin hris split people 01a21656-1387-76ac-958d-40d0a5930757
+    """
+    with tenant_transaction(tenant, write=person is not None) as (runtime, db):
+        account = queries.get_account(db, name)
+        if person is not None:
+            row = get_person(db, account.id, _person_id(person))
+            people.split_person(db, row, "command", runtime.clock())
+        document = [
+            {
+                "person_id": str(row.person_id),
+                "name": row.name,
+                "same_as": str(row.other_id),
+                "account": row.account,
+            }
+            for row in doubles_of(db, account.id)
+        ]
+    if person is not None:
+        click.echo("They are two people from now on, whatever the HR systems say.", err=True)
+    show(document, as_json=as_json)
+
+
+def _person_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise click.UsageError("PERSON is an id: `rmplugin hris split NAME` lists them.") from error
 
 
 @hris.command()
@@ -464,7 +513,9 @@ def webhook(name: str, as_json: bool, tenant: str | None) -> None:
 def remove(name: str, tenant: str | None) -> None:
     """Forget an HR account and its people. Example: rmplugin hris remove people --yes"""
     with tenant_transaction(tenant) as (runtime, db):
-        operations.remove_account(db, queries.get_account(db, name), runtime.clock())
+        account = queries.get_account(db, name)
+        with hold_account(runtime.database, account.id):
+            operations.remove_account(db, account, runtime.clock())
     click.echo("Removed.")
 
 

@@ -1,7 +1,7 @@
 """Reads of HR accounts for those who look after them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ PEOPLE_NOTICED = "hris_people_noticed"
 DAY = 24 * 60
 # More words than anybody ranks by hand; a file does it by `rmplugin hris ranks --file`.
 MOST_WORDS = 300
+# A page names so many people whom two accounts list.
+MOST_DOUBLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,58 @@ def names_of_leavers(db: Db, person_ids: Sequence[str]) -> list[str]:
     ids = [uuid.UUID(text) for text in person_ids]
     query = select(Person.display_name).where(Person.id.in_(ids))
     return list(db.scalars(query.order_by(func.lower(Person.display_name))))
+
+
+@dataclass(frozen=True, slots=True)
+class Double:
+    """Somebody whom two accounts list.
+
+    :ivar other_id, other: the row of the other account, which counts.
+    """
+
+    person_id: uuid.UUID
+    name: str
+    number: str | None
+    other_id: uuid.UUID
+    other: str
+    other_number: str | None
+    account: str
+
+
+def doubles_of(db: Db, hr_account_id: uuid.UUID, limit: int = MOST_DOUBLES) -> list[Double]:
+    """List an account's people who are taken for somebody of another account, by name.
+
+    **Touches** reads person, hr_account.
+    """
+    other = aliased(Person)
+    query = (
+        select(
+            Person.id,
+            Person.display_name,
+            Person.employee_number,
+            other.id,
+            other.display_name,
+            other.employee_number,
+            HrAccount.name,
+        )
+        .join(other, other.id == Person.same_person_id)
+        .join(HrAccount, HrAccount.id == other.account_id)
+        .where(Person.account_id == hr_account_id, Person.lifecycle != "tombstoned")
+    )
+    rows: Iterable[Any] = db.execute(query.order_by(func.lower(Person.display_name), Person.id).limit(limit))
+    return [Double(*row) for row in rows]
+
+
+def get_person(db: Db, hr_account_id: uuid.UUID, person_id: uuid.UUID) -> Person:
+    """Give a person of an account.
+
+    :raises NotFoundError: the account has none of that id.
+    **Touches** reads person.
+    """
+    person = db.get(Person, person_id)
+    if person is None or person.account_id != hr_account_id:
+        raise NotFoundError("person")
+    return person
 
 
 def words_of(db: Db, account: HrAccount, rank_by: str) -> list[Word]:

@@ -1,5 +1,6 @@
 """Background work on HR accounts: planned and wanted runs, checks, fetching people who changed."""
 
+import shlex
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -125,11 +126,11 @@ def examine_schedules(runtime: Runtime, tenant_id: uuid.UUID) -> list[Finding]:
 def _examine(db: Db, account: HrAccount, run: Any) -> Finding:
     what = f"HR account {account.name}: runs"
     if run is None:
-        return Finding(what, ok=False, advice=f"Not read yet: rmplugin hris sync {account.name}")
+        return Finding(what, ok=False, advice=f"Not read yet: rmplugin hris sync {shlex.quote(account.name)}")
     if run.status == "held":
-        return Finding(
-            what, ok=False, advice=f"{run.held_reason} Then: rmplugin hris accept {account.name}, or drop."
-        )
+        name = shlex.quote(account.name)
+        advice = f"{run.held_reason} Then: rmplugin hris accept {name}, or: rmplugin hris drop {name}"
+        return Finding(what, ok=False, advice=advice)
     if run.status == "failed":
         failures = queries.count_failures(db, account.id)
         again = (

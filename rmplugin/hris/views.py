@@ -24,6 +24,8 @@ pages = web.Pages("hris", __name__)
 
 # A worker that runs begins at once; after this time the page stops asking and says what may be wrong.
 WORK_BEGINS = timedelta(minutes=2)
+# A process that was killed cannot say so: after this time the page offers to read again, which never hurts.
+READING_LASTS = timedelta(minutes=10)
 LARGEST_NOTICE = 1_000_000
 LISTED_SKIPS = 200
 
@@ -138,11 +140,13 @@ def _account(visit: Visit, account: HrAccount, address: str | None = None) -> we
         state=state,
         facts=facts,
         stuck=state == "wanted" and visit.now - facts["asked_at"] > WORK_BEGINS,
+        late=state == "running" and newest is not None and visit.now - newest.started_at > READING_LASTS,
         every=every,
         schedules=list(options.items()),
         checked_at=checked_at,
         checking=_is_fresh(account, checked_at, visit.now),
         coverage=queries.coverage(next((run for run, _skipped in runs if run.notes.get("blanks")), None)),
+        has_doubles=bool(queries.doubles_of(visit.db, account.id, 1)),
         unmapped=sum(1 for word in words if word.rank is None),
         takes_notices=isinstance(connector, WebhookReader),
         address=address,
@@ -208,6 +212,7 @@ def run(visit: Visit, hr_account_id: uuid.UUID, roster_run_id: uuid.UUID) -> web
         leaving=row.counts.get("deactivated", 0),
         emptied=sorted(difference.get("emptied", {}).items()),
         skipped=row.skipped[:LISTED_SKIPS],
+        to_review=row.notes.get("to_review", []),
         coverage=queries.coverage(row),
     )
 
@@ -217,7 +222,7 @@ def accept(visit: Visit, hr_account_id: uuid.UUID, roster_run_id: uuid.UUID) -> 
     """Accept a held run."""
     row = queries.get_run(visit.db, hr_account_id, roster_run_id)
     people.accept_run(visit.db, row, visit.actor, visit.now)
-    return web.go("hris.account", "Accepted.", hr_account_id=hr_account_id)
+    return web.go("hris.account", Text("Accepted."), hr_account_id=hr_account_id)
 
 
 @pages.post("/admin/hr/<uuid:hr_account_id>/runs/<uuid:roster_run_id>/drop", role=Role.ADMINISTRATOR)
@@ -226,6 +231,26 @@ def drop(visit: Visit, hr_account_id: uuid.UUID, roster_run_id: uuid.UUID) -> we
     row = queries.get_run(visit.db, hr_account_id, roster_run_id)
     people.drop_run(visit.db, row, visit.actor, visit.now)
     return web.go("hris.account", "Dropped. Nobody was changed.", hr_account_id=hr_account_id)
+
+
+# -- people whom two accounts list -------------------------------------------------------------------------
+
+
+@pages.get("/admin/hr/<uuid:hr_account_id>/same", role=Role.ADMINISTRATOR)
+def doubles(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
+    """Show who is taken for somebody of another account."""
+    account = queries.get_account(visit.db, hr_account_id)
+    found = queries.doubles_of(visit.db, account.id)
+    return web.render("hris/doubles.html", visit, account=account, doubles=found, most=queries.MOST_DOUBLES)
+
+
+@pages.post("/admin/hr/<uuid:hr_account_id>/same/<uuid:person_id>/split", role=Role.ADMINISTRATOR)
+def split(visit: Visit, hr_account_id: uuid.UUID, person_id: uuid.UUID) -> web.Answer:
+    """Say that somebody and the person of another account are two people."""
+    person = queries.get_person(visit.db, hr_account_id, person_id)
+    people.split_person(visit.db, person, visit.actor, visit.now)
+    said = "They are two people from now on, whatever the HR systems say."
+    return web.go("hris.doubles", said, hr_account_id=hr_account_id)
 
 
 # -- ranks -------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """What holds a roster run until a person has looked. Pure."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from rmplugin.texts import Text, joined
 
 # A run that passes one of these is held. One person alone never holds a run, however small the firm.
 LEAVING_PEOPLE, LEAVING_SHARE = 5, 0.20
@@ -70,7 +71,7 @@ class Brake(NamedTuple):
     """
 
     number: int
-    sentence: str
+    sentence: Text
 
 
 def find_brakes(change: Change, before: Before, *, everybody: bool) -> dict[str, Brake]:
@@ -84,10 +85,13 @@ def find_brakes(change: Change, before: Before, *, everybody: bool) -> dict[str,
     created = change.kinds.get("created", 0)
     if before.is_first:
         found["first"] = Brake(
-            created, f"This is the first reading of this account: {created} people would be added."
+            created,
+            Text(
+                "This is the first reading of this account: %(count)s people would be added.", count=created
+            ),
         )
     if everybody and change.usable == 0:
-        found["zero_rows"] = Brake(1, "The source listed nobody.")
+        found["zero_rows"] = Brake(1, Text("The source listed nobody."))
     # A source that tells of changes at once tells of a mass departure in many small runs.
     found |= _about_numbers(change, 0 if everybody else before.left_lately, everybody=everybody)
     found |= _about_contents(change, before, everybody=everybody)
@@ -99,20 +103,31 @@ def _about_numbers(change: Change, left_lately: int, *, everybody: bool) -> dict
     known, after = change.working_before, change.working_after
     leaving, there = change.leaving + left_lately, known + left_lately
     if change.leaving and leaving > max(LEAVING_PEOPLE, LEAVING_SHARE * there):
-        share = f"{100 * leaving / there:.0f} %" if there else "all"
-        within = " within a day" if left_lately else ""
-        found["leaving"] = Brake(leaving, f"{leaving} of {there} people would leave{within} ({share}).")
+        facts = {
+            "count": leaving,
+            "known": there,
+            "share": f"{100 * leaving / there:.0f}" if there else "100",
+        }
+        sentence = Text("%(count)s of %(known)s people would leave (%(share)s %%).", **facts)
+        if left_lately:
+            sentence = Text("%(count)s of %(known)s people would leave within a day (%(share)s %%).", **facts)
+        found["leaving"] = Brake(leaving, sentence)
     limit = max(LEAVING_PEOPLE, LEAVING_SHARE * known)
     returning = change.kinds.get("reactivated", 0)
     if returning > limit:
         # A source that forgets to say who has left brings all leavers back.
-        found["returning"] = Brake(returning, f"{returning} people who had left would be at work again.")
+        sentence = Text("%(count)s people who had left would be at work again.", count=returning)
+        found["returning"] = Brake(returning, sentence)
     if everybody and change.usable and _over(known - after, known, SHRINK_SHARE):
-        sentence = f"The roster has {after} people at work; {known} were known before."
+        sentence = Text(
+            "The roster has %(count)s people at work; %(known)s were known before.", count=after, known=known
+        )
         found["shrunk"] = Brake(known - after, sentence)
     created = change.kinds.get("created", 0)
     if known and created > GROWTH_PEOPLE and after > GROWTH_TIMES * known:
-        sentence = f"{created} people would be added; {known} were known before."
+        sentence = Text(
+            "%(count)s people would be added; %(known)s were known before.", count=created, known=known
+        )
         found["growth"] = Brake(created, sentence)
     return found
 
@@ -120,24 +135,32 @@ def _about_numbers(change: Change, left_lately: int, *, everybody: bool) -> dict
 def _about_contents(change: Change, before: Before, *, everybody: bool) -> dict[str, Brake]:
     found: dict[str, Brake] = {}
     if _over(change.emails[1], change.emails[0], EMAILS_SHARE):
-        sentence = f"{change.emails[1]} of {change.emails[0]} e-mail addresses would change."
-        found["emails"] = Brake(change.emails[1], sentence)
+        known, count = change.emails
+        sentence = Text("%(count)s of %(known)s e-mail addresses would change.", count=count, known=known)
+        found["emails"] = Brake(count, sentence)
     if _over(change.managers[1], change.managers[0], MANAGERS_SHARE):
-        sentence = f"{change.managers[1]} of {change.managers[0]} people would get another manager."
-        found["managers"] = Brake(change.managers[1], sentence)
+        known, count = change.managers
+        sentence = Text("%(count)s of %(known)s people would get another manager.", count=count, known=known)
+        found["managers"] = Brake(count, sentence)
     rows = change.usable + change.duplicates
     # A list of changes may well name somebody twice.
     if everybody and _over(change.duplicates, rows, DUPLICATES_SHARE):
-        sentence = f"{change.duplicates} of {rows} records have a key that another record has too."
+        sentence = Text(
+            "%(count)s of %(rows)s records have a key that another record has too.",
+            count=change.duplicates,
+            rows=rows,
+        )
         found["duplicates"] = Brake(change.duplicates, sentence)
     if everybody and change.usable > 1:
         emptier = [c for c, b in before.blanks.items() if change.blanks.get(c, b) - b > BLANKS_POINTS]
         if emptier:
-            sentence = f"These columns are much emptier than before: {', '.join(sorted(emptier))}."
+            columns = ", ".join(sorted(emptier))
+            sentence = Text("These columns are much emptier than before: %(columns)s.", columns=columns)
             found["blanks"] = Brake(len(emptier), sentence)
     lost = sorted(set(before.fields) - set(change.fields)) if change.fields is not None else []
     if lost:
-        sentence = f"The source does not give these fields any more: {', '.join(lost)}."
+        fields = ", ".join(lost)
+        sentence = Text("The source does not give these fields any more: %(fields)s.", fields=fields)
         found["fields"] = Brake(len(lost), sentence)
     return found
 
@@ -146,9 +169,9 @@ def _over(part: int, whole: int, share: float) -> bool:
     return part > 1 and part > share * whole
 
 
-def held_sentence(account_name: str, brakes: Mapping[str, Brake]) -> str:
-    """Say why a run is held, that nobody was changed, and what to do. **Touches** pure."""
-    return (
-        f"{' '.join(brake.sentence for brake in brakes.values())} Nobody was changed. Check the source. If "
-        f"it is right, run `rmplugin hris sync {shlex.quote(account_name)} --accept-shrink`."
-    )
+def held_sentence(brakes: Mapping[str, Brake]) -> Text:
+    """Say why a run is held, that nobody was changed, and what to do; pages have buttons for the rest.
+
+    **Touches** pure.
+    """
+    return joined([*(brake.sentence for brake in brakes.values()), "Nobody was changed. Check the source."])

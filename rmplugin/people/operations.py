@@ -80,7 +80,7 @@ def preview_roster(db: Db, account: HrAccount, staging: Staging, *, everybody: b
     # Whoever asks for a preview need not be told that the first reading is one.
     brakes.pop("first", None)
     if brakes:
-        _hold(report, account, brakes)
+        _hold(report, brakes)
     report.notes["difference"] = _difference(db, account, staging)
     return report
 
@@ -115,7 +115,7 @@ def apply_roster(
         name in accepted and brake.number <= accepted[name] for name, brake in brakes.items()
     )
     if not passes:
-        _hold(report, account, brakes)
+        _hold(report, brakes)
         report.notes["difference"] = _difference(db, account, staging)
         run.held_reason = report.held_reason
     elif brakes:
@@ -142,9 +142,7 @@ def _compare(
     staging.add_others(queries.other_rows(db, account.id))
     if staging.withheld:
         staging.keep_withheld(queries.stored_documents(db, account.id, staging.withheld))
-    # The very same export says nothing new: nobody is missing for a second time because it was read again.
-    again = staging.cursor is not None and staging.cursor == account.cursor
-    change = staging.compare(everybody=everybody and staging.is_complete and not again)
+    change = staging.compare(everybody=everybody and staging.is_complete and not staging.is_same_export)
     report = _report(account, staging, change, everybody=everybody)
     last = queries.find_last_good_run(db, account.id)
     before = Before(
@@ -156,8 +154,8 @@ def _compare(
     return report, find_brakes(change, before, everybody=everybody)
 
 
-def _hold(report: RunReport, account: HrAccount, brakes: Mapping[str, Brake]) -> None:
-    report.status, report.held_reason = "held", held_sentence(account.name, brakes)
+def _hold(report: RunReport, brakes: Mapping[str, Brake]) -> None:
+    report.status, report.held_reason = "held", held_sentence(brakes)
     report.notes["brakes"] = {name: brake.number for name, brake in brakes.items()}
     if any(name in brakes for name in ABOUT_ABSENCE):
         report.deactivated += report.notes.get("missing", 0)
@@ -208,11 +206,15 @@ def _close(db: Db, run: RosterRun, status: str, finished_at: datetime) -> None:
 def accept_run(db: Db, run: RosterRun, actor: str, now: datetime) -> None:
     """Say that a held run is right: the source is read again, and applied if nothing got worse meanwhile.
 
+    Saying so twice is saying so once.
+
     :param actor: who says so; see `audit.AuditEntry`.
     :raises ConflictError: the run is not held, or is not the account's newest.
     **Touches** writes outbox_event, audit_entry.
     """
     _refuse_unless_open(db, run)
+    if queries.is_accepted(db, run):
+        return
     audit.record(db, actor, "roster_run.accept", run.id, now, brakes=run.notes.get("brakes", {}))
     jobs.enqueue(
         db, queries.ACCEPTED_RUN, now, account_id=str(run.account_id), run_id=str(run.id), actor=actor
@@ -252,6 +254,7 @@ def split_person(db: Db, person: Person, actor: str, now: datetime) -> None:
     :raises ConflictError: the row is one already.
     **Touches** writes person, audit_entry.
     """
+    db.refresh(person, with_for_update=True)
     if person.same_person_id is None:
         raise ConflictError("not_a_double", "This is a person of their own already. Nothing was changed.")
     audit.record(db, actor, "person.split", person.id, now, other=str(person.same_person_id))

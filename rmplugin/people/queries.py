@@ -282,6 +282,19 @@ def newest_run(db: Db, account_id: uuid.UUID) -> RosterRun | None:
     return db.scalars(_runs(account_id, told).limit(1)).first()
 
 
+def is_accepted(db: Db, run: RosterRun) -> bool:
+    """Tell whether somebody accepted a held run and the worker has not applied it yet.
+
+    **Touches** reads outbox_event.
+    """
+    query = select(OutboxEvent.id).where(
+        OutboxEvent.kind == ACCEPTED_RUN,
+        OutboxEvent.state == "pending",
+        OutboxEvent.payload["run_id"].as_string() == str(run.id),
+    )
+    return db.scalars(query.limit(1)).first() is not None
+
+
 def waits_for_a_person(db: Db, account_id: uuid.UUID, since: datetime) -> bool:
     """Tell whether days that have come are held since a moment. **Touches** reads roster_run."""
     newest = db.scalars(_runs(account_id, RosterRun.mode == "dates").limit(1)).first()

@@ -10,6 +10,7 @@ import structlog
 from rmplugin.errors import CursorExpiredError, RmError
 from rmplugin.people.roster import Staging
 from rmplugin.records import HrisConnector
+from rmplugin.texts import Text, joined
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ class Reading:
         """Give the mode of the run, as `RosterRun` names it."""
         return "full" if self.everybody else "incremental"
 
-    def read(self) -> str | None:
+    def read(self) -> Text | None:
         """Read all pages; begin anew, with everybody, when the source has forgotten the cursor.
 
         :return: why it failed, in plain words; None when it did not.
@@ -55,20 +56,21 @@ class Reading:
                 self._read_pages()
         except RmError as error:
             log.warning("roster_read_failed", connector=self.connector.key, code=error.code)
-            nobody = "" if "Nobody was changed" in error.message_for_user else " Nobody was changed."
-            return f"{error.message_for_user}{nobody}"
+            said = error.message_for_user
+            return said if "Nobody was changed" in said else joined([said, "Nobody was changed."])
         except sqlite3.Error as error:
             log.error("roster_staging_failed", connector=self.connector.key, error=type(error).__name__)
-            return (
+            return Text(
                 "What was read could not be kept on this machine's disk; its folder for temporary files may "
                 "be full. Nobody was changed. Make room and try again."
             )
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the run must end as failed.
             log.error("roster_read_crashed", connector=self.connector.key, error=type(error).__name__)
-            return (
-                f"The connector '{self.connector.key}' stopped with an unexpected error "
-                f"({type(error).__name__}). Nobody was changed. Try again; if it happens again, tell the "
-                "connector's author."
+            return Text(
+                "The connector '%(connector)s' stopped with an unexpected error (%(error)s). Nobody was "
+                "changed. Try again; if it happens again, tell the connector's author.",
+                connector=self.connector.key,
+                error=type(error).__name__,
             )
         return None
 

@@ -32,6 +32,8 @@ from rmplugin.people.canonical import (
 )
 from rmplugin.records import EmployeeRecord, RosterPage
 
+# What a run counts, in the order in which it is told.
+COUNTS = ("seen", "created", "updated", "unchanged", "deactivated", "reactivated")
 MOST_LISTED = 10_000
 MOST_SHOWN = 200
 # Absence from one complete reading may be the source's fault; so many in a row are a departure.
@@ -102,8 +104,7 @@ class RunReport:
     @property
     def counts(self) -> dict[str, int]:
         """Give the numbers as `RosterRun.counts` keeps them."""
-        names = ("seen", "created", "updated", "unchanged", "deactivated", "reactivated")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in COUNTS}
 
     def as_json(self) -> dict[str, Any]:
         """Give the document of `hris sync --json`. **Touches** pure."""
@@ -143,6 +144,8 @@ class Staging:
         self.fields: frozenset[str] | None = None
         self.withheld: set[str] = set()
         self.cursor: str | None = None
+        # The very same export, read again, makes nobody missing for a second time.
+        self.is_same_export = False
         self.skipped: list[dict[str, str]] = []
         self._not_usable = 0
         self._taken = 0

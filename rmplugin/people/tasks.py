@@ -87,6 +87,9 @@ def sync_roster(
         reading = Reading(connector, settings, staging, cursor, on_page or (lambda _seen, _total: None))
         run_id = None if dry_run else job.begin(reading.mode)
         failure = reading.read()
+        # Where changes can be asked for, the same place in them tells nothing: deletions move none of them.
+        if not connector.capabilities.incremental and staging.cursor is not None:
+            staging.is_same_export = staging.cursor == account.cursor
         if failure:
             report = job.fail(reading.mode, run_id, failure)
         elif run_id is None:
@@ -331,7 +334,12 @@ def load_settings(database: Database, connector: HrisConnector, account: HrAccou
         messages = dict(error.messages_dict)
         raise InputError(
             "hris_settings",
-            f"The settings of the HR account '{account.name}' cannot be used: {', '.join(sorted(messages))}.",
+            Text(
+                "The settings of the HR account '%(name)s' cannot be used: %(fields)s. Nobody was changed. "
+                "Correct them on the account's page.",
+                name=account.name,
+                fields=", ".join(sorted(messages)),
+            ),
             messages,
         ) from error
 

@@ -487,7 +487,10 @@ def test_sync_when_rows_are_bad_lists_them_and_takes_the_others(rm, people):
 
 def test_sync_when_a_grade_has_no_rank_says_so(rm, people):
     write_people(people, 3, grade="G7")
-    assert "'G7' has no rank (3 people)" in rm.do("hris", "sync", "people", "--accept-shrink").err
+    assert (
+        "'G7' has no rank (3 people): rmplugin hris ranks people"
+        in rm.do("hris", "sync", "people", "--accept-shrink").err
+    )
 
 
 @pytest.mark.parametrize("left", [0, 12])

@@ -8,7 +8,10 @@ import pytest
 
 from rmplugin.audit import AuditEntry
 from rmplugin.cli.hris import _progress
+from rmplugin.jobs import OutboxEvent
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.operations import begin_run
+from rmplugin.people.tasks import hold_account
 from rmplugin.tenants.models import HrAccount
 from tests.factories.commands import Commands
 from tests.factories.rows import read_rows
@@ -144,3 +147,49 @@ def test_progress_when_nobody_looks_is_not_shown(monkeypatch):
     with _progress("people", quiet=False) as told:
         assert told is None
     assert quiet.getvalue() + file.getvalue() == ""
+
+
+def test_runs_when_one_failed_or_is_held_are_listed_for_people(rm, people, write):
+    rm("hris", "sync", "people")
+    write().unlink()
+    assert rm("hris", "sync", "people").code == 1
+    assert "Nobody was changed" in rm.do("hris", "runs", "people").out
+    failed, held = rm.do("hris", "runs", "people", "--json").json
+    assert (failed["status"], failed["seen"], held["seen"]) == ("failed", 0, 3)
+
+
+def test_accepting_when_it_was_accepted_before_asks_the_worker_once(rm, people, rows):
+    rm("hris", "sync", "people")
+    for _ in range(2):
+        rm.do("hris", "accept", "people")
+    assert [event.kind for event in rows(OutboxEvent)].count("roster_wanted") == 1
+    assert [entry.action for entry in rows(AuditEntry)].count("roster_run.accept") == 1
+
+
+def test_split_when_two_accounts_list_one_person_lists_them_and_makes_two_of_them(rm, people, write, rows):
+    rm.do("hris", "sync", "people", "--accept-shrink")
+    path = write(("1", "G1"))
+    path = path.rename(path.with_name("other.csv"))
+    rm.do("hris", "add", "my others", "--connector", "csv_file", "--set", f"path={path}")
+    rm.do("hris", "sync", "my others", "--accept-shrink")
+    (double,) = rm.do("hris", "split", "my others", "--json").json
+    assert (double["name"], double["account"]) == ("Person 1", "people")
+    refused = rm("hris", "split", "people", double["person_id"])
+    assert (refused.code, "There is no person" in refused.err) == (1, True)
+    assert rm("hris", "split", "my others", "nobody").code == 2
+    assert rm.do("hris", "split", "my others", double["person_id"], "--json").json == []
+    assert "Nothing was changed" in rm("hris", "split", "my others", double["person_id"]).err
+    rm("hris", "sync", "my others")
+    assert [person.same_person_id for person in rows(Person)] == [None] * 4
+
+
+def test_remove_when_a_run_was_killed_removes_and_when_one_is_at_work_does_not(
+    rm, people, rows, runtime, tenant
+):
+    (account,) = rows(HrAccount)
+    with runtime.database.transaction(tenant.id) as db:
+        begin_run(db, account, "full", runtime.clock())
+    with hold_account(runtime.database, account.id):
+        assert "Nothing was changed" in rm("hris", "remove", "people", "--yes").err
+    rm.do("hris", "remove", "people", "--yes")
+    assert rows(HrAccount) == []

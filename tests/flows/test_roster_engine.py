@@ -589,10 +589,21 @@ def test_address_when_it_was_somebody_elses_is_marked(source, held_by):
     assert source.people()["new"].email_reused
 
 
-def test_absence_when_the_very_same_export_is_read_again_does_not_count_twice(source):
+def test_absence_when_the_very_same_export_is_read_again_does_not_count_twice(
+    runtime, tenant, clock, tmp_path
+):
+    source = Scripted(runtime, tenant, clock, tmp_path)
     source.give(RosterPage(staff(30), cursor="file 1"))
     source.give(RosterPage(staff(29), cursor="file 2"), full=True)
     for _ in range(3):
         assert source.give(RosterPage(staff(29), cursor="file 2"), full=True).deactivated == 0
     assert source.people()["30"].missing_runs == 1
     assert source.give(RosterPage(staff(29), cursor="file 3"), full=True).deactivated == 1
+
+
+def test_absence_when_a_source_of_changes_stands_where_it_stood_counts(source):
+    """Who was deleted moves no "last changed", so that the place of the next changes stays the same."""
+    source.give(RosterPage(staff(30), cursor="10:00"))
+    source.give(RosterPage(staff(29), cursor="10:00"), full=True)
+    assert source.people()["30"].lifecycle == "missing"
+    assert source.give(RosterPage(staff(29), cursor="10:00"), full=True).deactivated == 1

@@ -4,16 +4,18 @@ import csv
 
 import pytest
 
+from rmplugin import web
 from rmplugin.app import create_app, make_runtime
 from rmplugin.audit import AuditEntry
 from rmplugin.hris import operations
-from rmplugin.jobs import work_outbox
+from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.people.models import Person, RosterRun
+from rmplugin.people.operations import begin_run
 from rmplugin.people.tasks import load_settings, sync_roster
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account
-from tests.factories.hris import Staff
-from tests.factories.people import make_person
+from tests.factories.hris import Staff, record
+from tests.factories.people import make_account, make_person
 from tests.factories.rows import read_rows
 
 
@@ -74,7 +76,7 @@ def work(runtime):
 def test_list_when_nothing_is_connected_offers_every_connector(admin):
     page = admin.get("/admin/hr")
     assert "None is connected yet." in page.says()
-    for key, title in (("csv_file", "CSV file"), ("staff", "Staff")):
+    for key, title in (("csv_file", "CSV or Excel file"), ("staff", "Staff")):
         assert f'href="/admin/hr/new/{key}">{title}</a>' in page.text
 
 
@@ -377,3 +379,62 @@ def test_account_when_its_plugin_is_gone_is_still_shown(admin, runtime, account,
     assert admin.get(f"{here}/settings").status == 404
     without.database.close()
     without.queue.storage.close()
+
+
+def test_held_run_on_a_german_page_is_german_and_names_no_command(admin, read, here):
+    headers = {"Accept-Language": "de", web.HTTP_HEADER: admin.token}
+    page = admin.client.get(f"{here}/runs/{read().run_id}", headers=headers).get_data(as_text=True)
+    assert "Dies ist die erste Lesung dieses Kontos: 0 Personen kämen hinzu." in page
+    assert "Niemand wurde geändert. Prüfen Sie die Quelle." in page
+    assert "rmplugin hris" not in page
+
+
+def test_accepting_when_done_in_two_windows_is_done_once(admin, read, here, rows):
+    run = read().run_id
+    for _ in range(2):
+        admin.post(f"{here}/runs/{run}/accept")
+        assert "Accepted." in admin.says()
+    assert [event.kind for event in rows(OutboxEvent)].count("roster_wanted") == 1
+
+
+def test_double_when_it_is_two_people_is_split_by_its_button(admin, runtime, tenant, read, staff, here, rows):
+    with runtime.database.transaction(tenant.id) as db:
+        other = make_person(db, make_account(db, "other"), employee_number="7", display_name="Ada Other")
+        foreign = f"{here}/same/{other.id}/split"
+    staff.people = {"7": record("7", employee_number="7")}
+    read(accept=True)
+    page = admin.get(here)
+    assert "People in two HR systems" in page.says()
+    assert "other: Ada Other (7)" in admin.get(f"{here}/same").says()
+    admin.post(foreign)
+    assert admin.status == 404
+    (mine,) = (person for person in rows(Person) if person.same_person_id)
+    admin.get(f"{here}/same").submit(f"{mine.id}/split")
+    assert "They are two people from now on" in admin.says()
+    assert "Nobody of this HR system is taken for somebody of another one." in admin.says()
+    read()
+    assert [person.same_person_id for person in rows(Person)] == [None, None]
+
+
+def test_run_when_somebody_may_be_known_elsewhere_lists_them(admin, runtime, tenant, staff, read, here):
+    for name in ("a", "b"):
+        with runtime.database.transaction(tenant.id) as db:
+            other = make_account(db, f"other {name}")
+            make_person(db, other, employee_number="7")
+    staff.people = {"7": record("7", employee_number="7")}
+    page = admin.get(f"{here}/runs/{read().run_id}")
+    assert "Who may be somebody of another HR system" in page.says()
+    assert "person 7 : Another account has somebody with this employee number" in page.says()
+
+
+def test_account_when_the_reading_process_was_killed_offers_to_read_again(
+    admin, runtime, tenant, clock, account, here
+):
+    with runtime.database.transaction(tenant.id) as db:
+        begin_run(db, account, "full", clock.now)
+    assert "Read now" not in admin.get(here).says()
+    clock.forward(minutes=11)
+    assert "The roster is being read" in admin.get(here).says()
+    admin.submit("/read")
+    work(runtime)
+    assert "waits for your decision" in admin.get(here).says()

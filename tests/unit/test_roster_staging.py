@@ -202,6 +202,6 @@ def test_brakes_when_changes_name_many_as_gone_hold_them():
 def test_brakes_when_it_is_the_first_reading_say_how_many_would_come():
     found = find_brakes(change(kinds={"created": 7}, working_before=0), Before(is_first=True), everybody=True)
     assert found["first"].number == 7
-    assert held_sentence("my hr", found).startswith(
+    assert held_sentence(found).startswith(
         "This is the first reading of this account: 7 people would be added. Nobody was changed."
     )

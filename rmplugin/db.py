@@ -319,7 +319,7 @@ def change_rows(
         connection.execute(update(table).where(*where, table.c.id == new.c.id).values({**theirs, **same}))
         new.drop(connection)
         return
-    values = {name: bindparam(f"new_{name}") for name in names if name != "id"}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
     change = update(table).where(*where, table.c.id == bindparam("new_id")).values({**values, **same})
     for chunk in chunks(rows, MANY):
         connection.execute(change, [{f"new_{name}": value for name, value in row.items()} for row in chunk])

@@ -3,16 +3,19 @@
 import fcntl
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
 import uuid_utils.compat
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -20,14 +23,18 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Table,
     Uuid,
+    bindparam,
     create_engine,
     event,
+    insert,
     text,
+    update,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -42,6 +49,8 @@ from rmplugin.errors import ConfigError
 from rmplugin.texts import Text, pack, unpack
 
 Value = TypeVar("Value")
+# Rows in memory when very many are written.
+MANY = 2000
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -261,6 +270,85 @@ def chunks(values: Iterable[Value], size: int = 500) -> Iterator[list[Value]]:
     values = iter(values)
     while chunk := list(islice(values, size)):
         yield chunk
+
+
+def insert_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows, however many, at constant memory and with one statement on PostgreSQL.
+
+    :param rows: values by column, the same columns in each; defaults of columns do not apply.
+    **Touches** writes the table.
+    """
+    names, rows = _names_of(rows)
+    if not names:
+        return
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, names, rows)
+        return
+    for chunk in chunks(rows, MANY):
+        connection.execute(insert(table), chunk)
+
+
+def change_rows(
+    connection: Connection,
+    table: Table,
+    rows: Iterable[Mapping[str, Any]],
+    *where: ColumnElement[bool],
+    **same: Any,
+) -> None:
+    """Change rows, however many, at constant memory and with four statements on PostgreSQL.
+
+    :param rows: "id" and new values by column, the same columns in each.
+    :param where: rows that may be changed, whatever the ids.
+    :param same: new values of other columns, the same for all.
+    **Touches** writes the table.
+    """
+    names, rows = _names_of(rows)
+    if not names:
+        return
+    if connection.dialect.name == "postgresql":
+        # By itself the driver would run a statement for each row.
+        new = Table(
+            f"new_{table.name}",
+            MetaData(),
+            *(Column(name, table.c[name].type) for name in names),
+            prefixes=["TEMPORARY"],
+        )
+        new.create(connection)
+        _copy(connection, new, names, rows)
+        theirs = {name: new.c[name] for name in names if name != "id"}
+        connection.execute(update(table).where(*where, table.c.id == new.c.id).values({**theirs, **same}))
+        new.drop(connection)
+        return
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
+    change = update(table).where(*where, table.c.id == bindparam("new_id")).values({**values, **same})
+    for chunk in chunks(rows, MANY):
+        connection.execute(change, [{f"new_{name}": value for name, value in row.items()} for row in chunk])
+
+
+def _names_of(rows: Iterable[Mapping[str, Any]]) -> tuple[list[str], Iterator[Mapping[str, Any]]]:
+    rows = iter(rows)
+    first = next(rows, None)
+    return ([], rows) if first is None else (list(first), chain([first], rows))
+
+
+def _copy(
+    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    dialect, quote = connection.dialect, connection.dialect.identifier_preparer.quote
+    makers = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    columns = list(zip(names, makers, strict=True))
+    statement = f"COPY {quote(table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise AssertionError("a connection that is at work has a driver's connection")
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row([make(row[name]) if make else row[name] for name, make in columns])
+    except psycopg.DatabaseError as error:
+        # PostgreSQL quotes the row that it does not want, and people's data must not reach a log.
+        said = type(error)(error.diag.message_primary or "The database refused a row.")
+        raise DatabaseError(statement, None, said, hide_parameters=True) from None
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:

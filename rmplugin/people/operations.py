@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, select, update
 
 from rmplugin import audit, jobs
 from rmplugin.audit import AuditEntry
-from rmplugin.db import Db, chunks, new_id
+from rmplugin.db import Db, change_rows, chunks, insert_rows, new_id
 from rmplugin.errors import ConflictError
 from rmplugin.logins import WebSession
 from rmplugin.people import queries
@@ -25,7 +25,6 @@ CHUNK = 2000
 PERSON: Table = Person.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 FUTURE: Table = RosterFuture.__table__  # type: ignore[assignment]  # See PERSON.
 AUDIT: Table = AuditEntry.__table__  # type: ignore[assignment]  # See PERSON.
-HEAD = ("id", "manager_id", "manager_state", "row_hash")
 # What a sight of somebody says of them.
 SEEN = {"lifecycle": "present", "missing_since": None, "missing_runs": 0}
 # Notes that are there even when they are empty.
@@ -280,32 +279,21 @@ def _store(
 
 
 def _write_people(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime, *, sighted: bool) -> None:
-    connection = db.connection()
-    fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now, **SEEN, "seen_at": now}
-    for rows in chunks(staging.rows(("created",)), CHUNK):
-        connection.execute(insert(PERSON), [{**fixed, **_values(row, now)} for row in rows])
-    names = [name for name in (*HEAD, *STORED, "former_emails", "email_reused", "updated_at") if name != "id"]
+    connection, mine = db.connection(), _mine(db, account_id)
+    fixed = {"tenant_id": db.tenant_id, "account_id": account_id, "created_at": now, "kept_apart": False}
+    fixed |= {**SEEN, "seen_at": now}
+    insert_rows(connection, PERSON, ({**fixed, **_values(row, now)} for row in staging.rows(("created",))))
     seen: dict[str, Any] = {**SEEN, "seen_at": now}
     if not sighted:
         # A day that has come makes nobody present whom the source lacks, but brings back who had left.
         seen = {"lifecycle": case((PERSON.c.lifecycle == "missing", "missing"), else_="present")}
-    change_one = (
-        update(PERSON)
-        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
-        .values({**{name: bindparam(f"new_{name}") for name in names}, **seen})
+    changed = staging.rows(("updated", "reactivated", "deactivated"))
+    change_rows(connection, PERSON, (_values(row, now) for row in changed), *mine, **seen)
+    moved = (
+        {"id": uuid.UUID(pid), "manager_id": _uuid(boss), "manager_state": state}
+        for pid, boss, state in staging.moved()
     )
-    for rows in chunks(staging.rows(("updated", "reactivated", "deactivated")), CHUNK):
-        connection.execute(change_one, [_renamed(_values(row, now)) for row in rows])
-    move_one = (
-        update(PERSON)
-        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
-        .values(manager_id=bindparam("boss"), manager_state=bindparam("state"), updated_at=now)
-    )
-    for rows in chunks(staging.moved(), CHUNK):
-        connection.execute(
-            move_one,
-            [{"person_id": uuid.UUID(pid), "boss": _uuid(boss), "state": state} for pid, boss, state in rows],
-        )
+    change_rows(connection, PERSON, moved, *mine, updated_at=now)
 
 
 def _write_standing(
@@ -331,26 +319,20 @@ def _write_standing(
 
 def _write_doubles(db: Db, account_id: uuid.UUID, staging: Staging, now: datetime) -> None:
     """Link and unlink rows of people whom another account lists, each with an audit row."""
-    point = (
-        update(PERSON)
-        .where(*_mine(db, account_id), PERSON.c.id == bindparam("person_id"))
-        .values(same_person_id=bindparam("other"), updated_at=now)
-    )
+    points = ({"id": uuid.UUID(pid), "same_person_id": _uuid(other)} for pid, other in staging.doubles())
+    change_rows(db.connection(), PERSON, points, *_mine(db, account_id), updated_at=now)
     deed = {"tenant_id": db.tenant_id, "at": now, "actor": "worker"}
-    for pairs in chunks(staging.doubles(), CHUNK):
-        rows = [{"person_id": uuid.UUID(pid), "other": _uuid(other)} for pid, other in pairs]
-        db.connection().execute(point, rows)
-        deeds = [
-            {
-                **deed,
-                "id": new_id(),
-                "action": "person.join" if row["other"] else "person.part",
-                "subject_id": row["person_id"],
-                "details": {"other": str(row["other"])} if row["other"] else {},
-            }
-            for row in rows
-        ]
-        db.connection().execute(insert(AUDIT), deeds)
+    deeds = (
+        {
+            **deed,
+            "id": new_id(),
+            "action": "person.join" if other else "person.part",
+            "subject_id": uuid.UUID(pid),
+            "details": {"other": str(_uuid(other))} if other else {},
+        }
+        for pid, other in staging.doubles()
+    )
+    insert_rows(db.connection(), AUDIT, deeds)
 
 
 def _write_futures(db: Db, account_id: uuid.UUID, staging: Staging, *, everybody: bool) -> None:
@@ -363,18 +345,17 @@ def _write_futures(db: Db, account_id: uuid.UUID, staging: Staging, *, everybody
         for keys in chunks(staging.keys(), CHUNK):
             connection.execute(delete(FUTURE).where(*mine, FUTURE.c.source_key.in_(keys)))
     fixed = {"tenant_id": db.tenant_id, "account_id": account_id}
-    for rows in chunks(staging.futures(), CHUNK):
-        values = [
-            {
-                **fixed,
-                "id": new_id(),
-                "source_key": key,
-                "effective_on": date.fromisoformat(day),
-                "record": json.loads(document),
-            }
-            for key, day, document in rows
-        ]
-        connection.execute(insert(FUTURE), values)
+    futures = (
+        {
+            **fixed,
+            "id": new_id(),
+            "source_key": key,
+            "effective_on": date.fromisoformat(day),
+            "record": json.loads(document),
+        }
+        for key, day, document in staging.futures()
+    )
+    insert_rows(connection, FUTURE, futures)
 
 
 def forget_futures(db: Db, account_id: uuid.UUID, futures: Iterable[tuple[str, date]]) -> None:
@@ -424,10 +405,6 @@ def _values(row: Sequence[Any], now: datetime) -> dict[str, Any]:
         "updated_at": now,
         **values,
     }
-
-
-def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"person_id" if name == "id" else f"new_{name}": value for name, value in values.items()}
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:

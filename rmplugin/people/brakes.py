@@ -32,6 +32,7 @@ class Change:
     :ivar emails, managers: people known who had one before, and how many have another now.
     :ivar blanks: share of empty cells per column, 0..1.
     :ivar fields: what the source can give; None when it does not say.
+    :ivar seen: records that came, usable or not.
     """
 
     kinds: Mapping[str, int]
@@ -45,6 +46,7 @@ class Change:
     blanks: Mapping[str, float]
     leaving_now: int = 0
     fields: Sequence[str] | None = None
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def find_brakes(change: Change, before: Before, *, everybody: bool) -> dict[str,
             ),
         )
     if everybody and change.usable == 0:
-        found["zero_rows"] = Brake(1, Text("The source listed nobody."))
+        nobody = Text("The source listed nobody.")
+        unusable = Text("The source listed %(count)s people; none of them can be used.", count=change.seen)
+        found["zero_rows"] = Brake(1, unusable if change.seen else nobody)
     # A source that tells of changes at once tells of a mass departure in many small runs.
     found |= _about_numbers(change, 0 if everybody else before.left_lately, everybody=everybody)
     found |= _about_contents(change, before, everybody=everybody)

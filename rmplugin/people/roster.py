@@ -337,9 +337,10 @@ class Staging:
         manager = "coalesce({0}.manager_key, {0}.manager_email, {0}.manager_name)"
         blanks = ", ".join(f"coalesce(avg({column} is null), 0)" for column in WATCHED_FOR_BLANKS)
         shares = self._db.execute(f"select {blanks} from staged").fetchone()
+        usable = self._number("select count(*) from staged")
         return Change(
             kinds=kinds,
-            usable=self._number("select count(*) from staged"),
+            usable=usable,
             duplicates=self.duplicates,
             leaving=kinds.get("deactivated", 0) + leaving.get("gone", 0) + leaving.get("missing", 0),
             leaving_now=leaving_now,
@@ -350,7 +351,9 @@ class Staging:
             ),
             emails=self._changed("k.email_folded", "s.email_folded"),
             managers=self._changed(manager.format("k"), manager.format("s")),
-            blanks=dict(zip(WATCHED_FOR_BLANKS, shares, strict=True)),
+            # Of nobody nothing is known, neither empty nor filled.
+            blanks=dict(zip(WATCHED_FOR_BLANKS, shares, strict=True)) if usable else {},
+            seen=self.seen,
             fields=sorted(self.fields) if self.fields is not None else None,
         )
 

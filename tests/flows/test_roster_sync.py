@@ -546,3 +546,10 @@ def test_display_names_when_asked_for_give_everybody_of_the_tenant(source, tenan
             ids["7"]: "Person 7",
             ids["22"]: "Person 22",
         }
+
+
+def test_sync_when_every_row_is_bad_says_so_and_claims_no_field_is_filled(source):
+    source.path.write_text("Employee Number,Name,Hire Date\n1,Ada Byron,01.02.2020\n2,Ben Abel,01.02.2020\n")
+    report = source.read()
+    assert (report.status, report.notes["blanks"]) == ("held", {})
+    assert "The source listed 2 people; none of them can be used." in report.held_reason

@@ -111,9 +111,9 @@ def test_account_when_faults_are_typed_tells_them_beside_their_fields_and_keeps_
     assert page.status == 422
     for name, told in (
         ("name", "Give it a name of your own"),
-        ("set_url", "Missing data for required field."),
-        ("set_page_size", "Not a valid integer."),
-        ("set_fields", "salary: Unknown field."),
+        ("set_url", "This setting is needed."),
+        ("set_page_size", "Give a whole number."),
+        ("set_fields", "salary: There is no such setting."),
     ):
         assert f'id="e-{name}">{told}' in page.text
         assert f'aria-describedby="h-{name} e-{name}"' in page.text or f" e-{name}" in page.text
@@ -141,7 +141,7 @@ def test_settings_when_changed_keep_the_secret_that_is_not_typed(admin, account,
     (after,) = rows(HrAccount)
     assert load_settings(runtime.database, staff, after)["secret"] == "new"
     page = admin.get(f"{here}/settings").submit("/settings", set_url="")
-    assert (page.status, "Missing data for required field." in page.text) == (422, True)
+    assert (page.status, "This setting is needed." in page.text) == (422, True)
 
 
 def test_settings_when_changed_forget_the_place_in_the_sources_changes(

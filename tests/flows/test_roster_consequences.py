@@ -465,7 +465,7 @@ def test_command_when_it_answers_has_suspended_and_paused_what_the_roster_asks_f
         "3,Lea,l@example.com,,Active",
     )
     commands.do("hris", "add", "people", "--connector", "csv_file", "--set", f"path={path}")
-    commands.do("hris", "sync", "people")
+    commands.do("hris", "sync", "people", "--accept-shrink")
     pair = make_pair(runtime, tenant)
     with pair.transaction() as db:
         known = {

@@ -438,3 +438,10 @@ def test_account_when_the_reading_process_was_killed_offers_to_read_again(
     admin.submit("/read")
     work(runtime)
     assert "waits for your decision" in admin.get(here).says()
+
+
+def test_held_reading_when_its_cause_was_mended_can_be_read_again(admin, read, here, rows):
+    read()
+    admin.get(here).submit(f"{here}/read")
+    (wanted,) = [event for event in rows(OutboxEvent) if event.kind == "hris_run_wanted"]
+    assert (admin.status, wanted.payload["full"]) == (200, True)

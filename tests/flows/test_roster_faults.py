@@ -379,8 +379,29 @@ SECRETS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("known", "comes", "brakes"),
+    [
+        (staff(126), staff(1), {"leaving", "shrunk"}),
+        (staff(6), staff(70), {"growth"}),
+        (
+            [record(n, email=f"p{n}@old.example") for n in range(30)],
+            [record(n, email=f"p{n}@new.example") for n in range(30)],
+            {"emails"},
+        ),
+    ],
+)
+def test_roster_when_it_is_cut_swollen_or_renamed_is_held_and_nobody_is_changed(source, known, comes, brakes):
+    """Faults 35, 36 and 37: a token that lost its rights; ten times as many; new addresses."""
+    source.give(known)
+    before = frozen(source.people())
+    report = source.give(comes, full=True, accept_shrink=False)
+    assert (report.status, set(report.notes["brakes"])) == ("held", brakes)
+    assert frozen(source.people()) == before
+
+
 def test_private_columns_when_a_file_has_them_are_stored_and_said_nowhere(file, capfd, tmp_path):
-    """Pay, bank, health, birth date and family are in the file, in good rows and in bad ones."""
+    """Fault 51. Pay, bank, health, birth date and family are in the file, in good rows and in bad ones."""
     rows = [[*row, *SECRETS.values()] for row in company(20)]
     rows[3][4] = "yesterday"
     HEADER.extend(SECRETS)

@@ -1,4 +1,4 @@
-"""The SCIM server as Entra ID, Okta and careful clients use it."""
+"""The SCIM server as Entra ID, Okta and careful clients use it: fault 53 of our list, in all its shapes."""
 
 import json
 import threading

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -348,7 +348,9 @@ def _copy(
     except psycopg.DatabaseError as error:
         # PostgreSQL quotes the row that it does not want, and people's data must not reach a log.
         said = type(error)(error.diag.message_primary or "The database refused a row.")
-        raise DatabaseError(statement, None, said, hide_parameters=True) from None
+        raise DBAPIError.instance(
+            statement, None, said, psycopg.Error, hide_parameters=True, dialect=dialect
+        ) from None
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:

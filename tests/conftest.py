@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -125,8 +126,14 @@ def settings(database_url, tmp_path) -> Settings:
 
 
 @pytest.fixture
-def runtime(settings, clock) -> Iterator[Runtime]:
-    runtime = make_runtime(settings, clock=clock)
+def plugins() -> list[Any]:
+    """Give the plug-ins that no package brings; a test module that has some says so."""
+    return []
+
+
+@pytest.fixture
+def runtime(settings, clock, plugins) -> Iterator[Runtime]:
+    runtime = make_runtime(settings, plugins=plugins, clock=clock)
     yield runtime
     runtime.database.close()
     runtime.queue.storage.close()

@@ -1,18 +1,17 @@
 """An administrator connects a CSV file by the keyboard and a browser: add, preview, accept, rank."""
 
 import csv
-import threading
 from dataclasses import replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from werkzeug.serving import make_server
 
 from rmplugin.app import create_app, utc_now
 from rmplugin.people.models import Person
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.test_access import RULES, WIDTHS
 from tests.factories.commands import Commands
+from tests.factories.door import Door
 from tests.factories.rows import read_rows
 
 pytestmark = [
@@ -23,28 +22,9 @@ pytestmark = [
 ]
 
 
-class Door:
-    """A web server on a free port, whose app is made when the port is known."""
-
-    def __init__(self) -> None:
-        self.app = None
-        self.server = make_server("127.0.0.1", 0, self, threaded=True)
-        self.url = f"http://localhost:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def __call__(self, environ, start_response):
-        return self.app(environ, start_response)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
 @pytest.fixture
 def door():
-    door = Door()
+    door = Door("localhost")
     yield door
     door.close()
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rmplugin.app import create_app, make_runtime
 from rmplugin.hris import operations, queries, tasks
 from rmplugin.hris.models import HrNotice, NoticedPerson
 from rmplugin.jobs import OutboxEvent, work_outbox
@@ -24,17 +23,12 @@ def staff():
 
 
 @pytest.fixture
-def runtime(settings, clock, staff):
-    runtime = make_runtime(settings, plugins=[staff], clock=clock)
-    yield runtime
-    runtime.database.close()
-    runtime.queue.storage.close()
+def plugins(staff):
+    return [staff]
 
 
 @pytest.fixture
-def client(settings, runtime):
-    app = create_app(settings, runtime=runtime)
-    app.testing = True
+def client(app):
     return app.test_client()
 
 

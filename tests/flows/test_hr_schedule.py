@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from rmplugin.app import make_runtime, make_worker
+from rmplugin.app import make_worker
 from rmplugin.hris import operations, queries, tasks
 from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.people.models import Person, RosterRun
@@ -25,11 +25,8 @@ def staff():
 
 
 @pytest.fixture
-def runtime(settings, clock, staff):
-    runtime = make_runtime(settings, plugins=[staff], clock=clock)
-    yield runtime
-    runtime.database.close()
-    runtime.queue.storage.close()
+def plugins(staff):
+    return [staff]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`rmplugin platform check` and `doctor`: each fault of a connection is found and the setting is named."""
 
 import json
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.error import URLError
@@ -9,7 +8,6 @@ from urllib.error import URLError
 import pytest
 import responses
 from sqlalchemy import select
-from werkzeug.serving import make_server
 
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT, SCOPE_SCORE
 from lti.nrps import SCOPE_MEMBERSHIP
@@ -20,6 +18,7 @@ from rmplugin.tenants.tasks import check_platform
 from tests.conftest import Clock
 from tests.factories.commands import Commands
 from tests.factories.credits import make_course
+from tests.factories.door import Door
 from tests.fakes.ags_platform import AgsPlatform
 from tests.fakes.lti_platform import RESULTS, Refused
 
@@ -31,33 +30,6 @@ BOTH = pytest.mark.parametrize("family", ["moodle", "canvas"])
 def clock():
     # Servers tell the real time in their answers.
     return Clock(datetime.now(UTC))
-
-
-class Door:
-    """The tool's own web server, with a proxy in front that may add headers.
-
-    :ivar added: headers that the proxy adds or replaces.
-    """
-
-    def __init__(self) -> None:
-        self.added: dict[str, str] = {}
-        self.app = None
-        self.server = make_server("127.0.0.1", 0, self, threaded=True)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def __call__(self, environ, start_response):
-        def start(status, headers, *rest):
-            kept = [(name, value) for name, value in headers if name not in self.added]
-            return start_response(status, [*kept, *self.added.items()], *rest)
-
-        return self.app(environ, start)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture

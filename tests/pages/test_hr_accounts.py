@@ -25,11 +25,8 @@ def staff():
 
 
 @pytest.fixture
-def runtime(settings, clock, staff):
-    runtime = make_runtime(settings, plugins=[staff], clock=clock)
-    yield runtime
-    runtime.database.close()
-    runtime.queue.storage.close()
+def plugins(staff):
+    return [staff]
 
 
 @pytest.fixture

@@ -435,12 +435,16 @@ def webhook(name: str, as_json: bool, tenant: str | None) -> None:
 
 @hris.command()
 @click.argument("name")
-@click.confirmation_option(prompt="Forget this HR account and the people who came from it?")
+@click.confirmation_option(prompt="Forget this HR account and the people who came from it alone?")
 @tenant_option
 def remove(name: str, tenant: str | None) -> None:
-    """Forget an HR account and its people. Example: rmplugin hris remove people --yes"""
+    """Forget an HR account and the people whom no other one lists.
+
+    \b
+    Example: rmplugin hris remove people --yes
+    """
     with tenant_transaction(tenant) as (runtime, db):
         account = queries.get_account(db, name)
         with hold_account(runtime.database, account.id):
-            operations.remove_account(db, account, runtime.clock())
-    click.echo("Removed.")
+            staying = hris_operations.remove_account(db, account, "command", runtime.clock())
+    click.echo(f"Removed. {staying} people stay, whom another account lists, too." if staying else "Removed.")

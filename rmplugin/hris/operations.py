@@ -21,6 +21,7 @@ from rmplugin.hris.models import HrNotice, NoticedPerson
 from rmplugin.jobs import OutboxEvent
 from rmplugin.logins import digest
 from rmplugin.people.models import Person
+from rmplugin.people.operations import hand_over
 from rmplugin.people.queries import was_applied
 from rmplugin.records import HrisConnector, WebhookNotice
 from rmplugin.tenants.models import HrAccount
@@ -145,6 +146,18 @@ def make_webhook(db: Db, account: HrAccount, actor: str, now: datetime) -> str:
     account.webhook_sha256 = digest(token)
     audit.record(db, actor, "hr_account.webhook", account.id, now)
     return token
+
+
+def remove_account(db: Db, account: HrAccount, actor: str, now: datetime) -> int:
+    """Forget an HR account and the people who came from it alone. The caller holds the account.
+
+    :return: how many of its people stay, because another account lists them, too.
+    **Touches** deletes hr_account and its persons; what `people.operations.hand_over` touches; audit_entry.
+    """
+    staying = hand_over(db, account.id)
+    audit.record(db, actor, "hr_account.remove", account.id, now, staying=staying)
+    db.delete(account)
+    return staying
 
 
 def webhook_address(public_url: str, token: str) -> str:

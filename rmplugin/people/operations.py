@@ -260,6 +260,40 @@ def split_person(db: Db, person: Person, actor: str, now: datetime) -> None:
     person.same_person_id, person.kept_apart, person.updated_at = None, True, now
 
 
+def hand_over(db: Db, account_id: uuid.UUID) -> int:
+    """Give people of an account, whom another account lists, too, to that one, before theirs is forgotten.
+
+    Their row, on which their pairings and credits hang, takes the place of the other one. The other account
+    is read whole next time, so that it says everything anew.
+
+    :return: how many people stay.
+    **Touches** writes person, hr_account; deletes from person.
+    """
+    connection, double = db.connection(), PERSON.alias()
+    query = (
+        select(PERSON.c.id, double.c.id.label("double"), double.c.account_id, double.c.source_key)
+        .join(double, double.c.same_person_id == PERSON.c.id)
+        .where(*_mine(db, account_id), double.c.tenant_id == db.tenant_id)
+        .order_by(double.c.created_at, double.c.id)
+    )
+    # Of somebody whom several list, the first counts; the others go on pointing to the row.
+    staying = {row.id: row for row in reversed(connection.execute(query).all())}
+    ours, theirs = (PERSON.c.tenant_id == db.tenant_id), {row.double: row.id for row in staying.values()}
+    for doubles in chunks(theirs):
+        led = select(PERSON.c.id, PERSON.c.manager_id).where(ours, PERSON.c.manager_id.in_(doubles))
+        moves = [{"id": row.id, "manager_id": theirs[row.manager_id]} for row in connection.execute(led)]
+        change_rows(connection, PERSON, moves, ours)
+        connection.execute(delete(PERSON).where(ours, PERSON.c.id.in_(doubles)))
+    places = (
+        {"id": row.id, "account_id": row.account_id, "source_key": row.source_key} for row in staying.values()
+    )
+    change_rows(connection, PERSON, places, ours, row_hash="")
+    accounts = {row.account_id for row in staying.values()}
+    db.execute(update(HrAccount).where(HrAccount.id.in_(accounts)).values(cursor=None))
+    db.expire_all()
+    return len(staying)
+
+
 # -- what a run writes -------------------------------------------------------------------------------------
 
 

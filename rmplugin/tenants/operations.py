@@ -476,12 +476,3 @@ def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_
     """
     hidden = secrets_box.unlock(account.secrets_locked) if account.secrets_locked else {}
     return connector.settings_schema().load({**account.settings, **hidden})
-
-
-def remove_account(db: Db, account: HrAccount, now: datetime) -> None:
-    """Forget an HR account and the people who came from it. The caller holds the account: no run is at work.
-
-    **Touches** deletes hr_account and its persons, writes audit_entry.
-    """
-    audit.record(db, "command", "hr_account.remove", account.id, now)
-    db.delete(account)

@@ -14,6 +14,7 @@ from lti.roles import parse_roles
 from rmplugin import db
 from rmplugin.db import Database
 from rmplugin.errors import CursorExpiredError
+from rmplugin.hris.operations import remove_account
 from rmplugin.people import tasks
 from rmplugin.people.identity import Candidate, Sighting
 from rmplugin.people.models import Person, RosterRun
@@ -284,6 +285,34 @@ def test_accounts_when_two_list_one_person_make_one_of_them(source, runtime, ten
     assert preview.notes["difference"]["known_elsewhere"] == 2
     second.sync()
     assert sum(person.is_working for person in second.people().values()) == 8
+
+
+def test_account_when_removed_leaves_the_people_whom_another_one_lists(runtime, tenant, clock, tmp_path):
+    """Fault 42: a second system takes the place of the first; whoever both list keeps their row."""
+
+    def person(key, number, **values):
+        return record(key, employee_number=f"N{number}", email=f"p{number}@company.example", **values)
+
+    first = Scripted(runtime, tenant, clock, tmp_path, name="first")
+    second = Scripted(runtime, tenant, clock, tmp_path, name="second")
+    theirs = [person("x1", 1), person("x2", 2, manager_key="x1"), person("x9", 9, manager_key="x1")]
+    first.give([person("1", 1), person("2", 2, manager_key="1"), person("3", 3)])
+    second.give(theirs)
+    before, led = first.people(), second.people()["x9"].id
+    with runtime.database.transaction(tenant.id) as session:
+        account = session.scalars(select(HrAccount).where(HrAccount.name == "first")).one()
+        assert remove_account(session, account, "command", clock.now) == 2
+    after = second.people()
+    assert {key: row.id for key, row in after.items()} == {
+        "x1": before["1"].id, "x2": before["2"].id, "x9": led,
+    }  # fmt: skip
+    assert {key: row.manager_id for key, row in after.items()} == {
+        "x1": None, "x2": before["1"].id, "x9": before["1"].id,
+    }  # fmt: skip
+    assert all(row.is_working for row in after.values())
+    report = second.give(theirs)
+    assert (report.status, report.mode, report.created, report.deactivated) == ("complete", "full", 0, 0)
+    assert {row.id for row in second.people().values()} == {row.id for row in after.values()}
 
 
 # -- 43: killed, full, at the same time --------------------------------------------------------------------

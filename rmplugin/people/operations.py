@@ -36,7 +36,7 @@ def begin_run(db: Db, account: HrAccount, mode: str, now: datetime) -> RosterRun
 
     :param mode: "full" or "incremental".
     :return: the new run, status "running".
-    **Touches** writes roster_run, hr_account.
+    **Touches** writes roster_run.
     """
     db.execute(
         update(RosterRun)
@@ -52,7 +52,6 @@ def begin_run(db: Db, account: HrAccount, mode: str, now: datetime) -> RosterRun
         held_reason=None, cursor=account.cursor, started_at=now, finished_at=None,
     )  # fmt: skip
     db.add(run)
-    db.execute(update(HrAccount).where(HrAccount.id == account.id).values(running_since=now))
     db.flush()
     return run
 
@@ -61,7 +60,7 @@ def fail_run(db: Db, run_id: uuid.UUID, reason: str, finished_at: datetime) -> N
     """Close a run that could not read its source; the account stays where it was.
 
     :param reason: what happened, that nobody was changed, what to do; no personal data.
-    **Touches** writes roster_run, hr_account, outbox_event.
+    **Touches** writes roster_run, outbox_event.
     """
     run = db.get_one(RosterRun, run_id)
     run.held_reason = reason
@@ -197,7 +196,6 @@ def _report(account: HrAccount, staging: Staging, change: Change, *, everybody: 
 
 def _close(db: Db, run: RosterRun, status: str, finished_at: datetime) -> None:
     run.status, run.finished_at = status, finished_at
-    db.execute(update(HrAccount).where(HrAccount.id == run.account_id).values(running_since=None))
     tenant = db.get_one(Tenant, db.tenant_id)
     jobs.enqueue(db, "roster_synced", finished_at, tenant_slug=tenant.slug, run_id=str(run.id), status=status)
 

@@ -196,7 +196,6 @@ class HrAccount(Base, TenantOwned):
     :ivar grade_ranks: word of the source -> 0 (most junior) .. 100.
     :ivar rank_by: which of a person's words `grade_ranks` is about: grade, level or job_title.
     :ivar cursor: where the last complete run ended; None before it or for sources without one.
-    :ivar running_since: begin of the run that is at work, or was killed; None when none is.
     :ivar schedule: minutes between runs; None when it is read by hand only.
     :ivar next_run_at: when the next run is due; None when nothing is planned.
     :ivar webhook_sha256: digest of the secret in the address to which the HR system sends its notices; None
@@ -218,7 +217,6 @@ class HrAccount(Base, TenantOwned):
     grade_ranks: Mapped[dict[str, Any]]
     rank_by: Mapped[str] = mapped_column(default="grade")
     cursor: Mapped[str | None]
-    running_since: Mapped[datetime | None]
     schedule: Mapped[int | None]
     next_run_at: Mapped[datetime | None] = mapped_column(index=True)
     webhook_sha256: Mapped[str | None] = mapped_column(unique=True)

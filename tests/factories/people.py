@@ -27,7 +27,7 @@ def make_account(db: Db, name: str = "hr", **fields: Any) -> HrAccount:
             "grade_ranks": {},
             "cursor": None,
         }
-        values |= {"running_since": None, "created_at": BEGINNING}
+        values["created_at"] = BEGINNING
         account = HrAccount(name=name, **(values | fields))
         db.add(account)
         db.flush()

@@ -71,8 +71,12 @@ def upgrade() -> None:
             op.f("ck_roster_run_status"), "status in ('running', 'complete', 'held', 'failed', 'dropped')"
         )
 
+    # Whether a run is at work, its row and the account's lock say.
+    op.drop_column("hr_account", "running_since")
+
 
 def downgrade() -> None:
+    op.add_column("hr_account", sa.Column("running_since", UtcDateTime(), nullable=True))
     # Whoever was missing counted as at work; a dropped run had changed nobody.
     op.execute("UPDATE person SET lifecycle = 'present' WHERE lifecycle = 'missing'")
     op.execute("UPDATE roster_run SET status = 'held' WHERE status = 'dropped'")

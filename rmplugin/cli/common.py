@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
-from rmplugin.app import configure_logging, make_runtime
+from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.db import Db
 from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
@@ -17,6 +18,8 @@ from rmplugin.migrations import is_current
 from rmplugin.settings import read_settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.queries import get_tenant
+
+log = structlog.get_logger()
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 tenant_option = click.option("--tenant", metavar="SLUG", help="Company; not needed when there is only one.")
@@ -49,14 +52,19 @@ def find_tenant(runtime: Runtime, slug: str | None) -> Tenant:
 
 @contextmanager
 def tenant_transaction(slug: str | None, *, write: bool = True) -> Iterator[tuple[Runtime, Db]]:
-    """Open runtime and one transaction on the tenant's rows.
+    """Open runtime and one transaction on the tenant's rows; the worker is told of what it has to do.
 
-    **Touches** what the block does.
+    **Touches** what the block does; the queue.
     """
     with opened() as runtime:
         tenant = find_tenant(runtime, slug)
         with runtime.database.transaction(tenant.id, write=write) as db:
             yield runtime, db
+        if db.info.get("wake"):
+            try:
+                make_worker(runtime)["work"]()
+            except Exception as error:  # noqa: BLE001 - every queue raises its own errors; the commit stands.
+                log.warning("queue_down", error=type(error).__name__)
 
 
 def show(document: Any, *, as_json: bool, human: Callable[[Any], str] | None = None) -> None:

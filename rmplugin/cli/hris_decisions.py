@@ -23,7 +23,7 @@ def accept(name: str, as_json: bool, tenant: str | None) -> None:
     _decide(
         name,
         people.accept_run,
-        "Accepted. Within a minute the worker reads the source once more and applies it.",
+        "Accepted. The worker reads the source once more and applies it.",
         as_json,
         tenant,
     )

@@ -48,11 +48,13 @@ def rows(database, tenant):
     return lambda model: read_rows(database, tenant, model)
 
 
-def test_held_run_when_accepted_is_applied_by_the_worker(rm, people, rows):
+def test_held_run_when_accepted_is_applied_by_the_worker(rm, people, rows, runtime):
     assert rm("hris", "sync", "people").code == 1
     (run,) = rm.do("hris", "runs", "people", "--json").json
     said = rm.do("hris", "accept", "people", "--json").json
     assert said == {"run_id": run["run_id"], "account": "people", "decision": "accept"}
+    # The worker need not wait for its next minute.
+    assert runtime.queue.pending_count() == 1
     assert rows(Person) == []
     assert ("roster_run.accept", "command") in {(e.action, e.actor) for e in rows(AuditEntry)}
 

@@ -443,8 +443,12 @@ def remove(name: str, tenant: str | None) -> None:
     \b
     Example: rmplugin hris remove people --yes
     """
-    with tenant_transaction(tenant) as (runtime, db):
-        account = queries.get_account(db, name)
-        with hold_account(runtime.database, account.id):
+    with opened() as runtime:
+        tenant_id = find_tenant(runtime, tenant).id
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            account_id = queries.get_account(db, name).id
+        # Held until it is stored, so that no run begins on what is going.
+        with hold_account(runtime.database, account_id), runtime.database.transaction(tenant_id) as db:
+            account = queries.get_account(db, name)
             staying = hris_operations.remove_account(db, account, "command", runtime.clock())
     click.echo(f"Removed. {staying} people stay, whom another account lists, too." if staying else "Removed.")

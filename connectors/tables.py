@@ -108,6 +108,11 @@ def normal_header(text: str) -> str:
     return " ".join(re.sub(r"[\s_.\ufeff]+", " ", text).split()).casefold()
 
 
+def is_private_name(name: str) -> bool:
+    """Tell a name such as baseSalary or birth-date, which holds private data. **Touches** pure."""
+    return bool(PRIVATE_COLUMN.search(normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])|-", " ", name))))
+
+
 class MappingSchema(Strict):
     """Our field -> their column. No other field exists, so nothing else is read; "" leaves a field out."""
 

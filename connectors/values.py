@@ -1,5 +1,7 @@
 """What connectors do alike: texts, names, ids, addresses, where a run ended, what a sample shows."""
 
+import hashlib
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -124,6 +126,17 @@ def is_placeholder(day: date) -> bool:
 def is_number(key: str) -> bool:
     """Tell an id of digits, so that nothing else ever stands in an address or a filter. **Touches** pure."""
     return key.isascii() and key.isdecimal()
+
+
+def digest_of(settings: Mapping[str, Any], secret: str) -> str:
+    """Give a digest by which a cursor tells the settings with which it was made.
+
+    :param settings: loaded.
+    :param secret: name of the one that does not count.
+    **Touches** pure.
+    """
+    declared = {name: value for name, value in settings.items() if name != secret}
+    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
 
 
 def moment_of(cursor: str | None, service: str) -> datetime | None:

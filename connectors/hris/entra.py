@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from connectors.tables import EMPLOYMENT_WORDS, PRIVATE_COLUMN, normal_header
+from connectors.tables import EMPLOYMENT_WORDS, is_private_name
 from connectors.values import Strict, check_address, fields_came, skipping, text_of
 from rmplugin.api import (
     Capabilities,
@@ -70,9 +70,7 @@ def check_extension(name: str) -> None:
     """
     if not re.fullmatch(EXTENSION, name, re.ASCII):
         raise ma.ValidationError("Enter extensionAttribute1 to 15, or extension_(application)_(name).")
-    # "baseSalary" holds two words.
-    words = normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
-    if PRIVATE_COLUMN.search(words):
+    if is_private_name(name):
         raise ma.ValidationError("This attribute holds private data and is never read.")
 
 

@@ -1,6 +1,5 @@
 """People of a directory: Active Directory, or OpenLDAP and others that keep to the standard."""
 
-import hashlib
 import itertools
 import json
 import re
@@ -25,12 +24,11 @@ from connectors.directory import (
 )
 from connectors.tables import (
     EMPLOYMENT_WORDS,
-    PRIVATE_COLUMN,
     STATUS_WORDS,
     DateReader,
-    normal_header,
+    is_private_name,
 )
-from connectors.values import Strict, email_of, skipped_by_reason, skipping, status_words, text_of
+from connectors.values import Strict, digest_of, email_of, skipped_by_reason, skipping, status_words, text_of
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -54,11 +52,6 @@ FIELDS = (
 )  # fmt: skip
 
 
-def _split_words(attribute: str) -> str:
-    """Write `birthDate` as `birth date`, so that private names are recognised."""
-    return normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])|-", " ", attribute))
-
-
 class AttributeMap(Strict):
     """Our field -> the directory's attribute. Nothing else is read; "" leaves a field out."""
 
@@ -79,8 +72,7 @@ class AttributeMap(Strict):
         private = {
             name: ["This attribute holds private data and is never read."]
             for name, attribute in data.items()
-            if PRIVATE_COLUMN.search(_split_words(attribute))
-            or re.search(r"passw|pwd", attribute, re.IGNORECASE)
+            if is_private_name(attribute) or re.search(r"passw|pwd", attribute, re.IGNORECASE)
         }
         if private:
             raise ma.ValidationError(private)
@@ -310,8 +302,7 @@ class LdapConnector:
         :raises CursorExpiredError: the cursor is of another server, of other settings, or of a later state.
         **Touches** reads the directory.
         """
-        declared = {name: value for name, value in settings.items() if name != "password"}
-        digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+        digest = digest_of(settings, "password")
         with Directory(settings) as directory:
             flavour = choose_flavour(directory, settings)
             people = People(flavour, settings)

@@ -1,6 +1,5 @@
 """Employees of Odoo's HR application, over JSON-RPC."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import marshmallow as ma
 
 from connectors.tables import PRIVATE_COLUMN, clean, normal_header
-from connectors.values import Strict, bounded, check_address, email_of, skipped_by_reason, skipping
+from connectors.values import Strict, bounded, check_address, digest_of, email_of, skipped_by_reason, skipping
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -347,8 +346,7 @@ class OdooConnector:
         **Touches** reads Odoo.
         """
         began = f"{datetime.now(UTC):{MOMENT}}"
-        declared = {name: value for name, value in settings.items() if name != "api_key"}
-        digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+        digest = digest_of(settings, "api_key")
         since = "" if cursor is None else _since(cursor, digest)
         domain = []
         if since:

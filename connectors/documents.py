@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +14,10 @@ from urllib.parse import urlsplit
 import marshmallow as ma
 import yaml
 
+from connectors import values
 from connectors.answers import text_of, write_moment
-from connectors.tables import ALIASES, EMPLOYMENT_WORDS, ISO, PRIVATE_COLUMN, STATUSES, TableSettings
+from connectors.tables import ALIASES, EMPLOYMENT_WORDS, ISO, PRIVATE_COLUMN, TableSettings
+from connectors.values import STATUSES, Strict
 
 MOST_BYTES = 256 * 1024
 # A document may also fill these, which no column of a file is known for.
@@ -56,15 +57,6 @@ class Word(ma.fields.Field[str]):
         if not isinstance(value, str | int | float):
             raise ma.ValidationError("This is no word.")
         return text_of(value)
-
-
-class Strict(ma.Schema):
-    """A part of a document; what it does not know is refused, not dropped in silence."""
-
-    class Meta:
-        """Unknown words are faults."""
-
-        unknown = ma.RAISE
 
 
 class AuthSchema(Strict):
@@ -272,20 +264,13 @@ class DocumentSchema(Strict):
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that is not https, unless it is this machine's own.
+    """Refuse what `values.check_address` refuses, and parameters, which a document gives elsewhere.
 
     :raises marshmallow.ValidationError: it is refused.
     **Touches** pure.
     """
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname or ""
-        own = parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        own = False
-    if not own and not (parts.scheme == "https" and host):
-        raise ma.ValidationError("This is not an https address.")
-    if parts.username is not None or parts.query:
+    values.check_address(address)
+    if urlsplit(address).query:
         raise ma.ValidationError("An address holds no credentials and no parameters.")
 
 

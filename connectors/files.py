@@ -18,9 +18,9 @@ import marshmallow as ma
 
 from connectors.places import Folder, Found, Place, again, open_place, scheme_of, written
 from connectors.tables import fatal
+from connectors.values import LOOPBACK
 
 SCHEMES = ("sftp", "s3", "https", "http")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class FileSettings(ma.Schema):

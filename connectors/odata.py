@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from connectors.values import is_placeholder
 from rmplugin.api import FatalError, RetriableError, SkippableRecordError, http
 
 Refusal = Callable[[http.Reply, str, str], RetriableError | FatalError]
@@ -95,5 +96,4 @@ def day_of(value: Any, ref: str, field: str) -> date | None:
         day = date(1970, 1, 1) + timedelta(milliseconds=int(found[1]))
     except OverflowError:
         return None
-    is_none = day.year <= 1601 or day.year >= 9999 or day in {date(1900, 1, 1), date(1899, 12, 30)}
-    return None if is_none else day
+    return None if is_placeholder(day) else day

@@ -10,11 +10,10 @@ from typing import Any
 
 import marshmallow as ma
 
+from connectors.values import EMAIL, LONGEST, Strict, email_of, goes_by, is_placeholder, status_words
 from rmplugin.api import EmployeeRecord, FatalError, SkippableRecordError
 
-LONGEST_CELL = 255
 ISO = "%Y-%m-%d"
-STATUSES = ("prehire", "active", "leave", "suspended", "terminated", "deceased", "unknown")
 
 # Headers under which common exports name our fields, best first. Compared without case, dots and underscores.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -92,7 +91,6 @@ EMPLOYMENT_WORDS = {
 }
 
 SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
-EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 NO_EMAIL = frozenset({"-", "n/a", "na", "none", "null", "unknown"})
 NO_PERSON = "This is a line of totals, not a person."
 TOTALS = re.compile(
@@ -110,13 +108,13 @@ def normal_header(text: str) -> str:
     return " ".join(re.sub(r"[\s_.\ufeff]+", " ", text).split()).casefold()
 
 
-class MappingSchema(ma.Schema):
+def is_private_name(name: str) -> bool:
+    """Tell a name such as baseSalary or birth-date, which holds private data. **Touches** pure."""
+    return bool(PRIVATE_COLUMN.search(normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])|-", " ", name))))
+
+
+class MappingSchema(Strict):
     """Our field -> their column. No other field exists, so nothing else is read; "" leaves a field out."""
-
-    class Meta:
-        """Unknown fields are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     locals().update({name: ma.fields.String() for name in (*ALIASES, "manager_employee_number")})
 
@@ -143,13 +141,8 @@ class MappingSchema(ma.Schema):
             raise ma.ValidationError(private)
 
 
-class TableSettings(ma.Schema):
+class TableSettings(Strict):
     """What an administrator declares about the columns of any table."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     date_format = ma.fields.String(
         load_default=ISO, metadata={"help": "strptime format of every date, for example %d.%m.%Y"}
@@ -167,12 +160,7 @@ class TableSettings(ma.Schema):
         validate=ma.validate.OneOf(["auto", "number", "email", "name"]),
         metadata={"help": "how the column mapped to `manager` names the manager"},
     )
-    status_values = ma.fields.Dict(
-        keys=ma.fields.String(),
-        values=ma.fields.String(validate=ma.validate.OneOf(STATUSES)),
-        load_default=dict,
-        metadata={"help": "their word -> our status"},
-    )
+    status_values = status_words("their word -> our status")
     full = ma.fields.Boolean(load_default=True, metadata={"help": "the file lists everybody"})
 
     @ma.validates("date_format")
@@ -222,10 +210,7 @@ class DateReader:
             if self.date_format == ISO
             else datetime.strptime(text, self.date_format).date()  # noqa: DTZ007 - a date has no zone.
         )
-        placeholder = (
-            value.year <= 1601 or value.year >= 9999 or value in {date(1900, 1, 1), date(1899, 12, 30)}
-        )
-        return None if placeholder else value
+        return None if is_placeholder(value) else value
 
 
 class RowReader:
@@ -290,10 +275,10 @@ class RowReader:
         values: dict[str, Any] = {
             name: cell for name, cell in zip(self.names, map(str.strip, cells), strict=False) if cell
         }
-        if len(joined) > LONGEST_CELL and max(map(len, values.values()), default=0) > LONGEST_CELL:
-            raise SkippableRecordError(ref, "row", f"A cell is longer than {LONGEST_CELL} characters.")
+        if len(joined) > LONGEST and max(map(len, values.values()), default=0) > LONGEST:
+            raise SkippableRecordError(ref, "row", f"A cell is longer than {LONGEST} characters.")
         key = cells[-1].strip()
-        if not 0 < len(key) <= LONGEST_CELL:
+        if not 0 < len(key) <= LONGEST:
             raise SkippableRecordError(ref, "source_key", "The row has no key, so nobody knows whose it is.")
         if "+" in key and SCIENTIFIC.fullmatch(key):
             raise _shortened(ref, "source_key")
@@ -418,8 +403,7 @@ def _manager(text: str, manager_by: str) -> dict[str, str]:
 def _convert_names(values: dict[str, Any], ref: str) -> None:
     if "display_name" in values:
         return
-    given = values.get("preferred_name") or values.get("given_name", "")
-    name = f"{given} {values.get('family_name', '')}".strip()
+    name = goes_by(values)
     if not name:
         raise SkippableRecordError(ref, "display_name", "The row has no name.")
     values["display_name"] = name
@@ -432,12 +416,9 @@ def _convert_emails(values: dict[str, Any], ref: str) -> None:
             continue
         if address.casefold() in NO_EMAIL:
             del values[name]
-        elif EMAIL.fullmatch(address):
-            local, _, domain = address.rpartition("@")
-            values[name] = f"{local}@{domain.lower()}"
-        elif name == "email":
-            # A manager's address that is none only leaves the manager unresolved, which the run counts.
-            raise SkippableRecordError(ref, name, "The e-mail address is not one.")
+        # A manager's address that is none only leaves the manager unresolved, which the run counts.
+        elif name == "email" or EMAIL.fullmatch(address):
+            values[name] = email_of(address, ref)
 
 
 @lru_cache(maxsize=4096)

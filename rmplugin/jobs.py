@@ -1,7 +1,7 @@
 """Work after the commit: the outbox, the queue that wakes the worker, and what a task is given."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import huey
 import requests
 import structlog
-from sqlalchemy import CheckConstraint, Index, select
+from sqlalchemy import CheckConstraint, ColumnElement, Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Database, Db, TenantOwned
@@ -85,6 +85,24 @@ def enqueue(db: Db, kind: str, now: datetime, **payload: Any) -> None:
     """
     db.add(OutboxEvent(kind=kind, payload=payload, state="pending", next_at=now, created_at=now))
     db.info["wake"] = True
+
+
+def find_pending(
+    db: Db, kinds: Collection[str], *conditions: ColumnElement[bool], **ids: uuid.UUID
+) -> OutboxEvent | None:
+    """Give the oldest event of some kinds that waits or is at work; None when there is none.
+
+    :param conditions: what must hold of the event besides.
+    :param ids: what its payload says.
+    **Touches** reads outbox_event.
+    """
+    query = select(OutboxEvent).where(
+        OutboxEvent.kind.in_(kinds),
+        OutboxEvent.state == "pending",
+        *(OutboxEvent.payload[name].as_string() == str(one) for name, one in ids.items()),
+        *conditions,
+    )
+    return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
 
 
 def wait_after(attempts: int) -> timedelta:

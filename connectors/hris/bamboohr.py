@@ -9,7 +9,16 @@ from typing import Any
 
 import marshmallow as ma
 
-from connectors.values import check_address, is_number, moment_of, text_of
+from connectors.values import (
+    Strict,
+    check_address,
+    goes_by,
+    is_number,
+    moment_of,
+    skipping,
+    text_of,
+    with_made,
+)
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -57,8 +66,6 @@ FIELDS = {
     "employmentStatus": "employment_type",
     "status": "status",
 }
-# What is made of other fields is hidden when one of them is.
-MADE_OF = {"display_name": {"given_name", "family_name"}, "status_raw": {"status"}}
 DATES = frozenset({"hire_date", "termination_date"})
 NO_DATES = frozenset({"", "0000-00-00", "1900-01-01", "1601-01-01", "9999-12-31"})
 # Words of `employmentStatus`, which every company names itself, looked for in this order.
@@ -74,13 +81,8 @@ EMPLOYMENT_TYPES = (
 )
 
 
-class BambooHrSettings(ma.Schema):
+class BambooHrSettings(Strict):
     """What an administrator enters."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     url = ma.fields.String(
         required=True,
@@ -224,9 +226,9 @@ class _People:
             auth=(key, "x") if key else None,
         )
         self.types = self._catalogue()
-        self.fields = _with_made({ours for theirs, ours in FIELDS.items() if theirs in self.types})
+        self.fields = with_made({ours for theirs, ours in FIELDS.items() if theirs in self.types})
         # A field that left the catalogue may only be hidden: what is known of it stays.
-        self.absent = _with_made({ours for theirs, ours in FIELDS.items() if theirs not in self.types})
+        self.absent = with_made({ours for theirs, ours in FIELDS.items() if theirs not in self.types})
         self.cursor: str | None = None
 
     def page(self, total: int | None = None, gone: Sequence[str] = ()) -> RosterPage:
@@ -340,12 +342,10 @@ class _People:
             return
         seen.add(key)
         hidden = {_ours(name) for name in row.get("_restrictedFields") or ()} - {""}
-        try:
+        with skipping(page, key):
             page.records.append(
-                _record(fields, f"employee {key}", _with_made(hidden) | self.absent, self.client.now().date())
+                _record(fields, f"employee {key}", with_made(hidden) | self.absent, self.client.now().date())
             )
-        except SkippableRecordError as error:
-            page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, key))
 
     def _catalogue(self) -> dict[str, str]:
         """Read which fields the dataset has for this key.
@@ -381,8 +381,7 @@ def _record(fields: Mapping[str, Any], ref: str, withheld: frozenset[str], today
         text = text_of(fields.get(theirs), ref, ours)
         if text is not None and ours not in withheld:
             values[ours] = _date(text, ref, ours) if ours in DATES else text
-    given = values.get("preferred_name") or values.get("given_name", "")
-    name = f"{given} {values.get('family_name', '')}".strip()
+    name = goes_by(values)
     if not name and "display_name" not in withheld:
         raise SkippableRecordError(ref, "display_name", "The person has no name.")
     words = str(values.pop("employment_type", "")).lower()
@@ -417,11 +416,6 @@ def _date(text: str, ref: str, field: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise SkippableRecordError(ref, field, "The date is not written as year-month-day.") from None
-
-
-def _with_made(ours: set[str]) -> frozenset[str]:
-    """Add what is made of these fields."""
-    return frozenset(ours | {made for made, parts in MADE_OF.items() if ours & parts})
 
 
 def _ours(name: Any) -> str:

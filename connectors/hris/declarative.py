@@ -18,6 +18,7 @@ import marshmallow as ma
 from connectors.answers import NOTHING, Pages, find, read_moment, text_of, write_moment
 from connectors.documents import MORE_FIELDS, PLACEHOLDER, DocumentSchema, check_address, read_document
 from connectors.tables import RowReader, clean
+from connectors.values import Strict, skipped_by_reason
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -45,13 +46,8 @@ class _DocumentField(ma.fields.String):
         return DocumentSchema().load(read_document(super()._deserialize(value, *more, **options)))
 
 
-class DeclarativeSettings(ma.Schema):
+class DeclarativeSettings(Strict):
     """What an administrator enters: the document, and the credentials that it must not hold."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     document = _DocumentField(
         required=True,
@@ -121,11 +117,7 @@ class DeclarativeConnector:
             else CheckResult(f"Field {name}", ok=False, advice=f"Nobody of them has {place}. Correct it.")
             for name, place in places
         ]
-        reasons = Counter((skipped.field, skipped.reason) for skipped in page.skipped)
-        return results + [
-            CheckResult("Skipped people", ok=False, advice=f"{count} × {name}: {reason}")
-            for (name, reason), count in reasons.items()
-        ]
+        return results + skipped_by_reason(page.skipped, "Skipped people")
 
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
         """Read the roster page by page, whole or what changed.

@@ -7,8 +7,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from connectors.tables import EMPLOYMENT_WORDS, PRIVATE_COLUMN, normal_header
-from connectors.values import check_address, text_of
+from connectors.tables import EMPLOYMENT_WORDS, is_private_name
+from connectors.values import Strict, check_address, fields_came, skipping, text_of
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -70,19 +70,12 @@ def check_extension(name: str) -> None:
     """
     if not re.fullmatch(EXTENSION, name, re.ASCII):
         raise ma.ValidationError("Enter extensionAttribute1 to 15, or extension_(application)_(name).")
-    # "baseSalary" holds two words.
-    words = normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
-    if PRIVATE_COLUMN.search(words):
+    if is_private_name(name):
         raise ma.ValidationError("This attribute holds private data and is never read.")
 
 
-class EntraSettings(ma.Schema):
+class EntraSettings(Strict):
     """What an administrator enters."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     tenant = ma.fields.String(
         required=True,
@@ -157,12 +150,11 @@ class EntraConnector:
             page = users.page(rows, None)
         except (RetriableError, FatalError) as error:
             return [*results, CheckResult("Connection", ok=False, advice=error.message_for_user)]
-        found = sorted(name for name in users.paths if any(getattr(r, name) for r in page.records))
         advice = f"{len(page.records)} of the first {len(rows)} accounts are people"
         if not page.records:
             advice += ". Fill in titles or departments in Entra ID, or set people to members."
         results.append(CheckResult("People", ok=bool(page.records), advice=advice))
-        return [*results, CheckResult("Fields", ok=True, advice=", ".join(found) or "none came")]
+        return [*results, fields_came(page.records, users.paths)]
 
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
         """Read everybody, or those who changed since the cursor.
@@ -256,10 +248,8 @@ class _Users:
     def _take(self, key: str, user: Mapping[str, Any], page: RosterPage) -> None:
         if not _is_person(user, self.settings["people"]):
             return
-        try:
+        with skipping(page, key):
             page.records.append(self._record(key, user))
-        except SkippableRecordError as error:
-            page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, key))
 
     def _record(self, key: str, user: Mapping[str, Any]) -> EmployeeRecord:
         ref = f"user {key}"

@@ -1,11 +1,8 @@
 """People of a directory: Active Directory, or OpenLDAP and others that keep to the standard."""
 
-import hashlib
 import itertools
 import json
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -26,15 +23,12 @@ from connectors.directory import (
     read_filetime,
 )
 from connectors.tables import (
-    EMAIL,
     EMPLOYMENT_WORDS,
-    LONGEST_CELL,
-    PRIVATE_COLUMN,
     STATUS_WORDS,
-    STATUSES,
     DateReader,
-    normal_header,
+    is_private_name,
 )
+from connectors.values import Strict, digest_of, email_of, skipped_by_reason, skipping, status_words, text_of
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -44,7 +38,6 @@ from rmplugin.api import (
     RetriableError,
     RosterPage,
     SkippableRecordError,
-    SkippedRecord,
     hookimpl,
 )
 
@@ -59,18 +52,8 @@ FIELDS = (
 )  # fmt: skip
 
 
-def _split_words(attribute: str) -> str:
-    """Write `birthDate` as `birth date`, so that private names are recognised."""
-    return normal_header(re.sub(r"(?<=[a-z])(?=[A-Z])|-", " ", attribute))
-
-
-class AttributeMap(ma.Schema):
+class AttributeMap(Strict):
     """Our field -> the directory's attribute. Nothing else is read; "" leaves a field out."""
-
-    class Meta:
-        """Unknown fields are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     locals().update(
         {
@@ -89,20 +72,14 @@ class AttributeMap(ma.Schema):
         private = {
             name: ["This attribute holds private data and is never read."]
             for name, attribute in data.items()
-            if PRIVATE_COLUMN.search(_split_words(attribute))
-            or re.search(r"passw|pwd", attribute, re.IGNORECASE)
+            if is_private_name(attribute) or re.search(r"passw|pwd", attribute, re.IGNORECASE)
         }
         if private:
             raise ma.ValidationError(private)
 
 
-class LdapSettings(ma.Schema):
+class LdapSettings(Strict):
     """What an administrator declares about the directory."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     url = ma.fields.String(
         required=True,
@@ -152,12 +129,7 @@ class LdapSettings(ma.Schema):
         load_default="%Y-%m-%d",
         metadata={"help": "strptime format of mapped dates that are plain text"},
     )
-    status_values = ma.fields.Dict(
-        keys=ma.fields.String(),
-        values=ma.fields.String(validate=ma.validate.OneOf(STATUSES)),
-        load_default=dict,
-        metadata={"help": "word of a mapped status attribute -> our status"},
-    )
+    status_values = status_words("word of a mapped status attribute -> our status")
     disabled_status = ma.fields.String(
         load_default="terminated",
         validate=ma.validate.OneOf(["terminated", "suspended", "leave"]),
@@ -220,10 +192,8 @@ class People:
         self._flavour.notice(entry)
         key = self._flavour.key(entry)
         ref = f"entry {key or f'number {number}'}"
-        try:
+        with skipping(page, key):
             page.records.append(self._record(entry, key, ref))
-        except SkippableRecordError as error:
-            page.skipped.append(SkippedRecord(ref, error.field, error.reason, key))
 
     def _record(self, entry: Entry, key: str | None, ref: str) -> EmployeeRecord:
         if key is None:
@@ -265,10 +235,7 @@ class People:
             codes = (re.match(r"([A-Za-z]{2})(?![A-Za-z])", word.strip()) for word in text.split(","))
             return tuple(dict.fromkeys(code[1].lower() for code in codes if code))
         if name == "email":
-            local, _, domain = text.rpartition("@")
-            if not EMAIL.fullmatch(text):
-                raise SkippableRecordError(ref, name, "The e-mail address is not one.")
-            return f"{local}@{domain.lower()}"
+            return email_of(text, ref)
         return text
 
     def _date(self, name: str, text: str, ref: str) -> date | None:
@@ -288,15 +255,10 @@ class People:
         for attribute in self.attributes[name]:
             for value in entry.values.get(attribute.lower(), ()):
                 try:
-                    text = unicodedata.normalize("NFC", " ".join(value.decode().split()))
+                    text = text_of(value.decode(), ref, name)
                 except UnicodeDecodeError:
                     raise SkippableRecordError(ref, name, "The value is no text.") from None
-                text = "".join(filter(str.isprintable, text)).strip()
-                if len(text) > LONGEST_CELL:
-                    raise SkippableRecordError(
-                        ref, name, f"The value is longer than {LONGEST_CELL} characters."
-                    )
-                if text:
+                if text is not None:
                     yield text
 
 
@@ -340,8 +302,7 @@ class LdapConnector:
         :raises CursorExpiredError: the cursor is of another server, of other settings, or of a later state.
         **Touches** reads the directory.
         """
-        declared = {name: value for name, value in settings.items() if name != "password"}
-        digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+        digest = digest_of(settings, "password")
         with Directory(settings) as directory:
             flavour = choose_flavour(directory, settings)
             people = People(flavour, settings)
@@ -400,9 +361,7 @@ def _check_sample(people: People, entries: list[Entry], settings: Mapping[str, A
         if not ok:
             advice += ". Correct the mapping, or let the account read it."
         results.append(CheckResult(f"Field {name}", ok=ok, advice=advice))
-    for (name, reason), count in Counter((bad.field, bad.reason) for bad in page.skipped).items():
-        results.append(CheckResult("Skipped entries", ok=False, advice=f"{count} × {name}: {reason}"))
-    return results
+    return results + skipped_by_reason(page.skipped, "Skipped entries")
 
 
 @hookimpl

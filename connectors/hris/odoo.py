@@ -1,18 +1,15 @@
 """Employees of Odoo's HR application, over JSON-RPC."""
 
-import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import marshmallow as ma
 
-from connectors.tables import EMAIL, LONGEST_CELL, PRIVATE_COLUMN, clean, normal_header
+from connectors.tables import PRIVATE_COLUMN, clean, normal_header
+from connectors.values import Strict, bounded, check_address, digest_of, email_of, skipped_by_reason, skipping
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -22,7 +19,6 @@ from rmplugin.api import (
     RetriableError,
     RosterPage,
     SkippableRecordError,
-    SkippedRecord,
     hookimpl,
     http,
 )
@@ -68,13 +64,8 @@ def _is_private(name: str) -> bool:
     return bool(PRIVATE_FIELD.search(name) or PRIVATE_COLUMN.search(normal_header(name)))
 
 
-class OdooMapping(ma.Schema):
+class OdooMapping(Strict):
     """Our field -> a field of hr.employee; "" leaves it out."""
-
-    class Meta:
-        """Unknown fields are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     locals().update({name: ma.fields.String(validate=ma.validate.Regexp(r"\w*\Z")) for name in MAPPED})
 
@@ -91,15 +82,12 @@ class OdooMapping(ma.Schema):
             raise ma.ValidationError(private)
 
 
-class OdooSettings(ma.Schema):
+class OdooSettings(Strict):
     """What an administrator declares about Odoo."""
 
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
-
-    url = ma.fields.String(required=True, metadata={"help": "https://company.odoo.com"})
+    url = ma.fields.String(
+        required=True, validate=check_address, metadata={"help": "https://company.odoo.com"}
+    )
     database = ma.fields.String(
         required=True, validate=ma.validate.Length(min=1), metadata={"help": "name of the database"}
     )
@@ -114,21 +102,6 @@ class OdooSettings(ma.Schema):
     mapping = ma.fields.Nested(
         OdooMapping, load_default=dict, metadata={"help": "our field -> a field of hr.employee"}
     )
-
-    @ma.validates("url")
-    def want_encryption(self, value: str, **_options: Any) -> None:
-        """Refuse to send the key in the clear to another machine.
-
-        :raises marshmallow.ValidationError: no https:// address.
-        **Touches** pure.
-        """
-        parts = urlsplit(value)
-        try:
-            here = ip_address(parts.hostname or "").is_loopback
-        except ValueError:
-            here = parts.hostname == "localhost"
-        if not parts.hostname or parts.username or parts.scheme not in ("https", *(["http"] if here else [])):
-            raise ma.ValidationError("This is not an https:// address without a user.")
 
 
 class NoAccessError(FatalError):
@@ -281,10 +254,8 @@ class Employees:
         skills = self._skills([row["id"] for row in rows if row.get("employee_skill_ids")])
         for row in rows:
             self.newest = max(self.newest, str(row.get("write_date") or ""))
-            try:
+            with skipping(page, str(row["id"])):
                 page.records.append(self._record(row, skills.get(row["id"], {})))
-            except SkippableRecordError as error:
-                page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, str(row["id"])))
         return page
 
     def _skills(self, ids: list[int]) -> dict[int, dict[str, None]]:
@@ -324,10 +295,7 @@ def _text(value: Any, ref: str, field: str) -> str | None:
         return None
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise SkippableRecordError(ref, field, "The value is neither a text nor a reference.")
-    text = clean(str(value), ref).strip()
-    if len(text) > LONGEST_CELL:
-        raise SkippableRecordError(ref, field, f"The value is longer than {LONGEST_CELL} characters.")
-    return text or None
+    return bounded(clean(str(value), ref).strip(), ref, field)
 
 
 def _converted(name: str, text: str, ref: str) -> Any:
@@ -339,12 +307,7 @@ def _converted(name: str, text: str, ref: str) -> Any:
             raise SkippableRecordError(ref, name, "The value is no date.") from None
     if name == "employment_type":
         return KINDS.get(text, "other")
-    if name == "email":
-        local, _, domain = text.rpartition("@")
-        if not EMAIL.fullmatch(text):
-            raise SkippableRecordError(ref, name, "The e-mail address is not one.")
-        return f"{local}@{domain.lower()}"
-    return text
+    return email_of(text, ref) if name == "email" else text
 
 
 class OdooConnector:
@@ -383,8 +346,7 @@ class OdooConnector:
         **Touches** reads Odoo.
         """
         began = f"{datetime.now(UTC):{MOMENT}}"
-        declared = {name: value for name, value in settings.items() if name != "api_key"}
-        digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+        digest = digest_of(settings, "api_key")
         since = "" if cursor is None else _since(cursor, digest)
         domain = []
         if since:
@@ -442,9 +404,7 @@ def _check_sample(
     for name in sorted(people.withheld):
         advice = "The user may not see it, or Odoo does not have it. What is known of it stays."
         results.append(CheckResult(f"Field {name}", ok=name not in mapping, advice=advice))
-    for (name, reason), count in Counter((bad.field, bad.reason) for bad in page.skipped).items():
-        results.append(CheckResult("Skipped employees", ok=False, advice=f"{count} × {name}: {reason}"))
-    return results
+    return results + skipped_by_reason(page.skipped, "Skipped employees")
 
 
 @hookimpl

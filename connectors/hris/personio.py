@@ -4,14 +4,23 @@ import hashlib
 import hmac
 import json
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import marshmallow as ma
 
-from connectors.values import check_address, is_number, moment_of, text_of
+from connectors.values import (
+    MADE_OF,
+    Strict,
+    check_address,
+    goes_by,
+    is_number,
+    moment_of,
+    skipping,
+    text_of,
+    with_made,
+)
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -59,8 +68,6 @@ ATTRIBUTES = {
 }
 # What v2 names by its id only, and what it does not know.
 ONLY_IDS = frozenset({"department", "location", "legal_entity", "cost_center"})
-# What is made of other fields is hidden when one of them is.
-MADE_OF = {"display_name": {"given_name", "family_name"}, "status_raw": {"status"}}
 FIELDS = frozenset({*ATTRIBUTES.values(), *MADE_OF})
 STATUSES: Mapping[str, Any] = {
     "active": "active", "onboarding": "prehire", "leave": "leave", "inactive": "terminated",
@@ -70,13 +77,8 @@ FILLED = ma.validate.Length(min=1)
 NO_YEARS = frozenset({1, 1601, 1900, 9999})
 
 
-class PersonioSettings(ma.Schema):
+class PersonioSettings(Strict):
     """What an administrator enters."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     client_id = ma.fields.String(required=True, validate=FILLED, metadata={"help": "of the API credentials"})
     client_secret = ma.fields.String(
@@ -266,8 +268,8 @@ class _Bulk:
         attributes = attributes if isinstance(attributes, dict) else {}
         key = str(_unwrap(attributes.get("id")))
         if _new(key, page, seen):
-            with _skipping(key, page) as ref:
-                page.records.append(self._record(attributes, ref))
+            with skipping(page, key):
+                page.records.append(self._record(attributes, f"person {key}"))
         return key
 
     def _record(self, attributes: Mapping[str, Any], ref: str) -> EmployeeRecord:
@@ -291,7 +293,7 @@ class _Bulk:
             values["status"] = STATUSES.get((status or "").lower(), "unknown")
         kind = values["employment_type"]
         values["employment_type"] = EMPLOYMENT_TYPES.get(kind.lower(), "other") if kind else None
-        return _named(values, ref, _with_made(hidden), status)
+        return _named(values, ref, with_made(hidden), status)
 
     def _day(self, value: Any, ref: str, field: str) -> date | None:
         """Read a day: written as midnight somewhere, or as that moment in UTC, a day earlier on the face.
@@ -351,7 +353,8 @@ class _Persons:
         key = str(person.get("id")) if isinstance(person, dict) else ""
         if not _new(key, page, seen):
             return
-        with _skipping(key, page) as ref:
+        ref = f"person {key}"
+        with skipping(page, key):
             employments: list[Employment] = []
             # Somebody who was deleted meanwhile has no list.
             if person.get("employments", True):
@@ -388,7 +391,7 @@ def _person(person: Mapping[str, Any], employments: tuple[Employment, ...], ref:
     status = text_of(person.get("status"), ref, "status")
     values["status"] = STATUSES.get((status or "").lower(), "unknown")
     hidden = {ours for theirs, ours in (*names.items(), ("status", "status")) if theirs not in person}
-    return _named({**values, "employments": employments}, ref, _with_made(hidden) | ONLY_IDS, status)
+    return _named({**values, "employments": employments}, ref, with_made(hidden) | ONLY_IDS, status)
 
 
 def _employment(row: Mapping[str, Any], ref: str) -> Employment:
@@ -429,20 +432,10 @@ def _named(values: dict[str, Any], ref: str, withheld: frozenset[str], status: s
 
     :raises SkippableRecordError: there is no name, and none is hidden.
     """
-    given = values["preferred_name"] or values["given_name"] or ""
-    name = f"{given} {values['family_name'] or ''}".strip()
+    name = goes_by(values)
     if not name and "display_name" not in withheld:
         raise SkippableRecordError(ref, "display_name", "The person has no name.")
     return EmployeeRecord(ref=ref, display_name=name or None, status_raw=status, withheld=withheld, **values)
-
-
-@contextmanager
-def _skipping(key: str, page: RosterPage) -> Iterator[str]:
-    """Give how messages name the person; a record that cannot be used becomes a skipped one."""
-    try:
-        yield f"person {key}"
-    except SkippableRecordError as error:
-        page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, key))
 
 
 def _new(key: str, page: RosterPage, seen: set[str]) -> bool:
@@ -486,11 +479,6 @@ def _largest(centers: Any) -> Any:
     """Give the cost centre with the largest part of a person."""
     found = [c for c in centers if isinstance(c, dict)] if isinstance(centers, list) else []
     return max(found, key=lambda c: float(_inside(c, "percentage") or 0), default=None)
-
-
-def _with_made(ours: set[str]) -> frozenset[str]:
-    """Add what is made of these fields."""
-    return frozenset(ours | {made for made, parts in MADE_OF.items() if ours & parts})
 
 
 @hookimpl

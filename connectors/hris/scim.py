@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import marshmallow as ma
 
+from connectors.values import Strict, fields_came, moment_of, skipping
 from rmplugin.api import (
     SCIM_MAPPABLE,
     Capabilities,
@@ -16,8 +17,6 @@ from rmplugin.api import (
     FatalError,
     RetriableError,
     RosterPage,
-    SkippableRecordError,
-    SkippedRecord,
     hookimpl,
     http,
     read_scim_user,
@@ -33,13 +32,8 @@ ATTRIBUTES = (
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
 
-class ScimSettings(ma.Schema):
+class ScimSettings(Strict):
     """Where the system is, and how to get in."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     url = ma.fields.Url(
         required=True, schemes={"https", "http"}, require_tld=False,
@@ -86,9 +80,8 @@ class ScimConnector:
         except (FatalError, RetriableError) as error:
             return [*results, CheckResult("Users", ok=False, advice=error.message_for_user)]
         names = {f.name for f in fields(EmployeeRecord)} - {"source_key", "ref", "status"}
-        found = sorted(name for name in names if any(getattr(record, name) for record in page.records))
         results.append(CheckResult("Users", ok=bool(page.records), advice=f"{page.total or 0} in all"))
-        return [*results, CheckResult("Fields", ok=True, advice=", ".join(found) or "none came")]
+        return [*results, fields_came(page.records, names)]
 
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:
         """Read all users, or those who changed since the last reading, and a little before.
@@ -100,7 +93,7 @@ class ScimConnector:
         """
         client = _client(settings)
         began = client.now()
-        since = None if cursor is None else _moment(cursor)
+        since = moment_of(cursor, client.service)
         if not _can_filter(client):
             if since is not None:
                 raise CursorExpiredError(client.service, "GET", client.base, None)
@@ -127,13 +120,6 @@ def _can_filter(client: http.Client) -> bool:
 
 def _changes(can_filter: bool) -> str:  # noqa: FBT001 - private.
     return "reads changes only" if can_filter else "reads everybody each time: the service cannot filter"
-
-
-def _moment(cursor: str) -> datetime:
-    try:
-        return datetime.fromisoformat(cursor).astimezone(UTC)
-    except ValueError:
-        raise CursorExpiredError("SCIM service", "GET", "", None) from None
 
 
 def _document(reply: http.Reply) -> dict[str, Any]:
@@ -174,12 +160,8 @@ def _take(user: Any, mapping: Mapping[str, str], page: RosterPage, seen: set[str
     key = user.get("id") if isinstance(user, dict) else None
     if isinstance(key, str) and key in seen:
         return
-    try:
-        record = read_scim_user(user if isinstance(user, dict) else {}, mapping)
-    except SkippableRecordError as error:
-        page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, key))
-    else:
-        page.records.append(record)
+    with skipping(page, key):
+        page.records.append(read_scim_user(user if isinstance(user, dict) else {}, mapping))
     if isinstance(key, str):
         seen.add(key)
 

@@ -1,6 +1,7 @@
 """People of SAP SuccessFactors, by OData v2: everybody, or who changed since the last reading."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime, timedelta
@@ -9,8 +10,17 @@ from typing import Any
 import marshmallow as ma
 
 from connectors.odata import at, day_of, literal, many, name_of, read_pages
-from connectors.tables import STATUSES
-from connectors.values import check_address, is_number, moment_of, text_of
+from connectors.values import (
+    Strict,
+    check_address,
+    fields_came,
+    goes_by,
+    is_number,
+    moment_of,
+    skipping,
+    status_words,
+    text_of,
+)
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -19,7 +29,6 @@ from rmplugin.api import (
     FatalError,
     RetriableError,
     RosterPage,
-    SkippableRecordError,
     SkippedRecord,
     hookimpl,
     http,
@@ -115,13 +124,8 @@ def check_names(value: str) -> None:
         raise ma.ValidationError(f"Choose from {', '.join(OPTIONAL)}.")
 
 
-class SuccessFactorsSettings(ma.Schema):
+class SuccessFactorsSettings(Strict):
     """What an administrator enters."""
-
-    class Meta:
-        """Unknown settings are refused, not dropped in silence."""
-
-        unknown = ma.RAISE
 
     url = ma.fields.String(
         required=True,
@@ -154,12 +158,7 @@ class SuccessFactorsSettings(ma.Schema):
         validate=check_names,
         metadata={"help": "fields that are not asked for, because the company does not have them"},
     )
-    status_values = ma.fields.Dict(
-        keys=ma.fields.String(),
-        values=ma.fields.String(validate=ma.validate.OneOf(STATUSES)),
-        load_default=dict,
-        metadata={"help": "code of the company's own employee status -> our status"},
-    )
+    status_values = status_words("code of the company's own employee status -> our status")
 
     @ma.validates_schema
     def want_one_credential(self, data: Mapping[str, Any], **_options: Any) -> None:
@@ -199,13 +198,12 @@ class SuccessFactorsConnector:
         advice = f"{page.total if page.total is not None else number} in all"
         if not page.records:
             advice = "None can be read. Give the API user's role the people, for example everybody."
-        found = sorted(n for n in reading.fields if any(getattr(r, n, None) for r in page.records))
         hidden = sorted(
             set().union(*(r.withheld for r in page.records)) - set(split_names(settings["without"]))
         )
         results = [
             CheckResult("People", ok=bool(page.records), advice=advice),
-            CheckResult("Fields", ok=True, advice=", ".join(found) or "none came"),
+            fields_came(page.records, reading.fields),
         ]
         if hidden:
             advice = f"Hidden for some people: {', '.join(hidden)}. Give the API user's role these fields."
@@ -226,15 +224,15 @@ class SuccessFactorsConnector:
         yield from _reading(settings).pages(since, pages)
 
 
-class _Reading:
+class _Reading(ABC):
     """One entity for the length of one reading; a derived class says which, and what it makes of its rows.
 
     :ivar select: properties to ask for, each with its path.
     :ivar fields: our fields that can be read at all.
     """
 
-    entity = ""
-    key = ""
+    entity: str
+    key: str
     select: Sequence[str]
     fields: frozenset[str]
 
@@ -245,16 +243,17 @@ class _Reading:
         self.today = self.client.now().date()
         self.cursor = self.client.now().isoformat(timespec="seconds")
 
+    @abstractmethod
     def wanted(self, since: datetime | None) -> str:
         """Give the filter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, rows: Sequence[Any]) -> None:
         """Read what belongs to the rows of a page besides."""
 
+    @abstractmethod
     def records(self, key: str, row: Mapping[str, Any]) -> list[EmployeeRecord]:
         """Make the records of a row."""
-        raise NotImplementedError
 
     def pages(self, since: datetime | None, paging: Mapping[str, str]) -> Iterator[RosterPage]:
         """Read page by page; give nobody twice."""
@@ -274,10 +273,8 @@ class _Reading:
             seen |= set(rows)
             self.prepare(list(rows.values()))
             for key, row in rows.items():
-                try:
+                with skipping(page, key):
                     page.records.extend(self.records(key, row))
-                except SkippableRecordError as error:
-                    page.skipped.append(SkippedRecord(error.ref, error.field, error.reason, key))
             yield page
 
 
@@ -389,8 +386,7 @@ class _People(_Reading):
         main = max(jobs, key=_weight, default={"hides": self.of_jobs})
         values: dict[str, Any] = {name: main[name] for name in self.of_jobs if name in main}
         values |= {ours: text_of(at(row, path), ref, ours) for ours, path in self.person.items()}
-        given = values.get("preferred_name") or values["given_name"] or ""
-        name = f"{given} {values['family_name'] or ''}".strip()
+        name = goes_by(values)
         hidden = {*main["hides"], *self.without} - {"share"}
         if not name:
             hidden |= {"display_name", *PERSON}
@@ -423,6 +419,9 @@ class _Users(_Reading):
         """Give the filter: employees, and former ones, who do not come unless they are asked for."""
         changed = f" and lastModifiedDateTime ge {literal(since - OVERLAP)}" if since else ""
         return f"status in 't','f'{changed}"
+
+    def prepare(self, rows: Sequence[Any]) -> None:
+        """Read nothing: a row says everything."""
 
     def records(self, key: str, row: Mapping[str, Any]) -> list[EmployeeRecord]:
         """Make the record of a user."""

@@ -6,7 +6,6 @@ those of a file are.
 
 import json
 import re
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +18,7 @@ import ijson
 import marshmallow as ma
 
 from connectors.tables import RowReader, TableSettings, normal_header, resolve_columns
+from connectors.values import skipped_by_reason
 from rmplugin.api import (
     Capabilities,
     CheckResult,
@@ -133,10 +133,7 @@ class WorkdayConnector:
         return [
             CheckResult("Report", ok=True, advice=f"{number} entries looked at"),
             *table.coverage(),
-            *(
-                CheckResult("Skipped entries", ok=False, advice=f"{count} × {name}: {reason}")
-                for (name, reason), count in Counter((s.field, s.reason) for s in page.skipped).items()
-            ),
+            *skipped_by_reason(page.skipped, "Skipped entries"),
         ]
 
     def read(self, settings: Mapping[str, Any], cursor: str | None) -> Iterator[RosterPage]:

@@ -94,7 +94,7 @@ def want_run(db: Db, account: HrAccount, now: datetime, actor: str, *, full: boo
     :param full: read everything, even where changes would do.
     **Touches** writes outbox_event.
     """
-    waiting = queries.find_event(db, [queries.RUN_WANTED], account.id)
+    waiting = jobs.find_pending(db, [queries.RUN_WANTED], account_id=account.id)
     if waiting is None:
         jobs.enqueue(db, queries.RUN_WANTED, now, account_id=str(account.id), actor=actor, full=full)
     elif full and not waiting.payload["full"]:
@@ -131,7 +131,7 @@ def want_check(db: Db, account: HrAccount, actor: str, now: datetime) -> None:
     **Touches** writes hr_account, outbox_event, audit_entry.
     """
     account.checked = {"asked_at": now.isoformat(), "results": None}
-    if queries.find_event(db, [queries.CHECK_WANTED], account.id) is None:
+    if jobs.find_pending(db, [queries.CHECK_WANTED], account_id=account.id) is None:
         jobs.enqueue(db, queries.CHECK_WANTED, now, account_id=str(account.id))
         audit.record(db, actor, "hr_account.check", account.id, now)
 
@@ -248,13 +248,8 @@ def take_notice(db: Db, hr_account_id: uuid.UUID, notice: WebhookNotice, now: da
 
 def _fetch_is_due(db: Db, account_id: uuid.UUID, now: datetime) -> bool:
     """Tell whether an event waits that no worker has begun: one at work may have passed these people by."""
-    query = select(OutboxEvent.id).where(
-        OutboxEvent.kind == queries.PEOPLE_NOTICED,
-        OutboxEvent.state == "pending",
-        OutboxEvent.next_at <= now,
-        OutboxEvent.payload["account_id"].as_string() == str(account_id),
-    )
-    return db.scalars(query.limit(1)).first() is not None
+    due = OutboxEvent.next_at <= now
+    return jobs.find_pending(db, [queries.PEOPLE_NOTICED], due, account_id=account_id) is not None
 
 
 def _add_missing(db: Db, table: Table, account_id: uuid.UUID, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased, defer
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.hris.models import NoticedPerson
-from rmplugin.jobs import OutboxEvent
+from rmplugin.jobs import find_pending
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.people.queries import ACCEPTED_RUN, newest_run
 from rmplugin.tenants.models import HrAccount
@@ -101,19 +101,6 @@ def wait_after(schedule: int, failures: int) -> timedelta:
     **Touches** pure.
     """
     return timedelta(minutes=max(schedule, min(DAY, schedule << min(failures, 16))))
-
-
-def find_event(db: Db, kinds: Sequence[str], account_id: uuid.UUID) -> OutboxEvent | None:
-    """Give the event that asks for work on an account; None when none waits or is at work.
-
-    **Touches** reads outbox_event.
-    """
-    query = select(OutboxEvent).where(
-        OutboxEvent.kind.in_(kinds),
-        OutboxEvent.state == "pending",
-        OutboxEvent.payload["account_id"].as_string() == str(account_id),
-    )
-    return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
 
 
 def newest_runs(db: Db) -> dict[uuid.UUID, RosterRun]:
@@ -244,7 +231,7 @@ def state_of(
 
     **Touches** reads outbox_event, roster_run.
     """
-    event = find_event(db, (RUN_WANTED, ACCEPTED_RUN), account.id)
+    event = find_pending(db, (RUN_WANTED, ACCEPTED_RUN), account_id=account.id)
     if event is not None:
         return ("running" if event.next_at > now else "wanted"), {"asked_at": event.created_at}
     if newest is None:

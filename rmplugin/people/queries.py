@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, String, Table, and_, case, cast, f
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.jobs import OutboxEvent
+from rmplugin.jobs import OutboxEvent, find_pending
 from rmplugin.people.canonical import KEPT, LEFT
 from rmplugin.people.forms import GROUPS
 from rmplugin.people.models import CourseMember, LtiUser, Person, Profile, RosterFuture, RosterRun
@@ -287,12 +287,7 @@ def is_accepted(db: Db, run: RosterRun) -> bool:
 
     **Touches** reads outbox_event.
     """
-    query = select(OutboxEvent.id).where(
-        OutboxEvent.kind == ACCEPTED_RUN,
-        OutboxEvent.state == "pending",
-        OutboxEvent.payload["run_id"].as_string() == str(run.id),
-    )
-    return db.scalars(query.limit(1)).first() is not None
+    return find_pending(db, [ACCEPTED_RUN], run_id=run.id) is not None
 
 
 def waits_for_a_person(db: Db, account_id: uuid.UUID, since: datetime) -> bool:
@@ -343,12 +338,7 @@ def roster_event(db: Db, context_id: uuid.UUID) -> OutboxEvent | None:
 
     **Touches** reads outbox_event.
     """
-    query = select(OutboxEvent).where(
-        OutboxEvent.kind == ROSTER_WANTED,
-        OutboxEvent.state == "pending",
-        OutboxEvent.payload["context_id"].as_string() == str(context_id),
-    )
-    return db.scalars(query.order_by(OutboxEvent.id).limit(1)).first()
+    return find_pending(db, [ROSTER_WANTED], context_id=context_id)
 
 
 def _members_of(context_id: uuid.UUID | None, *columns: Any) -> Select[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from rmplugin.db import Db
-from rmplugin.jobs import OutboxEvent
+from rmplugin.jobs import OutboxEvent, find_pending
 from rmplugin.scim.filters import Both, Compare, Either, Filter
 from rmplugin.scim.models import ScimResource, ScimToken
 from rmplugin.scim.schemas import KINDS, Kind, ScimError, read_moment, write_moment
@@ -168,13 +168,8 @@ def is_event_waiting(db: Db, account_id: uuid.UUID, after: datetime, until: date
 
     **Touches** reads outbox_event.
     """
-    query = select(OutboxEvent.id).where(
-        OutboxEvent.kind == CHANGED,
-        OutboxEvent.state == "pending",
-        OutboxEvent.next_at.between(after, until),
-        OutboxEvent.payload["account_id"].as_string() == str(account_id),
-    )
-    return db.scalars(query.limit(1)).first() is not None
+    between = OutboxEvent.next_at.between(after, until)
+    return find_pending(db, [CHANGED], between, account_id=account_id) is not None
 
 
 def _of(account_id: uuid.UUID, kind: Kind) -> Select[ScimResource]:

@@ -47,11 +47,13 @@ class Step(NamedTuple):
     """The one thing to do next.
 
     :param path: None when there is nothing to open.
+    :param on_hold: it says of a pairing that it is on hold, so that no notice need.
     """
 
     text: str
     path: str | None = None
     link: str = ""
+    on_hold: bool = False
 
 
 @pages.get("/home", role=Role.VISITOR)
@@ -111,7 +113,9 @@ def _next_step(visit: Visit, home: Home) -> Step:
         card = next((card for card in home.cards if card.to_confirm), home.cards[0])
         path = flask.url_for("dashboard.pairing", pairing_id=card.pairing.id)
         if card.pairing.is_on_hold:
-            return Step(Text(ON_HOLD, name=card.partner.display_name), path, "Open your pairing")
+            return Step(
+                Text(ON_HOLD, name=card.partner.display_name), path, "Open your pairing", on_hold=True
+            )
         if card.to_confirm:
             return Step(
                 "Say whether your session took place, and how long it was.", path, "Confirm the session"

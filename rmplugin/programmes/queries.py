@@ -319,11 +319,11 @@ def eligible_people(
     offset: int = 0,
     limit: int | None = None,
 ) -> list[EligiblePerson]:
-    """List who may take part: by role, newcomers first, then by name.
+    """List who may take part: by role, newcomers first, then by name; newcomers alone by their first day.
 
     :param role: mentor or mentee; None for both.
     :param search: part of a name.
-    :param newcomers: only people who joined lately and have no enrolment here.
+    :param newcomers: only people who joined lately and have no enrolment here, the latest first.
     :param limit: None for all.
     **Touches** reads person, enrolment.
     """
@@ -337,10 +337,11 @@ def eligible_people(
         search=search,
         newcomers=newcomers,
     )
-    newcomers_first = case((_joined_within(today, NEWCOMER_MONTHS), 0), else_=1)
-    query = query.order_by(
-        case((code == "mentee", 1), else_=0), newcomers_first, Person.display_name, Person.id
+    # Where a few newcomers are shown, whoever joined this week must be among them, whatever their name.
+    first = (
+        Person.hire_date.desc() if newcomers else case((_joined_within(today, NEWCOMER_MONTHS), 0), else_=1)
     )
+    query = query.order_by(case((code == "mentee", 1), else_=0), first, Person.display_name, Person.id)
     rows = db.execute(query.offset(offset).limit(limit) if limit is not None else query)
     return [
         EligiblePerson(person, _fit(programme, person, code, today, may_mentor=bool(may_mentor)), state)

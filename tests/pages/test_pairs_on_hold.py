@@ -76,6 +76,18 @@ def test_pages_of_the_two_when_on_hold_are_kind_and_tell_nothing(pair, sign_in, 
     assert "The session is cancelled." in browser.says()
 
 
+def test_home_of_the_partner_when_the_pair_goes_on_says_so(pair, sign_in):
+    change(pair, pair.mentor, status="terminated")
+    browser = sign_in(pair.tenant, pair.mentee).get("/home")
+    assert browser.says().count("is on hold for the time being") == 1
+    change(pair, pair.mentor, status="active")
+    assert (
+        "Your pairing with Mira Junior goes on. Everything that the two of you" in browser.get("/home").says()
+    )
+    assert "on hold" not in browser.says()
+    assert "goes on" not in browser.submit("/away").get("/home").says()
+
+
 def test_either_side_when_on_hold_can_still_end_the_pairing(pair, sign_in):
     change(pair, pair.mentor, status="terminated")
     browser = sign_in(pair.tenant, pair.mentee).get(f"{pair.path}/end")

@@ -102,6 +102,15 @@ def test_eligible_people_when_listed_put_newcomers_first_and_leave_others_out(db
     assert [row.person.id for row in queries.eligible_people(db, programme, TODAY, "mentee")] == [leader.id]
 
 
+def test_eligible_people_when_a_few_newcomers_are_asked_for_begin_with_who_joined_last(db):
+    programme = make_programme(db)
+    for number in range(3):
+        make_person(db, given_name=f"Aa{number}", hire_date=date(2026, 2, 1 + number))
+    make_person(db, given_name="Zz", hire_date=date(2026, 9, 1))
+    found = queries.eligible_people(db, programme, TODAY, "mentor", newcomers=True, limit=2)
+    assert [row.person.given_name for row in found] == ["Zz", "Aa2"]
+
+
 def test_eligible_people_when_searched_or_paged_agree_with_the_count(db):
     programme = make_programme(db)
     for number in range(7):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased, defer
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.hris.models import NoticedPerson
-from rmplugin.jobs import find_pending
+from rmplugin.jobs import OutboxEvent
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.people.queries import ACCEPTED_RUN, newest_run
 from rmplugin.tenants.models import HrAccount
@@ -224,14 +224,25 @@ def noticed_keys(db: Db, account_id: uuid.UUID, limit: int) -> list[tuple[uuid.U
     return [(row[0], row[1]) for row in db.execute(query.order_by(NoticedPerson.id).limit(limit))]
 
 
+def runs_asked_for(db: Db) -> dict[str, OutboxEvent]:
+    """Give the oldest event that asks for a run, by the account's id as text.
+
+    **Touches** reads outbox_event.
+    """
+    query = select(OutboxEvent).where(
+        OutboxEvent.kind.in_((RUN_WANTED, ACCEPTED_RUN)), OutboxEvent.state == "pending"
+    )
+    return {event.payload["account_id"]: event for event in db.scalars(query.order_by(OutboxEvent.id.desc()))}
+
+
 def state_of(
-    db: Db, account: HrAccount, newest: RosterRun | None, now: datetime
+    db: Db, account: HrAccount, newest: RosterRun | None, event: OutboxEvent | None, now: datetime
 ) -> tuple[str, dict[str, Any]]:
     """Say in a word how an account is: new, wanted, running, held, failed or fine, with facts for it.
 
-    **Touches** reads outbox_event, roster_run.
+    :param event: asks for a run of the account.
+    **Touches** reads roster_run of one that failed.
     """
-    event = find_pending(db, (RUN_WANTED, ACCEPTED_RUN), account_id=account.id)
     if event is not None:
         return ("running" if event.next_at > now else "wanted"), {"asked_at": event.created_at}
     if newest is None:

@@ -33,11 +33,12 @@ LISTED_SKIPS = 200
 @pages.get("/admin/hr", role=Role.ADMINISTRATOR)
 def accounts(visit: Visit) -> web.Answer:
     """List the connected HR systems, how each is, and what can be connected."""
-    newest = queries.newest_runs(visit.db)
+    newest, asked_for = queries.newest_runs(visit.db), queries.runs_asked_for(visit.db)
     rows = []
     for account in list_accounts(visit.db):
         run = newest.get(account.id)
-        state, _facts = queries.state_of(visit.db, account, run, visit.now)
+        event = asked_for.get(str(account.id))
+        state, _facts = queries.state_of(visit.db, account, run, event, visit.now)
         rows.append((account, run, state))
     connectors = sorted(visit.runtime.plugins.connectors.values(), key=lambda c: c.title.casefold())
     titles = {connector.key: connector.title for connector in connectors}
@@ -122,7 +123,8 @@ def account(visit: Visit, hr_account_id: uuid.UUID) -> web.Answer:
 def _account(visit: Visit, account: HrAccount, address: str | None = None) -> web.Answer:
     runs = queries.list_runs(visit.db, account.id)
     newest = runs[0][0] if runs else None
-    state, facts = queries.state_of(visit.db, account, newest, visit.now)
+    event = queries.runs_asked_for(visit.db).get(str(account.id))
+    state, facts = queries.state_of(visit.db, account, newest, event, visit.now)
     connector = visit.runtime.plugins.connectors.get(account.connector)
     every = "off" if account.schedule is None else str(account.schedule)
     options = dict(forms.SCHEDULES)

@@ -330,6 +330,47 @@ class CompletionSink(Protocol):
         ...
 
 
+# What a criterion can ask about each person of a pair; `None` where the company did not say.
+MATCH_COLUMNS = (
+    "id",
+    "rank",
+    "hired_on",
+    "manager_id",
+    "department",
+    "site",
+    "languages",
+    "motivation",
+    "offers",
+    "wants",
+)
+MatchColumns = Mapping[str, Any]
+
+
+class MatchCriterion(Protocol):
+    """Something a company wants the matching to respect: points for some pairs, or pairs taken out.
+
+    Both methods are asked about very many pairs at once, in any thread and more than once about the same
+    pair, and must give the same answer whatever the order. A column is `mentor["department"]`: a numpy array
+    of objects with one value per pair, cut out when it is asked for; the names are in `MATCH_COLUMNS`.
+
+    :ivar key: name used for the factor in results.
+    :ivar title: the factor in words ("Both work in a plant").
+    :ivar most: the highest number of points that it gives, the proof counts on it; 0 when it only takes out.
+    """
+
+    key: str
+    title: str
+    most: int
+
+    def points(self, mentor: MatchColumns, mentee: MatchColumns) -> Any:
+        """Give a numpy array of whole numbers from 0 to `most`, one per pair."""
+        ...
+
+    def allows(self, mentor: MatchColumns, mentee: MatchColumns) -> Any:
+        """Give a numpy array of bool, False for a pair to take out; None when all may stay."""
+        ...
+
+
 class SinkServices(Protocol):
     """What the core hands to a sink: a signed-in client for the platform that the target lies on."""
 

@@ -1,160 +1,378 @@
-"""The best set of pairs, proved, and the words behind it: what a pair shares, why somebody is left out."""
+"""The best set of pairs, with a proof that there is no better one.
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+A flow is solved over few pairs: the best of each person's list, from both sides. Its prices then judge every
+pair of the pool; those that would pay more than the price come in, and the flow is solved again, until none
+is left or what all of them could still gain is below a tolerance.
+
+**Source** Column generation for the assignment problem with capacities; Lee and Orlin 1993 for the idea to
+work on few arcs; the bound holds for any prices by weak duality.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
 from rmplugin.errors import InputError
-from rmplugin.matching.scoring import RULE_CODES, Candidate, IntArray, PairTable, Role, failed_rules
+from rmplugin.matching import kernels
+from rmplugin.matching.columns import BoolArray, IntArray, Problem, find_keys
+from rmplugin.matching.flows import Graph, find_flow, find_prices, mix_ids, push_most
+from rmplugin.matching.kernels import Kernel
+from rmplugin.matching.pairs import find_failed, find_points
 
-HASH_BITS = 16
-LARGEST_COST = 2**61
+Objective = Literal["total", "fair", "stable"]
+OBJECTIVES: tuple[Objective, ...] = ("total", "fair", "stable")
+
+# Up to so many cells every allowed pair goes into the flow at once.
+CELLS_IN_FULL = 2_000 * 2_000
+FIRST_PER_PERSON = 20
+MORE_PER_ROUND = 10
+MOST_ROUNDS = 60
+MOST_STABLE_ROUNDS = 1_000
+# Up to so many people on the larger side the proof is complete; above, up to so small a share is left open.
+PEOPLE_PROVED = 10_000
+TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
 class MatchedPair:
     """One pair of the solution.
 
-    :param row: its row in the table, for `PairTable.contributions`.
     :param pinned: a person chose it before the solver did.
     """
 
     mentor_id: str
     mentee_id: str
     score: int
-    row: int
+    mentor: int
+    mentee: int
     pinned: bool = False
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The pairs with the highest total score that capacities and pins leave possible.
+    """Pairs within the capacities, with the pins, and how good they are.
 
     :param pairs: sorted by mentee, then mentor.
-    :param proved: the solver reached its proof of optimality and the sums agree; nothing else is returned.
-    :param gap: how far below the optimum the total may be, as a share; 0.0 when proved.
+    :param bound: no set of pairs has a higher total under the objective.
+    :param prices: per mentor's row what a place there is worth; `mentee_prices` likewise.
+    :param least: under `fair` the lowest score allowed: the highest for which nobody more is left out.
+    :param graph: the pairs that the last flow was solved over.
+    :param rounds: how many flows were solved.
     """
 
     pairs: tuple[MatchedPair, ...]
     total_score: int
-    proved: bool = True
-    gap: float = 0.0
+    objective: Objective
+    bound: int
+    prices: IntArray
+    mentee_prices: IntArray
+    graph: Graph
+    rounds: int
+    least: int = 0
+
+    @property
+    def proved(self) -> bool:
+        """Tell whether no better set of pairs exists under the objective."""
+        return self.bound == self.total_score
+
+    @property
+    def gap(self) -> float:
+        """Give how far below the optimum the total may be at most, as a share; 0.0 when proved."""
+        return (self.bound - self.total_score) / self.bound if self.bound else 0.0
 
 
-@dataclass(frozen=True)
-class Unmatched:
-    """Why one person who could take a partner got none.
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What is left to decide after the pins: places, pairs from `least` points, each worth `bonus` more.
 
-    :param reason: "capacity_taken", "nobody_there", or the code of `RULE_CODES` that stood most in the way.
-    :param details: whole numbers, texts, lists and dicts of them, ready for JSON; see `explain_unmatched`.
+    A large bonus puts the number of pairs before their points.
     """
 
-    person_id: str
-    role: Role
-    reason: str
-    details: dict[str, Any]
+    problem: Problem
+    supply: IntArray
+    demand: IntArray
+    kernel: Kernel
+    threads: int | None
+    least: int = 1
+    bonus: int = 0
+
+    @property
+    def is_small(self) -> bool:
+        return len(self.supply) * len(self.demand) <= CELLS_IN_FULL
+
+    def walk(self, visit: Callable[[kernels.Block], Any]) -> Iterator[Any]:
+        """Walk over all pairs that have places and enough points."""
+
+        def open_only(block: kernels.Block) -> Any:
+            kept = (self.supply[block.mentor] > 0) & (block.score >= self.least)
+            if not (self.demand[block.low : block.low + len(block.starts) - 1] > 0).all():
+                kept &= self.demand[block.mentee] > 0
+            return visit(block if kept.all() else kernels.keep(block, kept))
+
+        yield from kernels.walk(self.problem, open_only, kernel=self.kernel, threads=self.threads)
+
+    def best(self, prices: IntArray, floor: IntArray, most: IntArray) -> kernels.Best:
+        """Pick the best pairs of every mentee, see `kernels.best_per_mentee`."""
+        kernel = kernels.choose(self.problem, self.kernel)
+        found = list(self.walk(lambda block: kernels.best_per_mentee(block, prices, floor, most, kernel)))
+        return kernels.join(found)
 
 
-def solve(table: PairTable, pins: Iterable[tuple[str, str]] = ()) -> Solution:
-    """Choose the pairs with the highest total score; nobody gets more partners than their capacity.
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A solution over rows: pairs of a graph, prices, and what the objective could at most be above it."""
 
-    Every allowed pair scores at least 1, so being left out is never better than a free partner. Equal
-    totals are decided by a hash of both ids: neither the order of the input nor of the arcs matters.
+    graph: Graph
+    taken: BoolArray
+    prices: IntArray
+    mentee_prices: IntArray
+    surplus: int
+    rounds: int
+
+
+def solve(
+    problem: Problem,
+    pins: Iterable[tuple[str, str]] = (),
+    *,
+    objective: Objective = "total",
+    tolerance: float | None = None,
+    start: Graph | None = None,
+    kernel: Kernel = "auto",
+    threads: int | None = None,
+) -> Solution:
+    """Choose pairs; nobody gets more partners than their capacity.
+
+    `total` reaches the highest total score. `fair` pairs as many people as possible, then raises the lowest
+    score as far as it goes, then takes the highest total. `stable` leaves no two people who would both rather
+    have each other. Equal totals are decided by a hash of both ids, not by the order of anything.
 
     :param pins: (mentor id, mentee id) that must be in; they use up capacity and keep to the hard rules.
+    :param tolerance: share of the total that may be left unproved; None for none up to `PEOPLE_PROVED`
+        people on a side, and `TOLERANCE` above.
+    :param start: allowed pairs of this problem to begin with, from an earlier solution or `resume`.
+    :param threads: None for as many as there are processors.
     :raises InputError: "pin_not_allowed" with the failed rules of each such pin, or "pin_over_capacity".
-    :raises RuntimeError: the solver gave no proof; nothing half-good is returned.
+    :raises RuntimeError: the solver contradicts itself; nothing half-good is returned.
     **Source** min-cost flow with a dummy node, OR-tools SimpleMinCostFlow. **Touches** nothing.
     """
-    pinned = _pinned_rows(table, pins)
-    supply = np.array([c.capacity for c in table.mentors], dtype=np.int64)
-    demand = np.array([c.capacity for c in table.mentees], dtype=np.int64)
-    np.subtract.at(supply, table.mentor[pinned], 1)
-    np.subtract.at(demand, table.mentee[pinned], 1)
-    _refuse_overfull(table, supply, demand)
-    open_pair = (supply[table.mentor] > 0) & (demand[table.mentee] > 0)
-    open_pair[pinned] = False
-    chosen = _best_rows(table, np.nonzero(open_pair)[0], supply, demand)
-    pins_in = set(pinned.tolist())
-    pairs = tuple(
-        MatchedPair(
-            mentor_id=table.mentors[table.mentor[row]].id,
-            mentee_id=table.mentees[table.mentee[row]].id,
-            score=int(table.score[row]),
-            row=row,
-            pinned=row in pins_in,
-        )
-        for row in sorted([*pins_in, *chosen.tolist()])
-    )
-    return Solution(pairs, sum(pair.score for pair in pairs))
+    pinned = _pinned_rows(problem, pins)
+    supply, demand = problem.mentors.capacity.copy(), problem.mentees.capacity.copy()
+    np.subtract.at(supply, pinned[:, 0], 1)
+    np.subtract.at(demand, pinned[:, 1], 1)
+    _refuse_overfull(problem, supply, demand)
+    # A pinned pair is decided: nobody meets the same person twice.
+    decided = np.union1d(problem.blocked, problem.key(pinned[:, 0], pinned[:, 1]))
+    case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads)
+    graph = _first_graph(case) if start is None else _still_open(case, start)
+    if tolerance is None:
+        tolerance = 0.0 if max(len(supply), len(demand)) <= PEOPLE_PROVED else TOLERANCE
+    if objective == "stable":
+        found = _settle(case, graph)
+    elif objective == "fair":
+        case, found = _optimise_fairly(case, tolerance, graph)
+    else:
+        found = _optimise(case, tolerance, graph)
+    return _pack(problem, pinned, objective, found, case.least)
 
 
-def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]]:
-    """Sort the wanted skills of one person by what another offers: the words behind the points.
+def _first_graph(case: _Case) -> Graph:
+    """Take every allowed pair of a small pool; of a large one the best of each person's list."""
+    problem, kernel = case.problem, kernels.choose(case.problem, case.kernel)
+    mentors = kernels.BestPerMentor(len(case.supply), FIRST_PER_PERSON)
+    nothing, most = np.zeros(len(case.supply), dtype=np.int64), np.full(len(case.demand), FIRST_PER_PERSON)
+    floor = np.zeros(len(case.demand), dtype=np.int64)
 
-    :return: "covered" (offered at the wanted level or above), "partly" (below it), "uncovered"; the most
-        wanted first.
+    def visit(block: kernels.Block) -> tuple[IntArray, IntArray, Any]:
+        if case.is_small:
+            return problem.key(block.mentor, block.mentee), block.score.astype(np.int64), None
+        best = kernels.best_per_mentee(block, nothing, floor, most, kernel)
+        return problem.key(best.other, best.person), best.value, mentors.sift(block)
+
+    keys, scores = [], []
+    for key, score, sifted in case.walk(visit):
+        keys.append(key)
+        scores.append(score)
+        if sifted is not None:
+            mentors.add(sifted)
+    best = mentors.result()
+    return Graph.of(problem, [*keys, problem.key(best.person, best.other)], [*scores, best.value])
+
+
+def _still_open(case: _Case, graph: Graph) -> Graph:
+    barred = find_keys(case.problem.blocked, graph.key)[1]
+    return graph.where(~barred & (case.supply[graph.mentor] > 0) & (case.demand[graph.mentee] > 0))
+
+
+def _optimise(case: _Case, tolerance: float, graph: Graph) -> _Found:
+    """Solve, price all pairs, take in those that would pay, until nothing is to be gained any more."""
+    lowest = None
+    for rounds in range(1, MOST_ROUNDS + 1):
+        taken = find_flow(case.problem, graph, case.supply, case.demand, case.bonus)
+        prices, mentee_prices = find_prices(graph, taken, case.supply, case.demand, case.bonus)
+        if case.is_small:
+            return _Found(graph, taken, prices, mentee_prices, 0, rounds)
+        surplus, better = _price_all(case, graph, taken, prices, mentee_prices)
+        total = int(graph.score[taken].sum())
+        # A bound that an earlier round found stays true while the solution only gets better.
+        lowest = total + surplus if lowest is None or case.bonus else min(lowest, total + surplus)
+        if surplus == 0 or len(better) == 0 or lowest - total <= tolerance * lowest:
+            return _Found(graph, taken, prices, mentee_prices, lowest - total, rounds)
+        graph = Graph.of(case.problem, [graph.key, better.key], [graph.score, better.score])
+    raise RuntimeError("the proof did not come to an end")
+
+
+def _optimise_fairly(case: _Case, tolerance: float, graph: Graph) -> tuple[_Case, _Found]:
+    """Pair as many as possible, raise the lowest score as far as it goes, then take the highest total.
+
+    :return: the case with the floor under it, and the solution.
+    """
+    most, graph = _pair_most(case, graph, case.least)
+    floor, above = case.least, graph
+    while True:
+        floor = _highest_floor(case, above, floor, most)
+        # What the graph says about a higher floor, all pairs have to confirm.
+        reached, above = _pair_most(case, above, floor + 1)
+        if reached < most:
+            break
+        floor += 1
+    case = replace(case, least=floor, bonus=int(above.score.max(initial=1)))
+    while True:
+        found = _optimise(case, tolerance, above.where(above.score >= floor))
+        if int(found.taken.sum()) == most:
+            return case, found
+        case = replace(case, bonus=4 * case.bonus)
+
+
+def _highest_floor(case: _Case, graph: Graph, floor: int, most: int) -> int:
+    """Find the highest score that every pair can reach within a graph while as many are paired."""
+    steps = np.unique(graph.score[graph.score >= floor])
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        flow = push_most(graph.where(graph.score >= steps[middle]), case.supply, case.demand)
+        low, high = (middle, high) if flow.count == most else (low, middle - 1)
+    return max(floor, int(steps[low])) if len(steps) else floor
+
+
+def _pair_most(case: _Case, graph: Graph, least: int) -> tuple[int, Graph]:
+    """Count the pairs that all allowed pairs from `least` points make possible at most.
+
+    :return: the number, proved by a cut that no allowed pair crosses; the graph with what the proof needed.
+    """
+    open_case = replace(case, least=least)
+    prices, most = np.zeros(len(case.supply), dtype=np.int64), np.full(len(case.demand), MORE_PER_ROUND)
+    for _ in range(MOST_ROUNDS):
+        flow = push_most(graph.where(graph.score >= least), case.supply, case.demand)
+        if case.is_small:
+            return flow.count, graph
+        # Only a pair from a mentor who can be reached to a mentee who cannot would make room for one more.
+        floor = np.where(flow.reached_mentees, np.iinfo(np.int64).max // 2, 0)
+        prices = np.where(flow.reached_mentors, 0, np.iinfo(np.int64).max // 4)
+        best = open_case.best(prices, floor, most)
+        key = case.problem.key(best.other, best.person)
+        new = ~find_keys(graph.key, key)[1]
+        if not new.any():
+            return flow.count, graph
+        graph = Graph.of(case.problem, [graph.key, key[new]], [graph.score, best.value[new]])
+    raise RuntimeError("the proof of the highest number of pairs did not come to an end")
+
+
+def _settle(case: _Case, graph: Graph) -> _Found:
+    """Let the best pairs come together until no two people would both rather have each other.
+
+    Points are the same for both of a pair, so taking the best pair that is left, again and again, is what
+    deferred acceptance ends with. Pairs outside the graph that two people would prefer come in.
+    """
+    nothing = np.zeros(len(case.supply), dtype=np.int64), np.zeros(len(case.demand), dtype=np.int64)
+    for rounds in range(1, MOST_STABLE_ROUNDS + 1):
+        taken = _take_best(case, graph)
+        if case.is_small:
+            return _Found(graph, taken, *nothing, 0, rounds)
+        better = _blocking(case, graph.where(taken))
+        new = better.where(~find_keys(graph.key, better.key)[1])
+        if len(new) == 0:
+            return _Found(graph, taken, *nothing, 0, rounds)
+        graph = Graph.of(case.problem, [graph.key, new.key], [graph.score, new.score])
+    raise RuntimeError("the pairs did not settle")
+
+
+def _take_best(case: _Case, graph: Graph) -> BoolArray:
+    order = np.lexsort((graph.key, mix_ids(case.problem, graph), -graph.score))
+    supply, demand = case.supply.tolist(), case.demand.tolist()
+    taken = np.zeros(len(graph), dtype=bool)
+    for pair, mentor, mentee in zip(
+        order.tolist(), graph.mentor[order].tolist(), graph.mentee[order].tolist(), strict=True
+    ):
+        if supply[mentor] and demand[mentee]:
+            supply[mentor] -= 1
+            demand[mentee] -= 1
+            taken[pair] = True
+    return taken
+
+
+def _blocking(case: _Case, met: Graph) -> Graph:
+    """Give pairs of people who both would rather have each other than the worst of those they have."""
+    worst_mentor = worst_scores(met.mentor, met.score, case.supply)
+    worst_mentee = worst_scores(met.mentee, met.score, case.demand)
+    prices, most = np.zeros(len(case.supply), dtype=np.int64), np.full(len(case.demand), MORE_PER_ROUND)
+    kernel = kernels.choose(case.problem, case.kernel)
+
+    def visit(block: kernels.Block) -> kernels.Best:
+        wanted = kernels.keep(block, block.score > worst_mentor[block.mentor])
+        return kernels.best_per_mentee(wanted, prices, worst_mentee, most, kernel)
+
+    best = kernels.join(list(case.walk(visit)))
+    return Graph.of(case.problem, [case.problem.key(best.other, best.person)], [best.value])
+
+
+def worst_scores(person: IntArray, score: IntArray, places: IntArray) -> IntArray:
+    """Give per person what a new pair must beat: 0 with a free place, else the lowest score they have.
+
     **Touches** nothing.
     """
-    found: dict[str, list[str]] = {"covered": [], "partly": [], "uncovered": []}
-    for skill, (level, _) in sorted(wanter.wants.items(), key=lambda want: (want[1][1], want[0])):
-        offered = offerer.offers.get(skill, 0)
-        group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
-        found[group].append(skill)
-    return found
+    worst = np.full(len(places), np.iinfo(np.int64).max // 2)
+    np.minimum.at(worst, person, score)
+    return np.where(np.bincount(person, minlength=len(places)) < places, 0, worst)
 
 
-def explain_unmatched(table: PairTable, solution: Solution) -> list[Unmatched]:
-    """Say for each person with free capacity and no partner what stood in the way.
+def _price_all(
+    case: _Case,
+    graph: Graph,
+    taken: BoolArray,
+    prices: IntArray,
+    mentee_prices: IntArray,
+) -> tuple[int, Graph]:
+    """Look at every pair with the prices of a flow.
 
-    `details` holds `candidates` (people on the other side), `admissible` (how many of them were allowed),
-    `removed_by` and `removed_only_by` (rule code -> people that fail it, or fail nothing else), `skills`
-    (per skill that a mentee wants or a mentor offers: how many `want` and `offer` it, and the `places` that
-    those who offer it have), and, when there were allowed people, `best` (`id`, `score`, and `others`: how
-    many other people were allowed to meet that one).
-
-    :return: sorted by role, then id.
-    **Touches** nothing.
+    :return: how much more the objective can be at most; the pairs that would pay and are not in the graph.
     """
-    market = _skill_market(table)
-    met = {pair.mentor_id for pair in solution.pairs}, {pair.mentee_id for pair in solution.pairs}
-    left_out = []
-    for k, mentee in enumerate(table.mentees):
-        if mentee.capacity and mentee.id not in met[1]:
-            rows = table.mentee == k
-            left_out.append(
-                _explain(mentee, table.mentors, table.bars[k], _best(table, rows, table.mentor), market)
-            )
-    for k, mentor in enumerate(table.mentors):
-        if mentor.capacity and mentor.id not in met[0]:
-            rows = table.mentor == k
-            left_out.append(
-                _explain(mentor, table.mentees, table.bars[:, k], _best(table, rows, table.mentee), market)
-            )
-    return left_out
+    best = case.best(prices - case.bonus, mentee_prices, case.demand + MORE_PER_ROUND)
+    # A mentee's best partners at these prices: those above the price of the worst one they have, then that.
+    place = np.arange(len(best.person)) - np.searchsorted(best.person, best.person)
+    first = place < case.demand[best.person]
+    counted = np.bincount(best.person[first], minlength=len(case.demand))
+    bound = int((case.supply * prices).sum() + best.value[first].sum())
+    bound += int(((case.demand - counted) * mentee_prices).sum())
+    gain = int((graph.score[taken] + case.bonus).sum())
+    key = case.problem.key(best.other, best.person)
+    new = ~find_keys(graph.key, key)[1]
+    score = best.value + prices[best.other] - case.bonus
+    return bound - gain, Graph.of(case.problem, [key[new]], [score[new]])
 
 
-def _pinned_rows(table: PairTable, pins: Iterable[tuple[str, str]]) -> IntArray:
-    """Find the pins in the table, or list for each one that is not there which rules it fails."""
-    rows: list[int] = []
+def _pinned_rows(problem: Problem, pins: Iterable[tuple[str, str]]) -> IntArray:
+    """Find the pins, or list for each one that cannot be which rules it fails."""
+    rows: list[tuple[int, int]] = []
     faults: list[dict[str, Any]] = []
-    mentors = {candidate.id: k for k, candidate in enumerate(table.mentors)}
-    mentees = {candidate.id: k for k, candidate in enumerate(table.mentees)}
     for mentor_id, mentee_id in sorted(set(pins)):
-        row = table.find(mentor_id, mentee_id)
-        if row is not None:
-            rows.append(row)
-            continue
-        known = mentor_id in mentors and mentee_id in mentees
-        bits = int(table.bars[mentees[mentee_id], mentors[mentor_id]]) if known else 0
-        failed = failed_rules(bits) if known else ["not_taking_part"]
-        faults.append({"mentor": mentor_id, "mentee": mentee_id, "failed": failed})
+        found = problem.rows(mentor_id, mentee_id)
+        failed = find_failed(problem, *found) if found else ["not_taking_part"]
+        if found and not failed:
+            rows.append(found)
+        else:
+            faults.append({"mentor": mentor_id, "mentee": mentee_id, "failed": failed})
     if faults:
         raise InputError(
             "pin_not_allowed",
@@ -162,12 +380,12 @@ def _pinned_rows(table: PairTable, pins: Iterable[tuple[str, str]]) -> IntArray:
             "Take the pin away, or correct the data behind it.",
             {"pins": faults},
         )
-    return np.array(rows, dtype=np.int64)
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def _refuse_overfull(table: PairTable, supply: IntArray, demand: IntArray) -> None:
-    people = [table.mentors[k].id for k in np.nonzero(supply < 0)[0]]
-    people += [table.mentees[k].id for k in np.nonzero(demand < 0)[0]]
+def _refuse_overfull(problem: Problem, supply: IntArray, demand: IntArray) -> None:
+    people = [problem.mentors.people[k].id for k in np.nonzero(supply < 0)[0]]
+    people += [problem.mentees.people[k].id for k in np.nonzero(demand < 0)[0]]
     if people:
         raise InputError(
             "pin_over_capacity",
@@ -177,116 +395,31 @@ def _refuse_overfull(table: PairTable, supply: IntArray, demand: IntArray) -> No
         )
 
 
-def _best_rows(table: PairTable, rows: IntArray, supply: IntArray, demand: IntArray) -> IntArray:
-    """Solve the flow over the given pairs only, so that people without any cannot change the outcome.
-
-    Mentor i -> mentee j costs minus the score. A dummy node takes what mentors have left and gives what
-    mentees lack, at no cost, so that the flow is always feasible and every capacity is an upper limit.
-    """
-    if len(rows) == 0:
-        return rows
-    givers, tail = np.unique(table.mentor[rows], return_inverse=True)
-    takers, head = np.unique(table.mentee[rows], return_inverse=True)
-    have = np.minimum(supply[givers], np.bincount(tail))
-    need = np.minimum(demand[takers], np.bincount(head))
-    gain = _decisive_scores(table, rows, nodes=len(givers) + len(takers) + 1, most=int(have.sum()))
-    dummy = len(givers) + len(takers)
-    left, lack = np.arange(len(givers)), len(givers) + np.arange(len(takers))
-    flow = SimpleMinCostFlow()
-    arcs = flow.add_arcs_with_capacity_and_unit_cost(
-        np.concatenate([tail, left, np.full(len(takers), dummy)]),
-        np.concatenate([len(givers) + head, np.full(len(givers), dummy), lack]),
-        np.concatenate([np.ones(len(rows), dtype=np.int64), have, need]),
-        np.concatenate([-gain, np.zeros(len(givers) + len(takers), dtype=np.int64)]),
+def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Found, least: int) -> Solution:
+    """Put pins and chosen pairs into one solution."""
+    graph = found.graph.where(found.taken)
+    pins = find_points(problem, pinned[:, 0], pinned[:, 1])
+    pin_scores = np.sum(list(pins.values()), axis=0, dtype=np.int64)
+    rows = sorted(
+        [
+            *zip(graph.mentee.tolist(), graph.mentor.tolist(), graph.score.tolist(), strict=True),
+            *zip(pinned[:, 1].tolist(), pinned[:, 0].tolist(), pin_scores.tolist(), strict=True),
+        ]
     )
-    balance = np.concatenate([have, -need, [need.sum() - have.sum()]])
-    flow.set_nodes_supplies(np.arange(dummy + 1), balance)
-    status = flow.solve()
-    if status != flow.OPTIMAL:
-        raise RuntimeError(f"the flow solver ended with {status}")
-    taken = flow.flows(arcs)[: len(rows)] > 0
-    if int(gain[taken].sum()) != -flow.optimal_cost():
-        raise RuntimeError("the flow solver's pairs do not add up to its optimum")
-    best: IntArray = rows[taken]
-    return best
-
-
-def _decisive_scores(table: PairTable, rows: IntArray, *, nodes: int, most: int) -> IntArray:
-    """Append a hash of both ids to each score, small enough that all of them never outweigh one point.
-
-    The solver multiplies costs by the number of nodes, and its prices may grow to that times the number of
-    nodes again; what then still fits 64 bits is left for the hash. With no room, the canonical order of the
-    arcs alone decides ties.
-
-    :param most: at most this many pairs can be chosen.
-    """
-    score = table.score[rows]
-    room = LARGEST_COST // (int(score.max()) + 1) // (nodes + 1) ** 2
-    carry = most.bit_length()
-    bits = min(HASH_BITS, room.bit_length() - 1 - carry)
-    if bits < 1:
-        return score
-    mentors, mentees = _hashes(table.mentors), _hashes(table.mentees)
-    mixed = mentors[table.mentor[rows]] ^ mentees[table.mentee[rows]]
-    # The finisher of splitmix64: without it the hash of a pair would be a plain sum over two people.
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (score << (bits + carry)) + (mixed >> np.uint64(64 - bits)).astype(np.int64)
-
-
-def _hashes(side: Sequence[Candidate]) -> npt.NDArray[np.uint64]:
-    """Hash the stable ids; Python's own hash() changes with every process."""
-    digests = (hashlib.blake2b(c.id.encode(), digest_size=8).digest() for c in side)
-    return np.frombuffer(b"".join(digests), dtype="<u8")
-
-
-def _best(table: PairTable, rows: npt.NDArray[np.bool_], other: IntArray) -> dict[str, Any] | None:
-    """Give the best allowed partner of one person, and how many others were allowed to meet that partner."""
-    mine = np.nonzero(rows)[0]
-    if len(mine) == 0:
-        return None
-    row = mine[np.argmax(table.score[mine])]
-    side = table.mentors if other is table.mentor else table.mentees
-    others = int(np.count_nonzero(other == other[row])) - 1
-    return {"id": side[other[row]].id, "score": int(table.score[row]), "others": others}
-
-
-def _skill_market(table: PairTable) -> Callable[[str], dict[str, int]]:
-    """Count once who wants and who offers each skill."""
-    want = Counter(skill for mentee in table.mentees for skill in mentee.wants)
-    offer: Counter[str] = Counter()
-    places: Counter[str] = Counter()
-    for mentor in table.mentors:
-        for skill, level in mentor.offers.items():
-            if level:
-                offer[skill] += 1
-                places[skill] += mentor.capacity
-    return lambda skill: {"want": want[skill], "offer": offer[skill], "places": places[skill]}
-
-
-def _explain(
-    person: Candidate,
-    others: Sequence[Candidate],
-    bars: npt.NDArray[np.uint16],
-    best: Mapping[str, Any] | None,
-    market: Callable[[str], dict[str, int]],
-) -> Unmatched:
-    itself = np.array([other.id == person.id for other in others], dtype=bool)
-    bars = bars[~itself]
-    removed = {code: int(np.count_nonzero(bars >> k & 1)) for k, code in enumerate(RULE_CODES)}
-    only = {code: int(np.count_nonzero(bars == 1 << k)) for k, code in enumerate(RULE_CODES)}
-    skills = person.wants if person.role == "mentee" else [s for s, level in person.offers.items() if level]
-    details: dict[str, Any] = {
-        "candidates": len(bars),
-        "admissible": int(np.count_nonzero(bars == 0)),
-        "removed_by": {code: count for code, count in removed.items() if count},
-        "removed_only_by": {code: count for code, count in only.items() if count},
-        "skills": [{"skill": skill, **market(skill)} for skill in sorted(skills)],
-    }
-    if best is not None:
-        return Unmatched(person.id, person.role, "capacity_taken", details | {"best": dict(best)})
-    if len(bars) == 0:
-        return Unmatched(person.id, person.role, "nobody_there", details)
-    # The rule whose change alone would free the most people; if one removes everybody, it is that one.
-    most = max(RULE_CODES, key=lambda code: (only[code], removed[code]))
-    return Unmatched(person.id, person.role, most, details)
+    decided = {(mentee, mentor) for mentor, mentee in pinned.tolist()}
+    mentors, mentees = problem.mentors.people, problem.mentees.people
+    pairs = tuple(
+        MatchedPair(mentors[i].id, mentees[j].id, score, i, j, (j, i) in decided) for j, i, score in rows
+    )
+    total = sum(pair.score for pair in pairs)
+    return Solution(
+        pairs=pairs,
+        total_score=total,
+        objective=objective,
+        bound=total + found.surplus,
+        prices=found.prices,
+        mentee_prices=found.mentee_prices,
+        graph=found.graph,
+        rounds=found.rounds,
+        least=least if objective == "fair" else 0,
+    )

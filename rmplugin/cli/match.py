@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
-from rmplugin.matching import operations, queries, store, tasks
+from rmplugin.matching import documents, operations, queries, releasing, store, tasks
 from rmplugin.people.queries import find_person
 from rmplugin.programmes.queries import find_programme
 
@@ -31,7 +31,7 @@ def run(programme: str, objective: str, as_json: bool, tenant: str | None) -> No
             )
         tasks.run(runtime, tenant_id, queued.id)
         with runtime.database.transaction(tenant_id, write=False) as db:
-            document = queries.run_document(db, queries.get_run(db, queued.id))
+            document = documents.run_document(db, queries.get_run(db, queued.id))
     show(document, as_json=as_json, human=_tell)
     if document["state"] != "solved":
         raise click.exceptions.Exit(1)
@@ -56,7 +56,7 @@ def _tell(run: dict[str, Any]) -> str:
 def show_run(run_id: uuid.UUID, as_json: bool, tenant: str | None) -> None:
     """Show a run with its proposals. Example: rmplugin match show 0190… --json"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        document = queries.show_document(db, queries.get_run(db, run_id))
+        document = documents.show_document(db, queries.get_run(db, run_id))
     names = ("mentor", "mentee", "score", "state")
     show(
         document,
@@ -90,7 +90,7 @@ def release(run_id: uuid.UUID, tenant: str | None) -> None:
     """Let the people of a run see their proposals and answer. Example: rmplugin match release 0190…"""
     with tenant_transaction(tenant) as (runtime, db):
         found = queries.get_run(db, run_id)
-        released, left_out = operations.release_run(db, found, "command", runtime.clock())
+        released, left_out = releasing.release_run(db, found, "command", runtime.clock())
     click.echo(
         f"Released {released} proposals; {left_out} were left out because they are no longer possible."
     )

@@ -16,6 +16,7 @@ from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
+from rmplugin.matching.rules import book_in_force
 from rmplugin.matching.store import is_junior
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.people.queries import LINK_PROBLEMS
@@ -365,6 +366,7 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
         elif session.state == "scheduled" and session.starts_at >= now:
             coming.setdefault(session.pairing_id, session.starts_at)
     health = pair_health(db, [pairing.id for pairing in pairings])
+    rules = book_in_force(db, programme).rules
     return [
         PairRow(
             pairing=pairing,
@@ -375,7 +377,7 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
             last_session=confirmed[pairing.id][-1].starts_at if pairing.id in confirmed else None,
             next_session=coming.get(pairing.id),
             health=health.get(pairing.id),
-            is_upside_down=pairing.state in LIVE and not is_junior(programme, pair.mentor, pair.mentee),
+            is_upside_down=pairing.state in LIVE and not is_junior(rules, pair.mentor, pair.mentee),
         )
         for pair, pairing in zip(pairs, pairings, strict=True)
     ]

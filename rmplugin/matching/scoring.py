@@ -87,9 +87,9 @@ class Rules:
 
     :param min_rank_gap: grades that a mentor must stand below the mentee to be junior by grade, 1 or more.
     :param min_tenure_gap_months: months that a mentor must have been hired after the mentee; always later.
-    :param junior_by_rank: whether a lower grade makes a mentor junior.
-    :param junior_by_tenure: whether a later hire date makes a mentor junior; either way is enough.
+    :param junior_by_rank, junior_by_tenure: what makes a mentor junior: grade, hire date; one is enough.
     :param min_common_minutes: working time in one piece that both share each week: one session; 0 asks none.
+    :param bar_same_team, bar_same_department, needs_language: which of these rules hold.
     """
 
     min_rank_gap: int = 1
@@ -97,6 +97,9 @@ class Rules:
     junior_by_rank: bool = True
     junior_by_tenure: bool = True
     min_common_minutes: int = 60
+    bar_same_team: bool = True
+    bar_same_department: bool = False
+    needs_language: bool = True
 
     def __post_init__(self) -> None:
         if self.min_rank_gap < 1 or self.min_tenure_gap_months < 0 or self.min_common_minutes < 0:
@@ -113,9 +116,9 @@ class Weights:
     :param coverage: wanted skills of the mentee that the mentor offers; the main term, never 0.
     :param learning: wanted skills of the mentor that the mentee offers.
     :param motivation: both, 1-5 each.
-    :param other_department: both known and different.
-    :param other_site: both known and different.
+    :param other_department, other_site: both known and different.
     :param tenure: hire dates apart, in steps of two years up to eight.
+    :param wishes: what both said on their short lists; 0 leaves the lists out.
     :param priorities: how heavy a skill of priority 1, 2, 3 weighs among the wanted ones.
     """
 
@@ -126,6 +129,7 @@ class Weights:
     other_department: int = 4_000
     other_site: int = 2_000
     tenure: int = 6_000
+    wishes: int = 0
     priorities: tuple[int, int, int] = (4, 2, 1)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
-from rmplugin.matching import interruptions, operations, queries, store
+from rmplugin.matching import interruptions, operations, queries, releasing, store
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.matching.solver import explain_unmatched
 from rmplugin.programmes.models import Programme
@@ -31,9 +31,9 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         if match_run.state != "queued":
             return
         programme = db.scalars(select(Programme).where(Programme.id == match_run.programme_id)).one()
-        pool = store.load_pool(db, programme, runtime.clock())
+        pool = store.load_pool(db, programme, runtime.clock(), scope=match_run.scope)
     try:
-        table, solution = operations.solve_pool(pool)
+        table, solution = operations.solve_pool(pool, match_run.objective)
         unmatched = explain_unmatched(table, solution)
     except InputError as error:
         _fail(runtime, tenant_id, run_id, error.message_for_user, error.details)
@@ -67,7 +67,7 @@ def run_queued(runtime: Runtime) -> int:
 
 
 def expire_due(runtime: Runtime) -> int:
-    """Close the proposals of every tenant whose time is over or whose people left the pool.
+    """Close the proposals of every tenant whose time is over or whose people left the pool; remind of others.
 
     :return: how many were closed.
     **Touches** writes proposal, notice.
@@ -79,7 +79,8 @@ def expire_due(runtime: Runtime) -> int:
     for tenant_id in tenants:
         with runtime.database.transaction(tenant_id) as db:
             now = runtime.clock()
-            closed += operations.expire_proposals(db, now) + operations.close_stale_proposals(db, now)
+            closed += releasing.expire_proposals(db, now) + releasing.close_stale_proposals(db, now)
+            releasing.remind(db, now)
     return closed
 
 

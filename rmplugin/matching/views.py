@@ -7,7 +7,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import ConflictError
-from rmplugin.matching import forms, interruptions, operations, queries, words
+from rmplugin.matching import forms, interruptions, operations, queries, releasing, words
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.queries import display_names, zone_of
 from rmplugin.programmes.queries import get_managed_programme, get_programme
@@ -79,7 +79,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
     proposals = queries.list_proposals(visit.db, run_id)
-    left_out = queries.left_out_of_run(run, proposals)
+    left_out = queries.left_out_of_run(visit.db, run, proposals)
     pool = queries.list_pool(visit.db, run.programme_id) if run.state == "solved" else []
     people = queries.people_by_id(
         visit.db,
@@ -107,7 +107,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
-    released, left_out = operations.release_run(visit.db, run, visit.actor, visit.now)
+    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now)
     said = [Text("Proposals sent: %(n)s. Both people of each have 14 days to answer.", n=released)]
     if left_out:
         why = "Left out, because the rules no longer allow them: %(n)s. The reasons stand below."

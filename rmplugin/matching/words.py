@@ -37,6 +37,7 @@ PAIR_FAULTS = texts(
         "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
         "no_place": "One of the two has no free place.",
         "programme_over": "The programme was archived before both had answered.",
+        "withdrawn": "The proposal was taken back before anybody had answered.",
         "gave_way": "The pair gave way to one that a manager pinned.",
     }
 )

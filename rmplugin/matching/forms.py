@@ -122,11 +122,10 @@ def _switch(**more: Any) -> ma.fields.Bool:
     )
 
 
-def _choice(*words: str) -> ma.fields.Str:
+def _choice(*words: str, **more: Any) -> ma.fields.Str:
     said = Text("Choose one of: %(words)s.", words=", ".join(words))
-    return ma.fields.Str(
-        required=True, validate=OneOf(words, error=said), error_messages={"null": said, "required": said}
-    )
+    messages = {"null": said, "required": said, "invalid": said}
+    return ma.fields.Str(required=True, validate=OneOf(words, error=said), error_messages=messages, **more)
 
 
 class RuleSetForm(ma.Schema):
@@ -161,7 +160,7 @@ class RuleSetForm(ma.Schema):
     mentors_per_mentee = _number(1, 3, metadata={"in": "options"})
     self_service = _switch(metadata={"in": "options"})
     answer_days = _number(1, 60, metadata={"in": "options"})
-    rerun = _choice("off", "weekly")
+    rerun = _choice("off", "weekly", metadata={"in": "options"})
     kept_bonus = _number(0, MOST_POINTS, metadata={"in": "options"})
     note = ma.fields.Str(
         required=True, allow_none=True, validate=Length(max=500, error="Use 500 characters at most.")

@@ -14,6 +14,7 @@ from rmplugin.checkins.queries import pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
+from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
 from rmplugin.matching.rules import book_in_force
@@ -60,11 +61,13 @@ class Home:
     """The home page of one person in one course.
 
     :ivar fit: None when the person is enrolled already or there is no programme.
+    :ivar short_list: whether the person can put a short list in order now.
     """
 
     programme: Programme | None
     enrolment: Enrolment | None
     fit: Any
+    short_list: bool
     proposals: Sequence[Proposal]
     partners: dict[uuid.UUID, Person]
     cards: Sequence[PairingCard]
@@ -90,6 +93,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
         programme=programme,
         enrolment=enrolment,
         fit=fit,
+        short_list=programme is not None and wishes.is_open(db, programme, enrolment),
         proposals=proposals,
         partners=_people(db, {other_of(proposal, person_id) for proposal in proposals}),
         cards=_cards(db, person_id, now),

@@ -1,6 +1,7 @@
 """Forms of matching, and the coded reasons that people can give."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -52,6 +53,21 @@ NEXT_CHOICES = tuple(
     ).items()
 )
 
+# What people can say of somebody on their short list.
+WISHES = tuple(
+    texts(
+        {
+            "": "No wish",
+            "1": "First choice",
+            "2": "Second choice",
+            "3": "Third choice",
+            "4": "Fourth choice",
+            "5": "Fifth choice",
+            "avoid": "I would rather not",
+        }
+    ).items()
+)
+
 
 def codes(choices: tuple[tuple[str, str], ...]) -> list[str]:
     """Give the codes of a list of choices.
@@ -89,6 +105,25 @@ class EndForm(ma.Schema):
     )
 
 
+class RunForm(ma.Schema):
+    """Who takes part in a matching."""
+
+    scope = ma.fields.Str(load_default="all", validate=OneOf(["all", "waiting"]))
+
+
+def wish_field(person_id: uuid.UUID) -> str:
+    """Name the field for somebody on a short list. **Touches** nothing."""
+    return f"choice-{person_id}"
+
+
+def wish_form(people: Iterable[uuid.UUID]) -> ma.Schema:
+    """Make the form of a short list: a choice for each person. **Touches** nothing."""
+    valid = OneOf(codes(WISHES), error="Choose a place from the list, or none.")
+    return ma.Schema.from_dict(
+        {wish_field(person): ma.fields.Str(load_default="", validate=valid) for person in people}
+    )()
+
+
 class PinForm(ma.Schema):
     """Two people whom the manager wants to be a pair."""
 
@@ -124,7 +159,7 @@ def _switch(**more: Any) -> ma.fields.Bool:
 
 def _choice(*words: str, **more: Any) -> ma.fields.Str:
     said = Text("Choose one of: %(words)s.", words=", ".join(words))
-    messages = {"null": said, "required": said, "invalid": said}
+    messages: dict[str, Any] = {"null": said, "required": said, "invalid": said}
     return ma.fields.Str(required=True, validate=OneOf(words, error=said), error_messages=messages, **more)
 
 

@@ -22,7 +22,7 @@ SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
 FEWEST_SHOWN = 5
 MOST_PLACES = 3  # What an enrolment can offer at most.
 # People to which a reading is restricted: ids, or a query of them; None for everybody.
-Only = Collection[uuid.UUID] | Select[tuple[uuid.UUID]] | None
+Only = Collection[uuid.UUID] | Select[uuid.UUID] | None
 
 
 @dataclass(frozen=True)

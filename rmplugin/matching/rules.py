@@ -15,6 +15,7 @@ from rmplugin.matching.forms import RuleSetForm
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
 from rmplugin.programmes.models import Programme
+from rmplugin.texts import Text, joined
 
 DAY = timedelta(days=1)
 GROUPS = ("rules", "weights", "options")
@@ -106,10 +107,12 @@ def check_values(programme: Programme, old: Mapping[str, Any], changes: Mapping[
     try:
         values: dict[str, Any] = RuleSetForm().load({**old, **changes})
     except ma.ValidationError as error:
+        found = {name: Text(faults[0]) for name, faults in error.messages_dict.items()}
+        said = joined((Text("%(name)s: %(fault)s", name=name, fault=text) for name, text in found.items()))
         raise InputError(
             "rules_invalid",
-            "Some values cannot be used. Nothing was changed.",
-            {name: faults[0] for name, faults in error.messages_dict.items()},
+            Text("Some values cannot be used. Nothing was changed. %(faults)s", faults=said),
+            found,
         ) from error
     if not (values["junior_by_rank"] or _by_tenure(programme, values)):
         why = "A mentor must be junior by grade or by tenure, and this programme knows no way by tenure."

@@ -104,8 +104,7 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
-    from rmplugin.matching import interruptions
-    from rmplugin.matching import operations as matching
+    from rmplugin.matching import interruptions, releasing
     from rmplugin.sessions import operations as sessions
 
     sinks = tuple(plugins.sinks.values())
@@ -115,7 +114,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
-        "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
+        "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
         "pairing_closed": (sessions.on_pairing_closed,),
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from rmplugin.records import CompletionSink, HrisConnector, NavLink, PlatformQuirks
+    from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, NavLink, PlatformQuirks
 
 PROJECT = "rmplugin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -20,6 +20,16 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def rm_register_hris_connectors() -> "Sequence[HrisConnector]":
     """Return the HR connectors that this plug-in brings. Called once, at start-up."""
+    return ()
+
+
+@hookspec
+def rm_register_match_criteria() -> "Sequence[MatchCriterion]":
+    """Return what this plug-in adds to the matching: points for pairs, or pairs taken out.
+
+    Called once, at start-up. The proof that no better set of pairs exists counts these points, too, as long
+    as a criterion keeps to the `most` that it declares; a run fails when it does not.
+    """
     return ()
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from rmplugin import hookspecs
 from rmplugin.errors import ConfigError, NotFoundError
-from rmplugin.records import CompletionSink, HrisConnector, PlatformQuirks, SettingTopic
+from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
 
 log = structlog.get_logger()
 
@@ -41,6 +41,7 @@ class Plugins:
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
         self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
         self.quirks: dict[str, PlatformQuirks] = _keyed(self.gather("rm_register_platform_quirks"))
+        self.criteria: dict[str, MatchCriterion] = _keyed(self.gather("rm_register_match_criteria"))
         if STANDARD not in self.quirks:
             raise ConfigError(
                 [f"No plug-in brings the platform dialect '{STANDARD}': install the tool anew."]

@@ -5,9 +5,23 @@ from typing import Any
 
 import click
 
-from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
-from rmplugin.matching import operations, queries, store, tasks
+from rmplugin.cli.common import (
+    as_json,
+    find_tenant,
+    opened,
+    read_assignments,
+    show,
+    table,
+    tenant_option,
+    tenant_transaction,
+)
+from rmplugin.db import Db
+from rmplugin.matching import documents, operations, queries, releasing, rule_sets, store, tasks
+from rmplugin.matching import rules as rule_books
+from rmplugin.matching.forms import OBJECTIVES
+from rmplugin.matching.models import MatchRuleSet
 from rmplugin.people.queries import find_person
+from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_programme
 
 
@@ -18,20 +32,34 @@ def match() -> None:
 
 @match.command()
 @click.argument("programme")
-@click.option("--objective", default="total", type=click.Choice(["total"]), show_default=True)
+@click.option("--objective", type=click.Choice(OBJECTIVES), help="Another objective than the rules name.")
+@click.option("--seed", type=int, help="Accepted, without effect: equal totals are decided by stable ids.")
+@click.option("--waiting", is_flag=True, help="Only people who have no partner and no proposal.")
 @as_json
 @tenant_option
-def run(programme: str, objective: str, as_json: bool, tenant: str | None) -> None:
-    """Compute the best pairs for everybody who waits. Example: rmplugin match run "Digital 2027" --json"""
+def run(
+    programme: str,
+    objective: str | None,
+    seed: int | None,  # noqa: ARG001 - The same data give the same pairs, whatever the seed.
+    waiting: bool,
+    as_json: bool,
+    tenant: str | None,
+) -> None:
+    """Compute the best pairs of the pool. Example: rmplugin match run "Digital 2027" --json"""
     with opened() as runtime:
         tenant_id = find_tenant(runtime, tenant).id
         with runtime.database.transaction(tenant_id) as db:
             queued = operations.start_run(
-                db, find_programme(db, programme), "command", runtime.clock(), objective
+                db,
+                find_programme(db, programme),
+                "command",
+                runtime.clock(),
+                objective,
+                "waiting" if waiting else "all",
             )
         tasks.run(runtime, tenant_id, queued.id)
         with runtime.database.transaction(tenant_id, write=False) as db:
-            document = queries.run_document(db, queries.get_run(db, queued.id))
+            document = documents.run_document(db, queries.get_run(db, queued.id))
     show(document, as_json=as_json, human=_tell)
     if document["state"] != "solved":
         raise click.exceptions.Exit(1)
@@ -43,7 +71,8 @@ def _tell(run: dict[str, Any]) -> str:
     proved = "no better total exists" if run["optimality"]["proved"] else "a better total may exist"
     head = (
         f"{run['pairs']} pairs of {run['mentors']} mentors and {run['mentees']} mentees, total score "
-        f"{run['total_score']} ({proved}). Run {run['run_id']}"
+        f"{run['total_score']} ({proved}), by version {run['rule_set']['version']} of the rules. "
+        f"Run {run['run_id']}"
     )
     left = [{key: entry[key] for key in ("person", "role", "sentence")} for entry in run["unmatched"]]
     return f"{head}\n\nWithout a partner:\n{table(left)}"
@@ -56,7 +85,7 @@ def _tell(run: dict[str, Any]) -> str:
 def show_run(run_id: uuid.UUID, as_json: bool, tenant: str | None) -> None:
     """Show a run with its proposals. Example: rmplugin match show 0190… --json"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        document = queries.show_document(db, queries.get_run(db, run_id))
+        document = documents.show_document(db, queries.get_run(db, run_id))
     names = ("mentor", "mentee", "score", "state")
     show(
         document,
@@ -90,10 +119,131 @@ def release(run_id: uuid.UUID, tenant: str | None) -> None:
     """Let the people of a run see their proposals and answer. Example: rmplugin match release 0190…"""
     with tenant_transaction(tenant) as (runtime, db):
         found = queries.get_run(db, run_id)
-        released, left_out = operations.release_run(db, found, "command", runtime.clock())
+        released, left_out = releasing.release_run(db, found, "command", runtime.clock())
     click.echo(
         f"Released {released} proposals; {left_out} were left out because they are no longer possible."
     )
+
+
+@match.command()
+@click.argument("run_id", metavar="RUN", type=click.UUID)
+@tenant_option
+def withdraw(run_id: uuid.UUID, tenant: str | None) -> None:
+    """Take a release back while nobody has answered; people are told so neutrally.
+
+    Example: rmplugin match withdraw 0190…
+    """
+    with tenant_transaction(tenant) as (runtime, db):
+        count = releasing.withdraw_run(db, queries.get_run(db, run_id), "command", runtime.clock())
+    click.echo(f"Took back {count} proposals.")
+
+
+@match.group()
+def rules() -> None:
+    """Look at, try out and change what the matching of a programme goes by."""
+
+
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value by its name in `rules show`."
+)
+version_option = click.option("--version", type=int, help="Another version than the live one.")
+
+
+@rules.command("show")
+@click.argument("programme")
+@version_option
+@as_json
+@tenant_option
+def show_rules(programme: str, version: int | None, as_json: bool, tenant: str | None) -> None:
+    """Show the rules of a programme's matching. Example: rmplugin match rules show "Digital 2027" --json"""
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        document = rule_books.rule_set_document(_find_rules(db, find_programme(db, programme), version))
+    show(document, as_json=as_json)
+
+
+@rules.command("list")
+@click.argument("programme")
+@as_json
+@tenant_option
+def list_rules(programme: str, as_json: bool, tenant: str | None) -> None:
+    """List the versions, the newest first. Example: rmplugin match rules list "Digital 2027" --json"""
+    with tenant_transaction(tenant, write=False) as (_runtime, db):
+        rows = rule_books.list_rule_sets(db, find_programme(db, programme).id)
+        document = [rule_books.rule_set_document(row) for row in rows or (None,)]
+    names = ("version", "state", "objective", "based_on", "created_by", "created_at", "note")
+    show(document, as_json=as_json, human=lambda found: table([{n: d[n] for n in names} for d in found]))
+
+
+@rules.command()
+@click.argument("programme")
+@settings_option
+@version_option
+@as_json
+@tenant_option
+def preview(
+    programme: str, settings: tuple[str, ...], version: int | None, as_json: bool, tenant: str | None
+) -> None:
+    """Say what rules would make of today's pool; nothing is changed.
+
+    Example: rmplugin match rules preview "Digital 2027" --set min_rank_gap=2 --json
+    """
+    changes = read_assignments(settings, "--set")
+    with tenant_transaction(tenant, write=False) as (runtime, db):
+        found = find_programme(db, programme)
+        based_on = _find_rules(db, found, version)
+        document = rule_sets.preview(db, found, changes, runtime.clock(), based_on)
+    show(document, as_json=as_json)
+
+
+@rules.command("set")
+@click.argument("programme")
+@settings_option
+@version_option
+@click.option(
+    "--draft", "is_draft", is_flag=True, help="Only keep it as a draft; `rules live` lets it count."
+)
+@as_json
+@tenant_option
+def set_rules(
+    programme: str,
+    settings: tuple[str, ...],
+    version: int | None,
+    is_draft: bool,
+    as_json: bool,
+    tenant: str | None,
+) -> None:
+    """Make a new version of the rules, and let it count. Earlier versions and runs stay as they are.
+
+    Example: rmplugin match rules set "Digital 2027" --set coverage=50000 --set answer_days=10
+    """
+    changes = read_assignments(settings, "--set")
+    with tenant_transaction(tenant) as (runtime, db):
+        now = runtime.clock()
+        row = rule_sets.draft(db, find_programme(db, programme), changes, "command", now, version)
+        if not is_draft:
+            rule_sets.make_live(db, row, "command", now)
+        document = rule_books.rule_set_document(row)
+    show(document, as_json=as_json)
+
+
+@rules.command()
+@click.argument("programme")
+@click.argument("version", type=int)
+@as_json
+@tenant_option
+def live(programme: str, version: int, as_json: bool, tenant: str | None) -> None:
+    """Let a draft count from now on. Example: rmplugin match rules live "Digital 2027" 3"""
+    with tenant_transaction(tenant) as (runtime, db):
+        row = rule_books.get_rule_set(db, find_programme(db, programme).id, version)
+        rule_sets.make_live(db, row, "command", runtime.clock())
+        document = rule_books.rule_set_document(row)
+    show(document, as_json=as_json)
+
+
+def _find_rules(db: Db, programme: Programme, version: int | None) -> MatchRuleSet | None:
+    if version is None:
+        return rule_books.find_live(db, programme.id)
+    return rule_books.get_rule_set(db, programme.id, version)
 
 
 commands = (match,)

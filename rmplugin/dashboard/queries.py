@@ -14,8 +14,10 @@ from rmplugin.checkins.queries import pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
+from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
+from rmplugin.matching.rules import book_in_force
 from rmplugin.matching.store import is_junior
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.people.queries import LINK_PROBLEMS
@@ -59,11 +61,13 @@ class Home:
     """The home page of one person in one course.
 
     :ivar fit: None when the person is enrolled already or there is no programme.
+    :ivar short_list: whether the person can put a short list in order now.
     """
 
     programme: Programme | None
     enrolment: Enrolment | None
     fit: Any
+    short_list: bool
     proposals: Sequence[Proposal]
     partners: dict[uuid.UUID, Person]
     cards: Sequence[PairingCard]
@@ -89,6 +93,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
         programme=programme,
         enrolment=enrolment,
         fit=fit,
+        short_list=programme is not None and wishes.is_open(db, programme, enrolment),
         proposals=proposals,
         partners=_people(db, {other_of(proposal, person_id) for proposal in proposals}),
         cards=_cards(db, person_id, now),
@@ -365,6 +370,7 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
         elif session.state == "scheduled" and session.starts_at >= now:
             coming.setdefault(session.pairing_id, session.starts_at)
     health = pair_health(db, [pairing.id for pairing in pairings])
+    rules = book_in_force(db, programme).rules
     return [
         PairRow(
             pairing=pairing,
@@ -375,7 +381,7 @@ def _pair_rows(db: Db, programme: Programme, now: datetime) -> list[PairRow]:
             last_session=confirmed[pairing.id][-1].starts_at if pairing.id in confirmed else None,
             next_session=coming.get(pairing.id),
             health=health.get(pairing.id),
-            is_upside_down=pairing.state in LIVE and not is_junior(programme, pair.mentor, pair.mentee),
+            is_upside_down=pairing.state in LIVE and not is_junior(rules, pair.mentor, pair.mentee),
         )
         for pair, pairing in zip(pairs, pairings, strict=True)
     ]

@@ -131,6 +131,12 @@ def _next_step(visit: Visit, home: Home) -> Step:
 def _enrolment_step(home: Home) -> Step:
     if home.programme is None:
         return Step("No programme runs in this course yet. You need not do anything.")
+    if home.short_list:
+        return Step(
+            "You are in. Before the matching you can say whom you would like to meet.",
+            f"/programmes/{home.programme.id}/short-list",
+            "See your short list",
+        )
     path = f"/enrol/{home.programme.id}"
     if home.enrolment is None:
         if home.fit is not None and home.fit.role:

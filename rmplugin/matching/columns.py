@@ -4,11 +4,9 @@ Rows are sorted by stable id, so that neither the order of the input nor of the 
 """
 
 import bisect
-import calendar
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +23,7 @@ from rmplugin.matching.scoring import (
     Role,
     Rules,
     Weights,
+    junior_limits,
     number_reporting_lines,
     session_starts,
 )
@@ -274,18 +273,12 @@ def _plain_columns(
 
     hired = [person.hired_on.toordinal() if person.hired_on else 0 for person in people]
     if role == "mentor":
-        ranks = [
-            NEVER if person.rank is None or not rules.junior_by_rank else person.rank for person in people
-        ]
-        limits = [day if rules.junior_by_tenure else -1 for day in hired]
+        ranks = [NEVER if person.rank is None else person.rank for person in people]
+        limits = hired
     else:
-        ranks = [-NEVER if person.rank is None else person.rank - rules.min_rank_gap for person in people]
-        limits = [
-            max(day + 1, _months_after(person.hired_on, rules.min_tenure_gap_months))
-            if person.hired_on
-            else NEVER
-            for day, person in zip(hired, people, strict=True)
-        ]
+        found = [junior_limits(rules, person) for person in people]
+        ranks = [-NEVER if rank is None else rank for rank, _ in found]
+        limits = [NEVER if day is None else day.toordinal() for _, day in found]
     return {
         "id": [number(person.id) for person in people],
         "rank": ranks,
@@ -296,12 +289,6 @@ def _plain_columns(
         "site": [number(person.site) for person in people],
         "motivation": [person.motivation for person in people],
     }
-
-
-def _months_after(day: date, months: int) -> int:
-    """Give a day number; the 31st becomes the last day of a shorter month."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1])).toordinal()
 
 
 def _classes(masks: Sequence[int], bits: int) -> tuple[SmallArray, WordArray]:

@@ -47,8 +47,8 @@ def explain_absent(problem: Problem, solution: Solution, mentor: int, mentee: in
 
     :param mentor: row of the mentor; `mentee` likewise.
     :return: "failed" rule codes; "score" and "contributions" (of an allowed pair, else None and none); and
-        "short": the points by which the places of both are worth more to others, None unless the solution is
-        the highest total; 0 means that the pair would do just as well.
+        "short": the points by which the places of both are at least worth more to others, None unless the
+        solution is the highest total.
     **Touches** nothing.
     """
     failed = find_failed(problem, mentor, mentee)
@@ -161,9 +161,9 @@ def _find_best(view: _View, allowed: IntArray) -> tuple[dict[str, Any], int]:
     one = _View(view.problem, view.solution, "mentor" if view.role == "mentee" else "mentee", row, view.left)
     others = np.nonzero(one.others.id != one.side.id[row])[0]
     met = int(np.count_nonzero(find_bars(view.problem, *one.rows(others)) == 0))
-    mentor, mentee = view.rows(np.array([row]))
-    worth = view.solution.prices[mentor[0]] + view.solution.mentee_prices[mentee[0]]
-    short = max(0, int(worth) - int(score.max())) if view.solution.objective == "total" else None
+    # Somebody without a partner has no price: what is missing is the price of the other one's place.
+    prices = view.solution.top_prices if view.role == "mentee" else view.solution.mentee_prices
+    short = max(0, int(prices[row]) - int(score.max())) if view.solution.objective == "total" else None
     return {
         "id": view.others.people[row].id,
         "score": int(score.max()),

@@ -164,13 +164,30 @@ def find_prices(
     return prices, mentee_prices
 
 
+def find_top_prices(
+    graph: Graph, taken: BoolArray, supply: IntArray, demand: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Find the highest prices of mentors, and so the lowest of mentees, that go with the taken pairs.
+
+    What somebody without a partner falls short of is the highest price of a place, not the lowest: the one
+    who has it would have to be outdone, not the next in line.
+    :return: prices per mentor's row and per mentee's row.
+    **Touches** nothing.
+    """
+    order = np.lexsort((graph.mentee, graph.mentor))
+    turned = Graph(graph.key[order], graph.mentee[order], graph.mentor[order], graph.score[order])
+    mentee_prices, prices = find_prices(turned, taken[order], demand, supply)
+    return prices, mentee_prices
+
+
 def _ranges(starts: IntArray, ends: IntArray) -> IntArray:
     """Join the whole numbers of several ranges."""
     counts = ends - starts
     if counts.sum() == 0:
         return np.zeros(0, dtype=np.int64)
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-    return np.arange(counts.sum()) + shift
+    joined: IntArray = np.arange(counts.sum()) + shift
+    return joined
 
 
 def _decisive_gains(problem: Problem, graph: Graph, bonus: int, *, nodes: int, most: int) -> IntArray:

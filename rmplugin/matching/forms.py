@@ -1,9 +1,13 @@
 """Forms of matching, and the coded reasons that people can give."""
 
-import marshmallow as ma
-from marshmallow.validate import OneOf
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from rmplugin.texts import texts
+import marshmallow as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from rmplugin.texts import Text, texts
 
 # Codes are stored and counted; nobody has to give one.
 DECLINE_REASONS = tuple(
@@ -49,6 +53,21 @@ NEXT_CHOICES = tuple(
     ).items()
 )
 
+# What people can say of somebody on their short list.
+WISHES = tuple(
+    texts(
+        {
+            "": "No wish",
+            "1": "First choice",
+            "2": "Second choice",
+            "3": "Third choice",
+            "4": "Fourth choice",
+            "5": "Fifth choice",
+            "avoid": "I would rather not",
+        }
+    ).items()
+)
+
 
 def codes(choices: tuple[tuple[str, str], ...]) -> list[str]:
     """Give the codes of a list of choices.
@@ -86,6 +105,25 @@ class EndForm(ma.Schema):
     )
 
 
+class RunForm(ma.Schema):
+    """Who takes part in a matching."""
+
+    scope = ma.fields.Str(load_default="all", validate=OneOf(["all", "waiting"]))
+
+
+def wish_field(person_id: uuid.UUID) -> str:
+    """Name the field for somebody on a short list. **Touches** nothing."""
+    return f"choice-{person_id}"
+
+
+def wish_form(people: Iterable[uuid.UUID]) -> ma.Schema:
+    """Make the form of a short list: a choice for each person. **Touches** nothing."""
+    valid = OneOf(codes(WISHES), error="Choose a place from the list, or none.")
+    return ma.Schema.from_dict(
+        {wish_field(person): ma.fields.Str(load_default="", validate=valid) for person in people}
+    )()
+
+
 class PinForm(ma.Schema):
     """Two people whom the manager wants to be a pair."""
 
@@ -95,3 +133,89 @@ class PinForm(ma.Schema):
     mentee = ma.fields.UUID(
         required=True, error_messages={"required": "Choose a mentee.", "invalid_uuid": "Choose a mentee."}
     )
+
+
+OBJECTIVES = ("total", "fair", "stable")
+MOST_POINTS = 1_000_000
+
+
+def _number(low: int, high: int, **more: Any) -> ma.fields.Int:
+    said = Text("Give a whole number from %(low)s to %(high)s.", low=low, high=high)
+    within = Range(low, high, error=said)
+    return ma.fields.Int(
+        required=True,
+        validate=within,
+        error_messages={"invalid": said, "null": said, "required": said},
+        **more,
+    )
+
+
+def _switch(**more: Any) -> ma.fields.Bool:
+    said = "Choose yes or no."
+    return ma.fields.Bool(
+        required=True, error_messages={"invalid": said, "null": said, "required": said}, **more
+    )
+
+
+def _choice(*words: str, **more: Any) -> ma.fields.Str:
+    said = Text("Choose one of: %(words)s.", words=", ".join(words))
+    messages: dict[str, Any] = {"null": said, "required": said, "invalid": said}
+    return ma.fields.Str(required=True, validate=OneOf(words, error=said), error_messages=messages, **more)
+
+
+class RuleSetForm(ma.Schema):
+    """All that one version of a programme's rules says, by one name each.
+
+    An empty value of `min_common_minutes` or `junior_by_tenure` means: as the programme's settings say.
+    """
+
+    class Meta:
+        """Settings that nobody knows are refused."""
+
+        unknown = ma.RAISE
+
+    error_messages = {"unknown": "There is no setting of this name."}  # noqa: RUF012 - marshmallow reads it once.
+
+    min_rank_gap = _number(1, 50, metadata={"in": "rules"})
+    min_tenure_gap_months = _number(0, 480, metadata={"in": "rules"})
+    junior_by_rank = _switch(metadata={"in": "rules"})
+    junior_by_tenure = _switch(metadata={"in": "rules"}, allow_none=True)
+    min_common_minutes = _number(0, 600, metadata={"in": "rules"}, allow_none=True)
+    bar_same_team = _switch(metadata={"in": "rules"})
+    bar_same_department = _switch(metadata={"in": "rules"})
+    needs_language = _switch(metadata={"in": "rules"})
+    coverage = _number(1, MOST_POINTS, metadata={"in": "weights"})
+    learning = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    motivation = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    other_department = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    other_site = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    tenure = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    wishes = _number(0, MOST_POINTS, metadata={"in": "weights"})
+    objective = _choice(*OBJECTIVES)
+    mentors_per_mentee = _number(1, 3, metadata={"in": "options"})
+    self_service = _switch(metadata={"in": "options"})
+    answer_days = _number(1, 60, metadata={"in": "options"})
+    rerun = _choice("off", "weekly", metadata={"in": "options"})
+    kept_bonus = _number(0, MOST_POINTS, metadata={"in": "options"})
+    note = ma.fields.Str(
+        required=True, allow_none=True, validate=Length(max=500, error="Use 500 characters at most.")
+    )
+
+    @ma.pre_load
+    def empty_is_none(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        """Take an empty text for no value. **Touches** nothing."""
+        return {name: None if value == "" else value for name, value in data.items()}
+
+    @ma.validates_schema
+    def check_together(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse what makes no sense together. **Touches** nothing."""
+        if not data["junior_by_rank"] and data["junior_by_tenure"] is False:
+            raise ma.ValidationError(
+                "A mentor must be junior by grade or by tenure: choose yes for one of the two.",
+                "junior_by_rank",
+            )
+        if data["self_service"] and not data["wishes"]:
+            raise ma.ValidationError(
+                "Short lists change nothing while wishes give no points: give them some.",
+                "wishes",
+            )

@@ -9,10 +9,11 @@ from sqlalchemy import or_, select
 from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
-from rmplugin.matching import queries, store
+from rmplugin.matching import queries, runs
 from rmplugin.matching.models import LIVE, Pairing, Proposal
-from rmplugin.matching.operations import NEUTRAL_ENDED, close_pairing, close_stale_proposals, tell_closed
+from rmplugin.matching.operations import NEUTRAL_ENDED, close_pairing
 from rmplugin.matching.queries import Pair
+from rmplugin.matching.releasing import close_stale_proposals, tell_closed
 from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Programme
@@ -146,7 +147,7 @@ def _stand_in_line(db: Db) -> None:
 
 
 def _take(db: Db, pairing: Pairing) -> Pair:
-    store.lock_programme(db, pairing.programme_id)
+    runs.lock_programme(db, pairing.programme_id)
     db.refresh(pairing, with_for_update=True)
     people = queries.people_by_id(db, (pairing.mentor_id, pairing.mentee_id))
     return Pair(pairing, people[pairing.mentor_id], people[pairing.mentee_id])
@@ -171,5 +172,5 @@ def _void_proposals(db: Db, now: datetime) -> None:
     proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
     released = [proposal for proposal in proposals if proposal.state == "released"]
     for proposal in proposals:
-        store.leave_out(proposal, ["reporting_line"])
+        runs.leave_out(proposal, ["reporting_line"])
     tell_closed(db, released, now)

@@ -1,4 +1,4 @@
-"""Match runs, proposals, pairings, closures."""
+"""Rule sets, wishes, match runs, who is left out, proposals, pairings, closures."""
 
 import uuid
 from datetime import datetime
@@ -14,25 +14,87 @@ LIVE = ("active", "paused", "suspended")
 _IS_LIVE = text("state in ('active', 'paused', 'suspended')")
 
 
+class MatchRuleSet(Base, TenantOwned):
+    """One version of what a programme's matching goes by. Once live it never changes; a new one follows it.
+
+    :ivar version: 1, 2, … within the programme.
+    :ivar state: draft (one at most), live (one at most), retired.
+    :ivar rules, weights, options: as `matching.rules` reads them; null in rules: as the programme says.
+    :ivar based_on: the version that it was made from; None for the first.
+    """
+
+    __tablename__ = "match_rule_set"
+    __table_args__ = (
+        UniqueConstraint("programme_id", "version"),
+        CheckConstraint("state in ('draft', 'live', 'retired')", name="state"),
+        Index(
+            "uq_match_rule_set_live",
+            "programme_id",
+            unique=True,
+            sqlite_where=text("state = 'live'"),
+            postgresql_where=text("state = 'live'"),
+        ),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    state: Mapped[str]
+    rules: Mapped[dict[str, Any]]
+    weights: Mapped[dict[str, Any]]
+    objective: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    note: Mapped[str | None]
+    based_on: Mapped[int | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class MatchWish(Base, TenantOwned):
+    """Whom somebody would like to meet, or not. Read by the matching alone; managers see counts of lists.
+
+    :ivar kind: prefer, with a rank from 1 (most wanted) to 5, or avoid.
+    """
+
+    __tablename__ = "match_wish"
+    __table_args__ = (
+        UniqueConstraint("programme_id", "person_id", "other_id"),
+        CheckConstraint("kind in ('avoid', 'prefer')", name="kind"),
+        CheckConstraint("(kind = 'prefer') = (rank is not null)", name="ranked"),
+        CheckConstraint("rank between 1 and 5", name="rank"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    other_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    rank: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+
 class MatchRun(Base, TenantOwned):
     """One computation of the matching.
 
     :ivar state: queued, solved, released, dropped (superseded or thrown away), failed.
+    :ivar scope: all with a free place, or waiting: only those who have no partner and no proposal.
+    :ivar rule_set_id, rule_set_version: what it goes by; None for runs from before there were rule sets.
     :ivar rules, weights: what it was computed with, versions included.
     :ivar inputs_hash: digest of everything that went in.
     :ivar metrics: numbers for the manager.
-    :ivar unmatched: list of {"person", "role", "reason", "details"}.
     """
 
     __tablename__ = "match_run"
     __table_args__ = (
         CheckConstraint("state in ('queued', 'solved', 'released', 'dropped', 'failed')", name="state"),
+        CheckConstraint("scope in ('all', 'waiting')", name="scope"),
     )
     programme_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("programme.id", ondelete="CASCADE"), index=True
     )
     state: Mapped[str]
+    scope: Mapped[str] = mapped_column(default="all")
     objective: Mapped[str]
+    rule_set_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("match_rule_set.id", ondelete="SET NULL"), index=True
+    )
+    rule_set_version: Mapped[int | None]
     rules: Mapped[dict[str, Any]]
     weights: Mapped[dict[str, Any]]
     inputs_hash: Mapped[str | None]
@@ -42,13 +104,33 @@ class MatchRun(Base, TenantOwned):
     proved: Mapped[bool] = mapped_column(default=False)
     gap: Mapped[float] = mapped_column(default=0.0)
     metrics: Mapped[dict[str, Any]]
-    unmatched: Mapped[list[Any]]
     failure: Mapped[str | None] = mapped_column(Told)
     seconds: Mapped[float | None]
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     released_at: Mapped[datetime | None]
+
+
+class LeftOut(Base, TenantOwned):
+    """Somebody whom a run left without a partner, and why.
+
+    :ivar reason: code of the solver.
+    :ivar details: numbers and texts behind the reason.
+    :ivar told: the reason as a sentence, packed as in `rmplugin.texts`.
+    """
+
+    __tablename__ = "match_left_out"
+    __table_args__ = (
+        UniqueConstraint("run_id", "role", "person_id"),
+        CheckConstraint("role in ('mentor', 'mentee')", name="role"),
+    )
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("match_run.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    role: Mapped[str]
+    reason: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    told: Mapped[list[Any]]
 
 
 class Proposal(Base, TenantOwned):
@@ -59,6 +141,8 @@ class Proposal(Base, TenantOwned):
     :ivar contributions: factor -> points; they sum to `score`.
     :ivar reasons: what each side gets, for people.
     :ivar mentor_answer, mentee_answer: yes, no; None before.
+    :ivar expires_at: end of the time to answer; None before the release, and after it was taken back.
+    :ivar remind_at: when whoever has not answered is reminded; None for never.
     """
 
     __tablename__ = "proposal"
@@ -90,6 +174,8 @@ class Proposal(Base, TenantOwned):
     mentee_answered_at: Mapped[datetime | None]
     decline_reason: Mapped[str | None]
     expires_at: Mapped[datetime | None]
+    remind_at: Mapped[datetime | None]
+    reminded_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

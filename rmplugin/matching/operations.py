@@ -1,122 +1,155 @@
-"""Verbs of matching: run, change and release it; answer a proposal; end a pairing."""
+"""Verbs of matching: run it and change what it found; answer a proposal; end a pairing."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+import numpy as np
+from sqlalchemy import select
 
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import queries, store, words
+from rmplugin.matching import queries, rule_sets, rules, runs, store, words
+from rmplugin.matching.findings import Findings
+from rmplugin.matching.forms import OBJECTIVES
 from rmplugin.matching.models import LIVE, Closure, MatchRun, Pairing, Proposal
-from rmplugin.matching.scoring import PairTable
-from rmplugin.matching.solver import Solution, Unmatched, solve
-from rmplugin.people.models import Person
-from rmplugin.people.queries import CAN_TAKE_PART, display_names
+from rmplugin.matching.pairs import find_contributions, find_points
+from rmplugin.matching.releasing import NEUTRAL_CLOSED, close_stale_proposals, tell_closed
+from rmplugin.matching.scoring import FACTORS
+from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
-from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.texts import Text, joined
 
-PROPOSAL_LIFE = timedelta(days=14)
-OBJECTIVES = ("total",)
-# Fixed words: whoever reads them learns neither who decided nor why.
-NEUTRAL_CLOSED = (
-    "A pairing that was proposed to you did not come about. That happens for many reasons, and there is "
-    "nothing that you need to do."
-)
 NEUTRAL_ENDED = (
     "Your pairing with %(name)s has ended. Pairings end for many reasons and nobody is to blame. Your "
     "confirmed sessions and credits stay yours."
 )
+NOBODY_TO_PLACE = "Nobody of those who wait could be placed anew. Nothing was changed."
 COULD_NOT_SOLVE = (
     "The matching could not be computed because of a fault on our side. Nothing was changed. Run it again; "
     "if it fails again, tell your administrator the number of this run."
 )
 
 
-def start_run(db: Db, programme: Programme, actor: str, now: datetime, objective: str = "total") -> MatchRun:
+def start_run(
+    db: Db,
+    programme: Programme,
+    actor: str,
+    now: datetime,
+    objective: str | None = None,
+    scope: str = "all",
+) -> MatchRun:
     """Ask for a matching; the worker computes it after the commit, from the data as they are then.
 
-    :param objective: one of `OBJECTIVES`.
+    :param objective: one of `forms.OBJECTIVES`; None for that of the live rule set.
+    :param scope: all with a free place, or waiting: only those who have no partner and no proposal.
     :return: the run, state "queued".
-    :raises ConflictError: one is queued already, or the programme is archived.
+    :raises ConflictError: one is queued already, the programme is archived, or nobody waits on one side.
     :raises InputError: the objective is unknown.
-    **Touches** writes match_run, audit_entry; wakes the worker.
+    **Touches** writes match_run, match_rule_set, audit_entry; wakes the worker.
     """
-    if objective not in OBJECTIVES:
+    if objective is not None and objective not in OBJECTIVES:
         raise InputError(
             "unknown_objective",
             "This objective is not known. Nothing was changed.",
             {"objective": Text("Choose one of: %(objectives)s.", objectives=", ".join(OBJECTIVES))},
         )
-    programme = store.lock_programme(db, programme.id)
+    programme = runs.lock_programme(db, programme.id)
     if programme.state == "archived":
         raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    store.refuse_while_queued(db, programme.id)
+    runs.refuse_while_queued(db, programme.id)
+    rule_set = rule_sets.ensure_live(db, programme, actor, now)
+    if scope == "waiting":
+        _refuse_when_nobody_waits(db, programme)
     run = MatchRun(
         programme_id=programme.id,
         state="queued",
-        objective=objective,
+        scope=scope,
+        objective=objective or rule_set.objective,
+        rule_set_id=rule_set.id,
+        rule_set_version=rule_set.version,
         rules={},
         weights={},
         metrics={},
-        unmatched=[],
         created_by=actor,
         created_at=now,
     )
     db.add(run)
     db.flush()
-    audit.record(db, actor, "match_run.start", run.id, now, objective=objective)
+    audit.record(db, actor, "match_run.start", run.id, now, objective=run.objective, scope=scope)
     # A queued run is its own outbox row: the worker's round looks for it.
     db.info["wake"] = True
     return run
+
+
+def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
+    members = queries.list_pool(db, programme.id, scope="waiting")
+    if {member.role for member in members if member.places} != {"mentor", "mentee"}:
+        raise ConflictError(
+            "nobody_waits",
+            "On one side nobody waits: everybody has a partner or a proposal. Nothing was changed.",
+        )
 
 
 def record_proposals(
     db: Db,
     run_id: uuid.UUID,
     pool: store.Pool,
-    table: PairTable,
-    solution: Solution,
-    unmatched: Sequence[Unmatched],
+    found: Findings,
     *,
     seconds: float,
     now: datetime,
 ) -> bool:
     """Write down what a run found, with reasons; unreleased proposals of earlier runs give way.
 
+    A run of those who wait that places nobody changes nothing and fails with that reason.
+
     :param seconds: how long reading and solving took.
     :return: False when the run is no longer queued: somebody else wrote it down, and nothing is changed.
-    **Touches** writes match_run, proposal.
+    **Touches** writes match_run, proposal, match_left_out.
     """
     run = queries.get_run(db, run_id)
-    store.lock_programme(db, run.programme_id)
+    runs.lock_programme(db, run.programme_id)
     db.refresh(run)
     if run.state != "queued":
         return False
-    store.supersede(db, run)
-    mentors = {candidate.id: candidate for candidate in table.mentors}
-    mentees = {candidate.id: candidate for candidate in table.mentees}
-    for pair in solution.pairs:
-        mentor, mentee = mentors[pair.mentor_id], mentees[pair.mentee_id]
-        reasons = words.describe_pair(pool.skills, pool.rules, mentor, mentee)
-        contributions = table.contributions(pair.row)
-        store.add_proposal(
-            db, run, pair.mentor_id, pair.mentee_id, contributions, reasons, now, pinned=pair.pinned
-        )
+    solution = found.solution
+    if run.scope == "waiting" and not solution.pairs:
+        fail_run(db, run_id, NOBODY_TO_PLACE, {}, now)
+        return True
+    runs.supersede(db, run)
+    runs.add_proposals(db, _proposal_rows(run, pool, found, now))
+    left_out = (words.describe_unmatched(pool.skills, pool.rules, left) for left in found.unmatched)
+    runs.add_left_out(db, run, left_out)
     run.state, run.finished_at, run.seconds = "solved", now, round(seconds, 3)
     run.rules, run.weights = store.rules_document(pool.rules), asdict(pool.weights)
     run.inputs_hash = pool.digest(run.objective)
-    run.mentors, run.mentees = len(table.mentors), len(table.mentees)
+    run.mentors, run.mentees = found.metrics["mentors"], found.metrics["mentees"]
     run.total_score, run.proved, run.gap = solution.total_score, solution.proved, solution.gap
-    run.metrics = words.measure(table, solution) | {"seconds": round(seconds, 3)}
-    run.unmatched = [words.describe_unmatched(pool.skills, pool.rules, left) for left in unmatched]
+    run.metrics = found.metrics | {"seconds": round(seconds, 3)}
     return True
+
+
+def _proposal_rows(
+    run: MatchRun, pool: store.Pool, found: Findings, now: datetime
+) -> Iterator[dict[str, Any]]:
+    problem, pairs = found.problem, found.solution.pairs
+    points = find_points(
+        problem,
+        np.array([pair.mentor for pair in pairs], dtype=np.int64),
+        np.array([pair.mentee for pair in pairs], dtype=np.int64),
+    )
+    rows = {name: values.tolist() for name, values in points.items()}
+    for k, pair in enumerate(pairs):
+        contributions = {name: rows[name][k] for name in rows if name in FACTORS or rows[name][k]}
+        mentor, mentee = problem.mentors.people[pair.mentor], problem.mentees.people[pair.mentee]
+        reasons = words.describe_pair(pool.skills, pool.rules, mentor, mentee) | found.standing(k)
+        yield runs.proposal_values(run, mentor.id, mentee.id, contributions, reasons, now, pinned=pair.pinned)
 
 
 def fail_run(db: Db, run_id: uuid.UUID, why: str, facts: dict[str, Any], now: datetime) -> None:
@@ -137,7 +170,7 @@ def drop_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None
     :raises ConflictError: it was released or replaced already.
     **Touches** writes proposal, audit_entry.
     """
-    store.lock_proposal(db, proposal)
+    runs.lock_proposal(db, proposal)
     if proposal.state == "dropped":
         return
     if proposal.state != "proposed":
@@ -152,15 +185,16 @@ def restore_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> N
     :raises ConflictError: it is not dropped, or one of the two has another proposal in the run by now.
     **Touches** writes proposal, audit_entry.
     """
-    store.lock_proposal(db, proposal)
+    runs.lock_proposal(db, proposal)
     if proposal.state != "dropped":
         raise ConflictError("not_dropped", "This pair is not dropped. Nothing was changed.")
     run = queries.get_run(db, proposal.run_id)
     if run.state != "solved":
         proposal.state = "void"
     else:
-        pool = store.load_pool(db, store.programme_of(db, run), now, without=None)
-        if store.over_places(db, pool, run, proposal.mentor_id, proposal.mentee_id) != []:
+        only = (proposal.mentor_id, proposal.mentee_id)
+        pool = store.load_pool(db, queries.programme_of(db, run), now, only=only)
+        if runs.over_places(db, pool, run, proposal.mentor_id, proposal.mentee_id) != []:
             raise ConflictError(
                 "no_place",
                 "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
@@ -179,7 +213,7 @@ def pin_pair(
     :raises ConflictError: the run is not open.
     **Touches** writes proposal, audit_entry.
     """
-    store.lock_open_run(db, run)
+    runs.lock_open_run(db, run)
     query = select(Proposal).where(
         Proposal.run_id == run.id, Proposal.mentor_id == mentor_id, Proposal.mentee_id == mentee_id
     )
@@ -196,45 +230,10 @@ def unpin(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
 
     **Touches** writes proposal, audit_entry.
     """
-    store.lock_proposal(db, proposal)
+    runs.lock_proposal(db, proposal)
     if proposal.pinned:
         proposal.pinned = False
         audit.record(db, actor, "proposal.unpin", proposal.id, now)
-
-
-def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, int]:
-    """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
-
-    :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
-    :raises ConflictError: it was released before, is not open, or has no proposal.
-    **Touches** writes match_run, proposal, notice, audit_entry.
-    """
-    store.lock_open_run(db, run)
-    if store.programme_of(db, run).state == "archived":
-        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    pairs = store.lock_proposed(db, run)
-    if not pairs:
-        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
-    pool = store.load_pool(db, store.programme_of(db, run), now)
-    faults = store.check_pairs(pool, [(str(row.mentor_id), str(row.mentee_id)) for row in pairs])
-    places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
-    released = 0
-    for row in sorted(pairs, key=lambda row: (not row.pinned, -row.score, row.id)):
-        pair = str(row.mentor_id), str(row.mentee_id)
-        codes = faults[pair] or ([] if all(places[person] > 0 for person in pair) else ["no_place"])
-        row.pinned = False
-        if codes:
-            store.leave_out(row, codes)
-            continue
-        released += 1
-        for person in pair:
-            places[person] -= 1
-        row.state, row.expires_at = "released", now + PROPOSAL_LIFE
-        _tell_both(db, row, "proposal", _invitation(row), now, f"/proposals/{row.id}")
-    run.state, run.released_at = "released", now
-    left_out = len(pairs) - released
-    audit.record(db, actor, "match_run.release", run.id, now, released=released, left_out=left_out)
-    return released, left_out
 
 
 def answer(
@@ -254,7 +253,7 @@ def answer(
     :raises ConflictError: it is closed, or its time is over.
     **Touches** writes proposal, pairing, notice, outbox_event.
     """
-    store.lock_proposal(db, proposal)
+    runs.lock_proposal(db, proposal)
     role = {proposal.mentor_id: "mentor", proposal.mentee_id: "mentee"}.get(person_id)
     if role is None or proposal.expires_at is None:
         raise NotFoundError("proposal")
@@ -291,7 +290,7 @@ def end_pairing(
     :raises ConflictError: it has ended already.
     **Touches** writes pairing, closure, enrolment, proposal, notice, outbox_event.
     """
-    store.lock_programme(db, pairing.programme_id)
+    runs.lock_programme(db, pairing.programme_id)
     db.refresh(pairing)
     if pairing.role_of(person_id) is None:
         raise NotFoundError("pairing")
@@ -331,67 +330,6 @@ def close_pairing(db: Db, pairing: Pairing, now: datetime) -> None:
     jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
 
 
-def expire_proposals(db: Db, now: datetime) -> int:
-    """Close released proposals whose time is over; both people are back in the pool and told so.
-
-    :return: how many were closed.
-    **Touches** writes proposal, notice.
-    """
-    query = select(Proposal).where(Proposal.state == "released", Proposal.expires_at <= now)
-    proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
-    for proposal in proposals:
-        proposal.state = "expired"
-    tell_closed(db, proposals, now)
-    return len(proposals)
-
-
-def on_enrolment_withdrawn(db: Db, payload: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG001 - All are looked at.
-    """Let go of the proposals of somebody who left the pool.
-
-    :param payload: of the event "enrolment_withdrawn".
-    **Touches** what `close_stale_proposals` touches.
-    """
-    close_stale_proposals(db, now)
-
-
-def close_stale_proposals(db: Db, now: datetime) -> int:
-    """Close released proposals of people who are no longer in the pool; the other one is told neutrally.
-
-    Those of an archived programme are closed, too.
-    :return: how many were closed.
-    **Touches** reads enrolment, person, programme; writes proposal, notice.
-    """
-    left_pool = (
-        select(Enrolment.id)
-        .join(Person, Person.id == Enrolment.person_id)
-        .where(
-            Enrolment.programme_id == Proposal.programme_id,
-            Enrolment.person_id.in_((Proposal.mentor_id, Proposal.mentee_id)),
-            or_(Enrolment.state != "submitted", ~CAN_TAKE_PART),
-        )
-        .exists()
-    )
-    over = select(Programme.id).where(Programme.id == Proposal.programme_id, Programme.state == "archived")
-    query = select(Proposal).where(Proposal.state == "released", or_(left_pool, over.exists()))
-    proposals = db.scalars(query.with_for_update(skip_locked=True, of=Proposal)).all()
-    for proposal in proposals:
-        programme = db.get_one(Programme, proposal.programme_id)
-        store.leave_out(proposal, ["programme_over" if programme.state == "archived" else "not_taking_part"])
-    tell_closed(db, proposals, now)
-    return len(proposals)
-
-
-def solve_pool(pool: store.Pool) -> tuple[PairTable, Solution]:
-    """Compute the best pairs of everybody with a free place.
-
-    :raises InputError: a pin cannot be kept.
-    :raises RuntimeError: the solver gave no proof.
-    **Touches** nothing.
-    """
-    table = pool.free_table()
-    return table, solve(table, pool.pins)
-
-
 def _pin_new(
     db: Db,
     run: MatchRun,
@@ -401,12 +339,12 @@ def _pin_new(
     now: datetime,
 ) -> Proposal:
     """Bring a pair into a run that the solver did not choose, or that left it."""
-    pool = store.load_pool(db, store.programme_of(db, run), now)
+    pool = store.load_pool(db, queries.programme_of(db, run), now, only=(mentor_id, mentee_id))
     ids = str(mentor_id), str(mentee_id)
     mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
     codes = store.check_pairs(pool, [ids])[ids]
     if not codes:
-        codes = store.make_room(db, pool, run, mentor_id, mentee_id)
+        codes = runs.make_room(db, pool, run, mentor_id, mentee_id)
     if codes or mentor is None or mentee is None:
         why = joined(words.PAIR_FAULTS[code] for code in codes)
         text = Text("This pair cannot be. %(why)s Nothing was changed.", why=why)
@@ -415,13 +353,11 @@ def _pin_new(
             text,
             {"mentee": why, "form": text},
         )
-    table = pool.table([mentor], [mentee])
-    reasons, contributions = (
-        words.describe_pair(pool.skills, pool.rules, mentor, mentee),
-        table.contributions(0),
-    )
+    reasons = words.describe_pair(pool.skills, pool.rules, mentor, mentee)
+    contributions = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
     if earlier is None:
-        earlier = store.add_proposal(db, run, *ids, contributions, reasons, now, pinned=True)
+        earlier = Proposal(**runs.proposal_values(run, *ids, contributions, reasons, now, pinned=True))
+        db.add(earlier)
         db.flush()
     earlier.state, earlier.reasons, earlier.contributions = "proposed", reasons, contributions
     earlier.score = sum(contributions.values())
@@ -431,23 +367,6 @@ def _pin_new(
 def _tell_both(db: Db, proposal: Proposal, kind: str, text: str, now: datetime, path: str) -> None:
     for person in (proposal.mentor_id, proposal.mentee_id):
         notify.tell(db, person, kind, text, now, path)
-
-
-def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
-    """Tell both people of released proposals in neutral words that nothing comes of them.
-
-    **Touches** writes notice.
-    """
-    notify.take_back(db, (f"/proposals/{proposal.id}" for proposal in proposals), now)
-    people = [person for row in proposals for person in (row.mentor_id, row.mentee_id)]
-    notify.tell_all(db, "proposal_closed", [(one, NEUTRAL_CLOSED, "/home") for one in people], now, ())
-
-
-def _invitation(proposal: Proposal) -> str:
-    assert proposal.expires_at is not None
-    month = words.MONTHS[proposal.expires_at.month - 1]
-    day = Text("%(day)s %(month)s", day=proposal.expires_at.day, month=month)
-    return Text("We found somebody for you. Look at the proposal and answer by %(day)s.", day=day)
 
 
 def _check_repeated(proposal: Proposal, answered: str | None, word: str) -> None:
@@ -468,16 +387,20 @@ def _check_repeated(proposal: Proposal, answered: str | None, word: str) -> None
 
 def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
     """Make the pairing, if the rules still allow it today."""
-    programme = store.lock_programme(db, proposal.programme_id)
-    pool = store.load_pool(db, programme, now, without=proposal.id)
+    programme = runs.lock_programme(db, proposal.programme_id)
+    only = (proposal.mentor_id, proposal.mentee_id)
+    book = rules.book_in_force(db, programme)
+    pool = store.load_pool(db, programme, now, without=proposal.id, book=book, only=only)
     ids = str(proposal.mentor_id), str(proposal.mentee_id)
     codes = ["programme_over"] if programme.state == "archived" else store.check_pairs(pool, [ids])[ids]
     # Another proposal that is still open takes no place from one to which both said yes.
     enrolments = [find_enrolment(db, programme.id, uuid.UUID(person)) for person in ids]
-    if not codes and any(e is None or e.active_pairings >= e.capacity for e in enrolments):
+    if not codes and any(
+        e is None or e.active_pairings >= book.places(e.role, e.capacity) for e in enrolments
+    ):
         codes = ["no_place"]
     if codes:
-        store.leave_out(proposal, codes)
+        runs.leave_out(proposal, codes)
         tell_closed(db, [proposal], now)
         return
     pairing = Pairing(

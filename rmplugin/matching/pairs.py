@@ -86,7 +86,7 @@ def criterion_bars(problem: Problem, mentor: IntArray, mentee: IntArray) -> Bool
     """Say which pairs a plug-in takes out. **Touches** what plug-ins touch: nothing, by their contract."""
     barred = np.zeros(len(mentor), dtype=bool)
     for criterion in problem.criteria:
-        allowed = criterion.allows(_pairs(problem, mentor, mentee))
+        allowed = criterion.allows(*_pairs(problem, mentor, mentee))
         if allowed is not None:
             barred |= ~np.asarray(allowed, dtype=bool)
     return barred
@@ -102,7 +102,7 @@ def criterion_points(problem: Problem, mentor: IntArray, mentee: IntArray) -> di
     for criterion in problem.criteria:
         if not criterion.most:
             continue
-        given = np.asarray(criterion.points(_pairs(problem, mentor, mentee)))
+        given = np.asarray(criterion.points(*_pairs(problem, mentor, mentee)))
         fits = given.shape == mentor.shape and given.dtype.kind in "iu"
         if not fits or (len(given) and not 0 <= int(given.min()) <= int(given.max()) <= criterion.most):
             raise ValueError(
@@ -186,7 +186,8 @@ def _tests(problem: Problem, mentor: IntArray, mentee: IntArray) -> dict[str, Bo
 
 
 def _differ(a: SmallArray, b: SmallArray) -> IntArray:
-    return ((a >= 0) & (b >= 0) & (a != b)).astype(np.int64)
+    differs: IntArray = ((a >= 0) & (b >= 0) & (a != b)).astype(np.int64)
+    return differs
 
 
 def _skill_points(

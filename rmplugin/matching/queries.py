@@ -2,16 +2,16 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, LeftOut, MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
@@ -20,6 +20,9 @@ from rmplugin.texts import Text, unpack
 # A participant never sees what a manager has not released.
 SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
 FEWEST_SHOWN = 5
+MOST_PLACES = 3  # What an enrolment can offer at most.
+# People to which a reading is restricted: ids, or a query of them; None for everybody.
+Only = Collection[uuid.UUID] | Select[uuid.UUID] | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,15 @@ def list_runs(db: Db, programme_id: uuid.UUID) -> Sequence[MatchRun]:
     """
     query = select(MatchRun).where(MatchRun.programme_id == programme_id)
     return db.scalars(query.order_by(MatchRun.created_at.desc(), MatchRun.id.desc())).all()
+
+
+def find_open_run(db: Db, programme_id: uuid.UUID) -> MatchRun | None:
+    """Find the run of a programme that waits for its release; there is one at most.
+
+    **Touches** reads match_run.
+    """
+    query = select(MatchRun).where(MatchRun.programme_id == programme_id, MatchRun.state == "solved")
+    return db.scalars(query).one_or_none()
 
 
 def get_proposal(db: Db, proposal_id: uuid.UUID) -> Proposal:
@@ -269,34 +281,52 @@ def find_pairing_of_proposal(db: Db, proposal_id: uuid.UUID) -> Pairing | None:
     return db.scalars(select(Pairing).where(Pairing.proposal_id == proposal_id)).one_or_none()
 
 
-def list_pool(db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None) -> list[PoolMember]:
+def list_pool(
+    db: Db,
+    programme_id: uuid.UUID,
+    without: uuid.UUID | None = None,
+    *,
+    mentee_cap: int = MOST_PLACES,
+    scope: str = "all",
+    only: Only = None,
+) -> list[PoolMember]:
     """List everybody who has enrolled and can take part, with their free places.
 
     Pairings that have not ended and released proposals take a place each.
 
     :param without: a proposal that takes no place in this count.
+    :param mentee_cap: most partners at once of a mentee.
+    :param scope: all, or waiting: who has a partner or an open proposal has no free place then.
+    :param only: person ids, or a query of them; None for everybody.
     **Touches** reads enrolment, person, pairing, proposal.
     """
     taken: Counter[uuid.UUID] = Counter()
-    for pair in taken_pairs(db, programme_id, without):
+    for pair in taken_pairs(db, programme_id, without, only):
         taken.update(pair)
     query = (
         select(Enrolment.person_id, Enrolment.role, Enrolment.capacity)
         .join(Person, Person.id == Enrolment.person_id)
         .where(Enrolment.programme_id == programme_id, Enrolment.state == "submitted", CAN_TAKE_PART)
     )
-    return [
-        PoolMember(row.person_id, row.role, max(0, row.capacity - taken[row.person_id]))
-        for row in db.execute(query)
-    ]
+    if only is not None:
+        query = query.where(Enrolment.person_id.in_(only))
+
+    def places(row: Any) -> int:
+        most: int = min(row.capacity, mentee_cap) if row.role == "mentee" else row.capacity
+        if scope == "waiting" and taken[row.person_id]:
+            return 0
+        return max(0, most - taken[row.person_id])
+
+    return [PoolMember(row.person_id, row.role, places(row)) for row in db.execute(query)]
 
 
 def taken_pairs(
-    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None
+    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None, only: Only = None
 ) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """List (mentor, mentee) of each pairing that has not ended and each released proposal of a programme.
 
     :param without: a proposal that is left out.
+    :param only: person ids, or a query of them, one of which is in the pair; None for all pairs.
     **Touches** reads pairing, proposal.
     """
     live = select(Pairing.mentor_id, Pairing.mentee_id).where(
@@ -307,17 +337,21 @@ def taken_pairs(
     )
     if without is not None:
         waiting = waiting.where(Proposal.id != without)
+    if only is not None:
+        live = live.where(or_(Pairing.mentor_id.in_(only), Pairing.mentee_id.in_(only)))
+        waiting = waiting.where(or_(Proposal.mentor_id.in_(only), Proposal.mentee_id.in_(only)))
     return [(row.mentor_id, row.mentee_id) for query in (live, waiting) for row in db.execute(query)]
 
 
 def ruled_out_pairs(
-    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None
+    db: Db, programme_id: uuid.UUID, without: uuid.UUID | None = None, only: Only = None
 ) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """List the pairs that must not be proposed: declined, ended, together or waiting now, dropped here.
 
     What two people said or lived through counts in every programme; what a manager dropped, in this one.
 
     :param without: a proposal that is left out.
+    :param only: person ids, or a query of them, that both are among; None for all pairs.
     **Touches** reads pairing, proposal.
     """
     pairings = select(Pairing.mentor_id, Pairing.mentee_id).where(
@@ -329,7 +363,24 @@ def ruled_out_pairs(
     )
     if without is not None:
         proposals = proposals.where(Proposal.id != without)
+    if only is not None:
+        pairings = pairings.where(Pairing.mentor_id.in_(only), Pairing.mentee_id.in_(only))
+        proposals = proposals.where(Proposal.mentor_id.in_(only), Proposal.mentee_id.in_(only))
     return [(row.mentor_id, row.mentee_id) for query in (pairings, proposals) for row in db.execute(query)]
+
+
+def proposed_pairs(
+    db: Db, programme_id: uuid.UUID, *conditions: ColumnElement[bool]
+) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """List (mentor, mentee) of the pairs that stand in the open run of a programme.
+
+    :param conditions: on `Proposal`.
+    **Touches** reads proposal.
+    """
+    query = select(Proposal.mentor_id, Proposal.mentee_id).where(
+        Proposal.programme_id == programme_id, Proposal.state == "proposed", *conditions
+    )
+    return [(row.mentor_id, row.mentee_id) for row in db.execute(query)]
 
 
 def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
@@ -358,19 +409,33 @@ def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Per
     return found
 
 
-def left_out_of_run(run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, Any]]:
+def list_left_out(
+    db: Db,
+    run_id: uuid.UUID,
+    *conditions: ColumnElement[bool],
+    offset: int = 0,
+    limit: int | None = None,
+) -> Sequence[LeftOut]:
+    """List whom the solver left without a partner in a run, by role, then person.
+
+    :param conditions: on `LeftOut`.
+    :param limit: most rows; None for all.
+    **Touches** reads match_left_out.
+    """
+    query = select(LeftOut).where(LeftOut.run_id == run_id, *conditions)
+    return db.scalars(query.order_by(LeftOut.role, LeftOut.person_id).offset(offset).limit(limit)).all()
+
+
+def left_out_of_run(db: Db, run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, Any]]:
     """List who of a run's pool has no proposal in it now: the solver's list and what managers changed since.
 
-    :return: like `MatchRun.unmatched`, sorted by role; each has a "sentence".
-    **Touches** nothing.
+    :return: "person", "role", "reason", "details" and "sentence" of each, sorted by role.
+    **Touches** reads match_left_out.
     """
     live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
     met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
-    left = {
-        entry["person"]: entry | {"sentence": Text(unpack(entry.get("told", entry["sentence"])))}
-        for entry in run.unmatched
-        if entry["person"] not in met
-    }
+    entries = map(left_out_entry, list_left_out(db, run.id))
+    left = {entry["person"]: entry for entry in entries if entry["person"] not in met}
     for row in (pair.row for pair in proposals):
         for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
             if person in met or person in left:
@@ -388,66 +453,20 @@ def left_out_of_run(run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, 
     return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
 
 
-def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
-    """Give what `match run --json` prints.
-
-    **Source** the product's interface description. **Touches** reads programme, proposal, person.
-    """
-    programme = db.scalars(select(Programme).where(Programme.id == run.programme_id)).one()
+def left_out_entry(row: LeftOut) -> dict[str, Any]:
+    """Give one person without a partner for pages and commands. **Touches** nothing."""
     return {
-        "run_id": str(run.id),
-        "programme": programme.name,
-        "state": run.state,
-        "failure": run.failure,
-        "mentors": run.mentors,
-        "mentees": run.mentees,
-        "pairs": run.metrics.get("pairs", 0),
-        "objective": run.objective,
-        "total_score": run.total_score,
-        "optimality": {"proved": run.proved, "gap": run.gap},
-        "unmatched": [
-            {
-                "person": entry["person"],
-                "role": entry["role"],
-                "reason": entry["reason"],
-                "sentence": entry["sentence"],
-                "candidates_removed_by": entry["details"].get("removed_by", {}),
-            }
-            for entry in run.unmatched
-        ],
-        "metrics": run.metrics,
-        "seconds": run.seconds,
+        "person": str(row.person_id),
+        "role": row.role,
+        "reason": row.reason,
+        "details": row.details,
+        "sentence": Text(unpack(row.told)),
     }
 
 
-def show_document(db: Db, run: MatchRun) -> dict[str, Any]:
-    """Give what `match show --json` prints: the run and each of its proposals.
-
-    **Touches** reads programme, proposal, person.
-    """
-    return run_document(db, run) | {
-        "rules": run.rules,
-        "weights": run.weights,
-        "inputs_hash": run.inputs_hash,
-        "proposals": [proposal_document(pair) for pair in list_proposals(db, run.id)],
-    }
-
-
-def proposal_document(pair: Pair) -> dict[str, Any]:
-    """Give one proposal for a command; who answered what is nobody's business but the two people's.
-
-    **Touches** nothing.
-    """
-    return {
-        "proposal_id": str(pair.row.id),
-        "mentor": {"id": str(pair.mentor.id), "name": pair.mentor.display_name},
-        "mentee": {"id": str(pair.mentee.id), "name": pair.mentee.display_name},
-        "state": pair.row.state,
-        "pinned": pair.row.pinned,
-        "score": pair.row.score,
-        "contributions": pair.row.contributions,
-        "reasons": pair.row.reasons,
-    }
+def programme_of(db: Db, run: MatchRun) -> Programme:
+    """Give the programme of a run. **Touches** reads programme."""
+    return db.scalars(select(Programme).where(Programme.id == run.programme_id)).one()
 
 
 def _is_one_of(table: Any, person_id: uuid.UUID) -> Any:

@@ -1,9 +1,10 @@
 """Who takes part in a matching, by which hard rules and with which weights. Whole numbers only."""
 
+import calendar
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -83,11 +84,9 @@ class Rules:
 
     :param min_rank_gap: grades that a mentor must stand below the mentee to be junior by grade, 1 or more.
     :param min_tenure_gap_months: months that a mentor must have been hired after the mentee; always later.
-    :param junior_by_rank: whether a lower grade makes a mentor junior.
-    :param junior_by_tenure: whether a later hire date makes a mentor junior; either way is enough.
+    :param junior_by_rank, junior_by_tenure: what makes a mentor junior: grade, hire date; one is enough.
     :param min_common_minutes: working time in one piece that both share each week: one session; 0 asks none.
-    :param bar_same_team: whether people with the same manager may not meet; `bar_same_department` likewise.
-    :param needs_language: whether the two need a language in common.
+    :param bar_same_team, bar_same_department, needs_language: which of these rules hold.
     """
 
     min_rank_gap: int = 1
@@ -114,8 +113,7 @@ class Weights:
     :param coverage: wanted skills of the mentee that the mentor offers; the main term, never 0.
     :param learning: wanted skills of the mentor that the mentee offers.
     :param motivation: both, 1-5 each.
-    :param other_department: both known and different.
-    :param other_site: both known and different.
+    :param other_department, other_site: both known and different.
     :param tenure: hire dates apart, in steps of two years up to eight.
     :param wishes: on top: each of the two named the other as a first wish; half of it when one did, and less
         for a later wish.
@@ -131,13 +129,39 @@ class Weights:
     other_site: int = 2_000
     tenure: int = 6_000
     wishes: int = 20_000
-    kept: int = 3_000
+    kept: int = 0
     priorities: tuple[int, int, int] = (4, 2, 1)
 
     def __post_init__(self) -> None:
         points = [getattr(self, factor) for factor in (*FACTORS, *EXTRAS)]
         if self.coverage < 1 or min(points) < 0 or sum(points) >= 2**24 or min(self.priorities) < 1:
             raise ValueError("weights must be whole, not negative, below 2**24 in total, coverage above 0")
+
+
+def junior_limits(rules: Rules, mentee: Candidate) -> tuple[int | None, date | None]:
+    """Give the highest rank and the first day of hiring that make a mentor junior to a mentee.
+
+    :return: None for a way that the rules or the mentee's data leave no room for.
+    **Touches** nothing.
+    """
+    rank = mentee.rank - rules.min_rank_gap if rules.junior_by_rank and mentee.rank is not None else None
+    if not rules.junior_by_tenure or mentee.hired_on is None:
+        return rank, None
+    day, months = mentee.hired_on, rules.min_tenure_gap_months
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    # The 31st becomes the last day of a shorter month.
+    later = date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+    return rank, max(later, day + timedelta(days=1))
+
+
+def junior_by(rules: Rules, mentor: Candidate, mentee: Candidate) -> list[str]:
+    """Say in which ways a mentor is junior: "grade", "tenure", both or neither. **Touches** nothing."""
+    rank, day = junior_limits(rules, mentee)
+    ways = {
+        "grade": rank is not None and mentor.rank is not None and mentor.rank <= rank,
+        "tenure": day is not None and mentor.hired_on is not None and mentor.hired_on >= day,
+    }
+    return [way for way, holds in ways.items() if holds]
 
 
 def failed_rules(bits: int) -> list[str]:

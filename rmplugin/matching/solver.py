@@ -17,7 +17,7 @@ import numpy as np
 from rmplugin.errors import InputError
 from rmplugin.matching import kernels
 from rmplugin.matching.columns import BoolArray, IntArray, Problem, find_keys
-from rmplugin.matching.flows import Graph, find_flow, find_prices, mix_ids, push_most
+from rmplugin.matching.flows import Graph, find_flow, find_prices, find_top_prices, mix_ids, push_most
 from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import find_failed, find_points
 
@@ -56,7 +56,8 @@ class Solution:
 
     :param pairs: sorted by mentee, then mentor.
     :param bound: no set of pairs has a higher total under the objective.
-    :param prices: per mentor's row what a place there is worth; `mentee_prices` likewise.
+    :param prices: per mentor's row what a place there is worth at least; `mentee_prices` at most, likewise.
+    :param top_prices: per mentor's row what a place there is worth at most, among the pairs of the graph.
     :param least: under `fair` the lowest score allowed: the highest for which nobody more is left out.
     :param graph: the pairs that the last flow was solved over.
     :param rounds: how many flows were solved.
@@ -68,6 +69,7 @@ class Solution:
     bound: int
     prices: IntArray
     mentee_prices: IntArray
+    top_prices: IntArray
     graph: Graph
     rounds: int
     least: int = 0
@@ -165,7 +167,7 @@ def solve(
     # A pinned pair is decided: nobody meets the same person twice.
     decided = np.union1d(problem.blocked, problem.key(pinned[:, 0], pinned[:, 1]))
     case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads)
-    graph = _first_graph(case) if start is None else _still_open(case, start)
+    graph = _still_open(case, start) if start is not None and not case.is_small else _first_graph(case)
     if tolerance is None:
         tolerance = 0.0 if max(len(supply), len(demand)) <= PEOPLE_PROVED else TOLERANCE
     if objective == "stable":
@@ -175,6 +177,21 @@ def solve(
     else:
         found = _optimise(case, tolerance, graph)
     return _pack(problem, pinned, objective, found, case.least)
+
+
+def all_pairs(problem: Problem) -> list[MatchedPair]:
+    """List every allowed pair of a small pool, sorted by mentee, then mentor.
+
+    **Touches** nothing.
+    """
+    mentors, mentees = problem.mentors.people, problem.mentees.people
+    return [
+        MatchedPair(mentors[i].id, mentees[j].id, score, i, j)
+        for block in kernels.walk(problem)
+        for i, j, score in zip(
+            block.mentor.tolist(), block.mentee.tolist(), block.score.tolist(), strict=True
+        )
+    ]
 
 
 def _first_graph(case: _Case) -> Graph:
@@ -395,11 +412,20 @@ def _refuse_overfull(problem: Problem, supply: IntArray, demand: IntArray) -> No
         )
 
 
+def _top_prices(problem: Problem, pinned: IntArray, objective: Objective, found: _Found) -> IntArray:
+    if objective != "total":
+        return found.prices
+    supply, demand = problem.mentors.capacity.copy(), problem.mentees.capacity.copy()
+    np.subtract.at(supply, pinned[:, 0], 1)
+    np.subtract.at(demand, pinned[:, 1], 1)
+    return find_top_prices(found.graph, found.taken, supply, demand)[0]
+
+
 def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Found, least: int) -> Solution:
     """Put pins and chosen pairs into one solution."""
     graph = found.graph.where(found.taken)
     pins = find_points(problem, pinned[:, 0], pinned[:, 1])
-    pin_scores = np.sum(list(pins.values()), axis=0, dtype=np.int64)
+    pin_scores: IntArray = np.sum(list(pins.values()), axis=0, dtype=np.int64)
     rows = sorted(
         [
             *zip(graph.mentee.tolist(), graph.mentor.tolist(), graph.score.tolist(), strict=True),
@@ -419,6 +445,7 @@ def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Foun
         bound=total + found.surplus,
         prices=found.prices,
         mentee_prices=found.mentee_prices,
+        top_prices=_top_prices(problem, pinned, objective, found),
         graph=found.graph,
         rounds=found.rounds,
         least=least if objective == "fair" else 0,

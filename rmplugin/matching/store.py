@@ -3,35 +3,38 @@
 import hashlib
 import json
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time
 from typing import Any, cast
 
-from sqlalchemy import select, update
+import numpy as np
+from sqlalchemy import select
 
 from rmplugin.db import Db
-from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import queries, words
-from rmplugin.matching.models import MatchRun, Proposal
+from rmplugin.errors import InputError, NotFoundError
+from rmplugin.matching import documents, queries, words
+from rmplugin.matching.columns import Problem, build
+from rmplugin.matching.models import MatchRun, MatchWish, Proposal
+from rmplugin.matching.pairs import find_bars, find_contributions
+from rmplugin.matching.rules import RuleBook, book_in_force
 from rmplugin.matching.scoring import (
     Candidate,
-    PairTable,
     Role,
     Rules,
     Weights,
-    build,
-    check_pair,
     failed_rules,
+    junior_by,
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.people.queries import display_names, reporting_map
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
+from rmplugin.records import MatchCriterion
 
 # Goes up whenever what a rule means changes, so that an old run can be explained.
 RULES_VERSION = 1
+FEW = 500
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Pool:
     :param blocked: (mentor, mentee) that must not be proposed.
     :param pins: (mentor, mentee) that must be in.
     :param skills: skill id -> name.
+    :param wishes: (who chose, whom, rank from 1 to 5) of both sides.
+    :param avoided: (who chose, whom): no run proposes the two, but a manager can still pin them.
+    :param kept: (mentor, mentee) of the open run, for whom `Weights.kept` speaks.
+    :param criteria: what plug-ins add to points and rules.
     """
 
     mentors: tuple[Candidate, ...]
@@ -53,6 +60,10 @@ class Pool:
     skills: Mapping[str, str]
     rules: Rules
     weights: Weights
+    wishes: tuple[tuple[str, str, int], ...] = ()
+    avoided: tuple[tuple[str, str], ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    criteria: tuple[MatchCriterion, ...] = ()
 
     def find(self, role: Role, person_id: str) -> Candidate | None:
         """Find somebody; None when they are not in the pool in this role.
@@ -62,9 +73,15 @@ class Pool:
         side = self.mentors if role == "mentor" else self.mentees
         return next((candidate for candidate in side if candidate.id == person_id), None)
 
-    def table(self, mentors: Iterable[Candidate], mentees: Iterable[Candidate]) -> PairTable:
-        """Check and score some of the pool.
+    def problem(
+        self,
+        mentors: Iterable[Candidate],
+        mentees: Iterable[Candidate],
+        avoided: Iterable[tuple[str, str]] = (),
+    ) -> Problem:
+        """Make some of the pool ready for the engine.
 
+        :param avoided: pairs that must not be besides those that are ruled out.
         **Touches** nothing.
         """
         return build(
@@ -73,15 +90,52 @@ class Pool:
             reporting=self.reporting,
             rules=self.rules,
             weights=self.weights,
-            blocked=self.blocked,
+            blocked=(*self.blocked, *avoided),
+            wishes=self.wishes,
+            kept=self.kept,
+            criteria=self.criteria,
         )
 
-    def free_table(self) -> PairTable:
-        """Check and score everybody who has a free place.
+    def free_problem(self) -> Problem:
+        """Make everybody with a free place ready; what people asked to be spared is left out.
 
         **Touches** nothing.
         """
-        return self.table(*([c for c in side if c.capacity] for side in (self.mentors, self.mentees)))
+        return self.problem(*self.free_sides(), self.spared())
+
+    def free_sides(self) -> tuple[list[Candidate], list[Candidate]]:
+        """Give the mentors and the mentees who have a free place.
+
+        **Touches** nothing.
+        """
+        mentors, mentees = ([c for c in side if c.capacity] for side in (self.mentors, self.mentees))
+        return mentors, mentees
+
+    def spared(self) -> set[tuple[str, str]]:
+        """Give the pairs that one of the two would rather not be in, without those that a manager pinned.
+
+        **Touches** nothing.
+        """
+        pinned = {*self.pins, *((mentee, mentor) for mentor, mentee in self.pins)}
+        return set(self.avoided) - pinned
+
+    def among(self, people: Collection[str]) -> "Pool":
+        """Give the pool of some people, with the reporting lines above them and nothing else.
+
+        **Touches** nothing.
+        """
+        above: dict[str, str | None] = {}
+        for person in people:
+            while person in self.reporting and person not in above:
+                above[person] = self.reporting[person]
+                person = above[person] or ""  # noqa: PLW2901 - It walks up.
+        return replace(
+            self,
+            mentors=tuple(c for c in self.mentors if c.id in people),
+            mentees=tuple(c for c in self.mentees if c.id in people),
+            reporting=above,
+            blocked=tuple(pair for pair in self.blocked if pair[0] in people and pair[1] in people),
+        )
 
     def digest(self, objective: str) -> str:
         """Give a digest of everything that decides the outcome, the same for the same data in any order.
@@ -94,6 +148,10 @@ class Pool:
             sorted(self.reporting.items()),
             sorted(self.blocked),
             sorted(self.pins),
+            sorted(self.wishes),
+            sorted(self.avoided),
+            sorted(self.kept),
+            [criterion.key for criterion in self.criteria],
             rules_document(self.rules),
             asdict(self.weights),
             objective,
@@ -101,82 +159,143 @@ class Pool:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def load_pool(db: Db, programme: Programme, now: datetime, without: uuid.UUID | None = None) -> Pool:
+def load_pool(
+    db: Db,
+    programme: Programme,
+    now: datetime,
+    without: uuid.UUID | None = None,
+    *,
+    book: RuleBook | None = None,
+    scope: str = "all",
+    only: queries.Only = None,
+) -> Pool:
     """Read what a matching needs, in a handful of queries however many people there are.
 
     :param without: a proposal that neither takes places nor rules its pair out: the one being checked.
-    **Touches** reads enrolment, person, profile, person_skill, skill, pairing, proposal.
+    :param book: the rules to go by; None for those in force.
+    :param scope: all, or waiting: who has a partner or an open proposal has no free place then.
+    :param only: person ids, or a query of them, to which everything is restricted; None for everybody.
+    **Touches** reads enrolment, person, profile, person_skill, skill, pairing, proposal, match_wish,
+    match_rule_set.
     """
-    places = {member.person_id: member.places for member in queries.list_pool(db, programme.id, without)}
-    skills = _load_skills(db, programme.id)
-    # The rules of summer time that hold when the pairs meet, not when the programme was written.
-    on = max(now.date(), programme.starts_on)
-    sides: dict[str, list[Candidate]] = {"mentor": [], "mentee": []}
-    query = (
-        select(Enrolment, Person, Profile)
-        .join(Person, Person.id == Enrolment.person_id)
-        .outerjoin(Profile, Profile.person_id == Person.id)
-        .where(Enrolment.programme_id == programme.id, Enrolment.state == "submitted")
-    )
-    for enrolment, person, profile in db.execute(query):
-        if person.id in places:
-            offers, wants = skills.get(person.id, ({}, {}))
-            candidate = _candidate(enrolment, person, profile, places[person.id], offers, wants, on)
-            sides[enrolment.role].append(candidate)
+    book = book or book_in_force(db, programme)
+    cap = book.options.mentors_per_mentee
+    members = queries.list_pool(db, programme.id, without, mentee_cap=cap, scope=scope, only=only)
+    sides = _load_sides(db, programme, now, {m.person_id: m.places for m in members}, only)
     names = select(Skill.id, Skill.name).join(ProgrammeSkill, ProgrammeSkill.skill_id == Skill.id)
+    blocked = queries.ruled_out_pairs(db, programme.id, without, only)
+    wishes, avoided = _load_wishes(db, programme.id, {m.person_id for m in members})
+    few = only if isinstance(only, Collection) else None
     return Pool(
         mentors=tuple(sides["mentor"]),
         mentees=tuple(sides["mentee"]),
-        reporting={str(person): str(manager) for person, manager in reporting_map(db).items()},
-        blocked=tuple(sorted({_texts(pair) for pair in queries.ruled_out_pairs(db, programme.id, without)})),
+        reporting={str(person): str(manager) for person, manager in reporting_map(db, few).items()},
+        blocked=tuple(sorted({_texts(pair) for pair in blocked})),
         pins=tuple(
-            sorted(_texts((p.row.mentor_id, p.row.mentee_id)) for p in queries.list_pins(db, programme.id))
+            sorted(
+                _texts(pair) for pair in queries.proposed_pairs(db, programme.id, Proposal.pinned.is_(True))
+            )
         ),
         skills={
             str(row.id): row.name
             for row in db.execute(names.where(ProgrammeSkill.programme_id == programme.id))
         },
-        rules=_rules_of(programme),
-        weights=Weights(),
+        rules=book.rules,
+        weights=replace(book.weights, kept=book.options.kept_bonus),
+        wishes=wishes,
+        avoided=avoided,
+        kept=tuple(sorted(map(_texts, queries.proposed_pairs(db, programme.id))))
+        if book.options.kept_bonus
+        else (),
+    )
+
+
+def _load_sides(
+    db: Db,
+    programme: Programme,
+    now: datetime,
+    places: Mapping[uuid.UUID, int],
+    only: queries.Only,
+) -> dict[str, list[Candidate]]:
+    skills = _load_skills(db, programme.id, only)
+    # The rules of summer time that hold when the pairs meet, not when the programme was written.
+    hours = _Hours(max(now.date(), programme.starts_on))
+    sides: dict[str, list[Candidate]] = {"mentor": [], "mentee": []}
+    query = (
+        select(
+            Person.id,
+            Enrolment.role,
+            Enrolment.motivation_level,
+            Person.seniority_rank,
+            Person.hire_date,
+            Person.manager_id,
+            Person.department,
+            Person.location,
+            Person.languages.label("known_languages"),
+            Profile.languages,
+            Profile.work_days,
+            Profile.work_from_minute,
+            Profile.work_to_minute,
+            Profile.time_zone,
+        )
+        .join(Person, Person.id == Enrolment.person_id)
+        .outerjoin(Profile, Profile.person_id == Person.id)
+        .where(Enrolment.programme_id == programme.id, Enrolment.state == "submitted")
+    )
+    if only is not None:
+        query = query.where(Enrolment.person_id.in_(only))
+    for row in db.execute(query):
+        if row.id in places:
+            sides[row.role].append(_candidate(row, places[row.id], skills.get(row.id, ({}, {})), hours))
+    return sides
+
+
+def _load_wishes(
+    db: Db, programme_id: uuid.UUID, members: Collection[uuid.UUID]
+) -> tuple[tuple[tuple[str, str, int], ...], tuple[tuple[str, str], ...]]:
+    """Give the wishes of the pool about the pool: preferred with their rank, and avoided."""
+    query = select(MatchWish.person_id, MatchWish.other_id, MatchWish.rank).where(
+        MatchWish.programme_id == programme_id
+    )
+    if len(members) <= FEW:
+        query = query.where(MatchWish.person_id.in_(members))
+    rows = [
+        (str(person), str(other), rank)
+        for person, other, rank in db.execute(query)
+        if person in members and other in members
+    ]
+    rows.sort(key=lambda row: row[:2])
+    return (
+        tuple((person, other, rank) for person, other, rank in rows if rank is not None),
+        tuple((person, other) for person, other, rank in rows if rank is None),
     )
 
 
 def check_pairs(pool: Pool, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-    """Give the rules that each of some pairs fails now; places are not looked at.
+    """Give the rules that each of some pairs fails now; places and wishes are not looked at.
 
     :param pairs: (mentor id, mentee id).
     :return: pair -> codes of `PAIR_FAULTS`; an empty list when the pair may be.
     **Touches** nothing.
     """
-    mentor_ids, mentee_ids = {mentor for mentor, _ in pairs}, {mentee for _, mentee in pairs}
-    table = pool.table(
-        [c for c in pool.mentors if c.id in mentor_ids], [c for c in pool.mentees if c.id in mentee_ids]
-    )
-    row = {candidate.id: k for k, candidate in enumerate(table.mentors)}
-    column = {candidate.id: k for k, candidate in enumerate(table.mentees)}
-    return {
-        (mentor, mentee): failed_rules(int(table.bars[column[mentee], row[mentor]]))
-        if mentor in row and mentee in column
-        else ["not_taking_part"]
-        for mentor, mentee in pairs
-    }
+    people = {person for pair in pairs for person in pair}
+    part = pool.among(people)
+    problem = part.problem(part.mentors, part.mentees)
+    rows = {pair: problem.rows(*pair) for pair in pairs}
+    known = [found for found in rows.values() if found is not None]
+    bars = find_bars(problem, *np.array(known, dtype=np.int64).reshape(-1, 2).T)
+    codes = dict(zip(known, map(failed_rules, bars.tolist()), strict=True))
+    return {pair: codes[found] if found else ["not_taking_part"] for pair, found in rows.items()}
 
 
-def _rules_of(programme: Programme) -> Rules:
-    return Rules(
-        junior_by_tenure=programme.mentor_max_tenure_months is not None,
-        min_common_minutes=programme.session_minutes,
-    )
-
-
-def is_junior(programme: Programme, mentor: Person, mentee: Person) -> bool:
-    """Tell whether a mentor is junior to a mentee by today's roster and a programme's rule.
+def is_junior(rules: Rules, mentor: Person, mentee: Person) -> bool:
+    """Tell whether a mentor is junior to a mentee by today's roster and a programme's rules.
 
     **Touches** nothing.
     """
     junior = Candidate(str(mentor.id), "mentor", rank=mentor.seniority_rank, hired_on=mentor.hire_date)
     senior = Candidate(str(mentee.id), "mentee", rank=mentee.seniority_rank, hired_on=mentee.hire_date)
-    return "no_junior" not in check_pair(junior, senior, reporting={}, rules=_rules_of(programme))
+    return junior_by(rules, junior, senior) != []
 
 
 def rules_document(rules: Rules) -> dict[str, Any]:
@@ -188,7 +307,7 @@ def rules_document(rules: Rules) -> dict[str, Any]:
 
 
 def _load_skills(
-    db: Db, programme_id: uuid.UUID
+    db: Db, programme_id: uuid.UUID, only: queries.Only
 ) -> dict[uuid.UUID, tuple[dict[str, int], dict[str, tuple[int, int]]]]:
     """Give per person of the programme what they offer and want of its catalogue."""
     query = (
@@ -203,6 +322,8 @@ def _load_skills(
         .join(Enrolment, Enrolment.person_id == PersonSkill.person_id)
         .where(ProgrammeSkill.programme_id == programme_id, Enrolment.programme_id == programme_id)
     )
+    if only is not None:
+        query = query.where(PersonSkill.person_id.in_(only))
     found: dict[uuid.UUID, tuple[dict[str, int], dict[str, tuple[int, int]]]] = {}
     for row in db.execute(query):
         offers, wants = found.setdefault(row.person_id, ({}, {}))
@@ -214,40 +335,43 @@ def _load_skills(
 
 
 def _candidate(
-    enrolment: Enrolment,
-    person: Person,
-    profile: Profile | None,
-    places: int,
-    offers: Mapping[str, int],
-    wants: Mapping[str, tuple[int, int]],
-    on: date,
+    row: Any, places: int, skills: tuple[Mapping[str, int], Mapping[str, tuple[int, int]]], hours: "_Hours"
 ) -> Candidate:
     return Candidate(
-        id=str(person.id),
-        role=cast("Role", enrolment.role),
-        rank=person.seniority_rank,
-        hired_on=person.hire_date,
-        manager_id=str(person.manager_id) if person.manager_id else None,
-        department=person.department,
-        site=person.location,
-        languages=frozenset(profile.languages if profile else person.languages),
-        hours=_hours(profile, on) if profile else 0,
+        id=str(row.id),
+        role=cast("Role", row.role),
+        rank=row.seniority_rank,
+        hired_on=row.hire_date,
+        manager_id=str(row.manager_id) if row.manager_id else None,
+        department=row.department,
+        site=row.location,
+        languages=frozenset(row.known_languages if row.languages is None else row.languages),
+        hours=0 if row.time_zone is None else hours.of(row),
         capacity=places,
-        motivation=enrolment.motivation_level or 3,
-        offers=offers,
-        wants=wants,
+        motivation=row.motivation_level or 3,
+        offers=skills[0],
+        wants=skills[1],
     )
 
 
-def _hours(profile: Profile, on: date) -> int:
-    start, end = (
-        time(minute // 60 % 24, minute % 60) for minute in (profile.work_from_minute, profile.work_to_minute)
-    )
-    try:
-        return working_hours_mask(profile.work_days, start, end, profile.time_zone, on)
-    except InputError:
-        # One profile with a zone that no longer exists must not stop the matching of all others.
-        return 0
+class _Hours:
+    """Working hours as masks; very many people share few kinds of them."""
+
+    def __init__(self, on: date) -> None:
+        self._on = on
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    def of(self, profile: Any) -> int:
+        days, zone = tuple(profile.work_days), profile.time_zone
+        key = days, profile.work_from_minute, profile.work_to_minute, zone
+        if key not in self._known:
+            start, end = (time(minute // 60 % 24, minute % 60) for minute in key[1:3])
+            try:
+                self._known[key] = working_hours_mask(days, start, end, zone, self._on)
+            except InputError:
+                # One profile with a zone that no longer exists must not stop the matching of all others.
+                self._known[key] = 0
+        return self._known[key]
 
 
 def _plain(candidate: Candidate) -> dict[str, Any]:
@@ -281,8 +405,8 @@ def explain(
     found = {(pair.row.mentor_id, pair.row.mentee_id): pair for pair in queries.list_proposals(db, run.id)}
     document: dict[str, Any] = {"run_id": str(run.id), "proposed": (mentor_id, mentee_id) in found}
     if document["proposed"]:
-        return document | queries.proposal_document(found[mentor_id, mentee_id])
-    pool = load_pool(db, programme_of(db, run), now)
+        return document | documents.proposal_document(found[mentor_id, mentee_id])
+    pool = load_pool(db, queries.programme_of(db, run), now, scope=run.scope)
     ids = str(mentor_id), str(mentee_id)
     codes = check_pairs(pool, [ids])[ids]
     mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
@@ -295,165 +419,13 @@ def explain(
         "score": None,
         "contributions": {},
         "instead": [
-            queries.proposal_document(pair)
+            documents.proposal_document(pair)
             for key, pair in found.items()
             if mentor_id == key[0] or mentee_id == key[1]
         ],
     }
     if mentor and mentee and not codes:
-        table = pool.table([mentor], [mentee])
-        document |= {"score": int(table.score[0]), "contributions": table.contributions(0)}
+        contributions = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
+        document |= {"score": sum(contributions.values()), "contributions": contributions}
         document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
     return document
-
-
-def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
-    """Make everything that changes a programme's runs wait in line. **Touches** locks programme."""
-    query = select(Programme).where(Programme.id == programme_id).with_for_update()
-    return db.scalars(query.execution_options(populate_existing=True)).one()
-
-
-def programme_of(db: Db, run: MatchRun) -> Programme:
-    """Give the programme of a run. **Touches** reads programme."""
-    return db.scalars(select(Programme).where(Programme.id == run.programme_id)).one()
-
-
-def refuse_while_queued(db: Db, programme_id: uuid.UUID) -> None:
-    """Leave a programme's proposals alone while a matching of it is being computed.
-
-    :raises ConflictError: one is.
-    **Touches** reads match_run.
-    """
-    query = select(MatchRun.id).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
-    if db.execute(query.limit(1)).first() is not None:
-        raise ConflictError(
-            "run_queued",
-            "A matching of this programme is being computed. Nothing was changed. Wait until it is ready.",
-        )
-
-
-def lock_open_run(db: Db, run: MatchRun) -> None:
-    """Wait for others who change the programme's runs; then the run must still be open for changes.
-
-    :raises ConflictError: it was released, replaced, or is not ready.
-    **Touches** locks programme, reads match_run.
-    """
-    lock_programme(db, run.programme_id)
-    db.refresh(run)
-    if run.state == "released":
-        raise ConflictError(
-            "already_released",
-            "This run was released before. The proposals went out once; nothing was done twice.",
-        )
-    if run.state != "solved":
-        raise ConflictError(
-            "run_not_open", "This run was replaced by a newer one, or is not ready. Nothing was changed."
-        )
-    refuse_while_queued(db, run.programme_id)
-
-
-def lock_proposal(db: Db, proposal: Proposal) -> None:
-    """Wait for others who change a proposal, and see what they made of it. **Touches** locks proposal."""
-    # Refreshing alone would throw away what this transaction has not written yet.
-    db.flush()
-    db.refresh(proposal, with_for_update=True)
-
-
-def lock_proposed(db: Db, run: MatchRun) -> list[Proposal]:
-    """Give a run's proposals that stand; whoever drops one at this moment comes before or after.
-
-    **Touches** locks proposal.
-    """
-    query = select(Proposal).where(Proposal.run_id == run.id, Proposal.state == "proposed")
-    query = query.order_by(Proposal.id).with_for_update()
-    return list(db.scalars(query.execution_options(populate_existing=True)))
-
-
-def supersede(db: Db, run: MatchRun) -> None:
-    """Close earlier runs that were not released; what a manager dropped in them stays dropped.
-
-    **Touches** writes match_run, proposal.
-    """
-    open_runs = select(MatchRun.id).where(
-        MatchRun.programme_id == run.programme_id, MatchRun.state == "solved", MatchRun.id != run.id
-    )
-    ids = [row.id for row in db.execute(open_runs)]
-    db.execute(
-        update(Proposal)
-        .where(Proposal.run_id.in_(ids), Proposal.state == "proposed")
-        .values(state="void", pinned=False)
-    )
-    db.execute(update(MatchRun).where(MatchRun.id.in_(ids)).values(state="dropped"))
-
-
-def add_proposal(
-    db: Db,
-    run: MatchRun,
-    mentor_id: str,
-    mentee_id: str,
-    contributions: dict[str, int],
-    reasons: dict[str, Any],
-    now: datetime,
-    *,
-    pinned: bool,
-) -> Proposal:
-    """Put a pair into a run. **Touches** writes proposal."""
-    proposal = Proposal(
-        run_id=run.id,
-        programme_id=run.programme_id,
-        mentor_id=uuid.UUID(mentor_id),
-        mentee_id=uuid.UUID(mentee_id),
-        state="proposed",
-        pinned=pinned,
-        score=sum(contributions.values()),
-        contributions=contributions,
-        reasons=reasons,
-        created_at=now,
-    )
-    db.add(proposal)
-    return proposal
-
-
-def over_places(
-    db: Db, pool: Pool, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID
-) -> list[Proposal] | None:
-    """List the run's proposals that would have to go for one more pair of these two, the weakest first.
-
-    :return: None when one of the two has no place at all.
-    **Touches** reads proposal, person.
-    """
-    places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
-    rows = [pair.row for pair in queries.list_proposals(db, run.id) if pair.row.state == "proposed"]
-    needed: Counter[str] = Counter(str(person) for row in rows for person in (row.mentor_id, row.mentee_id))
-    going: list[Proposal] = []
-    for person in (str(mentor_id), str(mentee_id)):
-        surplus = needed[person] + 1 - places.get(person, 0)
-        theirs = [row for row in rows if person in (str(row.mentor_id), str(row.mentee_id))]
-        if surplus > len(theirs):
-            return None
-        going += sorted(theirs, key=lambda row: (row.pinned, row.score))[: max(0, surplus)]
-    return going
-
-
-def make_room(db: Db, pool: Pool, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID) -> list[str]:
-    """Close the proposals of a run that stand in the way of a pinned pair of these two.
-
-    :return: why that cannot be, as keys of `words.PAIR_FAULTS`; empty when it is done.
-    **Touches** writes proposal.
-    """
-    going = over_places(db, pool, run, mentor_id, mentee_id)
-    if going is None or any(row.pinned for row in going):
-        return ["no_place"]
-    for row in going:
-        leave_out(row, ["gave_way"])
-    return []
-
-
-def leave_out(proposal: Proposal, codes: list[str]) -> None:
-    """Close a proposal that may no longer be; the reason is kept with it.
-
-    :param codes: keys of `words.PAIR_FAULTS`.
-    **Touches** writes proposal.
-    """
-    proposal.state, proposal.pinned = "void", False
-    proposal.reasons = proposal.reasons | {"left_out": codes}

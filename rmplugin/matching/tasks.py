@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -11,9 +12,9 @@ from sqlalchemy import select
 from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
-from rmplugin.matching import interruptions, operations, queries, store
+from rmplugin.matching import interruptions, operations, queries, releasing, store
+from rmplugin.matching.findings import compute
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
-from rmplugin.matching.solver import explain_unmatched
 from rmplugin.programmes.models import Programme
 
 log = structlog.get_logger()
@@ -31,10 +32,10 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         if match_run.state != "queued":
             return
         programme = db.scalars(select(Programme).where(Programme.id == match_run.programme_id)).one()
-        pool = store.load_pool(db, programme, runtime.clock())
+        pool = store.load_pool(db, programme, runtime.clock(), scope=match_run.scope)
     try:
-        table, solution = operations.solve_pool(pool)
-        unmatched = explain_unmatched(table, solution)
+        pool = replace(pool, criteria=tuple(runtime.plugins.criteria.values()))
+        found = compute(pool, match_run.objective, runtime.clock().date())
     except InputError as error:
         _fail(runtime, tenant_id, run_id, error.message_for_user, error.details)
         return
@@ -44,9 +45,7 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         return
     with runtime.database.transaction(tenant_id) as db:
         seconds = time.monotonic() - started
-        operations.record_proposals(
-            db, run_id, pool, table, solution, unmatched, seconds=seconds, now=runtime.clock()
-        )
+        operations.record_proposals(db, run_id, pool, found, seconds=seconds, now=runtime.clock())
 
 
 def run_queued(runtime: Runtime) -> int:
@@ -67,7 +66,7 @@ def run_queued(runtime: Runtime) -> int:
 
 
 def expire_due(runtime: Runtime) -> int:
-    """Close the proposals of every tenant whose time is over or whose people left the pool.
+    """Close the proposals of every tenant whose time is over or whose people left the pool; remind of others.
 
     :return: how many were closed.
     **Touches** writes proposal, notice.
@@ -79,7 +78,8 @@ def expire_due(runtime: Runtime) -> int:
     for tenant_id in tenants:
         with runtime.database.transaction(tenant_id) as db:
             now = runtime.clock()
-            closed += operations.expire_proposals(db, now) + operations.close_stale_proposals(db, now)
+            closed += releasing.expire_proposals(db, now) + releasing.close_stale_proposals(db, now)
+            releasing.remind(db, now)
     return closed
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import ConflictError
-from rmplugin.matching import forms, interruptions, operations, queries, words
+from rmplugin.matching import forms, interruptions, operations, queries, releasing, wishes, words
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
+from rmplugin.matching.rules import book_in_force
 from rmplugin.people.queries import display_names, zone_of
-from rmplugin.programmes.queries import get_managed_programme, get_programme
+from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
 from rmplugin.texts import Text, joined, texts
 from rmplugin.web import Role, Visit
 
@@ -43,7 +44,8 @@ PROPOSAL_STATES = texts(
 def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show the pool of a programme, its runs, and what managers pinned and dropped."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
-    pool = queries.list_pool(visit.db, programme_id)
+    book = book_in_force(visit.db, programme)
+    pool = queries.list_pool(visit.db, programme_id, mentee_cap=book.options.mentors_per_mentee)
     reasons = dict(forms.DECLINE_REASONS)
     return web.render(
         "matching/matching.html",
@@ -53,6 +55,8 @@ def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         busy=sum(not member.places for member in pool),
         runs=queries.list_runs(visit.db, programme_id),
         run_states=RUN_STATES,
+        book=book,
+        lists=wishes.count_lists(visit.db, programme_id) if book.options.self_service else None,
         pins=queries.list_pins(visit.db, programme_id),
         dropped=queries.list_dropped(visit.db, programme_id),
         declined={
@@ -66,8 +70,9 @@ def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/programmes/<uuid:programme_id>/matching", role=Role.MANAGER)
 def start_run(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Start a matching."""
+    chosen = web.load_form(forms.RunForm())
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
-    run = operations.start_run(visit.db, programme, visit.actor, visit.now)
+    run = operations.start_run(visit.db, programme, visit.actor, visit.now, scope=chosen["scope"])
     return web.go("matching.run_page", run_id=run.id)
 
 
@@ -78,9 +83,11 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     programme = get_programme(visit.db, run.programme_id)
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
+    options = book_in_force(visit.db, programme).options
     proposals = queries.list_proposals(visit.db, run_id)
-    left_out = queries.left_out_of_run(run, proposals)
-    pool = queries.list_pool(visit.db, run.programme_id) if run.state == "solved" else []
+    left_out = queries.left_out_of_run(visit.db, run, proposals)
+    cap = options.mentors_per_mentee
+    pool = queries.list_pool(visit.db, programme.id, mentee_cap=cap) if run.state == "solved" else []
     people = queries.people_by_id(
         visit.db,
         [uuid.UUID(entry["person"]) for entry in left_out] + [member.person_id for member in pool],
@@ -93,6 +100,9 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         state=RUN_STATES[run.state],
         pairs=[_pair_facts(pair, run, zone, visit.now.date()) for pair in proposals],
+        answer_days=options.answer_days,
+        waiting=[pair.row for pair in proposals if pair.row.state == "released"],
+        unanswered=not any(pair.row.mentor_answer or pair.row.mentee_answer for pair in proposals),
         live=sum(pair.row.state not in ("dropped", "void") for pair in proposals),
         left_out=[entry | {"known": people.get(uuid.UUID(entry["person"]))} for entry in left_out],
         choices={role: _choices(pool, people, role) for role in ("mentor", "mentee")},
@@ -107,12 +117,22 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
-    released, left_out = operations.release_run(visit.db, run, visit.actor, visit.now)
-    said = [Text("Proposals sent: %(n)s. Both people of each have 14 days to answer.", n=released)]
+    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now)
+    options = book_in_force(visit.db, get_programme(visit.db, run.programme_id)).options
+    sent = "Proposals sent: %(n)s. Both people of each have %(days)s days to answer."
+    said = [Text(sent, n=released, days=options.answer_days)]
     if left_out:
         why = "Left out, because the rules no longer allow them: %(n)s. The reasons stand below."
         said.append(Text(why, n=left_out))
     return web.go("matching.run_page", joined(said), run_id=run_id)
+
+
+@pages.post("/runs/<uuid:run_id>/withdraw", role=Role.MANAGER)
+def withdraw_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
+    """Take a release back."""
+    count = releasing.withdraw_run(visit.db, _managed_run(visit, run_id), visit.actor, visit.now)
+    said = Text("Proposals taken back: %(n)s. The people were told so in neutral words.", n=count)
+    return web.go("matching.run_page", said, run_id=run_id)
 
 
 @pages.post("/runs/<uuid:run_id>/pin", role=Role.MANAGER, on_input_error=run_page)
@@ -160,6 +180,60 @@ def restore_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
         return web.go("matching.run_page", "The pair is back in this run.", run_id=proposal.run_id)
     said = "Further runs may propose the pair again."
     return web.go("matching.matching_page", said, programme_id=proposal.programme_id)
+
+
+@pages.post("/proposals/<uuid:proposal_id>/withdraw", role=Role.MANAGER)
+def withdraw_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
+    """Take one released proposal back."""
+    proposal = _managed_proposal(visit, proposal_id)
+    releasing.withdraw_proposal(visit.db, proposal, visit.actor, visit.now)
+    said = "The proposal is taken back. Both people were told so in neutral words."
+    return web.go("matching.run_page", said, run_id=proposal.run_id)
+
+
+@pages.get("/programmes/<uuid:programme_id>/short-list", role=Role.PARTICIPANT)
+def short_list_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Show a few people whom the visitor may prefer or avoid, with what each would bring."""
+    programme = get_programme(visit.db, programme_id)
+    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now)
+    enrolment = find_enrolment(visit.db, programme_id, visit.person_id)
+    people = queries.people_by_id(visit.db, [entry.person_id for entry in found])
+    return web.render(
+        "matching/short_list.html",
+        visit,
+        programme=programme,
+        role=enrolment.role if enrolment else "",
+        people=[
+            {
+                "entry": entry,
+                "known": people[entry.person_id],
+                "languages": _languages(entry.reasons["languages"]),
+            }
+            for entry in found
+        ],
+        choices=forms.WISHES[: len(found) + 1] + forms.WISHES[-1:],
+        has_list=bool(wishes.choices_of(visit.db, programme_id, visit.person_id)),
+    )
+
+
+@pages.post(
+    "/programmes/<uuid:programme_id>/short-list", role=Role.PARTICIPANT, on_input_error=short_list_page
+)
+def choose_wishes(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Keep what somebody chose on their short list."""
+    programme = get_programme(visit.db, programme_id)
+    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now)
+    chosen = web.load_form(forms.wish_form([entry.person_id for entry in found]))
+    choices = {entry.person_id: chosen[forms.wish_field(entry.person_id)] for entry in found}
+    wishes.choose(visit.db, programme, visit.person_id, choices, visit.now)
+    return web.go("matching.short_list_page", "Your choices are saved.", programme_id=programme_id)
+
+
+@pages.post("/programmes/<uuid:programme_id>/short-list/withdraw", role=Role.PARTICIPANT)
+def withdraw_wishes(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Take all choices back."""
+    wishes.choose(visit.db, get_programme(visit.db, programme_id), visit.person_id, {}, visit.now)
+    return web.go("matching.short_list_page", "Your choices are taken back.", programme_id=programme_id)
 
 
 @pages.get("/proposals/<uuid:proposal_id>", role=Role.PARTICIPANT)

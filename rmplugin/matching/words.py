@@ -1,23 +1,19 @@
 """What the engine found, in words and numbers for people: pairs, the unmatched, whole runs."""
 
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from rmplugin.matching.explaining import Unmatched, compare_skills
 from rmplugin.matching.scoring import (
     FACTORS,
     SLOT_MINUTES,
     SLOTS_PER_WEEK,
     Candidate,
-    PairTable,
     Rules,
-    build,
-    failed_rules,
+    junior_by,
 )
-from rmplugin.matching.solver import Solution, Unmatched, compare_skills
 from rmplugin.texts import Text, joined, pack, texts
 
 SLOT = timedelta(minutes=SLOT_MINUTES)
@@ -30,13 +26,16 @@ PAIR_FAULTS = texts(
         "no_junior": "The mentor is not junior to the mentee: neither a lower grade nor a shorter tenure.",
         "reporting_line": "One of the two is in the other's reporting line.",
         "same_team": "Both have the same manager.",
+        "same_department": "Both work in the same department.",
         "language": "They have no language in common.",
         "hours": "Their working hours have no time in common that is long enough for a session.",
         "blocked": "The two were ruled out before: they are together or proposed to each other already, one "
         "of them said no, their pairing ended, or a manager dropped the pair.",
+        "criterion": "A rule of the company, which a plug-in brings, keeps the two apart.",
         "not_taking_part": "One of the two is not in the pool: not enrolled, withdrawn, or not at work.",
         "no_place": "One of the two has no free place.",
         "programme_over": "The programme was archived before both had answered.",
+        "withdrawn": "The proposal was taken back before anybody had answered.",
         "gave_way": "The pair gave way to one that a manager pinned.",
     }
 )
@@ -49,6 +48,8 @@ SIDE_FAULTS = texts(
         ("mentor", "no_junior"): "this person is junior to them neither by grade nor by tenure",
         ("", "reporting_line"): "they are in this person's reporting line",
         ("", "same_team"): "they have the same manager as this person",
+        ("", "same_department"): "they work in the same department as this person",
+        ("", "criterion"): "a rule of the company, which a plug-in brings, keeps them apart",
         ("", "language"): "they have no language in common with this person",
         ("", "hours"): "their working hours have no %(session)s minutes in common with this person's",
         ("", "blocked"): "the two were ruled out before, by one of them or by a manager",
@@ -65,6 +66,8 @@ FACTOR_NAMES = texts(
         "other_department": "They work in different departments",
         "other_site": "They work at different places",
         "tenure": "One has been here much longer than the other",
+        "wishes": "They asked for each other",
+        "kept": "They were proposed to each other before",
     }
 )
 MONTHS = tuple(
@@ -124,7 +127,7 @@ def describe_pair(
         "languages": sorted(mentor.languages & mentee.languages),
         "common_minutes": common.bit_count() * SLOT_MINUTES,
         "windows": _windows(common, rules.min_common_minutes),
-        "junior": _junior_by(rules, mentor, mentee),
+        "junior": junior_by(rules, mentor, mentee),
     }
 
 
@@ -136,6 +139,8 @@ def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched)
     details = left.details
     named = [{**skill, "skill": skills[skill["skill"]]} for skill in details["skills"]]
     sentence = _sentence(left, named, rules.min_common_minutes)
+    if change := details.get("change"):
+        sentence = joined([sentence, describe_change(skills, left.role, change)])
     return {
         "person": left.person_id,
         "role": left.role,
@@ -147,46 +152,37 @@ def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched)
     }
 
 
-def measure(table: PairTable, solution: Solution) -> dict[str, Any]:
-    """Give the numbers of a run for the manager; shares are between 0 and 1, None of nobody.
+def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, Any]) -> Text:
+    """Say what would place somebody who is left out.
 
+    :param change: from `explaining.explain_unmatched`.
     **Touches** nothing.
     """
-    scores = [pair.score for pair in solution.pairs]
-    met = {pair.mentor_id for pair in solution.pairs} | {pair.mentee_id for pair in solution.pairs}
-    people = len(table.mentors) + len(table.mentees)
-    wanted, covered, partly = _most_wanted(table, solution)
-    return {
-        "mentors": len(table.mentors),
-        "mentees": len(table.mentees),
-        "pairs": len(scores),
-        "matched_people": len(met),
-        "matched_share": round(len(met) / people, 4) if people else None,
-        "min_score": min(scores, default=None),
-        "median_score": int(statistics.median(scores)) if scores else None,
-        "first_wishes": wanted,
-        "first_wishes_covered": covered,
-        "first_wishes_partly": partly,
-        "first_wishes_covered_share": round(covered / wanted, 4) if wanted else None,
-    }
-
-
-def _most_wanted(table: PairTable, solution: Solution) -> tuple[int, int, int]:
-    """Count the skills of priority 1 that matched mentees want, and those fully and partly covered."""
-    mentors = {candidate.id: candidate for candidate in table.mentors}
-    partners: dict[str, list[Candidate]] = {}
-    for pair in solution.pairs:
-        partners.setdefault(pair.mentee_id, []).append(mentors[pair.mentor_id])
-    wanted = covered = partly = 0
-    for mentee in table.mentees:
-        for skill, (level, priority) in mentee.wants.items():
-            if priority != 1 or mentee.id not in partners:
-                continue
-            best = max(mentor.offers.get(skill, 0) for mentor in partners[mentee.id])
-            wanted += 1
-            covered += best >= max(level, 1)
-            partly += 0 < best < level
-    return wanted, covered, partly
+    others = Text("mentors") if role == "mentee" else Text("mentees")
+    one = Text("mentor") if role == "mentee" else Text("mentee")
+    kind = change["kind"]
+    if kind == "capacity":
+        return Text("One more place with the %(one)s who fits best would be enough.", one=one)
+    if kind == "one_more":
+        fault = (
+            "One more %(one)s who offers “%(skill)s” and keeps to the other rules would be enough."
+            if role == "mentee"
+            else "One more %(one)s who wants “%(skill)s” and keeps to the other rules would be enough."
+        )
+        return Text(fault, one=one, skill=skills[change["skill"]])
+    if kind == "language":
+        template = "With the language “%(name)s”, %(opens)s would fit"
+        said = Text(template, name=change["language"], opens=_count(change["opens"], others))
+    elif kind == "skill":
+        template = (
+            "Wanting “%(name)s” too, %(opens)s would fit"
+            if role == "mentee"
+            else "Offering “%(name)s” too, %(opens)s would fit"
+        )
+        said = Text(template, name=skills[change["skill"]], opens=_count(change["opens"], others))
+    else:
+        said = Text("With working time in common, %(opens)s would fit", opens=_count(change["opens"], others))
+    return Text("%(said)s; %(free)s of them with a free place.", said=said, free=change["free"])
 
 
 def _skill_words(
@@ -214,19 +210,6 @@ def _windows(common: int, least_minutes: int) -> list[list[int]]:
             windows.append([start, len(piece)])
         start += len(piece)
     return windows
-
-
-def _junior_by(rules: Rules, mentor: Candidate, mentee: Candidate) -> list[str]:
-    """Say in which ways the mentor is junior, by asking the rules with the other way switched off."""
-    ways = []
-    for way, rank, tenure in (("grade", True, False), ("tenure", False, True)):
-        if not getattr(rules, "junior_by_rank" if rank else "junior_by_tenure"):
-            continue
-        alone = replace(rules, junior_by_rank=rank, junior_by_tenure=tenure)
-        table = build([mentor], [mentee], reporting={}, rules=alone)
-        if "no_junior" not in failed_rules(int(table.bars[0, 0])):
-            ways.append(way)
-    return ways
 
 
 def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int) -> Text:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, Select, String, Table, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, String, Table, and_, case, cast, func, or_, select
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
@@ -82,11 +82,12 @@ def find_person(db: Db, reference: str) -> Person:
     raise NotFoundError("person")
 
 
-def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
+def reporting_map(db: Db, only: Iterable[uuid.UUID] | None = None) -> dict[uuid.UUID, uuid.UUID]:
     """Give the manager of every present person who has one, for keeping reporting lines out of pairs.
 
     Somebody whom two accounts list has the lines of both; where they differ, the row that counts is right.
 
+    :param only: people (few) of whom the lines above them will do; None for everybody's.
     :return: person's id -> manager's id; free of cycles.
     **Touches** reads person.
     """
@@ -94,7 +95,8 @@ def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
         Person.lifecycle != "tombstoned"
     )
     led_or_double = or_(Person.manager_id.is_not(None), Person.same_person_id.is_not(None))
-    rows = db.execute(query.where(led_or_double)).all()
+    query = query.where(led_or_double)
+    rows = db.execute(query).all() if only is None else _rows_above(db, query, set(only))
     counts = {row.id: row.same_person_id for row in rows if row.same_person_id is not None}
     lines: dict[uuid.UUID, uuid.UUID] = {}
     for row in sorted(rows, key=lambda row: row.id in counts):
@@ -107,6 +109,18 @@ def reporting_map(db: Db) -> dict[uuid.UUID, uuid.UUID]:
         if above != person:
             lines.setdefault(person, manager)
     return lines
+
+
+def _rows_above(db: Db, query: Select[*tuple[Any, ...]], people: set[uuid.UUID]) -> list[Row[Any]]:
+    """Walk up level by level; a company has few levels, however many people."""
+    found: dict[uuid.UUID, Row[Any]] = {}
+    seen: set[uuid.UUID] = set()
+    while people:
+        seen |= people
+        rows = db.execute(query.where(or_(Person.id.in_(people), Person.same_person_id.in_(people)))).all()
+        found.update({row.id: row for row in rows})
+        people = {above for row in rows for above in (row.manager_id, row.same_person_id) if above} - seen
+    return list(found.values())
 
 
 def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:

@@ -115,7 +115,6 @@ def make_pair(db, now, programme=None, mentor=None, mentee=None, **programme_fie
         rules={},
         weights={},
         metrics={},
-        unmatched=[],
         created_by="test",
         created_at=now,
     )

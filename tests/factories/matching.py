@@ -9,7 +9,7 @@ from typing import Any
 
 from rmplugin.db import Db
 from rmplugin.jobs import Runtime
-from rmplugin.matching import operations, queries, tasks
+from rmplugin.matching import operations, queries, releasing, tasks
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.programmes.models import Programme
@@ -77,6 +77,11 @@ class Scene:
         with self.transaction() as db:
             return queries.get_run(db, run_id)
 
+    def left_out(self, run_id: uuid.UUID) -> list[dict[str, Any]]:
+        """Give whom the solver left without a partner."""
+        with self.transaction() as db:
+            return [queries.left_out_entry(row) for row in queries.list_left_out(db, run_id)]
+
     def proposals(self, run_id: uuid.UUID) -> dict[tuple[str, str], Proposal]:
         """Give a run's proposals by first names."""
         with self.transaction() as db:
@@ -90,7 +95,7 @@ class Scene:
 
     def release(self, run_id: uuid.UUID) -> tuple[int, int]:
         with self.transaction() as db:
-            return operations.release_run(db, queries.get_run(db, run_id), "command", self.runtime.clock())
+            return releasing.release_run(db, queries.get_run(db, run_id), "command", self.runtime.clock())
 
     def answer(self, proposal: Proposal, person: Person, yes: bool, reason: str | None = None) -> Proposal:
         with self.transaction() as db:

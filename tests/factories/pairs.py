@@ -141,7 +141,6 @@ def _pairing(db: Db, programme: Programme, mentor: Person, mentee: Person, now: 
         rules={},
         weights={},
         metrics={},
-        unmatched=[],
         created_by="command",
         created_at=now,
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from rmplugin.errors import ConflictError
-from rmplugin.matching import operations, queries, store
+from rmplugin.matching import operations, queries, releasing, store
 from rmplugin.matching.models import Proposal
 from rmplugin.notify import unread
 from rmplugin.people import store as people_store
@@ -78,8 +78,8 @@ def test_drop_while_another_manager_releases_is_never_half_done(runtime, tenant,
 
     monkeypatch.setattr(store, "load_pool", slow)
     with ThreadPoolExecutor(2) as threads:
-        dropping, releasing = threads.submit(drop), threads.submit(scene.release, run_id)
-        releasing.result()
+        dropping, letting_go = threads.submit(drop), threads.submit(scene.release, run_id)
+        letting_go.result()
         said_dropped = dropping.result()
     with scene.transaction() as db:
         state = queries.get_proposal(db, proposal.id).state
@@ -109,7 +109,7 @@ def test_proposals_when_the_programme_is_archived_are_closed_by_the_worker(runti
     scene.release(scene.run())
     archive(scene)
     with scene.transaction() as db:
-        assert operations.close_stale_proposals(db, runtime.clock()) == 1
+        assert releasing.close_stale_proposals(db, runtime.clock()) == 1
         assert db.scalars(select(Proposal.state)).all() == ["void"]
         assert [notice.kind for notice in unread(db, scene.Ana.id)] == ["proposal_closed"]
 
@@ -168,11 +168,11 @@ def test_proposal_when_hr_says_that_one_of_the_two_left_is_closed_by_the_worker(
     scene = make_scene(runtime, tenant, "Ana", "Pia")
     scene.release(scene.run())
     with scene.transaction() as db:
-        assert operations.close_stale_proposals(db, runtime.clock()) == 0
+        assert releasing.close_stale_proposals(db, runtime.clock()) == 0
         db.get_one(Person, scene.Ana.id).lifecycle = "tombstoned"
         db.flush()
-        assert operations.close_stale_proposals(db, runtime.clock()) == 1
-        assert [notice.text for notice in unread(db, scene.Pia.id)] == [operations.NEUTRAL_CLOSED]
+        assert releasing.close_stale_proposals(db, runtime.clock()) == 1
+        assert [notice.text for notice in unread(db, scene.Pia.id)] == [releasing.NEUTRAL_CLOSED]
 
 
 def test_capacity_when_lowered_after_the_release_keeps_the_first_that_both_want(runtime, tenant):

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import OutboxEvent, work_outbox
-from rmplugin.matching import operations, queries, store, tasks, words
+from rmplugin.matching import documents, operations, queries, releasing, store, tasks, words
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.matching.solver import explain_unmatched
 from rmplugin.notify import unread
@@ -36,10 +36,10 @@ def test_run_solves_the_pool_and_accounts_for_everybody(runtime, tenant):
     rows = scene.proposals(run_id).values()
     assert len(rows) == 2
     matched = {person for row in rows for person in (row.mentor_id, row.mentee_id)}
-    left = {uuid.UUID(entry["person"]) for entry in run.unmatched}
+    left = {uuid.UUID(entry["person"]) for entry in scene.left_out(run.id)}
     assert matched | left == {person.id for person in scene.people.values()}
     assert not matched & left
-    assert all(entry["reason"] and entry["sentence"] for entry in run.unmatched)
+    assert all(entry["reason"] and entry["sentence"] for entry in scene.left_out(run.id))
     assert run.total_score == sum(row.score for row in rows)
     for row in rows:
         assert sum(row.contributions.values()) == row.score
@@ -78,7 +78,7 @@ def test_two_workers_that_computed_the_same_run_write_it_once(runtime, tenant):
     run_id = scene.queue()
     with scene.transaction() as db:
         pool = store.load_pool(db, scene.programme, runtime.clock())
-    table, solution = operations.solve_pool(pool)
+    table, solution = operations.solve_pool(pool, "total")
     left = explain_unmatched(table, solution)
     wrote = []
     for _worker in range(2):
@@ -120,7 +120,7 @@ def test_run_with_an_empty_pool_says_that_nobody_is_there(runtime, tenant):
     scene = make_scene(runtime, tenant, "", "Pia")
     run = scene.get_run(scene.run())
     assert run.state == "solved"
-    assert [(entry["reason"], entry["sentence"]) for entry in run.unmatched] == [
+    assert [(entry["reason"], entry["sentence"]) for entry in scene.left_out(run.id)] == [
         ("nobody_there", "There are no mentors with a free place in the pool.")
     ]
 
@@ -140,7 +140,7 @@ def test_reporting_line_at_any_depth_is_never_proposed(runtime, tenant, depth):
         add_mentor(db, scene.programme, "Ana", runtime.clock(), person=person)
     run_id = scene.run()
     assert scene.proposals(run_id) == {}
-    left = scene.get_run(run_id).unmatched
+    left = scene.left_out(run_id)
     assert [entry["reason"] for entry in left] == ["reporting_line", "reporting_line"]
     assert "reporting line" in left[0]["sentence"]
 
@@ -188,7 +188,7 @@ def test_pair_without_common_ground_is_not_proposed_and_told_why(runtime, tenant
         add_mentor(db, scene.programme, "Ana", runtime.clock(), **mentor)
         add_mentee(db, scene.programme, "Pia", runtime.clock(), **mentee)
     run = scene.get_run(scene.run())
-    assert [entry["reason"] for entry in run.unmatched] == [reason, reason]
+    assert [entry["reason"] for entry in scene.left_out(run.id)] == [reason, reason]
 
 
 def test_people_of_the_same_manager_are_never_proposed(runtime, tenant):
@@ -199,7 +199,7 @@ def test_people_of_the_same_manager_are_never_proposed(runtime, tenant):
         add_mentor(db, scene.programme, "Ana", runtime.clock(), person=team)
         add_mentee(db, scene.programme, "Pia", runtime.clock(), person=team)
     run = scene.get_run(scene.run())
-    assert {entry["reason"] for entry in run.unmatched} == {"same_team"}
+    assert {entry["reason"] for entry in scene.left_out(run.id)} == {"same_team"}
 
 
 def test_people_who_left_the_company_are_not_in_the_pool(runtime, tenant):
@@ -212,7 +212,7 @@ def test_people_who_left_the_company_are_not_in_the_pool(runtime, tenant):
 
 def test_unmatched_mentee_reads_how_many_want_and_offer_the_skill(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana", "Pia Qin Rui")
-    left = scene.get_run(scene.run()).unmatched
+    left = scene.left_out(scene.run())
     assert len(left) == 2
     assert f"“{OFFER}”: wanted by 3, offered by 1" in left[0]["sentence"]
     assert left[0]["reason"] == "capacity_taken"
@@ -257,7 +257,7 @@ def test_dropped_pair_is_not_proposed_again_until_it_is_brought_back(runtime, te
     drop(scene, dropped)
     second = scene.run()
     assert scene.live(second) == set()
-    assert {entry["reason"] for entry in scene.get_run(second).unmatched} == {"blocked"}
+    assert {entry["reason"] for entry in scene.left_out(second)} == {"blocked"}
     restore(scene, dropped)
     assert scene.live(scene.run()) == {("Ana", "Pia")}
 
@@ -268,7 +268,7 @@ def test_dropped_pair_comes_back_into_its_open_run(runtime, tenant):
     row = scene.proposals(run_id)["Ana", "Pia"]
     drop(scene, row)
     with scene.transaction() as db:
-        left = queries.left_out_of_run(queries.get_run(db, run_id), queries.list_proposals(db, run_id))
+        left = queries.left_out_of_run(db, queries.get_run(db, run_id), queries.list_proposals(db, run_id))
     assert [entry["reason"] for entry in left] == ["proposal_dropped", "proposal_dropped"]
     restore(scene, row)
     assert scene.live(run_id) == {("Ana", "Pia")}
@@ -331,7 +331,7 @@ def test_release_tells_both_people_and_sets_the_time_to_answer(runtime, tenant):
     assert scene.release(run_id) == (1, 0)
     row = scene.proposals(run_id)["Ana", "Pia"]
     assert row.state == "released"
-    assert row.expires_at == runtime.clock() + operations.PROPOSAL_LIFE
+    assert row.expires_at == runtime.clock() + timedelta(days=14)
     assert notices(scene, "Ana") == notices(scene, "Pia") == ["proposal"]
 
 
@@ -441,7 +441,7 @@ def test_notice_of_a_closed_proposal_names_nobody_and_no_reason(runtime, tenant)
     scene.answer(row, scene.Pia, yes=False, reason="conflict")
     with scene.transaction() as db:
         text = unread(db, scene.Ana.id)[-1].text
-    assert text == operations.NEUTRAL_CLOSED
+    assert text == releasing.NEUTRAL_CLOSED
     assert "Pia" not in text
 
 
@@ -515,8 +515,8 @@ def test_document_of_a_run_has_the_published_fields(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana Ben", "Pia")
     run_id = scene.run()
     with scene.transaction() as db:
-        document = queries.run_document(db, queries.get_run(db, run_id))
-        shown = queries.show_document(db, queries.get_run(db, run_id))
+        document = documents.run_document(db, queries.get_run(db, run_id))
+        shown = documents.show_document(db, queries.get_run(db, run_id))
     published = {
         "run_id",
         "programme",
@@ -606,7 +606,7 @@ def count_queries(runtime):
 def test_failed_run_keeps_its_reason_for_the_manager(runtime, tenant, monkeypatch):
     scene = make_scene(runtime, tenant, "Ana", "Pia")
 
-    def give_up(pool):
+    def give_up(pool, objective):
         raise RuntimeError("no proof")
 
     monkeypatch.setattr(operations, "solve_pool", give_up)

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
-from rmplugin.matching import operations, queries
+from rmplugin.matching import operations, queries, releasing
 from rmplugin.matching.models import Closure
 from rmplugin.notify import unread
 from rmplugin.programmes.queries import find_enrolment
@@ -58,7 +58,7 @@ def test_old_pair_is_never_matched_again(scene, pairing):
     end(scene, pairing, scene.Pia)
     run_id = scene.run()
     assert scene.live(run_id) == set()
-    assert {entry["reason"] for entry in scene.get_run(run_id).unmatched} == {"blocked"}
+    assert {entry["reason"] for entry in scene.left_out(run_id)} == {"blocked"}
 
 
 @pytest.mark.parametrize("choice", ["pause", "leave"])
@@ -98,7 +98,7 @@ def test_leaver_with_another_open_proposal_frees_the_other_side(runtime, tenant)
     end(scene, pairing, scene.Ana, next_choice="leave")
     assert scene.proposals(run_id)["Ana", "Qin"].state == "void"
     with scene.transaction() as db:
-        assert unread(db, scene.Qin.id)[-1].text == operations.NEUTRAL_CLOSED
+        assert unread(db, scene.Qin.id)[-1].text == releasing.NEUTRAL_CLOSED
 
 
 def test_one_screen_ends_the_pairing_and_leads_home(scene, pairing, sign_in, tenant):

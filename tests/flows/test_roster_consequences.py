@@ -395,7 +395,7 @@ def test_consequences_when_there_are_many_pairs_take_no_more_statements(runtime,
         programme = make_programme(db)
         run = MatchRun(
             programme_id=programme.id, state="released", objective="total", rules={}, weights={},
-            metrics={}, unmatched=[], created_by="command", created_at=runtime.clock(),
+            metrics={}, created_by="command", created_at=runtime.clock(),
         )  # fmt: skip
         db.add(run)
     numbers = []
@@ -430,7 +430,7 @@ def test_line_in_the_database_when_compared_finds_what_the_matching_finds(runtim
         )
         run = MatchRun(
             programme_id=scene.programme.id, state="solved", objective="total", rules={}, weights={},
-            metrics={}, unmatched=[], created_by="command", created_at=runtime.clock(),
+            metrics={}, created_by="command", created_at=runtime.clock(),
         )  # fmt: skip
         db.add(run)
         db.flush()

@@ -14,15 +14,14 @@ from rmplugin.matching.scoring import (
     RULE_CODES,
     SLOTS_PER_WEEK,
     Candidate,
-    PairTable,
     Rules,
     Weights,
-    build,
-    check_pair,
     failed_rules,
     number_reporting_lines,
     working_hours_mask,
 )
+from rmplugin.matching.solver import all_pairs
+from tests.factories.tables import Table
 
 OFFICE = working_hours_mask(range(5), time(9), time(17), "UTC", date(2026, 11, 23))
 JUNIOR = Candidate(
@@ -66,13 +65,14 @@ COMPANY = {
 def check(
     mentor: Candidate = JUNIOR, mentee: Candidate = SENIOR, reporting=None, rules=None, blocked=()
 ) -> list[str]:
-    return check_pair(mentor, mentee, reporting=reporting or COMPANY, rules=rules, blocked=blocked)
+    table = Table([mentor], [mentee], reporting=reporting or COMPANY, rules=rules, blocked=blocked)
+    return table.failed[mentor.id, mentee.id]
 
 
 # --- one planted case per rule -----------------------------------------------------------------------------
 
 
-def test_check_pair_when_every_rule_is_kept_fails_nothing():
+def test_rules_when_every_rule_is_kept_fails_nothing():
     assert check() == []
 
 
@@ -89,20 +89,20 @@ def test_check_pair_when_every_rule_is_kept_fails_nothing():
         ({"hours": OFFICE << 4 * 9}, {"hours": OFFICE & ~(OFFICE << 4 * 9)}, "hours"),
     ],
 )
-def test_check_pair_when_one_rule_is_broken_names_only_this_rule(mentor, mentee, code):
+def test_rules_when_one_rule_is_broken_names_only_this_rule(mentor, mentee, code):
     assert check(replace(JUNIOR, **mentor), replace(SENIOR, **mentee)) == [code]
 
 
-def test_check_pair_when_both_are_one_person_names_this():
+def test_rules_when_both_are_one_person_names_this():
     assert "same_person" in check(replace(JUNIOR, id="x"), replace(SENIOR, id="x"))
 
 
 @pytest.mark.parametrize("pair", [("junior", "senior"), ("senior", "junior")])
-def test_check_pair_when_the_two_must_not_meet_again_is_blocked_in_either_order(pair):
+def test_rules_when_the_two_must_not_meet_again_is_blocked_in_either_order(pair):
     assert check(blocked=[pair, ("nobody", "senior")]) == ["blocked"]
 
 
-def test_check_pair_when_several_rules_are_broken_names_each_in_fixed_order():
+def test_rules_when_several_rules_are_broken_names_each_in_fixed_order():
     mentor = replace(JUNIOR, offers={}, languages=frozenset({"fi"}), rank=8, hired_on=date(2001, 1, 1))
     assert check(mentor) == ["no_candidate_skill", "no_junior", "language"]
 
@@ -119,7 +119,7 @@ def test_check_pair_when_several_rules_are_broken_names_each_in_fixed_order():
     ],
     ids=["direct", "deep", "upside-down", "circle-of-two", "circle-of-three", "below-a-circle"],
 )
-def test_check_pair_when_one_stands_above_the_other_at_any_depth_is_barred(reporting):
+def test_rules_when_one_stands_above_the_other_at_any_depth_is_barred(reporting):
     assert check(reporting=reporting) == ["reporting_line"]
 
 
@@ -133,7 +133,7 @@ def test_check_pair_when_one_stands_above_the_other_at_any_depth_is_barred(repor
     ],
     ids=["orphans", "own-manager", "circle-elsewhere", "not-in-the-roster"],
 )
-def test_check_pair_when_manager_data_is_untidy_bars_nobody_else(reporting):
+def test_rules_when_manager_data_is_untidy_bars_nobody_else(reporting):
     assert check(reporting=reporting) == []
 
 
@@ -141,7 +141,7 @@ def test_check_pair_when_manager_data_is_untidy_bars_nobody_else(reporting):
 
 
 @pytest.mark.parametrize("mentor_rank", [8, 9, None])
-def test_check_pair_when_mentor_is_not_lower_and_was_hired_earlier_is_never_junior(mentor_rank):
+def test_rules_when_mentor_is_not_lower_and_was_hired_earlier_is_never_junior(mentor_rank):
     for rules in (Rules(), Rules(min_tenure_gap_months=0), Rules(junior_by_rank=False)):
         assert check(replace(JUNIOR, rank=mentor_rank, hired_on=date(2009, 3, 31)), rules=rules) == [
             "no_junior"
@@ -169,7 +169,7 @@ def test_check_pair_when_mentor_is_not_lower_and_was_hired_earlier_is_never_juni
         ((-3, None), (-2, None), Rules(), True),
     ],
 )
-def test_check_pair_when_grade_and_tenure_vary_follows_either_one(mentor, mentee, rules, junior):
+def test_rules_when_grade_and_tenure_vary_follows_either_one(mentor, mentee, rules, junior):
     failed = check(
         replace(JUNIOR, rank=mentor[0], hired_on=mentor[1]),
         replace(SENIOR, rank=mentee[0], hired_on=mentee[1]),
@@ -187,7 +187,7 @@ def test_candidate_when_looked_at_has_no_field_about_birth_age_or_other_traits()
 
 def test_build_when_new_joiner_stands_as_high_as_the_mentee_pairs_them_by_tenure_alone():
     joiner = replace(JUNIOR, rank=8, hired_on=date(2026, 10, 1))
-    table = build([joiner], [SENIOR], reporting=COMPANY)
+    table = Table([joiner], [SENIOR], reporting=COMPANY)
     assert table.contributions(0)["tenure"] == Weights().tenure
 
 
@@ -264,21 +264,21 @@ def test_working_hours_mask_when_zone_is_unknown_says_so(zone):
     assert caught.value.code == "unknown_time_zone"
 
 
-def test_check_pair_when_common_time_is_only_in_pieces_shorter_than_a_session_is_barred():
+def test_rules_when_common_time_is_only_in_pieces_shorter_than_a_session_is_barred():
     pieces = sum(0b11 << 8 * k for k in range(20))
     mentor = replace(JUNIOR, hours=pieces)
     assert check(mentor, rules=Rules(min_common_minutes=60)) == ["hours"]
     assert check(mentor, rules=Rules(min_common_minutes=30)) == []
 
 
-def test_check_pair_when_the_common_hour_passes_the_end_of_the_week_is_allowed():
+def test_rules_when_the_common_hour_passes_the_end_of_the_week_is_allowed():
     night = 0b11 | 0b11 << (SLOTS_PER_WEEK - 2)
     pair = replace(JUNIOR, hours=night), replace(SENIOR, hours=night)
     assert check(*pair, rules=Rules(min_common_minutes=60)) == []
     assert check(*pair, rules=Rules(min_common_minutes=75)) == ["hours"]
 
 
-def test_check_pair_when_no_common_time_is_asked_ignores_hours():
+def test_rules_when_no_common_time_is_asked_ignores_hours():
     assert check(replace(JUNIOR, hours=0), rules=Rules(min_common_minutes=0)) == []
 
 
@@ -286,10 +286,12 @@ def test_check_pair_when_no_common_time_is_asked_ignores_hours():
 
 
 def test_build_when_pair_is_known_gives_the_points_worked_out_by_hand():
-    table = build([JUNIOR], [SENIOR], reporting=COMPANY)
+    table = Table([JUNIOR], [SENIOR], reporting=COMPANY)
     # ai: weight 4 of 7, full. video: 2 of 7, half the level. slang: 1 of 7, not offered.
     coverage = 60_000 * 4 // 7 + 60_000 * 2 // 7 * 2 // 4
     assert table.contributions(0) == {
+        "wishes": 0,
+        "kept": 0,
         "coverage": coverage,
         "learning": 16_000,
         "motivation": 12_000 * 9 // 10,
@@ -302,36 +304,36 @@ def test_build_when_pair_is_known_gives_the_points_worked_out_by_hand():
 
 def test_build_when_department_and_site_are_the_same_or_unknown_gives_no_bonus():
     for change in ({"department": "sales", "site": "Oslo"}, {"department": None, "site": None}):
-        points = build([replace(JUNIOR, **change)], [SENIOR], reporting=COMPANY).contributions(0)
+        points = Table([replace(JUNIOR, **change)], [SENIOR], reporting=COMPANY).contributions(0)
         assert (points["other_department"], points["other_site"]) == (0, 0)
 
 
 @pytest.mark.parametrize(("level", "share"), [(1, 1), (2, 2), (3, 3), (4, 3)])
 def test_build_when_offer_is_below_the_wanted_level_counts_in_part(level, share):
     mentee = replace(SENIOR, wants={"ai": (3, 2)})
-    points = build([replace(JUNIOR, offers={"ai": level})], [mentee], reporting=COMPANY).contributions(0)
+    points = Table([replace(JUNIOR, offers={"ai": level})], [mentee], reporting=COMPANY).contributions(0)
     assert points["coverage"] == 60_000 * share // 3
 
 
 def test_build_when_one_more_wanted_skill_is_covered_never_scores_less():
-    less = build([replace(JUNIOR, offers={"ai": 4})], [SENIOR], reporting=COMPANY).score[0]
-    more = build([replace(JUNIOR, offers={"ai": 4, "slang": 1})], [SENIOR], reporting=COMPANY).score[0]
+    less = Table([replace(JUNIOR, offers={"ai": 4})], [SENIOR], reporting=COMPANY).score[0]
+    more = Table([replace(JUNIOR, offers={"ai": 4, "slang": 1})], [SENIOR], reporting=COMPANY).score[0]
     assert more > less
 
 
 def test_build_when_weights_are_tiny_still_gives_each_allowed_pair_a_point():
     weights = Weights(coverage=1, learning=0, motivation=0, other_department=0, other_site=0, tenure=0)
-    assert build([JUNIOR], [SENIOR], reporting=COMPANY, weights=weights).score[0] >= 1
+    assert Table([JUNIOR], [SENIOR], reporting=COMPANY, weights=weights).score[0] >= 1
 
 
 def test_build_when_a_side_is_empty_gives_an_empty_table():
     for mentors, mentees in (([], [SENIOR]), ([JUNIOR], []), ([], [])):
-        assert len(build(mentors, mentees, reporting=COMPANY).score) == 0
+        assert len(Table(mentors, mentees, reporting=COMPANY).score) == 0
 
 
 def test_build_when_a_person_comes_twice_on_one_side_is_refused():
     with pytest.raises(ValueError):
-        build([JUNIOR, JUNIOR], [SENIOR], reporting=COMPANY)
+        Table([JUNIOR, JUNIOR], [SENIOR], reporting=COMPANY)
 
 
 @pytest.mark.parametrize(
@@ -430,15 +432,7 @@ def slow_check(a: Candidate, b: Candidate, reporting, rules: Rules, blocked) -> 
     return failed
 
 
-def cells(table: PairTable) -> dict[tuple[str, str], set[str]]:
-    return {
-        (a.id, b.id): set(failed_rules(int(table.bars[column, row])))
-        for row, a in enumerate(table.mentors)
-        for column, b in enumerate(table.mentees)
-    }
-
-
-def scored(table: PairTable) -> dict[tuple[str, str], dict[str, int]]:
+def scored(table: Table) -> dict[tuple[str, str], dict[str, int]]:
     return {
         (table.mentors[a].id, table.mentees[b].id): table.contributions(k) | {"score": int(table.score[k])}
         for k, (a, b) in enumerate(zip(table.mentor, table.mentee, strict=True))
@@ -458,22 +452,21 @@ def test_build_when_people_are_random_agrees_with_slow_code_in_any_order(
 ):
     mentors, mentees = people
     whole = {c.id: c.manager_id for c in [*mentors, *mentees]} | reporting
-    table = build(mentors, mentees, reporting=whole, rules=rules, blocked=blocked)
-    found = cells(table)
+    table = Table(mentors, mentees, reporting=whole, rules=rules, blocked=blocked)
+    found = {pair: set(failed) for pair, failed in table.failed.items()}
     assert found == {(a.id, b.id): slow_check(a, b, whole, rules, blocked) for a in mentors for b in mentees}
     points = scored(table)
     assert set(points) == {pair for pair, failed in found.items() if not failed}
     for pair in points.values():
         assert sum(pair[factor] for factor in FACTORS) == pair["score"] > 0
-    for a in table.mentors:
-        for b in table.mentees:
-            assert (table.find(a.id, b.id) is not None) == ((a.id, b.id) in points)
+    walked = {(pair.mentor_id, pair.mentee_id): pair.score for pair in all_pairs(table.problem)}
+    assert walked == table.scored()
     rng.shuffle(mentors)
     rng.shuffle(mentees)
-    again = build(
+    again = Table(
         mentors, mentees, reporting=dict(reversed(whole.items())), rules=rules, blocked=blocked[::-1]
     )
-    assert (cells(again), scored(again)) == (found, points)
+    assert (again.failed, scored(again)) == (table.failed, points)
 
 
 @settings(deadline=None, max_examples=300)
@@ -496,7 +489,7 @@ def test_build_when_there_are_more_languages_and_rows_than_fit_one_word_and_bloc
     words = [f"language {k}" for k in range(150)]
     mentors = [replace(JUNIOR, id=f"a{k}", languages=frozenset(rng.sample(words, 12))) for k in range(40)]
     mentees = [replace(SENIOR, id=f"b{k}", languages=frozenset(rng.sample(words, 12))) for k in range(600)]
-    table = build(mentors, mentees, reporting={})
+    table = Table(mentors, mentees, reporting={})
     expected = {(a.id, b.id) for a in mentors for b in mentees if a.languages & b.languages}
     assert 0 < len(expected) < 40 * 600
     assert set(scored(table)) == expected

@@ -17,16 +17,12 @@ from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import coo_array
 
 from rmplugin.errors import InputError
-from rmplugin.matching.scoring import Candidate, PairTable, Rules, build
-from rmplugin.matching.solver import (
-    Solution,
-    Unmatched,
-    _best_rows,
-    _decisive_scores,
-    compare_skills,
-    explain_unmatched,
-    solve,
-)
+from rmplugin.matching import solver
+from rmplugin.matching.explaining import Unmatched, compare_skills, explain_unmatched
+from rmplugin.matching.flows import Graph, _decisive_gains, find_flow
+from rmplugin.matching.scoring import Candidate, Rules
+from rmplugin.matching.solver import Solution
+from tests.factories.tables import Table
 
 ANY_TIME = Rules(min_common_minutes=0)
 
@@ -38,8 +34,8 @@ def person(role: str, key: str, **known) -> Candidate:
     return Candidate(key, role, **(defaults | known))
 
 
-def table_of(mentors, mentees, **known) -> PairTable:
-    return build(mentors, mentees, rules=ANY_TIME, **({"reporting": {}} | known))
+def table_of(mentors, mentees, **known) -> Table:
+    return Table(mentors, mentees, rules=ANY_TIME, **({"reporting": {}} | known))
 
 
 def crowd(
@@ -64,11 +60,15 @@ def crowd(
     return [one("mentor", f"a{k}") for k in range(count)], [one("mentee", f"b{k}") for k in range(count)]
 
 
+def solve(table: Table, pins=(), **how) -> Solution:
+    return solver.solve(table.problem, pins, **how)
+
+
 def pairs_of(solution: Solution) -> set[tuple[str, str]]:
     return {(pair.mentor_id, pair.mentee_id) for pair in solution.pairs}
 
 
-def assert_keeps_capacities(table: PairTable, solution: Solution) -> None:
+def assert_keeps_capacities(table: Table, solution: Solution) -> None:
     for side, at in ((table.mentors, 0), (table.mentees, 1)):
         for candidate in side:
             assert sum(pair[at] == candidate.id for pair in pairs_of(solution)) <= candidate.capacity
@@ -77,7 +77,7 @@ def assert_keeps_capacities(table: PairTable, solution: Solution) -> None:
 # --- the optimum -------------------------------------------------------------------------------------------
 
 
-def best_by_trying_all(table: PairTable, pins: frozenset[int]) -> int | None:
+def best_by_trying_all(table: Table, pins: frozenset[int]) -> int | None:
     """The highest total over all sets of pairs that keep to the capacities and contain the pins."""
     best = None
     for size in range(len(table.score) + 1):
@@ -126,7 +126,11 @@ def test_solve_when_capacities_and_pins_vary_reaches_the_optimum_of_trying_all(m
         return
     solution = solve(table, pins)
     assert_keeps_capacities(table, solution)
-    assert solution.total_score == best == sum(int(table.score[pair.row]) for pair in solution.pairs)
+    assert (
+        solution.total_score
+        == best
+        == sum(table.scored()[pair.mentor_id, pair.mentee_id] for pair in solution.pairs)
+    )
     assert {(pair.mentor_id, pair.mentee_id) for pair in solution.pairs if pair.pinned} == set(pins)
     assert len(pairs_of(solution)) == len(solution.pairs)
 
@@ -169,7 +173,8 @@ def test_solve_when_greedy_would_lose_takes_the_better_sum():
 
 @pytest.mark.parametrize(("mentors", "mentees"), [([], []), ([person("mentor", "a")], [])])
 def test_solve_when_nobody_can_be_paired_gives_no_pairs(mentors, mentees):
-    assert solve(table_of(mentors, mentees)) == Solution((), 0)
+    solution = solve(table_of(mentors, mentees))
+    assert (solution.pairs, solution.total_score, solution.proved) == ((), 0, True)
 
 
 # --- the same answer on every run --------------------------------------------------------------------------
@@ -187,7 +192,7 @@ def test_solve_when_input_is_shuffled_gives_the_same_pairs(alike):
         rng = random.Random(seed)
         rng.shuffle(mentors)
         rng.shuffle(mentees)
-        assert solve(table_of(mentors, mentees), pins[::-1]) == first
+        assert solve(table_of(mentors, mentees), pins[::-1]).pairs == first.pairs
 
 
 def test_solve_when_all_tie_is_decided_by_ids_and_not_by_their_order():
@@ -227,19 +232,23 @@ def test_solve_when_python_hashes_differ_between_processes_gives_the_same_pairs(
     assert "a" in outputs.pop()
 
 
-def test_best_rows_when_all_tie_do_not_depend_on_the_order_of_the_arcs():
+def test_find_flow_when_all_tie_do_not_depend_on_the_order_of_the_arcs():
     mentors, mentees = ([person(role, f"{role}{k}") for k in range(30)] for role in ("mentor", "mentee"))
     table = table_of(mentors, mentees)
-    rows, ones = np.arange(len(table.score)), np.ones(30, dtype=np.int64)
-    found = [set(_best_rows(table, order, ones, ones).tolist()) for order in (rows, rows[::-1])]
+    keys, ones = table.problem.key(table.mentor, table.mentee), np.ones(30, dtype=np.int64)
+    found = []
+    for order in (np.arange(len(keys)), np.arange(len(keys))[::-1]):
+        graph = Graph(keys[order], table.mentor[order], table.mentee[order], table.score[order])
+        found.append(set(graph.key[find_flow(table.problem, graph, ones, ones)].tolist()))
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("nodes", [61, 4_001, 40_001, 1_000_000])
-def test_decisive_scores_when_pairs_tie_never_outweigh_one_point(nodes):
+def test_decisive_gains_when_pairs_tie_never_outweigh_one_point(nodes):
     table = table_of(*([person(role, f"{role}{k}") for k in range(30)] for role in ("mentor", "mentee")))
     most = nodes // 2
-    gain = _decisive_scores(table, np.arange(len(table.score)), nodes=nodes, most=most)
+    graph = Graph.of(table.problem, [table.problem.key(table.mentor, table.mentee)], [table.score])
+    gain = _decisive_gains(table.problem, graph, 0, nodes=nodes, most=most)
     unit = gain.min() // table.score[0]
     assert most * (gain.max() - gain.min()) < unit
     assert gain.max() * (nodes + 1) < 2**63
@@ -292,7 +301,7 @@ def test_solve_when_pinned_people_have_more_places_do_not_meet_each_other_twice(
 
 def reasons(mentors, mentees, **known) -> dict[str, Unmatched]:
     table = table_of(mentors, mentees, **known)
-    return {left.person_id: left for left in explain_unmatched(table, solve(table))}
+    return {left.person_id: left for left in explain_unmatched(table.problem, solve(table))}
 
 
 @pytest.mark.parametrize(
@@ -317,8 +326,8 @@ def test_explain_unmatched_when_one_rule_removes_everybody_names_and_counts_it(c
 
 def test_explain_unmatched_when_hours_never_meet_says_hours():
     mentors, mentees = [person("mentor", "a", hours=0b1111)], [person("mentee", "b", hours=0b1111 << 4)]
-    table = build(mentors, mentees, reporting={})
-    assert [left.reason for left in explain_unmatched(table, solve(table))] == ["hours", "hours"]
+    table = Table(mentors, mentees, reporting={})
+    assert [left.reason for left in explain_unmatched(table.problem, solve(table))] == ["hours", "hours"]
 
 
 def test_explain_unmatched_when_rules_overlap_counts_what_each_removes_alone():
@@ -330,7 +339,7 @@ def test_explain_unmatched_when_rules_overlap_counts_what_each_removes_alone():
         person("mentor", "b1", rank=9),
     ]
     table = table_of(mentors, [person("mentee", "b1")])
-    found = explain_unmatched(table, solve(table))[0]
+    found = explain_unmatched(table.problem, solve(table))[0]
     details = found.details
     assert (found.person_id, found.role) == ("b1", "mentee")
     assert details["candidates"] == 4
@@ -366,8 +375,11 @@ def test_explain_unmatched_when_partners_are_taken_names_the_best_and_how_many_o
     assert set(found) == {"a2", "b1", "b2"}
     assert found["b1"].reason == "capacity_taken"
     table = table_of(mentors, mentees)
-    score = int(table.score[table.find("a1", "b1")])
-    assert found["b1"].details["best"] == {"id": "a1", "score": score, "others": 2}
+    score = table.scored()["a1", "b1"]
+    missing = table.scored()["a1", "b3"] - score
+    best = {"id": "a1", "score": score, "others": 2, "short": missing}
+    assert found["b1"].details["best"] == best
+    assert found["b1"].details["change"] == {"kind": "capacity", "person": "a1"}
     assert found["b1"].details["skills"] == [{"skill": "ai", "want": 3, "offer": 1, "places": 1}]
     assert found["a2"].reason == "no_candidate_skill"
     assert found["a2"].details["skills"] == [{"skill": "go", "want": 0, "offer": 1, "places": 1}]
@@ -386,7 +398,7 @@ def test_explain_unmatched_when_the_crowd_is_large_covers_everybody_left_out_tru
     mentors, mentees = crowd(11, 80, skills=150)
     table = table_of(mentors[:50], mentees)
     solution = solve(table)
-    found = explain_unmatched(table, solution)
+    found = explain_unmatched(table.problem, solution)
     matched = pairs_of(solution)
     left = {c.id for c in (*table.mentors, *table.mentees)} - {one for pair in matched for one in pair}
     assert {one.person_id for one in found} == left

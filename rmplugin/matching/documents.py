@@ -1,0 +1,65 @@
+"""What the commands of the matching print as JSON."""
+
+from typing import Any
+
+from rmplugin.db import Db
+from rmplugin.matching import queries
+from rmplugin.matching.models import MatchRun
+
+
+def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
+    """Give what `match run --json` prints.
+
+    **Source** the product's interface description. **Touches** reads programme, match_left_out.
+    """
+    programme = queries.programme_of(db, run)
+    return {
+        "run_id": str(run.id),
+        "programme": programme.name,
+        "state": run.state,
+        "failure": run.failure,
+        "mentors": run.mentors,
+        "mentees": run.mentees,
+        "pairs": run.metrics.get("pairs", 0),
+        "scope": run.scope,
+        "rule_set": {"id": run.rule_set_id and str(run.rule_set_id), "version": run.rule_set_version},
+        "objective": run.objective,
+        "total_score": run.total_score,
+        "optimality": {"proved": run.proved, "gap": run.gap},
+        "unmatched": [
+            entry | {"candidates_removed_by": entry["details"].get("removed_by", {})}
+            for entry in map(queries.left_out_entry, queries.list_left_out(db, run.id))
+        ],
+        "metrics": run.metrics,
+        "seconds": run.seconds,
+    }
+
+
+def show_document(db: Db, run: MatchRun) -> dict[str, Any]:
+    """Give what `match show --json` prints: the run and each of its proposals.
+
+    **Touches** reads programme, proposal, person.
+    """
+    return run_document(db, run) | {
+        "rules": run.rules,
+        "weights": run.weights,
+        "inputs_hash": run.inputs_hash,
+        "proposals": [proposal_document(pair) for pair in queries.list_proposals(db, run.id)],
+    }
+
+
+def proposal_document(pair: queries.Pair) -> dict[str, Any]:
+    """Give one proposal for a command; who answered what is nobody's business but the two people's.
+
+    **Touches** nothing.
+    """
+    return {
+        "proposal_id": str(pair.row.id),
+        "mentor": {"id": str(pair.mentor.id), "name": pair.mentor.display_name},
+        "mentee": {"id": str(pair.mentee.id), "name": pair.mentee.display_name},
+        "state": pair.row.state,
+        "pinned": pair.row.pinned,
+        "score": pair.row.score,
+        "contributions": pair.row.contributions,
+        "reasons": pair.row.reasons,
+    }

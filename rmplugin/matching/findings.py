@@ -1,0 +1,97 @@
+"""One computation from the pool to everything that is written down about it; no database."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from rmplugin.matching import store
+from rmplugin.matching.columns import Problem
+from rmplugin.matching.explaining import Unmatched, explain_unmatched
+from rmplugin.matching.measures import measure
+from rmplugin.matching.solver import OBJECTIVES, Objective, Solution, solve
+from rmplugin.matching.surveys import Survey, shake, survey
+
+# Up to so many cells all objectives are computed, so that the manager sees what each costs.
+CELLS_TO_COMPARE = 5_000 * 5_000
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was computed for a pool.
+
+    :param stays: per pair of how many changed weightings in a hundred it stays a part; None when it was not
+        computed.
+    """
+
+    problem: Problem
+    solution: Solution
+    survey: Survey
+    unmatched: list[Unmatched]
+    stays: list[int] | None
+    metrics: dict[str, Any]
+
+    def standing(self, pair: int) -> dict[str, Any]:
+        """Say how one pair of the solution stands among all others.
+
+        :return: "ranks": its place in the list of each side and how long that list is; "favourite": for how
+            many of the other side each of the two is the first choice; "stays".
+        **Touches** nothing.
+        """
+        rows = self.solution.pairs[pair].mentor, self.solution.pairs[pair].mentee
+        found = self.survey
+        return {
+            "ranks": {
+                side: [int(found.ranks[k][pair]), int(found.admissible[k][rows[k]])]
+                for k, side in enumerate(("mentor", "mentee"))
+            },
+            "favourite": {
+                side: int(found.favourite[k][rows[k]]) for k, side in enumerate(("mentor", "mentee"))
+            },
+            "stays": self.stays[pair] if self.stays else None,
+        }
+
+
+def compute(pool: store.Pool, objective: str, today: date) -> Findings:
+    """Match everybody with a free place, explain and measure it.
+
+    :raises InputError: a pin cannot be kept.
+    :raises RuntimeError: the solver contradicts itself.
+    **Touches** nothing.
+    """
+    problem = pool.free_problem()
+    chosen: Objective = next(known for known in OBJECTIVES if known == objective)
+    solution = solve(problem, pool.pins, objective=chosen)
+    found = survey(problem, solution)
+    metrics = measure(problem, solution, found, today.toordinal())
+    metrics["bottlenecks"] = [
+        entry | {"skill": pool.skills[entry["skill"]]} for entry in metrics["bottlenecks"]
+    ]
+    metrics["objectives"] = _compare(problem, pool, solution)
+    metrics["kept"] = len({(p.mentor_id, p.mentee_id) for p in solution.pairs} & set(pool.kept))
+    metrics["kept_of"] = len(pool.kept)
+    return Findings(
+        problem, solution, found, explain_unmatched(problem, solution), shake(problem, solution), metrics
+    )
+
+
+def _compare(problem: Problem, pool: store.Pool, solution: Solution) -> dict[str, dict[str, Any]]:
+    """Say what each objective would give, and which share of the highest total it costs."""
+    small = len(problem.mentors) * len(problem.mentees) <= CELLS_TO_COMPARE
+    wanted = OBJECTIVES if small else ({"total", solution.objective})
+    solutions = {
+        objective: solution
+        if objective == solution.objective
+        else solve(problem, pool.pins, objective=objective, start=solution.graph)
+        for objective in OBJECTIVES
+        if objective in wanted
+    }
+    best = solutions["total"].total_score
+    return {
+        objective: {
+            "total_score": one.total_score,
+            "pairs": len(one.pairs),
+            "min_score": min((pair.score for pair in one.pairs), default=None),
+            "price": round(1 - one.total_score / best, 6) if best else 0.0,
+        }
+        for objective, one in solutions.items()
+    }

@@ -1,0 +1,240 @@
+"""From the release to the end of the time to answer: release, take back, remind, expire."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from rmplugin import audit, notify
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError
+from rmplugin.matching import queries, runs, store, words
+from rmplugin.matching.models import MatchRun, Proposal
+from rmplugin.matching.rules import Options, book_in_force
+from rmplugin.people.models import Person
+from rmplugin.people.queries import CAN_TAKE_PART
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.texts import Text
+
+# Fixed words: whoever reads them learns neither who decided nor why.
+NEUTRAL_CLOSED = (
+    "A pairing that was proposed to you did not come about. That happens for many reasons, and there is "
+    "nothing that you need to do."
+)
+NEUTRAL_TAKEN_BACK = (
+    "A proposal that you were sent was taken back before anybody had answered. It has nothing to do with "
+    "you, and there is nothing that you need to do. You stay in the pool."
+)
+
+
+def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, int]:
+    """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
+
+    :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
+    :raises ConflictError: it was released before, is not open, or has no proposal.
+    **Touches** writes match_run, proposal, notice, audit_entry.
+    """
+    runs.lock_open_run(db, run)
+    programme = queries.programme_of(db, run)
+    if programme.state == "archived":
+        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
+    pairs = runs.lock_proposed(db, run)
+    if not pairs:
+        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    book = book_in_force(db, programme)
+    pool = store.load_pool(db, programme, now, book=book)
+    released = _let_go(pool, pairs, book.options, now)
+    _tell_both(db, "proposal", [(row, _invitation(row), f"/proposals/{row.id}") for row in released], now)
+    run.state, run.released_at = "released", now
+    left_out = len(pairs) - len(released)
+    audit.record(db, actor, "match_run.release", run.id, now, released=len(released), left_out=left_out)
+    return len(released), left_out
+
+
+def withdraw_run(db: Db, run: MatchRun, actor: str, now: datetime) -> int:
+    """Take a release back, as long as nobody of the run answered; everybody is told so in neutral words.
+
+    The run is open again; when a newer one is, it is dropped. What expired or was left out stays so.
+
+    :return: how many proposals were taken back.
+    :raises ConflictError: it is not released, somebody answered, or a matching is being computed.
+    **Touches** locks programme; writes match_run, proposal, notice, audit_entry.
+    """
+    runs.lock_programme(db, run.programme_id)
+    db.refresh(run)
+    if run.state != "released":
+        raise ConflictError("not_released", "This run is not released. Nothing was changed.")
+    runs.refuse_while_queued(db, run.programme_id)
+    rows = _lock_unanswered(db, Proposal.run_id == run.id)
+    newer = queries.find_open_run(db, run.programme_id)
+    _take_back(db, rows, now)
+    for row in rows:
+        if newer is None:
+            row.state = "proposed"
+        else:
+            runs.leave_out(row, ["withdrawn"])
+    run.state, run.released_at = "solved" if newer is None else "dropped", None
+    audit.record(db, actor, "match_run.withdraw", run.id, now, withdrawn=len(rows))
+    return len(rows)
+
+
+def withdraw_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+    """Take one released proposal back that neither of the two has answered; both are told in neutral words.
+
+    :raises ConflictError: it is not released, or somebody answered.
+    **Touches** locks programme; writes proposal, notice, audit_entry.
+    """
+    runs.lock_programme(db, proposal.programme_id)
+    (row,) = _lock_unanswered(db, Proposal.id == proposal.id)
+    _take_back(db, [row], now)
+    runs.leave_out(row, ["withdrawn"])
+    audit.record(db, actor, "proposal.withdraw", row.id, now)
+
+
+def remind(db: Db, now: datetime) -> int:
+    """Remind whoever has not answered of a proposal whose time is nearly over, once.
+
+    :return: how many people were reminded.
+    **Touches** writes proposal, notice.
+    """
+    query = select(Proposal).where(
+        Proposal.state == "released",
+        Proposal.reminded_at.is_(None),
+        Proposal.remind_at <= now,
+        Proposal.expires_at > now,
+    )
+    told = []
+    rows = db.scalars(query.with_for_update(skip_locked=True)).all()
+    for row in rows:
+        row.reminded_at = now
+        text = Text("A proposal waits for you. Say yes or no by %(day)s.", day=_last_day(row))
+        answers = ((row.mentor_id, row.mentor_answer), (row.mentee_id, row.mentee_answer))
+        told += [(person, text, f"/proposals/{row.id}") for person, answer in answers if answer is None]
+    # The invitation, if it was not put away, gives way to the reminder.
+    notify.tell_all(db, "proposal", told, now, {path for _, _, path in told if path})
+    return len(told)
+
+
+def expire_proposals(db: Db, now: datetime) -> int:
+    """Close released proposals whose time is over; both people are back in the pool and told so.
+
+    :return: how many were closed.
+    **Touches** writes proposal, notice.
+    """
+    query = select(Proposal).where(Proposal.state == "released", Proposal.expires_at <= now)
+    proposals = db.scalars(query.with_for_update(skip_locked=True)).all()
+    for proposal in proposals:
+        proposal.state = "expired"
+    tell_closed(db, proposals, now)
+    return len(proposals)
+
+
+def on_enrolment_withdrawn(db: Db, payload: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG001 - All are looked at.
+    """Let go of the proposals of somebody who left the pool.
+
+    :param payload: of the event "enrolment_withdrawn".
+    **Touches** what `close_stale_proposals` touches.
+    """
+    close_stale_proposals(db, now)
+
+
+def close_stale_proposals(db: Db, now: datetime) -> int:
+    """Close released proposals of people who are no longer in the pool; the other one is told neutrally.
+
+    Those of an archived programme are closed, too.
+    :return: how many were closed.
+    **Touches** reads enrolment, person, programme; writes proposal, notice.
+    """
+    left_pool = (
+        select(Enrolment.id)
+        .join(Person, Person.id == Enrolment.person_id)
+        .where(
+            Enrolment.programme_id == Proposal.programme_id,
+            Enrolment.person_id.in_((Proposal.mentor_id, Proposal.mentee_id)),
+            or_(Enrolment.state != "submitted", ~CAN_TAKE_PART),
+        )
+        .exists()
+    )
+    over = select(Programme.id).where(Programme.id == Proposal.programme_id, Programme.state == "archived")
+    query = select(Proposal).where(Proposal.state == "released", or_(left_pool, over.exists()))
+    proposals = db.scalars(query.with_for_update(skip_locked=True, of=Proposal)).all()
+    for proposal in proposals:
+        programme = db.get_one(Programme, proposal.programme_id)
+        runs.leave_out(proposal, ["programme_over" if programme.state == "archived" else "not_taking_part"])
+    tell_closed(db, proposals, now)
+    return len(proposals)
+
+
+def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
+    """Tell both people of released proposals in neutral words that nothing comes of them.
+
+    **Touches** writes notice.
+    """
+    notify.take_back(db, (f"/proposals/{proposal.id}" for proposal in proposals), now)
+    people = [person for row in proposals for person in (row.mentor_id, row.mentee_id)]
+    notify.tell_all(db, "proposal_closed", [(one, NEUTRAL_CLOSED, "/home") for one in people], now, ())
+
+
+def _let_go(pool: store.Pool, pairs: Sequence[Proposal], options: Options, now: datetime) -> list[Proposal]:
+    """Release each pair that may be today, the pinned and the best first; close the others."""
+    faults = store.check_pairs(pool, [(str(row.mentor_id), str(row.mentee_id)) for row in pairs])
+    places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
+    released = []
+    for row in sorted(pairs, key=lambda row: (not row.pinned, -row.score, row.id)):
+        pair = str(row.mentor_id), str(row.mentee_id)
+        codes = faults[pair] or ([] if all(places[person] > 0 for person in pair) else ["no_place"])
+        row.pinned = False
+        if codes:
+            runs.leave_out(row, codes)
+            continue
+        released.append(row)
+        for person in pair:
+            places[person] -= 1
+        row.state, row.expires_at, row.reminded_at = "released", now + options.answer_time, None
+        row.remind_at = row.expires_at - options.last_call if options.last_call else None
+    return released
+
+
+def _lock_unanswered(db: Db, which: Any) -> list[Proposal]:
+    """Take released proposals to which nobody said anything, all of them or none."""
+    answered = or_(Proposal.mentor_answer.is_not(None), Proposal.mentee_answer.is_not(None))
+    said = select(Proposal.id).where(which, answered).limit(1)
+    waiting = select(Proposal).where(which, Proposal.state == "released").order_by(Proposal.id)
+    count = len(db.execute(waiting.with_only_columns(Proposal.id)).all())
+    # Whoever answers at this moment holds the proposal and may wait for us: that is an answer, too.
+    query = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
+    rows = list(db.scalars(query))
+    if db.execute(said).first() is not None or len(rows) < count:
+        raise ConflictError(
+            "answered",
+            "Somebody has answered already, so nothing was changed. Proposals that nobody answered can be "
+            "taken back one by one.",
+        )
+    if not rows:
+        raise ConflictError("nothing_to_withdraw", "No proposal waits for an answer. Nothing was changed.")
+    return rows
+
+
+def _take_back(db: Db, rows: Collection[Proposal], now: datetime) -> None:
+    notify.take_back(db, (f"/proposals/{row.id}" for row in rows), now)
+    _tell_both(db, "proposal_withdrawn", [(row, NEUTRAL_TAKEN_BACK, "/home") for row in rows], now)
+    for row in rows:
+        row.expires_at = row.remind_at = row.reminded_at = None
+
+
+def _tell_both(db: Db, kind: str, told: Collection[tuple[Proposal, str, str]], now: datetime) -> None:
+    people = [(person, text, path) for row, text, path in told for person in (row.mentor_id, row.mentee_id)]
+    notify.tell_all(db, kind, people, now, ())
+
+
+def _invitation(proposal: Proposal) -> Text:
+    return Text(
+        "We found somebody for you. Look at the proposal and answer by %(day)s.", day=_last_day(proposal)
+    )
+
+
+def _last_day(proposal: Proposal) -> Text:
+    assert proposal.expires_at is not None
+    month = words.MONTHS[proposal.expires_at.month - 1]
+    return Text("%(day)s %(month)s", day=proposal.expires_at.day, month=month)

@@ -379,6 +379,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "every_night": ("17", programme_tasks.want_rosters),
         "nightly_firewall": ("27", matching_tasks.check_firewall),
         "nightly_presence": ("37", matching_tasks.check_presence),
+        "nightly_rerun": ("47", matching_tasks.rerun_waiting),
     }
     for name, (minute, task) in nightly.items():
         queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))

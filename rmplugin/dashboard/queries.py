@@ -16,7 +16,7 @@ from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
 from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
-from rmplugin.matching.queries import list_pairings, list_pairings_of, open_proposals_of
+from rmplugin.matching.queries import find_open_run, list_pairings, list_pairings_of, open_proposals_of
 from rmplugin.matching.rules import book_in_force
 from rmplugin.matching.store import is_junior
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
@@ -301,6 +301,9 @@ def _needs(
             needs.append((sentence, f"{here}/matching", Text("Go to the matching")))
         else:
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
+    if find_open_run(db, programme.id) is not None:
+        sentence = Text("A matching is ready. Nobody is told before you look through it and release it.")
+        needs.append((sentence, f"{here}/matching", Text("Look through the proposals")))
     held = Counter(row.pairing.interruption for row in pairs)
     needs += [
         (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))

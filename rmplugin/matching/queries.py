@@ -398,6 +398,31 @@ def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
     return counts if sum(counts.values()) >= FEWEST_SHOWN else {}
 
 
+def decline_counts_by_version(db: Db, programme_id: uuid.UUID) -> dict[int | None, dict[str, int]]:
+    """Count the reasons of `decline_counts` by the version of the rules that proposed the pairs.
+
+    :return: version -> code -> how often; a version is left out while it has fewer than five, and another
+        with it while the difference to all would still tell them.
+    **Touches** reads proposal, match_run.
+    """
+    query = (
+        select(MatchRun.rule_set_version, Proposal.decline_reason, func.count())
+        .join(MatchRun, MatchRun.id == Proposal.run_id)
+        .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
+        .group_by(MatchRun.rule_set_version, Proposal.decline_reason)
+    )
+    counts: dict[int | None, dict[str, int]] = {}
+    for version, code, count in db.execute(query):
+        counts.setdefault(version, {})[str(code)] = int(count)
+    sums = {version: sum(found.values()) for version, found in counts.items()}
+    by_size = sorted(counts, key=lambda version: (sums[version], version or 0))
+    hidden = 0
+    # The smallest go first, until what is not shown is nobody or again enough people.
+    while by_size and (sums[by_size[0]] < FEWEST_SHOWN or 0 < hidden < FEWEST_SHOWN):
+        hidden += sums[by_size.pop(0)]
+    return {version: counts[version] for version in sorted(by_size, key=lambda version: version or 0)}
+
+
 def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Person]:
     """Give persons by id, also those who have left.
 

@@ -247,7 +247,7 @@ def _optimise_fairly(case: _Case, tolerance: float, graph: Graph) -> tuple[_Case
     """
     most, graph = _pair_most(case, graph, case.least)
     floor, above = case.least, graph
-    while True:
+    while most:
         floor = _highest_floor(case, above, floor, most)
         # What the graph says about a higher floor, all pairs have to confirm.
         reached, above = _pair_most(case, above, floor + 1)
@@ -333,7 +333,8 @@ def _blocking(case: _Case, met: Graph) -> Graph:
     """Give pairs of people who both would rather have each other than the worst of those they have."""
     worst_mentor = worst_scores(met.mentor, met.score, case.supply)
     worst_mentee = worst_scores(met.mentee, met.score, case.demand)
-    prices, most = np.zeros(len(case.supply), dtype=np.int64), np.full(len(case.demand), MORE_PER_ROUND)
+    # Those whom somebody has already may stand in the list, too.
+    prices, most = np.zeros(len(case.supply), dtype=np.int64), case.demand + MORE_PER_ROUND
     kernel = kernels.choose(case.problem, case.kernel)
 
     def visit(block: kernels.Block) -> kernels.Best:

@@ -57,7 +57,10 @@ def survey(
         people = block.mentor.astype(np.int64), block.mentee
         counts = [np.bincount(one, minlength=len(side)) for one, side in zip(people, sides, strict=True)]
         better = [
-            [np.bincount(one[block.score > scores[one]], minlength=len(side)) for scores in listed]
+            np.array(
+                [np.bincount(one[block.score > scores[one]], minlength=len(side)) for scores in listed],
+                dtype=np.int64,
+            ).reshape(listed.shape)
             for one, listed, side in zip(people, lists, sides, strict=True)
         ]
         both = (block.score > worst[0][people[0]]) & (block.score > worst[1][people[1]])

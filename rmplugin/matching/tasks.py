@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import select
@@ -12,12 +12,15 @@ from sqlalchemy import select
 from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
-from rmplugin.matching import interruptions, operations, queries, releasing, store
+from rmplugin.matching import interruptions, operations, queries, releasing, rule_sets, store
 from rmplugin.matching.findings import compute
-from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, MatchRuleSet, MatchRun, Pairing, Proposal
 from rmplugin.programmes.models import Programme
 
 log = structlog.get_logger()
+
+# A little less than a week, so that a nightly look comes round to the same night.
+RERUN_AFTER = timedelta(days=6, hours=12)
 
 
 def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
@@ -81,6 +84,48 @@ def expire_due(runtime: Runtime) -> int:
             closed += releasing.expire_proposals(db, now) + releasing.close_stale_proposals(db, now)
             releasing.remind(db, now)
     return closed
+
+
+def rerun_waiting(runtime: Runtime) -> int:
+    """Start a matching of those who wait in each programme that wants one every week and released one before.
+
+    None starts while a run waits for its release, or when nobody could be placed anew. Only a manager
+    releases what is found.
+
+    :return: how many were started.
+    **Touches** what `operations.start_run` touches.
+    """
+    with runtime.database.unbound(write=False) as db:
+        query = (
+            select(MatchRuleSet.tenant_id, MatchRuleSet.programme_id, MatchRuleSet.options)
+            .join(Programme, Programme.id == MatchRuleSet.programme_id)
+            .where(MatchRuleSet.state == "live", Programme.state.in_(("enrolling", "running")))
+        )
+        wanted = [row for row in db.execute(query) if row.options.get("rerun") == "weekly"]
+    started = 0
+    for row in wanted:
+        try:
+            started += _rerun(runtime, row.tenant_id, row.programme_id)
+        except Exception as error:  # noqa: BLE001 - one programme's trouble must not keep the others waiting.
+            log.error("match_not_rerun", programme=str(row.programme_id), kind=type(error).__name__)
+    return started
+
+
+def _rerun(runtime: Runtime, tenant_id: uuid.UUID, programme_id: uuid.UUID) -> bool:
+    now = runtime.clock()
+    # The long look at who could be placed keeps nobody waiting.
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        programme = db.scalars(select(Programme).where(Programme.id == programme_id)).one()
+        past = queries.list_runs(db, programme_id)
+        recent = any(run.created_at > now - RERUN_AFTER or run.state in ("queued", "solved") for run in past)
+        if recent or not any(run.released_at for run in past):
+            return False
+        pool = store.load_pool(db, programme, now, scope="waiting")
+    if not rule_sets.count_admissible(pool).any():
+        return False
+    with runtime.database.transaction(tenant_id) as db:
+        operations.start_run(db, programme, "worker", now, scope="waiting")
+    return True
 
 
 def check_firewall(runtime: Runtime) -> int:

@@ -609,6 +609,45 @@ def test_match_when_run_shows_explains_and_releases(rm, programme, enrolments, d
         assert len(rows.scalars(select(MatchRun)).all()) == 2
 
 
+def test_rules_when_set_are_previewed_versioned_listed_and_named_by_runs(rm, programme, enrolments):
+    rm("programme", "import-enrolments", "Digital 2027", enrolments)
+    rules = ("match", "rules")
+    first = rm.do(*rules, "show", "Digital 2027", "--json").json
+    assert (first["version"], first["state"], first["weights"]["coverage"]) == (1, "live", 60_000)
+    tried = rm.do(*rules, "preview", "Digital 2027", "--set=min_common_minutes=600", "--json").json
+    assert (tried["mentors"], tried["mentees"], tried["pairs"]) == (2, 1, 0)
+    assert rm.do(*rules, "preview", "Digital 2027", "--json").json["pairs"] == 2
+    refused(rm(*rules, "set", "Digital 2027", "--set=answer_days=99"), "answer_days: Give a whole number")
+    refused(rm(*rules, "set", "Digital 2027", "--set=colour=red"), "no setting of this name")
+    assert len(rm.do(*rules, "list", "Digital 2027", "--json").json) == 1
+    draft = rm.do(*rules, "set", "Digital 2027", "--set=answer_days=3", "--draft", "--json").json
+    assert (draft["version"], draft["state"]) == (2, "draft")
+    assert rm.do(*rules, "show", "Digital 2027", "--version=2", "--json").json["options"]["answer_days"] == 3
+    assert rm.do(*rules, "live", "Digital 2027", "2", "--json").json["state"] == "live"
+    run = rm.do("match", "run", "Digital 2027", "--seed=7", "--json").json
+    assert run["rule_set"]["version"] == 2
+    assert "version 2 of the rules" in rm.do("match", "show", run["run_id"]).out
+    human = rm.do(*rules, "list", "Digital 2027").out
+    assert not UGLY.search(human), human
+
+
+def test_release_when_nobody_answered_is_withdrawn_by_command(rm, programme, enrolments):
+    rm("programme", "import-enrolments", "Digital 2027", enrolments)
+    run_id = rm.do("match", "run", "Digital 2027", "--json").json["run_id"]
+    rm.do("match", "release", run_id)
+    refused(rm("match", "run", "Digital 2027", "--waiting"), "On one side nobody waits")
+    assert "Took back 1 proposals." in rm.do("match", "withdraw", run_id).out
+    refused(rm("match", "withdraw", run_id), "is not released")
+    assert rm.do("match", "show", run_id, "--json").json["state"] == "solved"
+
+
+def test_objective_when_it_cannot_be_computed_yet_fails_with_its_reason(rm, programme, enrolments):
+    rm("programme", "import-enrolments", "Digital 2027", enrolments)
+    said = rm("match", "run", "Digital 2027", "--objective=fair", "--json")
+    assert (said.code, said.json["state"], said.json["objective"]) == (1, "failed", "fair")
+    assert rm("match", "run", "Digital 2027", "--objective=best").code == 2
+
+
 # ---- credits ----
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import documents, forms, queries, rule_sets, rules, store
+from rmplugin.matching import documents, forms, kernels, queries, rule_sets, rules, store
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
 from rmplugin.programmes.models import Enrolment, Programme
@@ -197,7 +197,7 @@ def test_preview_counts_people_and_admissible_pairs_and_writes_nothing(runtime, 
 def test_preview_in_small_pieces_counts_the_same(runtime, tenant, monkeypatch):
     scene = make_scene(runtime, tenant, "Ana Ben Cem", "Pia Qin Rui")
     whole = preview(scene)
-    monkeypatch.setattr(rule_sets, "PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(kernels, "CELLS_PER_BLOCK", 1)
     assert preview(scene) == whole
 
 
@@ -244,7 +244,10 @@ def test_bonus_for_kept_pairs_reaches_the_engine(runtime, tenant):
     put_in_force(scene, kept_bonus=3000)
     with scene.transaction() as db:
         pool = store.load_pool(db, scene.programme, runtime.clock())
-    assert (pool.kept, pool.kept_bonus) == (((str(scene.Ana.id), str(scene.Pia.id)),), 3000)
+    assert (pool.kept, pool.weights.kept) == (((str(scene.Ana.id), str(scene.Pia.id)),), 3000)
+    run_id = scene.run()
+    assert scene.proposals(run_id)["Ana", "Pia"].contributions["kept"] == 3000
+    assert scene.get_run(run_id).metrics["kept"] == 1
 
 
 # --- the pool of few ---------------------------------------------------------------------------------------

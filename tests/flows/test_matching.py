@@ -12,8 +12,8 @@ from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.matching import documents, operations, queries, releasing, store, tasks, words
+from rmplugin.matching.findings import compute
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
-from rmplugin.matching.solver import explain_unmatched
 from rmplugin.notify import unread
 from rmplugin.programmes.models import Enrolment
 from rmplugin.programmes.operations import withdraw
@@ -78,15 +78,12 @@ def test_two_workers_that_computed_the_same_run_write_it_once(runtime, tenant):
     run_id = scene.queue()
     with scene.transaction() as db:
         pool = store.load_pool(db, scene.programme, runtime.clock())
-    table, solution = operations.solve_pool(pool, "total")
-    left = explain_unmatched(table, solution)
+    found = compute(pool, "total", runtime.clock().date())
     wrote = []
     for _worker in range(2):
         with scene.transaction() as db:
             wrote.append(
-                operations.record_proposals(
-                    db, run_id, pool, table, solution, left, seconds=0.1, now=runtime.clock()
-                )
+                operations.record_proposals(db, run_id, pool, found, seconds=0.1, now=runtime.clock())
             )
     assert wrote == [True, False]
     assert len(scene.proposals(run_id)) == 1
@@ -121,7 +118,11 @@ def test_run_with_an_empty_pool_says_that_nobody_is_there(runtime, tenant):
     run = scene.get_run(scene.run())
     assert run.state == "solved"
     assert [(entry["reason"], entry["sentence"]) for entry in scene.left_out(run.id)] == [
-        ("nobody_there", "There are no mentors with a free place in the pool.")
+        (
+            "nobody_there",
+            "There are no mentors with a free place in the pool. One more mentor who offers “Generative AI "
+            "tools” and keeps to the other rules would be enough.",
+        )
     ]
 
 
@@ -606,10 +607,10 @@ def count_queries(runtime):
 def test_failed_run_keeps_its_reason_for_the_manager(runtime, tenant, monkeypatch):
     scene = make_scene(runtime, tenant, "Ana", "Pia")
 
-    def give_up(pool, objective):
+    def give_up(pool, objective, today):
         raise RuntimeError("no proof")
 
-    monkeypatch.setattr(operations, "solve_pool", give_up)
+    monkeypatch.setattr(tasks, "compute", give_up)
     run = scene.get_run(scene.run())
     assert (run.state, run.failure) == ("failed", operations.COULD_NOT_SOLVE)
     with scene.transaction() as db:

@@ -1,7 +1,7 @@
 """Verbs of matching: run it and change what it found; answer a proposal; end a pairing."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -122,25 +122,7 @@ def record_proposals(
         fail_run(db, run_id, NOBODY_TO_PLACE, {}, now)
         return True
     runs.supersede(db, run)
-    mentors = {candidate.id: candidate for candidate in table.mentors}
-    mentees = {candidate.id: candidate for candidate in table.mentees}
-    runs.add_proposals(
-        db,
-        (
-            runs.proposal_values(
-                run,
-                pair.mentor_id,
-                pair.mentee_id,
-                table.contributions(pair.row),
-                words.describe_pair(
-                    pool.skills, pool.rules, mentors[pair.mentor_id], mentees[pair.mentee_id]
-                ),
-                now,
-                pinned=pair.pinned,
-            )
-            for pair in solution.pairs
-        ),
-    )
+    runs.add_proposals(db, _proposal_rows(run, pool, table, solution, now))
     left_out = (words.describe_unmatched(pool.skills, pool.rules, left) for left in unmatched)
     runs.add_left_out(db, run, left_out)
     run.state, run.finished_at, run.seconds = "solved", now, round(seconds, 3)
@@ -150,6 +132,23 @@ def record_proposals(
     run.total_score, run.proved, run.gap = solution.total_score, solution.proved, solution.gap
     run.metrics = words.measure(table, solution) | {"seconds": round(seconds, 3)}
     return True
+
+
+def _proposal_rows(
+    run: MatchRun, pool: store.Pool, table: PairTable, solution: Solution, now: datetime
+) -> Iterator[dict[str, Any]]:
+    mentors = {candidate.id: candidate for candidate in table.mentors}
+    mentees = {candidate.id: candidate for candidate in table.mentees}
+    for pair in solution.pairs:
+        yield runs.proposal_values(
+            run,
+            pair.mentor_id,
+            pair.mentee_id,
+            table.contributions(pair.row),
+            words.describe_pair(pool.skills, pool.rules, mentors[pair.mentor_id], mentees[pair.mentee_id]),
+            now,
+            pinned=pair.pinned,
+        )
 
 
 def fail_run(db: Db, run_id: uuid.UUID, why: str, facts: dict[str, Any], now: datetime) -> None:

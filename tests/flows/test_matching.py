@@ -268,7 +268,7 @@ def test_dropped_pair_comes_back_into_its_open_run(runtime, tenant):
     row = scene.proposals(run_id)["Ana", "Pia"]
     drop(scene, row)
     with scene.transaction() as db:
-        left = queries.left_out_of_run(db, queries.get_run(db, run_id), queries.list_proposals(db, run_id))
+        left = documents.left_out_of_run(db, queries.get_run(db, run_id), queries.list_proposals(db, run_id))
     assert [entry["reason"] for entry in left] == ["proposal_dropped", "proposal_dropped"]
     restore(scene, row)
     assert scene.live(run_id) == {("Ana", "Pia")}

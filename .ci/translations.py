@@ -47,7 +47,10 @@ def collect() -> Catalog:
     """
     said = Catalog(project="rmplugin")
     methods = [("templates/**.html", "jinja2"), ("**/templates/**.html", "jinja2")]
-    for name, _line, message, _comments, context in extract_from_dir(ROOT / "rmplugin", methods):
+    # As `app.py` reads them; a template that cannot be read is an error, not a page without translations.
+    options = {"**.html": {"extensions": "jinja2.ext.do", "silent": "false"}}
+    found = extract_from_dir(ROOT / "rmplugin", methods, options)
+    for name, _line, message, _comments, context in found:
         if not name.startswith("demo"):
             said.add(message, context=context)
     for code in LAUNCH_CODES:

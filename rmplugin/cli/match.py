@@ -166,10 +166,17 @@ def show_rules(programme: str, version: int | None, as_json: bool, tenant: str |
 @as_json
 @tenant_option
 def list_rules(programme: str, as_json: bool, tenant: str | None) -> None:
-    """List the versions, the newest first. Example: rmplugin match rules list "Digital 2027" --json"""
+    """List the versions, the newest first, with the reasons of declines from five on.
+
+    Example: rmplugin match rules list "Digital 2027" --json
+    """
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        rows = rule_books.list_rule_sets(db, find_programme(db, programme).id)
+        found = find_programme(db, programme)
+        declined = queries.decline_counts_by_version(db, found.id)
+        rows = rule_books.list_rule_sets(db, found.id)
         document = [rule_books.rule_set_document(row) for row in rows or (None,)]
+        for entry in document:
+            entry["declined"] = declined.get(entry["version"], {})
     names = ("version", "state", "objective", "based_on", "created_by", "created_at", "note")
     show(document, as_json=as_json, human=lambda found: table([{n: d[n] for n in names} for d in found]))
 

@@ -283,6 +283,19 @@ def _newcomers(db: Db, programme: Programme, now: datetime) -> list[programme_qu
     )
 
 
+def _matching_needs(db: Db, programme: Programme, now: datetime) -> list[tuple[str, str, str]]:
+    here = f"/programmes/{programme.id}/matching"
+    needs: list[tuple[str, str, str]] = []
+    if find_open_run(db, programme.id) is not None:
+        sentence = Text("A matching is ready. Nobody is told before you look through it and release it.")
+        needs.append((sentence, here, Text("Look through the proposals")))
+    late = db.scalar(_released(programme).where(Proposal.expires_at < now + timedelta(days=3))) or 0
+    if late:
+        sentence = Text("%(late)s proposals expire within three days.", late=late)
+        needs.append((sentence, here, Text("See the proposals")))
+    return needs
+
+
 def _needs(
     db: Db, programme: Programme, counts: dict[str, dict[str, int]], pairs: Sequence[PairRow], now: datetime
 ) -> list[tuple[str, str, str]]:
@@ -301,25 +314,13 @@ def _needs(
             needs.append((sentence, f"{here}/matching", Text("Go to the matching")))
         else:
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
-    if find_open_run(db, programme.id) is not None:
-        sentence = Text("A matching is ready. Nobody is told before you look through it and release it.")
-        needs.append((sentence, f"{here}/matching", Text("Look through the proposals")))
+    needs += _matching_needs(db, programme, now)
     held = Counter(row.pairing.interruption for row in pairs)
     needs += [
         (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
         for reason, template in HELD.items()
         if held[reason]
     ]
-    released = _released(programme)
-    late = db.scalar(released.where(Proposal.expires_at < now + timedelta(days=3))) or 0
-    if late:
-        needs.append(
-            (
-                Text("%(late)s proposals expire within three days.", late=late),
-                f"{here}/matching",
-                Text("See the proposals"),
-            )
-        )
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
     )

@@ -1,10 +1,70 @@
-"""What the commands of the matching print as JSON."""
+"""Runs as pages and commands show them: who is left out and why, and the commands' JSON."""
 
+import uuid
+from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy import ColumnElement, select
 
 from rmplugin.db import Db
 from rmplugin.matching import queries
-from rmplugin.matching.models import MatchRun
+from rmplugin.matching.models import LeftOut, MatchRun
+from rmplugin.texts import Text, unpack
+
+
+def list_left_out(
+    db: Db,
+    run_id: uuid.UUID,
+    *conditions: ColumnElement[bool],
+    offset: int = 0,
+    limit: int | None = None,
+) -> Sequence[LeftOut]:
+    """List whom the solver left without a partner in a run, by role, then person.
+
+    :param conditions: on `LeftOut`.
+    :param limit: most rows; None for all.
+    **Touches** reads match_left_out.
+    """
+    query = select(LeftOut).where(LeftOut.run_id == run_id, *conditions)
+    return db.scalars(query.order_by(LeftOut.role, LeftOut.person_id).offset(offset).limit(limit)).all()
+
+
+def left_out_of_run(db: Db, run: MatchRun, proposals: Sequence[queries.Pair]) -> list[dict[str, Any]]:
+    """List who of a run's pool has no proposal in it now: the solver's list and what managers changed since.
+
+    :return: "person", "role", "reason", "details" and "sentence" of each, sorted by role.
+    **Touches** reads match_left_out.
+    """
+    live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
+    met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
+    entries = map(left_out_entry, list_left_out(db, run.id))
+    left = {entry["person"]: entry for entry in entries if entry["person"] not in met}
+    for row in (pair.row for pair in proposals):
+        for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
+            if person in met or person in left:
+                continue
+            code = "proposal_dropped" if row.state == "dropped" else "proposal_left_out"
+            left[person] = {
+                "person": person,
+                "role": role,
+                "reason": code,
+                "details": {},
+                "sentence": Text("Their proposal was dropped by a manager.")
+                if row.state == "dropped"
+                else Text("Their proposal was left out; the reason stands with the pair."),
+            }
+    return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
+
+
+def left_out_entry(row: LeftOut) -> dict[str, Any]:
+    """Give one person without a partner for pages and commands. **Touches** nothing."""
+    return {
+        "person": str(row.person_id),
+        "role": row.role,
+        "reason": row.reason,
+        "details": row.details,
+        "sentence": Text(unpack(row.told)),
+    }
 
 
 def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
@@ -28,7 +88,7 @@ def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
         "optimality": {"proved": run.proved, "gap": run.gap},
         "unmatched": [
             entry | {"candidates_removed_by": entry["details"].get("removed_by", {})}
-            for entry in map(queries.left_out_entry, queries.list_left_out(db, run.id))
+            for entry in map(left_out_entry, list_left_out(db, run.id))
         ],
         "metrics": run.metrics,
         "seconds": run.seconds,

@@ -11,11 +11,10 @@ from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.matching.models import LIVE, LeftOut, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
-from rmplugin.texts import Text, unpack
 
 # A participant never sees what a manager has not released.
 SHOWN_TO_PEOPLE = Proposal.expires_at.is_not(None)
@@ -432,61 +431,6 @@ def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Per
     for chunk in chunks(sorted(set(person_ids))):
         found.update({person.id: person for person in db.scalars(select(Person).where(Person.id.in_(chunk)))})
     return found
-
-
-def list_left_out(
-    db: Db,
-    run_id: uuid.UUID,
-    *conditions: ColumnElement[bool],
-    offset: int = 0,
-    limit: int | None = None,
-) -> Sequence[LeftOut]:
-    """List whom the solver left without a partner in a run, by role, then person.
-
-    :param conditions: on `LeftOut`.
-    :param limit: most rows; None for all.
-    **Touches** reads match_left_out.
-    """
-    query = select(LeftOut).where(LeftOut.run_id == run_id, *conditions)
-    return db.scalars(query.order_by(LeftOut.role, LeftOut.person_id).offset(offset).limit(limit)).all()
-
-
-def left_out_of_run(db: Db, run: MatchRun, proposals: Sequence[Pair]) -> list[dict[str, Any]]:
-    """List who of a run's pool has no proposal in it now: the solver's list and what managers changed since.
-
-    :return: "person", "role", "reason", "details" and "sentence" of each, sorted by role.
-    **Touches** reads match_left_out.
-    """
-    live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
-    met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
-    entries = map(left_out_entry, list_left_out(db, run.id))
-    left = {entry["person"]: entry for entry in entries if entry["person"] not in met}
-    for row in (pair.row for pair in proposals):
-        for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
-            if person in met or person in left:
-                continue
-            code = "proposal_dropped" if row.state == "dropped" else "proposal_left_out"
-            left[person] = {
-                "person": person,
-                "role": role,
-                "reason": code,
-                "details": {},
-                "sentence": Text("Their proposal was dropped by a manager.")
-                if row.state == "dropped"
-                else Text("Their proposal was left out; the reason stands with the pair."),
-            }
-    return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
-
-
-def left_out_entry(row: LeftOut) -> dict[str, Any]:
-    """Give one person without a partner for pages and commands. **Touches** nothing."""
-    return {
-        "person": str(row.person_id),
-        "role": row.role,
-        "reason": row.reason,
-        "details": row.details,
-        "sentence": Text(unpack(row.told)),
-    }
 
 
 def programme_of(db: Db, run: MatchRun) -> Programme:

@@ -9,7 +9,8 @@ from datetime import date, datetime, time
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Select, String, select
+from sqlalchemy import cast as cast_to
 
 from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
@@ -181,8 +182,7 @@ def load_pool(
     book = book or book_in_force(db, programme)
     cap = book.options.mentors_per_mentee
     members = queries.list_pool(db, programme.id, without, mentee_cap=cap, scope=scope, only=only)
-    sides = _load_sides(db, programme, now, {m.person_id: m.places for m in members}, only)
-    names = select(Skill.id, Skill.name).join(ProgrammeSkill, ProgrammeSkill.skill_id == Skill.id)
+    sides = _load_sides(db, programme, now, {str(m.person_id): m.places for m in members}, only)
     blocked = queries.ruled_out_pairs(db, programme.id, without, only)
     wishes, avoided = _load_wishes(db, programme.id, {m.person_id for m in members})
     few = only if isinstance(only, Collection) else None
@@ -196,10 +196,7 @@ def load_pool(
                 _texts(pair) for pair in queries.proposed_pairs(db, programme.id, Proposal.pinned.is_(True))
             )
         ),
-        skills={
-            str(row.id): row.name
-            for row in db.execute(names.where(ProgrammeSkill.programme_id == programme.id))
-        },
+        skills=_load_names(db, programme.id),
         rules=book.rules,
         weights=replace(book.weights, kept=book.options.kept_bonus),
         wishes=wishes,
@@ -210,25 +207,43 @@ def load_pool(
     )
 
 
+def _load_names(db: Db, programme_id: uuid.UUID) -> dict[str, str]:
+    query = select(Skill.id, Skill.name).join(ProgrammeSkill, ProgrammeSkill.skill_id == Skill.id)
+    query = query.where(ProgrammeSkill.programme_id == programme_id)
+    return {str(row.id): row.name for row in db.execute(query)}
+
+
 def _load_sides(
     db: Db,
     programme: Programme,
     now: datetime,
-    places: Mapping[uuid.UUID, int],
+    places: Mapping[str, int],
     only: queries.Only,
 ) -> dict[str, list[Candidate]]:
-    skills = _load_skills(db, programme.id, only)
+    ids = _Ids()
+    skills = _load_skills(db, programme.id, only, ids)
     # The rules of summer time that hold when the pairs meet, not when the programme was written.
     hours = _Hours(max(now.date(), programme.starts_on))
     sides: dict[str, list[Candidate]] = {"mentor": [], "mentee": []}
+    for row in db.execute(_people(programme.id, only)):
+        person = ids[row.raw_id]
+        if person in places:
+            manager = ids[row.raw_manager] if row.raw_manager else None
+            own = skills.get(person, ({}, {}))
+            sides[row.role].append(_candidate(person, manager, row, places[person], own, hours))
+    return sides
+
+
+def _people(programme_id: uuid.UUID, only: queries.Only) -> Select[*tuple[Any, ...]]:
+    """Select what a candidate is made of; columns alone: objects of very many people cost too much."""
     query = (
         select(
-            Person.id,
+            cast_to(Person.id, String).label("raw_id"),
             Enrolment.role,
             Enrolment.motivation_level,
             Person.seniority_rank,
             Person.hire_date,
-            Person.manager_id,
+            cast_to(Person.manager_id, String).label("raw_manager"),
             Person.department,
             Person.location,
             Person.languages.label("known_languages"),
@@ -240,14 +255,11 @@ def _load_sides(
         )
         .join(Person, Person.id == Enrolment.person_id)
         .outerjoin(Profile, Profile.person_id == Person.id)
-        .where(Enrolment.programme_id == programme.id, Enrolment.state == "submitted")
+        .where(Enrolment.programme_id == programme_id, Enrolment.state == "submitted")
     )
     if only is not None:
         query = query.where(Enrolment.person_id.in_(only))
-    for row in db.execute(query):
-        if row.id in places:
-            sides[row.role].append(_candidate(row, places[row.id], skills.get(row.id, ({}, {})), hours))
-    return sides
+    return query
 
 
 def _load_wishes(
@@ -307,13 +319,13 @@ def rules_document(rules: Rules) -> dict[str, Any]:
 
 
 def _load_skills(
-    db: Db, programme_id: uuid.UUID, only: queries.Only
-) -> dict[uuid.UUID, tuple[dict[str, int], dict[str, tuple[int, int]]]]:
+    db: Db, programme_id: uuid.UUID, only: queries.Only, ids: "_Ids"
+) -> dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]]:
     """Give per person of the programme what they offer and want of its catalogue."""
     query = (
         select(
-            PersonSkill.person_id,
-            PersonSkill.skill_id,
+            cast_to(PersonSkill.person_id, String),
+            cast_to(PersonSkill.skill_id, String),
             PersonSkill.direction,
             PersonSkill.level,
             PersonSkill.priority,
@@ -324,25 +336,30 @@ def _load_skills(
     )
     if only is not None:
         query = query.where(PersonSkill.person_id.in_(only))
-    found: dict[uuid.UUID, tuple[dict[str, int], dict[str, tuple[int, int]]]] = {}
-    for row in db.execute(query):
-        offers, wants = found.setdefault(row.person_id, ({}, {}))
-        if row.direction == "offered":
-            offers[str(row.skill_id)] = row.level
+    found: dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]] = {}
+    for person, skill, direction, level, priority in db.execute(query):
+        offers, wants = found.setdefault(ids[person], ({}, {}))
+        if direction == "offered":
+            offers[ids[skill]] = level
         else:
-            wants[str(row.skill_id)] = (row.level, row.priority or 3)
+            wants[ids[skill]] = (level, priority or 3)
     return found
 
 
 def _candidate(
-    row: Any, places: int, skills: tuple[Mapping[str, int], Mapping[str, tuple[int, int]]], hours: "_Hours"
+    person_id: str,
+    manager_id: str | None,
+    row: Any,
+    places: int,
+    skills: tuple[Mapping[str, int], Mapping[str, tuple[int, int]]],
+    hours: "_Hours",
 ) -> Candidate:
     return Candidate(
-        id=str(row.id),
+        id=person_id,
         role=cast("Role", row.role),
         rank=row.seniority_rank,
         hired_on=row.hire_date,
-        manager_id=str(row.manager_id) if row.manager_id else None,
+        manager_id=manager_id,
         department=row.department,
         site=row.location,
         languages=frozenset(row.known_languages if row.languages is None else row.languages),
@@ -352,6 +369,14 @@ def _candidate(
         offers=skills[0],
         wants=skills[1],
     )
+
+
+class _Ids(dict[str, str]):
+    """Ids as the database casts them to text -> as everybody writes them; each is made once."""
+
+    def __missing__(self, raw: str) -> str:
+        self[raw] = str(uuid.UUID(raw))
+        return self[raw]
 
 
 class _Hours:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import ConflictError
-from rmplugin.matching import forms, interruptions, operations, queries, releasing, wishes, words
+from rmplugin.matching import documents, forms, interruptions, operations, queries, releasing, wishes, words
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.matching.rules import book_in_force
 from rmplugin.people.queries import display_names, zone_of
@@ -85,7 +85,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         return _unfinished_run(visit, run)
     options = book_in_force(visit.db, programme).options
     proposals = queries.list_proposals(visit.db, run_id)
-    left_out = queries.left_out_of_run(visit.db, run, proposals)
+    left_out = documents.left_out_of_run(visit.db, run, proposals)
     cap = options.mentors_per_mentee
     pool = queries.list_pool(visit.db, programme.id, mentee_cap=cap) if run.state == "solved" else []
     people = queries.people_by_id(

@@ -9,7 +9,7 @@ from typing import Any
 
 from rmplugin.db import Db
 from rmplugin.jobs import Runtime
-from rmplugin.matching import operations, queries, releasing, tasks
+from rmplugin.matching import documents, operations, queries, releasing, tasks
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.people.models import Person
 from rmplugin.programmes.models import Programme
@@ -80,7 +80,7 @@ class Scene:
     def left_out(self, run_id: uuid.UUID) -> list[dict[str, Any]]:
         """Give whom the solver left without a partner."""
         with self.transaction() as db:
-            return [queries.left_out_entry(row) for row in queries.list_left_out(db, run_id)]
+            return [documents.left_out_entry(row) for row in documents.list_left_out(db, run_id)]
 
     def proposals(self, run_id: uuid.UUID) -> dict[tuple[str, str], Proposal]:
         """Give a run's proposals by first names."""

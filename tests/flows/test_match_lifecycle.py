@@ -1,5 +1,7 @@
 """After the release: reminders, taking back, those who wait, reasons by version of the rules."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -148,6 +150,30 @@ def test_answer_after_the_release_was_taken_back_is_not_found(runtime, tenant):
     withdraw(scene, run_id)
     with pytest.raises(NotFoundError):
         scene.answer(row, scene.Ana, yes=True)
+
+
+def test_answer_and_taking_back_at_the_same_moment_are_never_both(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = release(scene)
+    row = scene.proposals(run_id)["Ana", "Pia"]
+    start = threading.Barrier(2)
+
+    def try_to(deed) -> bool:
+        start.wait()
+        try:
+            deed()
+        except (ConflictError, NotFoundError):
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        answered = threads.submit(try_to, lambda: scene.answer(row, scene.Ana, yes=True))
+        taken_back = threads.submit(try_to, lambda: withdraw(scene, run_id))
+    assert answered.result() != taken_back.result()
+    after = scene.proposals(run_id)["Ana", "Pia"]
+    assert (after.state, after.mentor_answer) == (
+        ("released", "yes") if answered.result() else ("proposed", None)
+    )
 
 
 def test_manager_takes_a_release_back_on_its_page(runtime, tenant, sign_in):

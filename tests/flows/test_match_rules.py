@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import documents, forms, kernels, queries, rule_sets, rules, store
+from rmplugin.matching import documents, forms, kernels, rule_sets, rules, store
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
 from rmplugin.programmes.models import Enrolment, Programme
@@ -277,6 +277,6 @@ def test_left_out_are_read_by_page(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana Ben Cem Dua", "Pia")
     run_id = scene.run()
     with scene.transaction() as db:
-        pages = [queries.list_left_out(db, run_id, offset=low, limit=2) for low in (0, 2)]
+        pages = [documents.list_left_out(db, run_id, offset=low, limit=2) for low in (0, 2)]
     assert [len(page) for page in pages] == [2, 1]
     assert len({row.person_id for page in pages for row in page}) == 3

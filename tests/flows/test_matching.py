@@ -120,8 +120,10 @@ def test_run_with_an_empty_pool_says_that_nobody_is_there(runtime, tenant):
     assert [(entry["reason"], entry["sentence"]) for entry in scene.left_out(run.id)] == [
         (
             "nobody_there",
-            "There are no mentors with a free place in the pool. One more mentor who offers “Generative AI "
-            "tools” and keeps to the other rules would be enough.",
+            (
+                "There are no mentors with a free place in the pool. One more mentor who offers “Generative AI "
+                "tools” and keeps to the other rules would be enough."
+            ),
         )
     ]
 
@@ -269,7 +271,7 @@ def test_dropped_pair_comes_back_into_its_open_run(runtime, tenant):
     row = scene.proposals(run_id)["Ana", "Pia"]
     drop(scene, row)
     with scene.transaction() as db:
-        left = queries.left_out_of_run(db, queries.get_run(db, run_id), queries.list_proposals(db, run_id))
+        left = documents.left_out_of_run(db, queries.get_run(db, run_id), queries.list_proposals(db, run_id))
     assert [entry["reason"] for entry in left] == ["proposal_dropped", "proposal_dropped"]
     restore(scene, row)
     assert scene.live(run_id) == {("Ana", "Pia")}

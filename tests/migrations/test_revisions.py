@@ -114,3 +114,38 @@ def test_interruptions_when_taken_back_leave_the_pairings_active(engine):
     migrations.downgrade(engine, SCRIPTS.get_revision("0005").down_revision)
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT state FROM pairing")).all() == ["active"] * ROWS
+
+
+def test_lists_of_who_is_left_out_become_rows_and_lists_again(engine):
+    migrations.upgrade(engine, "0006")
+    ids = write_rows(engine)
+    person, gone = uuid.UUID(str(ids["person"][0])), uuid.uuid4()
+    entry = {
+        "person": str(person),
+        "role": "mentee",
+        "reason": "language",
+        "details": {"candidates": 3},
+        "sentence": "All 3 are out of reach.",
+        "told": ["All %(n)s are out of reach.", {"n": 3}],
+    }
+    older = {**entry, "role": "mentor"}
+    del older["told"]
+    with engine.begin() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        runs = found.tables["match_run"]
+        lists = [entry, older, {**entry, "person": str(gone)}]
+        connection.execute(runs.update().values(unmatched=lists))
+    migrations.upgrade(engine, "0007")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT role, reason FROM match_left_out ORDER BY role")).all()
+    assert rows == [("mentee", "language")] * ROWS + [("mentor", "language")] * ROWS
+    migrations.downgrade(engine, "0006")
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        kept = connection.scalars(select(found.tables["match_run"].c.unmatched)).all()
+    for left in kept:
+        mentee, mentor = sorted(left, key=lambda one: one["role"])
+        assert mentee == entry
+        assert mentor == older | {"told": ["All 3 are out of reach.", {}]}

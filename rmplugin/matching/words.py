@@ -58,6 +58,38 @@ SIDE_FAULTS = texts(
 )
 
 
+# What would place a mentee, or a mentor, who is left out.
+CHANGES = texts(
+    {
+        ("mentee", "capacity"): "One more place with the mentor who fits best would be enough.",
+        ("mentor", "capacity"): "One more place with the mentee who fits best would be enough.",
+        ("mentee", "one_more"): "One more mentor who offers “%(name)s” and keeps to the other rules would be "
+        "enough.",
+        ("mentor", "one_more"): "One more mentee who wants “%(name)s” and keeps to the other rules would be "
+        "enough.",
+        (
+            "mentee",
+            "language",
+        ): "With the language “%(name)s”, mentors would come within reach: %(opens)s, of "
+        "whom %(free)s have a free place.",
+        (
+            "mentor",
+            "language",
+        ): "With the language “%(name)s”, mentees would come within reach: %(opens)s, of "
+        "whom %(free)s have a free place.",
+        (
+            "mentee",
+            "skill",
+        ): "By wanting “%(name)s”, too, mentors would come within reach: %(opens)s, of whom "
+        "%(free)s have a free place.",
+        ("mentor", "skill"): "By offering “%(name)s”, too, mentees would come within reach: %(opens)s, of "
+        "whom %(free)s have a free place.",
+        ("mentee", "hours"): "With working time in common, mentors would come within reach: %(opens)s, of "
+        "whom %(free)s have a free place.",
+        ("mentor", "hours"): "With working time in common, mentees would come within reach: %(opens)s, of "
+        "whom %(free)s have a free place.",
+    }
+)
 FACTOR_NAMES = texts(
     {
         "coverage": "The mentor offers what the mentee wants",
@@ -158,31 +190,9 @@ def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, A
     :param change: from `explaining.explain_unmatched`.
     **Touches** nothing.
     """
-    others = Text("mentors") if role == "mentee" else Text("mentees")
-    one = Text("mentor") if role == "mentee" else Text("mentee")
-    kind = change["kind"]
-    if kind == "capacity":
-        return Text("One more place with the %(one)s who fits best would be enough.", one=one)
-    if kind == "one_more":
-        fault = (
-            "One more %(one)s who offers “%(skill)s” and keeps to the other rules would be enough."
-            if role == "mentee"
-            else "One more %(one)s who wants “%(skill)s” and keeps to the other rules would be enough."
-        )
-        return Text(fault, one=one, skill=skills[change["skill"]])
-    if kind == "language":
-        template = "With the language “%(name)s”, %(opens)s would fit"
-        said = Text(template, name=change["language"], opens=_count(change["opens"], others))
-    elif kind == "skill":
-        template = (
-            "Wanting “%(name)s” too, %(opens)s would fit"
-            if role == "mentee"
-            else "Offering “%(name)s” too, %(opens)s would fit"
-        )
-        said = Text(template, name=skills[change["skill"]], opens=_count(change["opens"], others))
-    else:
-        said = Text("With working time in common, %(opens)s would fit", opens=_count(change["opens"], others))
-    return Text("%(said)s; %(free)s of them with a free place.", said=said, free=change["free"])
+    name = change.get("language") or skills.get(change.get("skill", ""), "")
+    template = CHANGES[role, change["kind"]]
+    return Text(template, name=name, opens=change.get("opens"), free=change.get("free"))
 
 
 def _skill_words(

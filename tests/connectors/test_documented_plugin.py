@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
 
+from rmplugin.people.models import Person
+from tests.factories.matching import make_scene
 from tests.rules.source import ROOT
 
 DOCUMENT = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
@@ -81,6 +84,28 @@ def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
     assert (again["created"], again["unchanged"]) == (0, 3)
     person = json.loads(command("person", "show", "10042", "--json"))
     assert "Ada" in json.dumps(person)
+
+
+@pytest.fixture
+def plugins() -> list[types.ModuleType]:
+    """Give the documented criterion as a plug-in."""
+    module = types.ModuleType("acme_houses")
+    exec(code("python", "rm_register_match_criteria"), module.__dict__)
+    return [module]
+
+
+def test_criterion_when_registered_as_documented_counts_in_a_run_and_takes_pairs_out(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana Ben", "Pia Qin")
+    with scene.transaction() as db:
+        for name, site in (("Ana", "Lyon"), ("Ben", "Oslo"), ("Pia", "Lyon"), ("Qin", "Plant")):
+            db.get_one(Person, scene.people[name].id).location = site
+    run_id = scene.run()
+    (pair,) = scene.proposals(run_id).items()
+    assert (pair[0], pair[1].contributions["one_house"]) == (("Ana", "Pia"), 5_000)
+    assert sum(pair[1].contributions.values()) == pair[1].score
+    assert scene.get_run(run_id).metrics["criteria"] == {"one_house": "Both work in one house"}
+    left = {entry["person"]: entry["reason"] for entry in scene.left_out(run_id)}
+    assert left[str(scene.Qin.id)] == "criterion"
 
 
 def test_contract_when_run_over_the_example_is_kept(command):

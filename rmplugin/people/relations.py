@@ -99,8 +99,8 @@ def find_the_same(db: sqlite3.Connection) -> None:
     """Find who is known from another account already; fills the tables `same` and `unclear`.
 
     By employee number where both have one and it is unique on both sides, else by a work address that is
-    unique among those at work on both sides; never by name. The row that was there first stands for the
-    person, unless only the other is at work. Ids grow with time.
+    unique among those at work on both sides, unless the number names another of the account; never by name.
+    The row that was there first stands for the person, unless only the other is at work. Ids grow with time.
 
     **Touches** the staging file.
     """
@@ -111,19 +111,40 @@ def find_the_same(db: sqlite3.Connection) -> None:
         """create table mine as select w.*, s.ref from own w join staged s on s.n = w.id
         left join known k on k.source_key = w.source_key where not coalesce(k.kept_apart, 0)"""
     )
+    # Without these, the statements below look at everybody once for each person.
+    for table, column in (
+        ("own", "number"),
+        ("own", "email"),
+        ("others", "employee_number"),
+        ("others", "email_folded"),
+    ):
+        db.execute(f"create index if not exists {table}_{column} on {table} ({column})")
+    # Two of this account who are at work are two people: a number counts for more than an address.
+    db.execute(
+        """create table claimed as select w.id, t.pid from own w join others t on t.employee_number = w.number
+        left join known k on k.source_key = w.source_key
+        where w.stays and w.working and t.present and not coalesce(k.kept_apart, 0)
+            and (t.legal_entity is null or w.legal_entity is null or t.legal_entity = w.legal_entity)"""
+    )
+    db.execute("create index claimed_pid on claimed (pid)")
     for column, theirs, here, there in (
         ("number", "employee_number", "stays", "present"),
         ("email", "email_folded", "stays and working", "present and working"),
     ):
+        for side, source, word, which in (("here", "own", column, here), ("there", "others", theirs, there)):
+            db.execute(f"create table {side}_{column} (word text primary key, n integer) without rowid")
+            db.execute(
+                f"""insert into {side}_{column} select {word}, count(*) from {source}
+                where {which} and {word} is not null group by 1"""
+            )
         db.execute("drop table if exists fits")
         db.execute(
             f"""create table fits as select m.id, m.pid, m.working,
-                t.pid as other, t.working as other_working, a.n = 1 and b.n = 1 as only_one
+                t.pid as other, t.working as other_working, a.n = 1 and b.n = 1 and not exists (
+                    select 1 from claimed c where c.pid = t.pid and c.id <> m.id) as only_one
             from mine m
-            join (select {column} as word, count(*) as n from own where {here} group by 1) a
-                on a.word = m.{column}
-            join (select {theirs} as word, count(*) as n from others where {there} group by 1) b
-                on b.word = m.{column}
+            join here_{column} a on a.word = m.{column}
+            join there_{column} b on b.word = m.{column}
             join others t on t.{theirs} = m.{column} and t.{there.replace(" and ", " and t.")}
             where {" and ".join(f"m.{word}" for word in here.split(" and "))}
                 and (t.legal_entity is null or m.legal_entity is null or t.legal_entity = m.legal_entity

@@ -395,7 +395,9 @@ class Staging:
     def to_review(self) -> list[dict[str, str]]:
         """List who may be somebody of another account, but not for sure. **Touches** the staging file."""
         query = "select ref from staged s join unclear u on u.id = s.n order by s.n limit ?"
-        reason = "Another account has somebody with this employee number or address, but not only one."
+        reason = (
+            "Another account has somebody with this employee number or address, but more than one entry fits."
+        )
         return [{"ref": ref, "reason": reason} for (ref,) in self._db.execute(query, (MOST_SHOWN,))]
 
     def difference(self, filled: Iterable[tuple[Any, ...]]) -> dict[str, Any]:

@@ -531,6 +531,24 @@ def test_person_when_it_is_not_clear_who_they_are_is_listed_and_not_linked(sourc
     assert {p.same_person_id for p in second.people().values()} == {None}
 
 
+def test_person_when_another_of_the_account_has_the_number_is_not_taken_for_them_by_address(source, second):
+    source.give([record(1, employee_number="7"), record(2)])
+    rows = [record("a", employee_number="7", email="z@example.com"), record("b", email="p1@example.com")]
+    report = second.give(rows)
+    people = second.people()
+    assert [people[k].same_person_id for k in "ab"] == [source.people()["1"].id, None]
+    assert [note["ref"] for note in report.notes["to_review"]] == ["row b"]
+    # Somebody who came back under a new number has not left the number to anybody else.
+    second.give([record("a", employee_number="7", status="terminated"), rows[1]])
+    assert second.people()["b"].same_person_id == source.people()["1"].id
+    second.give(rows)
+    # Once a person has said that the number misleads, the address is all that is left.
+    with source.runtime.database.transaction(source.tenant.id) as db:
+        operations.split_person(db, db.get_one(Person, people["a"].id), "person:7", source.clock.now)
+    second.give(rows)
+    assert [second.people()[k].same_person_id for k in "ab"] == [None, source.people()["1"].id]
+
+
 def test_person_when_only_the_later_row_is_at_work_counts_by_that(source, second):
     source.give([record(1, employee_number="7"), *staff(10)[1:]])
     second.give([record("a", employee_number="7")])

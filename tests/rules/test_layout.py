@@ -22,6 +22,7 @@ CAPABILITIES = (
     "matching",
     "people",
     "programmes",
+    "reviews",
     "scim",
     "sessions",
     "tenants",
@@ -52,6 +53,7 @@ EXTRA = {
         "roster.py",
     },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "reviews": {"detection.py", "outcomes.py", "replay.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

@@ -49,6 +49,7 @@ PAGES = (
     "dashboard",
     "programmes",
     "matching",
+    "reviews",
     "agreements",
     "goals",
     "sessions",
@@ -106,6 +107,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
     from rmplugin.matching import interruptions
     from rmplugin.matching import operations as matching
+    from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks = tuple(plugins.sinks.values())
@@ -116,7 +118,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
         "enrolment_withdrawn": (matching.on_enrolment_withdrawn,),
-        "pairing_closed": (sessions.on_pairing_closed,),
+        "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
     }
 
 
@@ -349,6 +351,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
+    from rmplugin.reviews import tasks as review_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
@@ -380,6 +383,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "every_night": ("17", programme_tasks.want_rosters),
         "nightly_firewall": ("27", matching_tasks.check_firewall),
         "nightly_presence": ("37", matching_tasks.check_presence),
+        "nightly_reviews": ("47", review_tasks.review_all),
     }
     for name, (minute, task) in nightly.items():
         queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))

@@ -96,6 +96,24 @@ def chance_worse(
     return float(1 - below.mean())
 
 
+def compare(before: tuple[int, int], after: tuple[int, int]) -> tuple[str, float, float]:
+    """Say whether a cohort fails less than the one before it.
+
+    :param before: (failed, pairs); `after` likewise.
+    :return: better, same or worse, and the 95 % interval of the rate after minus the rate before.
+    **Touches** pure.
+    """
+    points = [
+        special.betaincinv(PRIOR[0] + failed, PRIOR[1] + pairs - failed, _STEPS)
+        for failed, pairs in (before, after)
+    ]
+    gaps = points[1][:, None] - points[0][None, :]
+    less = float((gaps < 0).mean())
+    low, high = np.quantile(gaps, [0.025, 0.975])
+    word = "better" if less >= SURE else "worse" if less <= 1 - SURE else "same"
+    return word, float(low), float(high)
+
+
 def find_alarms(
     outcomes: Sequence[Outcome],
     now: datetime,
@@ -157,8 +175,8 @@ def run_of_failures(counted: Sequence[Outcome], now: datetime, length: timedelta
     """Give a cumulative sum (CUSUM) after each failure, in the order of ends.
 
     Each failure adds the logarithm of how much likelier it is at the bad rate than at the usual one; the
-    time that all pairs have lasted since takes away what was to be expected. Most failures come early in a pairing,
-    so that time counts as the square root of its share of the whole length.
+    time that all pairs have lasted since takes away what was to be expected. Most failures come early in a
+    pairing, so that time counts as the square root of its share of the whole length.
 
     **Source** the survival CUSUM of Biswas and Kalbfleisch (2008). **Touches** pure.
     """

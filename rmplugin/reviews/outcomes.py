@@ -77,13 +77,13 @@ def shown(count: int) -> int | None:
 def suppress(counts: Mapping[str, int]) -> dict[str, int | None]:
     """Hide counts below five, and as many of the next ones that nobody can take the hidden from the total.
 
-    :return: None where a count is hidden; groups of nobody are left out.
+    :return: None where a count is hidden.
     **Touches** pure.
     """
-    ordered = sorted((count, name) for name, count in counts.items() if count)
+    ordered = sorted((count, name) for name, count in counts.items())
     hidden: list[tuple[int, str]] = [pair for pair in ordered if pair[0] < FEWEST_SHOWN]
     left = [pair for pair in ordered if pair[0] >= FEWEST_SHOWN]
     while hidden and left and (len(hidden) < 2 or sum(count for count, _ in hidden) < FEWEST_SHOWN):
         hidden.append(left.pop(0))
     gone = {name for _count, name in hidden}
-    return {name: None if name in gone else count for name, count in counts.items() if count}
+    return {name: None if name in gone else count for name, count in counts.items()}

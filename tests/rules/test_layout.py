@@ -53,7 +53,7 @@ EXTRA = {
         "roster.py",
     },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
-    "reviews": {"detection.py", "outcomes.py", "replay.py"},
+    "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

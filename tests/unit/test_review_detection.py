@@ -12,6 +12,7 @@ from rmplugin.matching.forms import CLOSURE_REASONS, codes
 from rmplugin.reviews.detection import (
     chance_above,
     chance_worse,
+    compare,
     find_alarms,
     interval,
     prior_of,
@@ -138,6 +139,15 @@ def test_chance_worse_when_asked_agrees_with_drawn_rates(here, rest):
     assert chance_worse(here, rest) == pytest.approx((one - other >= 0.10).mean(), abs=0.02)
 
 
+@given(before=st.integers(0, 40), after=st.integers(0, 40))
+def test_compare_when_a_cohort_fails_less_never_says_worse(before, after):
+    word, low, high = compare((before, 40), (after, 40))
+    assert low < high
+    assert word != ("worse" if after <= before else "better")
+    assert compare((20, 40), (2, 40))[0] == "better"
+    assert compare((4, 40), (5, 40))[0] == "same"
+
+
 @given(failed=st.integers(0, 500), good=st.integers(0, 500))
 def test_prior_when_earlier_cohorts_are_large_weighs_no_more_than_ten_pairs(failed, good):
     assert sum(prior_of(failed, failed + good)) == pytest.approx(10)
@@ -149,7 +159,7 @@ def test_suppress_when_the_total_is_known_nothing_hidden_can_be_worked_out(count
     cells = suppress(counts)
     hidden = [counts[name] for name, count in cells.items() if count is None]
     assert all(count is None or count >= FEWEST_SHOWN for count in cells.values())
-    assert set(cells) == {name for name, count in counts.items() if count}
+    assert set(cells) == set(counts)
     if any(count is not None for count in cells.values()) and hidden:
         assert len(hidden) >= 2
         assert sum(hidden) >= FEWEST_SHOWN

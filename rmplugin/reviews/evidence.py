@@ -1,4 +1,4 @@
-"""What may be shown of a cohort in a review: counts of five and more, and nothing from which others follow."""
+"""What may be shown of a cohort in a review: counts of five and more, and none from which others follow."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ def _cohort(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     counted = [o for o in outcomes if o.result != "left_out"]
     failed = [o for o in counted if o.result == "failed"]
     low, high = interval(len(failed), len(counted))
-    reasons = suppress(Counter(o.reason for o in failed if o.reason))
+    # The rest of the reasons is not named, so that a number more or less gives none of them away.
+    reasons = Counter(o.reason for o in failed if o.reason)
     score = validity(outcomes)
     return {
         "ended": ended(outcomes),
@@ -52,7 +53,7 @@ def _cohort(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "low": rounded(low),
         "high": rounded(high),
         "left_out": shown(len(outcomes) - len(counted)),
-        "reasons": {reason: count for reason, count in sorted(reasons.items()) if count is not None},
+        "reasons": {reason: count for reason, count in sorted(reasons.items()) if shown(count)},
         "segments": _segments(counted),
         "score": score
         and {

@@ -1,5 +1,7 @@
 """What is asked for in a review: the suspected cause, the decision, and other weights to try."""
 
+from typing import Any
+
 import marshmallow as ma
 
 from rmplugin.fields import day, whole, words
@@ -29,5 +31,7 @@ def weights_query(factors: list[str]) -> ma.Schema:
     **Touches** pure.
     """
     points = ma.validate.Range(0, MOST_POINTS)
-    fields = {name: ma.fields.Integer(load_default=None, validate=points) for name in factors}
+    fields: dict[str, ma.fields.Field[Any]] = {
+        name: ma.fields.Integer(load_default=None, validate=points) for name in factors
+    }
     return ma.Schema.from_dict(fields)()

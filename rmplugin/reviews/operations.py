@@ -75,9 +75,10 @@ def _prior(db: Db, programme: Programme, now: datetime) -> tuple[float, float]:
     return prior_of(failed, pairs)
 
 
-def _count(outcomes: Iterable[Outcome]) -> tuple[int, int]:
-    decided = [outcome for outcome in outcomes if outcome.is_decided]
-    return sum(outcome.result == "failed" for outcome in decided), len(decided)
+def _count(outcomes: Iterable[Outcome], *, running: bool = False) -> tuple[int, int]:
+    """Count (failed, pairs) of those that came out, or with those that run on and have not failed yet."""
+    counted = [o for o in outcomes if o.is_decided or (running and o.result == "running")]
+    return sum(outcome.result == "failed" for outcome in counted), len(counted)
 
 
 def _open(
@@ -195,8 +196,8 @@ def judge_next(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str,
         while it is too early.
     **Touches** pure.
     """
-    now, running = _count(after), sum(outcome.result == "running" for outcome in after)
-    if now[1] < FEWEST_COMPARED or running > MOST_RUNNING * (now[1] + running):
+    (_failed, came_out), (_also, counted) = _count(after), _count(after, running=True)
+    if came_out < FEWEST_COMPARED or counted - came_out > MOST_RUNNING * counted:
         return None
-    word, low, high = compare(_count(before), now)
-    return {"word": word, "pairs": now[1], "low": evidence.rounded(low), "high": evidence.rounded(high)}
+    word, low, high = compare(_count(before, running=True), _count(after, running=True))
+    return {"word": word, "pairs": counted, "low": evidence.rounded(low), "high": evidence.rounded(high)}

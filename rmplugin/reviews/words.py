@@ -73,10 +73,10 @@ BANDS = texts(
 NAMED = ("mentor_department", "mentee_department", "mentor_site", "mentee_site", "mentor_tenure")
 HINTS = texts(
     {
-        "never_started": "Pairs never found a date: ask for more common working hours, or help with the first "
-        "session.",
-        "fit": "The two did not fit: look at languages and working habits, and let people choose from a short "
-        "list.",
+        "never_started": "Pairs never found a date: ask for more common working hours, or help with the "
+        "first session.",
+        "fit": "The two did not fit: look at languages and working habits, and let people choose from a "
+        "short list.",
         "behaviour": "This is about how people treat each other. Weights cannot mend it: prepare mentors and "
         "mentees better, and speak to the sponsor.",
         "time": "Time is short: look at the granted hours and the rhythm before the rules.",
@@ -150,14 +150,14 @@ def score_words(score: Mapping[str, Any] | None) -> Text:
     """Say whether the score told lasting pairs from failing ones. **Touches** pure."""
     if score is None:
         return Text(
-            "Whether the score tells anything cannot be said yet: that takes 20 pairs that came out, of which "
-            "at least five failed and five lasted."
+            "Whether the score tells anything cannot be said yet: that takes 20 pairs that came out, of "
+            "which at least five failed and five lasted."
         )
     numbers = {name: percent(score[name]) for name in ("auc", "low", "high")} | {"n": score["pairs"]}
     if score["tells_nothing"]:
         return Text(
             "The score tells about nothing here: of a lasting and a failing pair, the lasting one had the "
-            "higher score in %(auc)s of 100 cases, where chance gives 50 (%(low)s to %(high)s, %(n)s pairs).",
+            "higher score in %(auc)s of 100 cases, by chance in 50 (%(low)s to %(high)s, %(n)s pairs).",
             **numbers,
         )
     if score["auc"] < 0.5:

@@ -71,6 +71,8 @@ def _segments(counted: Sequence[Outcome]) -> list[dict[str, Any]]:
         kinds.setdefault(kind, {})[name] = counts
     listed = []
     for kind, groups in sorted(kinds.items()):
+        if len(groups) < 2:
+            continue
         pairs = suppress({name: count for name, (_failed, count) in groups.items()})
         failed = suppress({name: count for name, (count, _pairs) in groups.items()})
         listed += [

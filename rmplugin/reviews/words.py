@@ -73,15 +73,12 @@ BANDS = texts(
 NAMED = ("mentor_department", "mentee_department", "mentor_site", "mentee_site", "mentor_tenure")
 HINTS = texts(
     {
-        "never_started": "Pairs never found a date: ask for more common working hours, or help with the "
-        "first session.",
-        "fit": "The two did not fit: look at languages and working habits, and let people choose from a "
-        "short list.",
+        "never_started": "Ask for more common working hours, or help with the first session.",
+        "fit": "Look at languages and working habits, and let people choose from a short list.",
         "behaviour": "This is about how people treat each other. Weights cannot mend it: prepare mentors and "
         "mentees better, and speak to the sponsor.",
-        "time": "Time is short: look at the granted hours and the rhythm before the rules.",
-        "expertise": "The knowledge was missing: give more weight to the skills that mentees want, or ask "
-        "mentors for their levels anew.",
+        "time": "Look at the granted hours and the rhythm before the rules.",
+        "expertise": "Give more weight to the skills that mentees want, or ask mentors for their levels anew.",
     }
 )
 REASONS = dict(CLOSURE_REASONS)
@@ -121,7 +118,7 @@ def causes(alarm: str, evidence: Mapping[str, Any]) -> list[Text]:
         for code, n in by_count
     ]
     if cohort["score"] and cohort["score"]["tells_nothing"]:
-        found.append(Text("The score did not tell lasting pairs from failing ones, so that weights matter."))
+        found.append(Text("The score did not tell lasting pairs from failing ones: look at the weights."))
     return found
 
 

@@ -83,7 +83,7 @@ def test_review_when_opened_shows_evidence_and_causes_without_names_or_small_cou
     page = scene.open()
     assert page.status == 200
     words = page.says()
-    assert "12 failed" in words
+    assert "12 pairs failed" in words
     assert "The knowledge for this goal is missing (6 times)" in words
     # Given by fewer than five pairs.
     assert "Language or time zone" not in words

@@ -1,7 +1,7 @@
 """What may be shown of a cohort in a review: counts of five and more, and none from which others follow."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmplugin.reviews.detection import Alarm, interval, segments_of
@@ -11,6 +11,28 @@ from rmplugin.reviews.replay import validity
 # Exact limits of an interval would tell the count behind it.
 STEP = 0.05
 LEVELS = (0.90, 0.95, 0.99)
+UNKNOWN: dict[str, Any] = {
+    "ended": 0,
+    "pairs": 0,
+    "failed": None,
+    "low": 0.0,
+    "high": 1.0,
+    "left_out": None,
+    "reasons": {},
+    "segments": [],
+    "score": None,
+}
+
+
+def read(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the evidence of a review, with what an older version of this program did not write left unknown.
+
+    **Touches** pure.
+    """
+    return {
+        "alarm": {"subject": "", "sure": None} | kept.get("alarm", {}),
+        "cohort": UNKNOWN | kept.get("cohort", {}),
+    }
 
 
 def ended(outcomes: Sequence[Outcome]) -> int:
@@ -31,7 +53,7 @@ def describe(alarm: Alarm, outcomes: Sequence[Outcome], earlier: dict[str, Any] 
     :return: "alarm" (what fired, about what, how sure) and "cohort" (numbers, reasons, segments, score).
     **Touches** pure.
     """
-    cohort = earlier["cohort"] if earlier else None
+    cohort = read(earlier)["cohort"] if earlier else None
     if cohort is None or ended(outcomes) - cohort["ended"] >= FEWEST_SHOWN:
         cohort = _cohort(outcomes)
     sure = max((level for level in LEVELS if (alarm.probability or 0) >= level), default=None)

@@ -141,11 +141,11 @@ def replay(outcomes: Sequence[Outcome], then: Mapping[str, int], other: Mapping[
     names = sorted({name for o in known for name in o.shares} & set(then) & set(other))
     factors = np.array([[o.shares.get(name, 0.0) for name in names] for o in known])
     failed = np.array([o.result == "failed" for o in known], dtype=float)
-    ranks = [_ranks(factors, [weights[name] for name in names], known) for weights in (then, other)]
-    half = max(1, round(SHARE_KEPT * len(known)))
-    upper = [rank <= half for rank in ranks]
+    points = [factors @ np.array([weights[name] for name in names], dtype=float) for weights in (then, other)]
+    ranks = [stats.rankdata(-some.round(6), method="min").astype(int) for some in points]
+    upper = [_upper_half(rank) for rank in ranks]
     moves = tuple((o.pair, int(ranks[0][i]), int(ranks[1][i])) for i, o in enumerate(known))
-    replaced = int((upper[1] & ~upper[0]).sum())
+    replaced = round(float(np.clip(upper[1] - upper[0], 0, None).sum()))
     if replaced < FEWEST_SHOWN:
         return Replay(len(known), moves, replaced)
     chances = _chances(factors, failed)
@@ -155,20 +155,20 @@ def replay(outcomes: Sequence[Outcome], then: Mapping[str, int], other: Mapping[
         len(known),
         moves,
         replaced,
-        float(chances[upper[0]].mean()),
-        float(chances[upper[1]].mean()),
+        float(np.average(chances, weights=upper[0])),
+        float(np.average(chances, weights=upper[1])),
         float(low),
         float(high),
     )
 
 
-def _ranks(factors: FloatArray, weights: Sequence[int], known: Sequence[Outcome]) -> npt.NDArray[np.int64]:
-    """Rank pairs, the best first; ties by the pair's id, which says nothing about its outcome."""
-    points = factors @ np.array(weights, dtype=float)
-    order = sorted(range(len(known)), key=lambda i: (-round(points[i], 6), known[i].pair))
-    ranks = np.empty(len(known), dtype=np.int64)
-    ranks[order] = np.arange(1, len(known) + 1)
-    return ranks
+def _upper_half(ranks: npt.NDArray[np.int64]) -> FloatArray:
+    """Say how much of each pair is in the better half: pairs of one rank at its edge share the places."""
+    half = max(1, round(SHARE_KEPT * len(ranks)))
+    edge = np.sort(ranks)[half - 1]
+    above, tied = ranks < edge, ranks == edge
+    shares: FloatArray = above + tied * ((half - above.sum()) / tied.sum())
+    return shares
 
 
 def _chances(factors: FloatArray, failed: FloatArray) -> FloatArray:
@@ -184,14 +184,12 @@ def _expect(found: FloatArray, factors: FloatArray) -> FloatArray:
     return chances
 
 
-def _differences(
-    factors: FloatArray, failed: FloatArray, then: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]
-) -> FloatArray:
+def _differences(factors: FloatArray, failed: FloatArray, then: FloatArray, other: FloatArray) -> FloatArray:
     """Draw the pairs anew many times, and give the difference of the two halves each time."""
     random = np.random.default_rng(SEED)
     found = []
     for _ in range(DRAWS):
         drawn = random.integers(len(failed), size=len(failed))
         chances = _expect(fit(factors[drawn], failed[drawn]), factors)
-        found.append(chances[other].mean() - chances[then].mean())
+        found.append(np.average(chances, weights=other) - np.average(chances, weights=then))
     return np.array(found)

@@ -7,7 +7,7 @@ from rmplugin import web
 from rmplugin.matching.queries import list_pairings
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
-from rmplugin.reviews import forms, operations, queries, words
+from rmplugin.reviews import evidence, forms, operations, queries, words
 from rmplugin.reviews.models import MatchmakingReview
 from rmplugin.reviews.replay import Replay, replay
 from rmplugin.web import Role, Visit
@@ -34,14 +34,16 @@ def reviews_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def review_page(visit: Visit, review_id: uuid.UUID) -> web.Answer:
     """Show a review: evidence, possible causes, the decision and what came of it."""
     review, programme = _managed(visit, review_id)
+    found = evidence.read(review.evidence)
     return web.render(
         "reviews/review.html",
         visit,
         programme=programme,
         review=review,
-        cohort=review.evidence["cohort"],
-        subject=words.subject_of(review.alarm, review.evidence),
-        causes=words.causes(review.alarm, review.evidence),
+        cohort=found["cohort"],
+        sure=found["alarm"]["sure"],
+        subject=words.subject_of(review.alarm, found),
+        causes=words.causes(review.alarm, found),
         words=words,
         today=visit.now.date(),
     )

@@ -78,7 +78,8 @@ HINTS = texts(
         "behaviour": "This is about how people treat each other. Weights cannot mend it: prepare mentors and "
         "mentees better, and speak to the sponsor.",
         "time": "Look at the granted hours and the rhythm before the rules.",
-        "expertise": "Give more weight to the skills that mentees want, or ask mentors for their levels anew.",
+        "expertise": "Give more weight to the skills that mentees want, or ask mentors for their levels "
+        "anew.",
     }
 )
 REASONS = dict(CLOSURE_REASONS)

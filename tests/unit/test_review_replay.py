@@ -1,5 +1,6 @@
 """The score against what became of pairs, and pairs under other weights."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_replay_when_one_pair_had_come_out_otherwise_its_own_chance_stays_as_it_
     before, after = _chances(factors, failed), _chances(factors, turned)
     assert before[7] == pytest.approx(after[7])
     assert not np.allclose(before, after)
+
+
+def test_replay_when_all_pairs_rank_the_same_expects_what_all_together_do():
+    """The order in which pairs began says nothing about weights."""
+    pairs = cohort(40, by_learning)
+    pairs.sort(key=lambda o: o.result)
+    named = [replace(o, pair=f"{n:04}") for n, o in enumerate(pairs)]
+    found = replay(named, THEN, dict.fromkeys(THEN, 0))
+    failed = sum(o.result == "failed" for o in pairs) / len(pairs)
+    assert found.other == pytest.approx(failed, abs=0.03)
+    assert {rank for _pair, _then, rank in found.moves} == {1}
 
 
 @settings(max_examples=20)

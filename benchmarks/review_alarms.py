@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from rmplugin.reviews.detection import TRIGGERS, find_alarms
+from rmplugin.reviews.detection import find_alarms
 from rmplugin.reviews.outcomes import Outcome
 
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 LENGTH = timedelta(days=270)
+TRIGGERS = ("rate", "reason", "run", "segment")
 SIZES = (20, 40, 100)
 LARGE = 300  # Only without anything wrong: by 100 pairs the other plans are found.
 # No reason has more than a fifth of the failures that are not about time when nothing is wrong.

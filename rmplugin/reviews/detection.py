@@ -20,7 +20,6 @@ from rmplugin.reviews.outcomes import FAMILIES, FEWEST_SHOWN, TIME_REASONS, Outc
 
 FloatArray = npt.NDArray[np.float64]
 
-TRIGGERS = ("rate", "reason", "run", "segment")
 TOLERANCE = 0.20
 SURE = 0.90
 USUAL_RATE = 0.10  # What fails in a cohort in which nothing is wrong.
@@ -49,7 +48,7 @@ _STEPS = (np.arange(128) + 0.5) / 128
 class Alarm:
     """A trigger that fired.
 
-    :ivar trigger: one of `TRIGGERS`.
+    :ivar trigger: rate, reason, run or segment.
     :ivar subject: the reason, or "kind=segment"; "" for the cohort as a whole.
     :ivar probability: how sure it is, where the trigger has a probability.
     :ivar facts: numbers behind it, JSON-ready.

@@ -59,10 +59,14 @@ def review_programme(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Mat
         if alarm.trigger not in waiting
     ]
     if opened:
-        page = f"/manage/reviews/programmes/{programme_id}"
+        page = _page(programme_id)
         told = [(one, Text(OPENED, name=programme.name), page) for one in queries.managers_of(db, programme)]
         notify.tell_all(db, "review_opened", told, now, [page])
     return opened
+
+
+def _page(programme_id: uuid.UUID) -> str:
+    return f"/manage/reviews/programmes/{programme_id}"
 
 
 def _prior(db: Db, programme: Programme, now: datetime) -> tuple[float, float]:
@@ -127,7 +131,7 @@ def decide(
         changes.
     :raises ConflictError: the review is decided.
     :raises InputError: the version is older than the one before, or the day lies ahead.
-    **Touches** locks and writes matchmaking_review; writes audit_entry.
+    **Touches** locks and writes matchmaking_review; writes audit_entry, notice.
     """
     _lock_open(db, review)
     faults: dict[str, Text] = {}
@@ -142,6 +146,9 @@ def decide(
     review.finding, review.change, review.owner = finding, change, owner
     review.rule_set_after, review.decided_on = rule_set, decided_on
     audit.record(db, actor, "review.decide", review.id, now, rule_set=rule_set)
+    db.flush()
+    if not queries.count_open(db, review.programme_id):
+        notify.take_back(db, [_page(review.programme_id)], now)
 
 
 def _lock_open(db: Db, review: MatchmakingReview) -> None:

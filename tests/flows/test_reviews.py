@@ -112,7 +112,9 @@ def test_review_when_little_fails_stays_closed(runtime, tenant, clock, began):
         assert operations.review_programme(db, programme.id, clock.now) == []
 
 
-def test_managers_when_a_review_opens_are_told_and_learners_are_not(look, runtime, tenant, programme, clock):
+def test_managers_when_reviews_open_are_told_until_all_are_decided_and_learners_are_not(
+    look, decide, runtime, tenant, programme, clock
+):
     with runtime.database.transaction(tenant.id) as db:
         course = db.get_one(LtiContext, programme.context_id)
         people = {}
@@ -120,10 +122,14 @@ def test_managers_when_a_review_opens_are_told_and_learners_are_not(look, runtim
             people[role] = make_person(db, clock.now)
             member = join_course(db, _course(course), people[role], role, clock.now, (role,), graded=False)
             member.is_learner = role == "Learner"
-    look()
-    with runtime.database.transaction(tenant.id) as db:
-        told = {role: [n.path for n in unread(db, person.id)] for role, person in people.items()}
-    assert told == {"Instructor": [f"/manage/reviews/programmes/{programme.id}"], "Learner": []}
+    page = f"/manage/reviews/programmes/{programme.id}"
+    *others, last = look().values()
+    for step, expected in ((others, [page]), ([last], [])):
+        for review in step:
+            decide(review.id)
+        with runtime.database.transaction(tenant.id) as db:
+            told = {role: [n.path for n in unread(db, person.id)] for role, person in people.items()}
+        assert told == {"Instructor": expected, "Learner": []}
 
 
 def test_evidence_when_counts_are_small_hides_them_everywhere(look):

@@ -49,6 +49,7 @@ PAGES = (
     "dashboard",
     "programmes",
     "matching",
+    "reviews",
     "agreements",
     "goals",
     "sessions",
@@ -105,6 +106,7 @@ def make_runtime(
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
     from rmplugin.matching import interruptions, releasing
+    from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks = tuple(plugins.sinks.values())
@@ -115,7 +117,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
-        "pairing_closed": (sessions.on_pairing_closed,),
+        "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
     }
 
 
@@ -348,6 +350,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
+    from rmplugin.reviews import tasks as review_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
@@ -380,6 +383,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_firewall": ("27", matching_tasks.check_firewall),
         "nightly_presence": ("37", matching_tasks.check_presence),
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
+        "nightly_reviews": ("57", review_tasks.review_all),
     }
     for name, (minute, task) in nightly.items():
         queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))

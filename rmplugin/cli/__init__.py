@@ -7,7 +7,7 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from rmplugin.cli import credits as credits_commands
-from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, scim, setup
+from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, reviews, scim, setup
 from rmplugin.errors import NotFoundError, RmError
 
 
@@ -25,7 +25,7 @@ def rmplugin() -> None:
     """
 
 
-for _group in (setup, platforms, hris_decisions, scim, programmes, match, credits_commands, demo):
+for _group in (setup, platforms, hris_decisions, scim, programmes, match, reviews, credits_commands, demo):
     for _command in _group.commands:
         rmplugin.add_command(_command)
 

@@ -24,6 +24,7 @@ from rmplugin.people.queries import LINK_PROBLEMS
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.reviews.queries import count_open
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
 from rmplugin.texts import Text, texts
@@ -183,7 +184,7 @@ def desk_of(db: Db, context_id: uuid.UUID | None, now: datetime) -> Desk:
     """Read the manager's desk.
 
     **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery,
-    lti_user, roster_run.
+    lti_user, roster_run, matchmaking_review.
     """
     programmes = programme_queries.managed_programmes(db, context_id)
     unknown = _unknown_visitors(db, context_id)
@@ -321,6 +322,11 @@ def _needs(
         for reason, template in HELD.items()
         if held[reason]
     ]
+    if reviews := count_open(db, programme.id):
+        sentence = Text(
+            "Matches fail regularly; reviews of the matchmaking that wait for you: %(n)s.", n=reviews
+        )
+        needs.append((sentence, f"/manage/reviews{here}", Text("Look it over")))
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
     )

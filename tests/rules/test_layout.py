@@ -22,6 +22,7 @@ CAPABILITIES = (
     "matching",
     "people",
     "programmes",
+    "reviews",
     "scim",
     "sessions",
     "tenants",
@@ -72,6 +73,7 @@ EXTRA = {
         "roster.py",
     },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

@@ -28,6 +28,7 @@ TABLES = {
     "entry_id": "credit_entry",
     "attempt_id": "launch_attempt",
     "platform_id": "lti_platform",
+    "review_id": "matchmaking_review",
 }
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style|javascript:", re.IGNORECASE)
 

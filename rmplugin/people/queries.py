@@ -117,7 +117,12 @@ def _rows_above(db: Db, query: Select[*tuple[Any, ...]], people: set[uuid.UUID])
     seen: set[uuid.UUID] = set()
     while people:
         seen |= people
-        rows = db.execute(query.where(or_(Person.id.in_(people), Person.same_person_id.in_(people)))).all()
+        # One question each: together they would be answered by a look at everybody.
+        rows = [
+            row
+            for column in (Person.id, Person.same_person_id)
+            for row in db.execute(query.where(column.in_(people)))
+        ]
         found.update({row.id: row for row in rows})
         people = {above for row in rows for above in (row.manager_id, row.same_person_id) if above} - seen
     return list(found.values())

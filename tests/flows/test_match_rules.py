@@ -1,6 +1,7 @@
 """Rule sets of the matching: versions, previews, what follows from them."""
 
 import datetime as dt
+import random
 import uuid
 
 import pytest
@@ -12,8 +13,10 @@ from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.matching import documents, forms, kernels, rule_sets, rules, store
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
+from rmplugin.people.queries import reporting_map
 from rmplugin.programmes.models import Enrolment, Programme
 from tests.factories.matching import Scene, add_mentor, make_scene
+from tests.factories.people import make_person
 
 
 def put_in_force(scene: Scene, **changes) -> int:
@@ -280,3 +283,29 @@ def test_left_out_are_read_by_page(runtime, tenant):
         pages = [documents.list_left_out(db, run_id, offset=low, limit=2) for low in (0, 2)]
     assert [len(page) for page in pages] == [2, 1]
     assert len({row.person_id for page in pages for row in page}) == 3
+
+
+def test_lines_above_a_few_are_those_of_the_whole_company(runtime, tenant):
+    chance = random.Random(7)
+    with runtime.database.transaction(tenant.id) as db:
+        people = [make_person(db) for _k in range(30)]
+        for k, person in enumerate(people[1:], 1):
+            person.manager_id, person.manager_state = people[chance.randrange(k)].id, "resolved"
+        # A second account lists two of them with another manager.
+        for double, counts in ((people[20], people[5]), (people[21], people[6])):
+            double.same_person_id = counts.id
+        db.flush()
+        whole = reporting_map(db)
+
+        def line(of: uuid.UUID, lines) -> list[uuid.UUID]:
+            found = []
+            while of in lines:
+                of = lines[of]
+                found.append(of)
+            return found
+
+        for person in people:
+            assert line(person.id, reporting_map(db, [person.id])) == line(person.id, whole)
+        # Of somebody who stands for two rows, both lines are known.
+        assert people[20].id not in whole
+        assert line(people[5].id, whole)

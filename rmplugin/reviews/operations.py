@@ -12,7 +12,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import MatchRun, Pairing
 from rmplugin.matching.queries import get_pairing
-from rmplugin.matching.store import lock_programme
+from rmplugin.matching.runs import lock_programme
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews import evidence, queries
 from rmplugin.reviews.detection import Alarm, compare, find_alarms, prior_of

@@ -23,6 +23,7 @@ OTHER_DATABASE = "only on "
 PARTS = {
     "chromium": (lambda: shutil.which("chromium") is not None, "Chromium is not installed"),
     "firefox": (lambda: shutil.which("firefox-esr") is not None, "Firefox ESR is not installed"),
+    "numba": (lambda: importlib.util.find_spec("numba") is not None, "the extra fast is not installed"),
     "openedx": (
         lambda: importlib.util.find_spec("lti_consumer") is not None,
         "the dependency group openedx is not installed",

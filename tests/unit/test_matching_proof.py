@@ -20,7 +20,7 @@ from rmplugin.matching.surveys import shake, survey
 from tests.factories.tables import Table
 from tests.unit.test_matching_solver import crowd, person, table_of
 
-numba = pytest.mark.skipif(not kernels.has_numba(), reason="the extra fast is not installed")
+numba = pytest.mark.part("numba")
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, A
     **Touches** nothing.
     """
     name = change.get("language") or skills.get(change.get("skill", ""), "")
-    template = CHANGES[role, change["kind"]]
+    template = CHANGES[role, change["kind"]].template
     return Text(template, name=name, opens=change.get("opens"), free=change.get("free"))
 
 

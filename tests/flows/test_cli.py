@@ -641,10 +641,16 @@ def test_release_when_nobody_answered_is_withdrawn_by_command(rm, programme, enr
     assert rm.do("match", "show", run_id, "--json").json["state"] == "solved"
 
 
-def test_objective_when_it_cannot_be_computed_yet_fails_with_its_reason(rm, programme, enrolments):
+@pytest.mark.parametrize("objective", ["total", "fair", "stable"])
+def test_objective_when_chosen_is_computed_and_its_price_is_told(rm, programme, enrolments, objective):
     rm("programme", "import-enrolments", "Digital 2027", enrolments)
-    said = rm("match", "run", "Digital 2027", "--objective=fair", "--json")
-    assert (said.code, said.json["state"], said.json["objective"]) == (1, "failed", "fair")
+    said = rm("match", "run", "Digital 2027", f"--objective={objective}", "--json")
+    assert (said.code, said.json["state"], said.json["objective"]) == (0, "solved", objective)
+    assert said.json["optimality"] == {"proved": True, "gap": 0.0}
+    prices = said.json["metrics"]["objectives"]
+    assert set(prices) == {"total", "fair", "stable"}
+    assert prices["total"]["price"] == 0
+    assert prices[objective]["total_score"] == said.json["total_score"]
     assert rm("match", "run", "Digital 2027", "--objective=best").code == 2
 
 

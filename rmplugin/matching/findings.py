@@ -68,8 +68,6 @@ def compute(pool: store.Pool, objective: str, today: date) -> Findings:
     ]
     metrics["objectives"] = _compare(problem, pool, solution)
     metrics["criteria"] = {criterion.key: criterion.title for criterion in problem.criteria}
-    metrics["kept"] = len({(p.mentor_id, p.mentee_id) for p in solution.pairs} & set(pool.kept))
-    metrics["kept_of"] = len(pool.kept)
     return Findings(
         problem, solution, found, explain_unmatched(problem, solution), shake(problem, solution), metrics
     )

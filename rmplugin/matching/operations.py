@@ -122,6 +122,8 @@ def record_proposals(
     if run.scope == "waiting" and not solution.pairs:
         fail_run(db, run_id, NOBODY_TO_PLACE, {}, now)
         return True
+    before = {(str(mentor), str(mentee)) for mentor, mentee in queries.proposed_pairs(db, run.programme_id)}
+    kept = sum((pair.mentor_id, pair.mentee_id) in before for pair in solution.pairs)
     runs.supersede(db, run)
     runs.add_proposals(db, _proposal_rows(run, pool, found, now))
     left_out = (words.describe_unmatched(pool.skills, pool.rules, left) for left in found.unmatched)
@@ -131,7 +133,7 @@ def record_proposals(
     run.inputs_hash = pool.digest(run.objective)
     run.mentors, run.mentees = found.metrics["mentors"], found.metrics["mentees"]
     run.total_score, run.proved, run.gap = solution.total_score, solution.proved, solution.gap
-    run.metrics = found.metrics | {"seconds": round(seconds, 3)}
+    run.metrics = found.metrics | {"seconds": round(seconds, 3), "kept": kept, "kept_of": len(before)}
     return True
 
 

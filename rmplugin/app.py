@@ -116,6 +116,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
+        "side_lines_changed": (interruptions.on_side_lines_changed,),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
         "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
     }

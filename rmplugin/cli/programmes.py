@@ -15,6 +15,7 @@ from rmplugin.cli.common import (
     tenant_option,
     tenant_transaction,
 )
+from rmplugin.people import side_lines
 from rmplugin.people.queries import find_person
 from rmplugin.programmes import operations, queries
 from rmplugin.programmes.catalogue import TEMPLATES
@@ -122,7 +123,7 @@ def import_people(programme: str, file: Path, as_json: bool, tenant: str | None)
 
 @click.group()
 def person() -> None:
-    """Look a person up."""
+    """Look a person up; keep people apart."""
 
 
 @person.command("show")
@@ -138,6 +139,33 @@ def show_person(reference: str, as_json: bool, tenant: str | None) -> None:
         row = find_person(db, reference)
         document = {name: getattr(row, name) for name in PERSON_FIELDS}
     show(document, as_json=as_json)
+
+
+@person.command("side-lines")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+@tenant_option
+def put_side_lines(file: Path, as_json: bool, tenant: str | None) -> None:
+    """Tell which people must not be paired for a line beside the reporting line; replaces the list before.
+
+    \b
+    Columns: person, other (employee numbers or e-mail addresses), and kind: dotted,
+    appraisal or hr_partner. Pairs that exist are suspended by the worker.
+    Example: rmplugin person side-lines lines.csv --json
+    """
+    rows = side_lines.read_lines(read_file(file))
+    with tenant_transaction(tenant) as (runtime, db):
+        report = side_lines.replace_lines(db, rows, "command", runtime.clock())
+    show(
+        report.as_json(),
+        as_json=as_json,
+        human=lambda r: (
+            f"{r['lines']} lines; {r['added']} added, {r['removed']} removed.\n" + table(r["skipped"])
+        ),
+    )
+    if report.skipped:
+        click.echo("Rows were skipped, so no line was removed. Correct the file and read it again.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 commands = (programme, person)

@@ -40,6 +40,15 @@ def on_roster_synced(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
         check_presence(db, now)
 
 
+def on_side_lines_changed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG001 - All are looked at.
+    """Look at all pairs when lines beside the reporting line changed.
+
+    :param payload: of the event "side_lines_changed".
+    **Touches** what `check_firewall` touches.
+    """
+    check_firewall(db, now)
+
+
 def check_firewall(db: Db, now: datetime) -> int:
     """Suspend each pair of which one leads the other, at any depth; open proposals of such two are void.
 

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
-from rmplugin.people.models import Person
+from rmplugin.people.models import Person, SideLine
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
 
@@ -220,13 +220,13 @@ def lock_pairings(db: Db, *conditions: Any) -> list[Pair]:
 
 
 def in_one_line(table: type[Pairing | Proposal], *conditions: Any) -> Select[tuple[uuid.UUID]]:
-    """Select the ids of pairs of which one person stands above the other in the roster, at any depth.
+    """Select the ids of pairs of which one person stands above the other, at any depth or beside the tree.
 
     It walks up from the pairs' people only, so that a large company costs no more than a small one. A circle
     of managers ends, because `UNION` keeps each step once.
 
     :param conditions: on `table`: the pairs to look at.
-    **Touches** nothing yet; the query reads person.
+    **Touches** nothing yet; the query reads person, side_line.
     """
     both = [(table.mentor_id, table.mentee_id), (table.mentee_id, table.mentor_id)]
     sides = union_all(
@@ -245,7 +245,18 @@ def in_one_line(table: type[Pairing | Proposal], *conditions: Any) -> Select[tup
         line.c.person_id != line.c.other_id,
     )
     line = line.union(above)
-    return select(line.c.id).where(line.c.person_id == line.c.other_id)
+    beside = (
+        select(table.id)
+        .join(
+            SideLine,
+            or_(
+                and_(SideLine.person_id == table.mentor_id, SideLine.other_id == table.mentee_id),
+                and_(SideLine.person_id == table.mentee_id, SideLine.other_id == table.mentor_id),
+            ),
+        )
+        .where(*conditions)
+    )
+    return select(line.c.id).where(line.c.person_id == line.c.other_id).union(beside)  # type: ignore[return-value]
 
 
 def list_pairings_of(

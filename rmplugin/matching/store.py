@@ -30,6 +30,7 @@ from rmplugin.matching.scoring import (
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.people.queries import display_names, reporting_map
+from rmplugin.people.side_lines import side_lines
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.records import MatchCriterion
 
@@ -44,6 +45,7 @@ class Pool:
 
     :param mentors: everybody enrolled who can take part, also those without a free place; `mentees` likewise.
     :param reporting: person -> manager, the whole company.
+    :param dotted: two people with a line of authority beside the reporting line.
     :param blocked: (mentor, mentee) that must not be proposed.
     :param pins: (mentor, mentee) that must be in.
     :param skills: skill id -> name.
@@ -64,6 +66,7 @@ class Pool:
     wishes: tuple[tuple[str, str, int], ...] = ()
     avoided: tuple[tuple[str, str], ...] = ()
     kept: tuple[tuple[str, str], ...] = ()
+    dotted: tuple[tuple[str, str], ...] = ()
     criteria: tuple[MatchCriterion, ...] = ()
 
     def find(self, role: Role, person_id: str) -> Candidate | None:
@@ -92,6 +95,7 @@ class Pool:
             rules=self.rules,
             weights=self.weights,
             blocked=(*self.blocked, *avoided),
+            dotted=self.dotted,
             wishes=self.wishes,
             kept=self.kept,
             criteria=self.criteria,
@@ -147,6 +151,7 @@ class Pool:
         facts = [
             sides,
             sorted(self.reporting.items()),
+            sorted(self.dotted),
             sorted(self.blocked),
             sorted(self.pins),
             sorted(self.wishes),
@@ -190,6 +195,7 @@ def load_pool(
         mentors=tuple(sides["mentor"]),
         mentees=tuple(sides["mentee"]),
         reporting={str(person): str(manager) for person, manager in reporting_map(db, few).items()},
+        dotted=tuple(sorted(map(_texts, side_lines(db, few)))),
         blocked=tuple(sorted({_texts(pair) for pair in blocked})),
         pins=tuple(
             sorted(

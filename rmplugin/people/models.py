@@ -237,6 +237,24 @@ class CourseMember(Base, TenantOwned):
     last_launch_at: Mapped[datetime | None]
 
 
+class SideLine(Base, TenantOwned):
+    """A line of authority beside the reporting line, without a direction: the two never become a pair.
+
+    :ivar kind: dotted (a second manager), appraisal (rates the other one, or decides about their pay),
+        hr_partner (looks after the other one for HR).
+    """
+
+    __tablename__ = "side_line"
+    __table_args__ = (
+        UniqueConstraint("person_id", "other_id"),
+        CheckConstraint("person_id <> other_id", name="two_people"),
+        CheckConstraint("kind in ('dotted', 'appraisal', 'hr_partner')", name="kind"),
+    )
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    other_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+
+
 class RosterFuture(Base, TenantOwned):
     """What a source says of a person from a later day on. A later reading replaces it.
 

@@ -71,6 +71,7 @@ EXTRA = {
         "reading.py",
         "relations.py",
         "roster.py",
+        "side_lines.py",
     },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},

@@ -219,6 +219,17 @@ def share_bit(a: WordArray, b: WordArray) -> BoolArray:
     return common
 
 
+def kinds_that_share(a: WordArray, kind: SmallArray, b: WordArray) -> tuple[BoolArray, IntArray]:
+    """Say with which rows of `a` some people have a bit in common; few of them differ, so the table is small.
+
+    :param kind: per person a row of `b`.
+    :return: a table of kinds by rows of `a`, and per person the row of the table, in the shape of `kind`.
+    **Touches** nothing.
+    """
+    kinds, row = np.unique(kind, return_inverse=True)
+    return share_bit(a, b[kinds]), row.reshape(kind.shape)
+
+
 def _sorted_side(people: Iterable[Candidate]) -> tuple[Candidate, ...]:
     side = tuple(sorted(people, key=lambda candidate: candidate.id))
     if len({candidate.id for candidate in side}) < len(side):

@@ -59,6 +59,7 @@ EXTRA = {
         "scoring.py",
         "solver.py",
         "surveys.py",
+        "synthetic.py",
         "wishes.py",
         "words.py",
     },

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
@@ -51,7 +51,7 @@ def always_prove() -> None:
 class Clock:
     """Measures what runs inside: seconds of all threads' CPU, and of the wall."""
 
-    def __enter__(self) -> "Clock":
+    def __enter__(self) -> Self:
         self._cpu, self._wall = time.process_time(), time.monotonic()
         return self
 
@@ -63,7 +63,7 @@ class Clock:
         return {"cpu": self.cpu, "wall": self.wall, "peak_mb": peak, "load": os.getloadavg()[0], **more}
 
 
-# -- parts of a run against the bare thing --------------------------------------------------------------------
+# -- parts of a run against the bare thing -------------------------------------------------------------------
 
 
 def measure_parts(size: int, capacities: bool, rounds: int, numpy_too: bool) -> dict[str, Any]:
@@ -72,17 +72,17 @@ def measure_parts(size: int, capacities: bool, rounds: int, numpy_too: bool) -> 
     :return: CPU seconds by part, medians.
     """
     problem = make_problem(size, capacities)
-    case = solver._Case(problem, problem.mentors.capacity, problem.mentees.capacity, "auto", None)
-    graph = solver._first_graph(case)
+    supply, demand = problem.mentors.capacity, problem.mentees.capacity
+    graph = best_of_both_sides(problem)
     wanted, offered = matrix(problem.mentees.wants), matrix(problem.mentors.offers).T.tocsr()
     works: dict[str, Callable[[], Any]] = {
         "bare product": lambda: bare_product(wanted, offered),
-        "one side": lambda: scan_one_side(problem, kernels.choose(problem)),
-        "bare flow": lambda: bare_flow(graph, case.supply, case.demand),
-        "solve step": lambda: solve_step(problem, graph, case.supply, case.demand),
+        "one side": lambda: digest(scan_one_side(problem, kernels.choose(problem))),
+        "bare flow": lambda: bare_flow(graph, supply, demand),
+        "solve step": lambda: solve_step(problem, graph, supply, demand),
     }
     if numpy_too:
-        works["one side, numpy"] = lambda: scan_one_side(problem, "numpy")
+        works["one side, numpy"] = lambda: digest(scan_one_side(problem, "numpy"))
     seconds: dict[str, list[float]] = {name: [] for name in works}
     found: dict[str, Any] = {}
     for _ in range(rounds):
@@ -107,7 +107,7 @@ def bare_product(wanted: Any, offered: Any) -> int:
     return sum((wanted[low : low + ROWS] @ offered).nnz for low in range(0, wanted.shape[0], ROWS))
 
 
-def scan_one_side(problem: Problem, kernel: Any) -> str:
+def scan_one_side(problem: Problem, kernel: Any) -> kernels.Best:
     """Give every mentee's twenty best: all rules, all points."""
     nothing = np.zeros(len(problem.mentors), dtype=np.int64), np.zeros(len(problem.mentees), dtype=np.int64)
     most = np.full(len(problem.mentees), solver.FIRST_PER_PERSON)
@@ -115,8 +115,18 @@ def scan_one_side(problem: Problem, kernel: Any) -> str:
     def visit(block: kernels.Block) -> kernels.Best:
         return kernels.best_per_mentee(block, *nothing, most, kernel)
 
-    best = kernels.join(list(kernels.walk(problem, visit, kernel=kernel)))
-    return digest(best.person, best.other, best.value)
+    return kernels.join(list(kernels.walk(problem, visit, kernel=kernel)))
+
+
+def best_of_both_sides(problem: Problem) -> Graph:
+    """Give the pairs with which a large matching begins."""
+    kernel = kernels.choose(problem)
+    mentors = kernels.BestPerMentor(len(problem.mentors), solver.FIRST_PER_PERSON, kernel)
+    for sifted in kernels.walk(problem, mentors.sift, kernel=kernel):
+        mentors.add(sifted)
+    best, other = scan_one_side(problem, kernel), mentors.result()
+    keys = [problem.key(best.other, best.person), problem.key(other.person, other.other)]
+    return Graph.of(problem, keys, [best.value, other.value])
 
 
 def bare_flow(graph: Graph, supply: Any, demand: Any) -> int:
@@ -146,7 +156,7 @@ def solve_step(problem: Problem, graph: Graph, supply: Any, demand: Any) -> int:
     return int(graph.score[taken].sum())
 
 
-# -- whole runs -----------------------------------------------------------------------------------------------
+# -- whole runs ------------------------------------------------------------------------------------------
 
 
 def measure_solve(
@@ -229,5 +239,6 @@ def measure_resume(size: int, capacities: bool, *, exact: bool) -> dict[str, Any
     return clock.row(first=first.cpu, gap=again.gap, rounds=again.rounds, stayed=stayed / len(again.pairs))
 
 
-def digest(*arrays: Any) -> str:
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype=np.int64).tobytes() for a in arrays)).hexdigest()
+def digest(best: kernels.Best) -> str:
+    arrays = best.person, best.other, best.value
+    return hashlib.sha256(b"".join(array.astype(np.int64).tobytes() for array in arrays)).hexdigest()

@@ -6,7 +6,7 @@ Rows are sorted by stable id, so that neither the order of the input nor of the 
 import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,14 @@ class Skills:
     skill: SmallArray
     level: SmallArray
     points: SmallArray | None = None
+
+    def part(self, people: IntArray) -> "Skills":
+        """Give the skills of some people, by row. **Touches** nothing."""
+        starts, ends = self.starts[people], self.starts[people + 1]
+        rows = join_ranges(starts, ends)
+        points = None if self.points is None else self.points[rows]
+        ahead = np.concatenate([[0], np.cumsum(ends - starts)])
+        return Skills(ahead, self.skill[rows], self.level[rows], points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +112,18 @@ class Side:
             column[:] = [getattr(person, name) for person in self.people]
             self._values[name] = column
         return self._values[name]
+
+    def part(self, rows: IntArray) -> "Side":
+        """Give some of the people, whose rows rise. **Touches** nothing."""
+        words = ("language_words", "hours_words")
+        columns = {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return replace(
+            self,
+            people=tuple(self.people[row] for row in rows),
+            **{name: values[rows] for name, values in columns.items() if name not in words},
+            offers=self.offers.part(rows),
+            wants=self.wants.part(rows),
+        )
 
     def row(self, person_id: str) -> int | None:
         """Find somebody's row; None when they are not on this side. **Touches** nothing."""
@@ -206,6 +226,16 @@ def find_keys(keys: IntArray, wanted: IntArray) -> tuple[IntArray, BoolArray]:
         return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return at, keys[at] == wanted
+
+
+def join_ranges(starts: IntArray, ends: IntArray) -> IntArray:
+    """Join the whole numbers of several ranges. **Touches** nothing."""
+    counts = ends - starts
+    if counts.sum() == 0:
+        return np.zeros(0, dtype=np.int64)
+    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+    joined: IntArray = np.arange(counts.sum()) + shift
+    return joined
 
 
 def share_bit(a: WordArray, b: WordArray) -> BoolArray:

@@ -53,6 +53,7 @@ EXTRA = {
         "measures.py",
         "pairs.py",
         "releasing.py",
+        "resuming.py",
         "rule_sets.py",
         "rules.py",
         "runs.py",

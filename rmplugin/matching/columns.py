@@ -6,7 +6,7 @@ Rows are sorted by stable id, so that neither the order of the input nor of the 
 import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,14 @@ class Skills:
     skill: SmallArray
     level: SmallArray
     points: SmallArray | None = None
+
+    def part(self, people: IntArray) -> "Skills":
+        """Give the skills of some people, by row. **Touches** nothing."""
+        starts, ends = self.starts[people], self.starts[people + 1]
+        rows = join_ranges(starts, ends)
+        points = None if self.points is None else self.points[rows]
+        ahead = np.concatenate([[0], np.cumsum(ends - starts)])
+        return Skills(ahead, self.skill[rows], self.level[rows], points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +112,18 @@ class Side:
             column[:] = [getattr(person, name) for person in self.people]
             self._values[name] = column
         return self._values[name]
+
+    def part(self, rows: IntArray) -> "Side":
+        """Give some of the people, whose rows rise. **Touches** nothing."""
+        words = ("language_words", "hours_words")
+        columns = {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return replace(
+            self,
+            people=tuple(self.people[row] for row in rows),
+            **{name: values[rows] for name, values in columns.items() if name not in words},
+            offers=self.offers.part(rows),
+            wants=self.wants.part(rows),
+        )
 
     def row(self, person_id: str) -> int | None:
         """Find somebody's row; None when they are not on this side. **Touches** nothing."""
@@ -208,6 +228,16 @@ def find_keys(keys: IntArray, wanted: IntArray) -> tuple[IntArray, BoolArray]:
     return at, keys[at] == wanted
 
 
+def join_ranges(starts: IntArray, ends: IntArray) -> IntArray:
+    """Join the whole numbers of several ranges. **Touches** nothing."""
+    counts = ends - starts
+    if counts.sum() == 0:
+        return np.zeros(0, dtype=np.int64)
+    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+    joined: IntArray = np.arange(counts.sum()) + shift
+    return joined
+
+
 def share_bit(a: WordArray, b: WordArray) -> BoolArray:
     """Say which rows of `b` (down) and of `a` (across) have at least one bit in common.
 
@@ -217,6 +247,17 @@ def share_bit(a: WordArray, b: WordArray) -> BoolArray:
     for word in range(a.shape[1]):
         common |= (b[:, word, None] & a[None, :, word]) != 0
     return common
+
+
+def kinds_that_share(a: WordArray, kind: SmallArray, b: WordArray) -> tuple[BoolArray, IntArray]:
+    """Say with which rows of `a` some people have a bit in common; few of them differ, so the table is small.
+
+    :param kind: per person a row of `b`.
+    :return: a table of kinds by rows of `a`, and per person the row of the table, in the shape of `kind`.
+    **Touches** nothing.
+    """
+    kinds, row = np.unique(kind, return_inverse=True)
+    return share_bit(a, b[kinds]), row.reshape(kind.shape)
 
 
 def _sorted_side(people: Iterable[Candidate]) -> tuple[Candidate, ...]:

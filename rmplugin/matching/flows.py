@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ortools.graph.python.max_flow import SimpleMaxFlow
 from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
-from rmplugin.matching.columns import BoolArray, IntArray, Problem
+from rmplugin.matching.columns import BoolArray, IntArray, Problem, join_ranges
 from rmplugin.matching.scoring import Candidate
 
 HASH_BITS = 16
@@ -141,13 +141,13 @@ def find_prices(
     for _ in range(len(supply) + len(demand) + 2):
         own = np.zeros(len(todo), dtype=np.int64)
         mine = todo[full[todo]]
-        rows = _ranges(met_starts[mine], met_starts[mine + 1])
+        rows = join_ranges(met_starts[mine], met_starts[mine + 1])
         pair = met[rows]
         lowest = np.full(len(demand), np.iinfo(np.int64).max // 4)
         np.minimum.at(lowest, graph.mentee[pair], gain[pair] - prices[graph.mentor[pair]])
         own = np.where(full[todo], lowest[todo], 0)
         mentee_prices[todo] = own
-        pair = _ranges(starts[todo], starts[todo + 1])
+        pair = join_ranges(starts[todo], starts[todo + 1])
         pair = pair[~taken[pair]]
         asked = prices.copy()
         np.maximum.at(asked, graph.mentor[pair], gain[pair] - mentee_prices[graph.mentee[pair]])
@@ -155,7 +155,7 @@ def find_prices(
         if len(raised) == 0:
             break
         prices = asked
-        rows = _ranges(mentor_starts[raised], mentor_starts[raised + 1])
+        rows = join_ranges(mentor_starts[raised], mentor_starts[raised + 1])
         todo = np.unique(graph.mentee[by_mentor[rows]])
     else:
         raise RuntimeError("no prices belong to the flow")
@@ -178,16 +178,6 @@ def find_top_prices(
     turned = Graph(graph.key[order], graph.mentee[order], graph.mentor[order], graph.score[order])
     mentee_prices, prices = find_prices(turned, taken[order], demand, supply)
     return prices, mentee_prices
-
-
-def _ranges(starts: IntArray, ends: IntArray) -> IntArray:
-    """Join the whole numbers of several ranges."""
-    counts = ends - starts
-    if counts.sum() == 0:
-        return np.zeros(0, dtype=np.int64)
-    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-    joined: IntArray = np.arange(counts.sum()) + shift
-    return joined
 
 
 def _decisive_gains(problem: Problem, graph: Graph, bonus: int, *, nodes: int, most: int) -> IntArray:

@@ -160,7 +160,12 @@ class BestPerMentor:
     :param most: how many per mentor.
     """
 
-    def __init__(self, mentors: int, most: int) -> None:
+    def __init__(self, mentors: int, most: int, kernel: str) -> None:
+        self._lists: Any = None
+        if kernel == "numba":
+            from rmplugin.matching import compiled
+
+            self._lists = compiled.MentorLists(mentors, most)
         self._most = np.full(mentors, most, dtype=np.int64)
         self._parts: list[tuple[IntArray, IntArray, IntArray]] = []
         self._waiting = 0
@@ -168,12 +173,17 @@ class BestPerMentor:
 
     def sift(self, block: Block) -> tuple[IntArray, IntArray, IntArray]:
         """Leave out what cannot be among the best any more; safe to call from many threads."""
+        if self._lists:
+            return self._lists.sift(block.starts, block.low, block.mentor, block.score)  # type: ignore[no-any-return]
         kept = np.nonzero(block.score >= self._floor[block.mentor])[0]
         mentee = np.searchsorted(block.starts, kept, side="right") - 1 + block.low
         return block.mentor[kept].astype(np.int64), mentee, block.score[kept].astype(np.int64)
 
     def add(self, sifted: tuple[IntArray, IntArray, IntArray]) -> None:
-        """Take in what `sift` left of a block."""
+        """Take in what `sift` left of a block; the blocks come in the order of `walk`."""
+        if self._lists:
+            self._lists.add(*sifted)
+            return
         self._parts.append(sifted)
         self._waiting += len(sifted[0])
         if self._waiting > max(2 * int(self._most.sum()), CELLS_PER_BLOCK // 8):
@@ -181,6 +191,8 @@ class BestPerMentor:
 
     def result(self) -> Best:
         """Give the best pairs of everybody."""
+        if self._lists:
+            return Best(*self._lists.result())
         self._press()
         return join([Best(*part) for part in self._parts])
 
@@ -267,7 +279,7 @@ def _scanner(problem: Problem, kernel: str) -> Callable[[int, int], Block]:
     if kernel == "numba":
         from rmplugin.matching import compiled
 
-        return lambda low, high: Block(low, *compiled.count(problem, _allowed(problem, low, high), low))
+        return lambda low, high: Block(low, *compiled.count(problem, low, high))
     if "offered" not in problem.cache:
         problem.cache["offered"] = _offered(problem.mentors, len(problem.skills))
     return lambda low, high: _count(problem, _allowed(problem, low, high), low)

@@ -17,7 +17,7 @@ from rmplugin.matching.columns import (
     SmallArray,
     WordArray,
     find_keys,
-    share_bit,
+    kinds_that_share,
 )
 from rmplugin.matching.scoring import FACTORS, RULE_CODES, failed_rules
 from rmplugin.records import MATCH_COLUMNS
@@ -162,9 +162,8 @@ def plain_tests(problem: Problem, mentor: IntArray, mentee: IntArray) -> dict[st
 def _meet(
     a: SmallArray, a_words: WordArray, b: SmallArray, b_words: WordArray, mentor: IntArray, mentee: IntArray
 ) -> BoolArray:
-    """Say which pairs share a bit. Few people differ, so a small table of kinds answers for all of them."""
-    kinds, row = np.unique(b[mentee], return_inverse=True)
-    table = share_bit(a_words, b_words[kinds])
+    """Say which pairs share a bit."""
+    table, row = kinds_that_share(a_words, b[mentee], b_words)
     if mentee.ndim == 2:
         return np.take(np.take(table, a[mentor[0]], axis=1), row.ravel(), axis=0)
     shared: BoolArray = table[row, a[mentor]]

@@ -106,6 +106,10 @@ class _Case:
 
     def walk(self, visit: Callable[[kernels.Block], Any]) -> Iterator[Any]:
         """Walk over all pairs that have places and enough points."""
+        if self.least <= 1 and (self.supply > 0).all() and (self.demand > 0).all():
+            # Every allowed pair has a point.
+            yield from kernels.walk(self.problem, visit, kernel=self.kernel, threads=self.threads)
+            return
 
         def open_only(block: kernels.Block) -> Any:
             kept = (self.supply[block.mentor] > 0) & (block.score >= self.least)
@@ -197,7 +201,7 @@ def all_pairs(problem: Problem) -> list[MatchedPair]:
 def _first_graph(case: _Case) -> Graph:
     """Take every allowed pair of a small pool; of a large one the best of each person's list."""
     problem, kernel = case.problem, kernels.choose(case.problem, case.kernel)
-    mentors = kernels.BestPerMentor(len(case.supply), FIRST_PER_PERSON)
+    mentors = kernels.BestPerMentor(len(case.supply), FIRST_PER_PERSON, kernel)
     nothing, most = np.zeros(len(case.supply), dtype=np.int64), np.full(len(case.demand), FIRST_PER_PERSON)
     floor = np.zeros(len(case.demand), dtype=np.int64)
 

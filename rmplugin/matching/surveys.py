@@ -50,8 +50,8 @@ def survey(
         _lists(one, place, score, len(side)) for one, place, side in zip(met, places, sides, strict=True)
     ]
     nothing = np.zeros(len(sides[0]), dtype=np.int64), np.zeros(len(sides[1]), dtype=np.int64)
-    top = kernels.BestPerMentor(len(sides[0]), 1)
     chosen = kernels.choose(problem, kernel)
+    top = kernels.BestPerMentor(len(sides[0]), 1, chosen)
 
     def visit(block: kernels.Block) -> tuple[Any, ...]:
         people = block.mentor.astype(np.int64), block.mentee

@@ -14,9 +14,10 @@ from rmplugin.matching import kernels, solver
 from rmplugin.matching.columns import build
 from rmplugin.matching.explaining import explain_absent, explain_unmatched
 from rmplugin.matching.flows import Graph, push_most
-from rmplugin.matching.scoring import Rules, Weights
+from rmplugin.matching.scoring import Candidate, Rules, Weights
 from rmplugin.matching.solver import OBJECTIVES, worst_scores
 from rmplugin.matching.surveys import shake, survey
+from rmplugin.matching.synthetic import make_company
 from tests.factories.tables import Table
 from tests.unit.test_matching_solver import crowd, person, table_of
 
@@ -118,6 +119,31 @@ def test_walk_when_either_kernel_counts_gives_the_same_arrays(monkeypatch, known
 
 
 @numba
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(),
+        Rules(bar_same_department=True, needs_language=False, min_common_minutes=180),
+        Rules(bar_same_team=False, junior_by_rank=False, min_common_minutes=0),
+        Rules(junior_by_tenure=False, min_rank_gap=3),
+    ],
+)
+def test_walk_when_any_rules_hold_keeps_the_same_pairs_in_either_kernel(monkeypatch, rules):
+    monkeypatch.setattr(kernels, "CELLS_PER_BLOCK", 5_000)
+    company = make_company(120, seed=5)
+    # Somebody on both sides, and somebody of whom next to nothing is known.
+    both = replace(company.mentees[0], role="mentor")
+    stranger = Candidate("person-9", "mentor", offers=company.mentors[0].offers)
+    problem = build(
+        [*company.mentors, both, stranger], company.mentees, reporting=company.reporting, rules=rules
+    )
+    found = blocks(problem, "numba")
+    assert found == blocks(problem, "numpy")
+    kept = [len(mentors) for _, _, mentors, _ in found]
+    assert 0 < sum(kept) < 120 * 122
+
+
+@numba
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_solve_when_kernels_and_threads_differ_gives_the_same_pairs(large, objective):
     problem = table_of(*crowd(42, 60, capacity=2)).problem
@@ -128,15 +154,16 @@ def test_solve_when_kernels_and_threads_differ_gives_the_same_pairs(large, objec
     assert len(set(found.values())) == 1
 
 
-def test_best_lists_when_scores_tie_are_those_of_sorting_everything(monkeypatch):
+@pytest.mark.parametrize("kernel", ["numpy", pytest.param("numba", marks=numba)])
+def test_best_lists_when_scores_tie_are_those_of_sorting_everything(monkeypatch, kernel):
     monkeypatch.setattr(kernels, "CELLS_PER_BLOCK", 200)
     mentors, mentees = crowd(43, 40, skills=6)
     mentors = [replace(one, motivation=3, department="x") for one in mentors]
     mentees = [replace(one, motivation=3, department="x") for one in mentees]
     table = table_of(mentors, mentees)
     pairs = list(zip(table.mentor.tolist(), table.mentee.tolist(), table.score.tolist(), strict=True))
-    best = kernels.BestPerMentor(40, 3)
-    for sifted in kernels.walk(table.problem, best.sift):
+    best = kernels.BestPerMentor(40, 3, kernel)
+    for sifted in kernels.walk(table.problem, best.sift, threads=3):
         best.add(sifted)
     found = best.result()
     by_hand = {
@@ -146,19 +173,18 @@ def test_best_lists_when_scores_tie_are_those_of_sorting_everything(monkeypatch)
     }
     assert set(zip(found.person.tolist(), found.other.tolist(), strict=True)) == by_hand
     nothing, most = np.zeros(40, dtype=np.int64), np.full(40, 3)
-    for kernel in ("numpy", "numba") if kernels.has_numba() else ("numpy",):
-        rows = kernels.join(
-            [
-                kernels.best_per_mentee(block, nothing, nothing, most, kernel)
-                for block in kernels.walk(table.problem)
-            ]
-        )
-        by_hand = {
-            (mentee, mentor)
-            for mentee in range(40)
-            for _, mentor, mentee in sorted((-s, i, j) for i, j, s in pairs if j == mentee)[:3]
-        }
-        assert set(zip(rows.person.tolist(), rows.other.tolist(), strict=True)) == by_hand
+    rows = kernels.join(
+        [
+            kernels.best_per_mentee(block, nothing, nothing, most, kernel)
+            for block in kernels.walk(table.problem)
+        ]
+    )
+    by_hand = {
+        (mentee, mentor)
+        for mentee in range(40)
+        for _, mentor, mentee in sorted((-s, i, j) for i, j, s in pairs if j == mentee)[:3]
+    }
+    assert set(zip(rows.person.tolist(), rows.other.tolist(), strict=True)) == by_hand
 
 
 # --- fair and stable ---------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ EXTRA = {
         "solver.py",
         "surveys.py",
         "synthetic.py",
+        "trials.py",
         "wishes.py",
         "words.py",
     },

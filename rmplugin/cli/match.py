@@ -16,7 +16,7 @@ from rmplugin.cli.common import (
     tenant_transaction,
 )
 from rmplugin.db import Db
-from rmplugin.matching import documents, operations, queries, releasing, rule_sets, store, tasks
+from rmplugin.matching import documents, operations, queries, releasing, rule_sets, store, tasks, trials
 from rmplugin.matching import rules as rule_books
 from rmplugin.matching.forms import OBJECTIVES
 from rmplugin.matching.models import MatchRuleSet
@@ -63,6 +63,38 @@ def run(
     show(document, as_json=as_json, human=_tell)
     if document["state"] != "solved":
         raise click.exceptions.Exit(1)
+
+
+@match.command()
+@click.option("--size", type=click.IntRange(1, 200_000), required=True, help="Mentors, and as many mentees.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Other people for another number.")
+@click.option("--objective", type=click.Choice(OBJECTIVES), default="total", show_default=True)
+@click.option(
+    "--most-partners",
+    type=click.IntRange(1, 10),
+    default=1,
+    show_default=True,
+    help="Everybody takes from 1 to so many partners.",
+)
+@as_json
+def bench(size: int, seed: int, objective: str, most_partners: int, as_json: bool) -> None:
+    """Match a made-up company, to see what this machine can do; needs no database.
+
+    Example: rmplugin match bench --size 1000 --json
+    """
+    document = trials.try_out(size, seed, objective, most_partners)
+    show(document, as_json=as_json, human=_tell_trial)
+
+
+def _tell_trial(run: dict[str, Any]) -> str:
+    optimality = run["optimality"]
+    proved = (
+        "no better total exists" if optimality["proved"] else f"at most {optimality['gap']:.4%} is missing"
+    )
+    return (
+        f"{run['pairs']} pairs of {run['mentors']} mentors and {run['mentees']} mentees in "
+        f"{run['seconds']} s, total score {run['total_score']} ({proved})."
+    )
 
 
 def _tell(run: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Runs as pages and commands show them: who is left out and why, and the commands' JSON."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -72,10 +72,21 @@ def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
 
     **Source** the product's interface description. **Touches** reads programme, match_left_out.
     """
-    programme = queries.programme_of(db, run)
+    left_out = map(left_out_entry, list_left_out(db, run.id))
+    return describe_run(run, queries.programme_of(db, run).name, left_out)
+
+
+def describe_run(run: MatchRun, programme: str, left_out: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the document of a run, also of one that no database knows.
+
+    :param programme: its name.
+    :param left_out: who got no partner: "person", "role", "reason", "details", "sentence".
+    **Touches** nothing.
+    """
+    names = ("person", "role", "reason", "details", "sentence")
     return {
-        "run_id": str(run.id),
-        "programme": programme.name,
+        "run_id": run.id and str(run.id),
+        "programme": programme,
         "state": run.state,
         "failure": run.failure,
         "mentors": run.mentors,
@@ -87,8 +98,9 @@ def run_document(db: Db, run: MatchRun) -> dict[str, Any]:
         "total_score": run.total_score,
         "optimality": {"proved": run.proved, "gap": run.gap},
         "unmatched": [
-            entry | {"candidates_removed_by": entry["details"].get("removed_by", {})}
-            for entry in map(left_out_entry, list_left_out(db, run.id))
+            {name: entry[name] for name in names}
+            | {"candidates_removed_by": entry["details"].get("removed_by", {})}
+            for entry in left_out
         ],
         "metrics": run.metrics,
         "seconds": run.seconds,

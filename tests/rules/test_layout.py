@@ -62,6 +62,7 @@ EXTRA = {
         "solver.py",
         "surveys.py",
         "synthetic.py",
+        "trials.py",
         "wishes.py",
         "words.py",
     },

@@ -1,6 +1,8 @@
 """Fills the demo's first course through the same doors that people use: a launch, a programme, an import."""
 
 import urllib.request
+from collections.abc import Iterable
+from datetime import datetime
 from html.parser import HTMLParser
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -9,13 +11,16 @@ from urllib.parse import urlencode, urljoin
 import click
 from sqlalchemy import select
 
+from rmplugin.cli.seed_pilot import seed_pilot
+from rmplugin.db import Db
 from rmplugin.demo.company import Company
-from rmplugin.demo.company_profiles import CATALOGUE, sample_profiles
-from rmplugin.demo.lms_settings import LmsCourse, LmsSettings
+from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
+from rmplugin.demo.company_profiles import CATALOGUE, SampleProfile, sample_profiles
+from rmplugin.demo.lms_settings import LmsCourse, LmsPerson, LmsSettings
 from rmplugin.jobs import Runtime
 from rmplugin.people.models import Person
 from rmplugin.programmes import operations
-from rmplugin.programmes.imports import import_enrolments
+from rmplugin.programmes.imports import ImportReport, import_enrolments
 from rmplugin.programmes.queries import list_programmes
 from rmplugin.tenants.models import LtiContext, Tenant
 
@@ -38,22 +43,37 @@ def seed(runtime: Runtime, tenant: Tenant, company: Company, lms: LmsSettings, c
     now = runtime.clock()
     with runtime.database.transaction(tenant.id) as db:
         context = db.scalars(select(LtiContext).where(LtiContext.context_id == course.course_id)).one()
-        own_skills = "\n".join(entry.name for entry in CATALOGUE)
-        values = {
-            "name": PROGRAMME,
-            "skills": [],
-            "own_skills": own_skills,
-            "sponsor": company.people[0].name,
-        }
-        programme = operations.create_programme(db, "digital_fluency", values, "command", now, context.id)
-        numbers = [person.employee_number for person in lms.people if person.employee_number]
-        in_course = db.scalars(select(Person.id).where(Person.employee_number.in_(numbers))).all()
-        operations.invite(db, programme, "command", now, person_ids=in_course)
-        report = import_enrolments(db, programme, _rows(company), "command", now)
+        report = fill_course(db, company, lms.people, context, now)
     click.echo(f"{report.created + report.updated} people signed up, {len(report.skipped)} rows skipped.")
 
 
-def _rows(company: Company) -> list[dict[str, str]]:
+def fill_course(
+    db: Db, company: Company, people: Iterable[LmsPerson], context: LtiContext, now: datetime
+) -> ImportReport:
+    """Make the programmes of the course: the cohort, and a pilot before it if the company is large enough.
+
+    :param people: who has an account in the LMS.
+
+    **Touches** what the operations touch.
+    """
+    pilot = pilot_profiles(company)
+    if pilot:
+        values = _settings(company, PILOT) | {"mentee_min_rank": LEAD_RANK}
+        seed_pilot(db, values, _rows(pilot), context.id, now)
+    values = _settings(company, PROGRAMME)
+    programme = operations.create_programme(db, "digital_fluency", values, "command", now, context.id)
+    numbers = [person.employee_number for person in people if person.employee_number]
+    in_course = db.scalars(select(Person.id).where(Person.employee_number.in_(numbers))).all()
+    operations.invite(db, programme, "command", now, person_ids=in_course)
+    return import_enrolments(db, programme, _rows(sample_profiles(company)), "command", now)
+
+
+def _settings(company: Company, name: str) -> dict[str, Any]:
+    own_skills = "\n".join(entry.name for entry in CATALOGUE)
+    return {"name": name, "skills": [], "own_skills": own_skills, "sponsor": company.people[0].name}
+
+
+def _rows(profiles: Iterable[SampleProfile]) -> list[dict[str, str]]:
     return [
         {
             "employee_number": profile.employee_number,
@@ -71,7 +91,7 @@ def _rows(company: Company) -> list[dict[str, str]]:
             "work_to": profile.working_hours[1],
             "time_zone": profile.time_zone,
         }
-        for profile in sample_profiles(company)
+        for profile in profiles
         if not profile.by_hand
     ]
 

@@ -24,7 +24,7 @@ from rmplugin.people.queries import LINK_PROBLEMS
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
-from rmplugin.reviews.queries import count_open
+from rmplugin.reviews.queries import count_open, earlier_programmes
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
 from rmplugin.texts import Text, texts
@@ -297,6 +297,19 @@ def _matching_needs(db: Db, programme: Programme, now: datetime) -> list[tuple[s
     return needs
 
 
+def _review_needs(db: Db, programme: Programme) -> list[tuple[str, str, str]]:
+    """Ask for the reviews of the programme and, so that the next one is made better, of those before it."""
+    needs: list[tuple[str, str, str]] = []
+    for row in (programme, *reversed(earlier_programmes(db, programme))):
+        said = "Matches fail regularly; reviews of the matchmaking that wait for you: %(n)s."
+        if row is not programme:
+            said = "Matches of “%(name)s” failed regularly; reviews of it that wait for you: %(n)s."
+        if reviews := count_open(db, row.id):
+            path = f"/manage/reviews/programmes/{row.id}"
+            needs.append((Text(said, n=reviews, name=row.name), path, Text("Look it over")))
+    return needs
+
+
 def _needs(
     db: Db, programme: Programme, counts: dict[str, dict[str, int]], pairs: Sequence[PairRow], now: datetime
 ) -> list[tuple[str, str, str]]:
@@ -322,11 +335,7 @@ def _needs(
         for reason, template in HELD.items()
         if held[reason]
     ]
-    if reviews := count_open(db, programme.id):
-        sentence = Text(
-            "Matches fail regularly; reviews of the matchmaking that wait for you: %(n)s.", n=reviews
-        )
-        needs.append((sentence, f"/manage/reviews{here}", Text("Look it over")))
+    needs += _review_needs(db, programme)
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
     )

@@ -1,6 +1,7 @@
 """What the people of the sample company offer, want and write about themselves."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,14 +106,25 @@ def sample_profiles(company: Company) -> list[SampleProfile]:
     **Touches**: pure.
     """
     rng = random.Random(f"profiles {company.seed}")  # noqa: S311 - the same profiles every time is the point.
+    return make_profiles(rng, company, company.mentees, company.mentors)
+
+
+def make_profiles(
+    rng: random.Random, company: Company, mentees: Iterable[str], mentors: Iterable[str]
+) -> list[SampleProfile]:
+    """Fill in the enrolment form for some people of a company.
+
+    :param mentees, mentors: employee numbers.
+    :return: mentees first, then mentors, in the order given; those of `company.by_hand` are marked.
+
+    **Touches** `rng`.
+    """
     known = company.by_number()
-    profiles = []
-    for role, numbers in (("mentee", company.mentees), ("mentor", company.mentors)):
-        for number in numbers:
-            person = known[number]
-            make = _mentee if role == "mentee" else _mentor
-            profiles.append(make(rng, person, by_hand=number in company.by_hand))
-    return profiles
+    return [
+        make(rng, known[number], by_hand=number in company.by_hand)
+        for make, numbers in ((_mentee, mentees), (_mentor, mentors))
+        for number in numbers
+    ]
 
 
 def _choose(rng: random.Random, entries: list[SkillEntry], person: Employee, count: int) -> list[SkillEntry]:

@@ -13,6 +13,7 @@ from rmplugin.matching.queries import get_run
 from rmplugin.people.tasks import sync_roster
 from rmplugin.programmes import queries as programmes
 from rmplugin.reviews import queries as reviews
+from rmplugin.reviews import words
 from rmplugin.reviews.evidence import read
 from rmplugin.reviews.replay import replay, validity
 from rmplugin.tenants.models import LtiContext
@@ -79,6 +80,9 @@ def test_pilot_when_over_has_open_reviews_that_name_the_planted_cause(story):
         assert shown["alarm"]["subject"] == "lack_of_expertise"
         assert shown["cohort"]["reasons"] == {"lack_of_expertise": 8}
         assert 20 <= shown["cohort"]["pairs"] <= 26
+        causes = " ".join(words.causes("reason", shown))
+        assert "The knowledge for this goal is missing (8 times)" in causes
+        assert "The score did not tell lasting pairs from failing ones" in causes
     # What the worker does with the ends of the pairs opens nothing twice.
     work_outbox(story.runtime)
     with story.transaction() as db:

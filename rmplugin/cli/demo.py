@@ -21,6 +21,7 @@ from rmplugin import migrations
 from rmplugin.app import make_runtime
 from rmplugin.cli.seed import seed
 from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
+from rmplugin.demo.company_pilot import PILOT, pilot_profiles
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
 from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
@@ -75,7 +76,7 @@ def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -
         _wait(f"{settings.public_url}/lti/jwks", "the tool")
         _wait(f"{lms.issuer}/", "the practice LMS")
         seed(runtime, tenant, company, lms, DEFAULT_COURSE)
-        _announce(lms, settings.public_url, settings.data_dir / LOG)
+        _announce(lms, settings.public_url, settings.data_dir / LOG, has_pilot=bool(pilot_profiles(company)))
         if not no_browser:
             webbrowser.open(lms.issuer)
         _sleep_until_stopped()
@@ -199,7 +200,7 @@ def _wait(url: str, what: str) -> None:
     )
 
 
-def _announce(lms: LmsSettings, tool_url: str, log: Path) -> None:
+def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool) -> None:
     click.echo(f"\nPractice LMS   {lms.issuer}/      (start here)")
     click.echo(f"Tool           {tool_url}      (opens inside the LMS)\n")
     click.echo("Click as one of these on the first page, then open the course:")
@@ -208,7 +209,11 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path) -> None:
         seen[person.group] = seen.get(person.group, 0) + 1
         if seen[person.group] <= 2:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
-    click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching.")
+    click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching:")
+    click.echo("as the programme manager, open “Matching” on the desk and press “Run the matching”.")
+    if has_pilot:
+        click.echo(f"“Look it over” there leads to the reviews of '{PILOT}', an earlier cohort that failed;")
+        click.echo("find out why, try other weights on its pairs, and record a decision.")
     click.echo(f"Course '{OWN_COURSE.title}' is empty: start a programme from a template there.")
     click.echo(
         "Its pages offer the tool platform storage, as Canvas does; the other course's do not, as Moodle."

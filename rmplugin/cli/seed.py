@@ -11,21 +11,31 @@ from urllib.parse import urlencode, urljoin
 import click
 from sqlalchemy import select
 
-from rmplugin.cli.seed_pilot import seed_pilot
+from rmplugin.cli.seed_pilot import ACTOR, seed_pilot
 from rmplugin.db import Db
 from rmplugin.demo.company import Company
 from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
 from rmplugin.demo.company_profiles import CATALOGUE, SampleProfile, sample_profiles
 from rmplugin.demo.lms_settings import LmsCourse, LmsPerson, LmsSettings
 from rmplugin.jobs import Runtime
+from rmplugin.matching import rule_sets, wishes
 from rmplugin.people.models import Person
 from rmplugin.programmes import operations
 from rmplugin.programmes.imports import ImportReport, import_enrolments
-from rmplugin.programmes.queries import list_programmes
+from rmplugin.programmes.models import Programme
+from rmplugin.programmes.queries import list_enrolments, list_programmes
 from rmplugin.tenants.models import LtiContext, Tenant
 
 MOST_STEPS = 8
 PROGRAMME = "Digital fluency, first cohort"
+RULES = {
+    "self_service": True,
+    "kept_bonus": 5_000,
+    "note": "After the pilot, people say on short lists whom they would like to meet. A further run keeps "
+    "pairs where that costs little.",
+}
+# Every so many people choose, in this order from the top of their lists.
+EVERY, WISHES = 9, ("2", "1", "", "avoid")
 
 
 def seed(runtime: Runtime, tenant: Tenant, company: Company, lms: LmsSettings, course: LmsCourse) -> None:
@@ -61,11 +71,23 @@ def fill_course(
         values = _settings(company, PILOT) | {"mentee_min_rank": LEAD_RANK}
         seed_pilot(db, values, _rows(pilot), context.id, now)
     values = _settings(company, PROGRAMME)
-    programme = operations.create_programme(db, "digital_fluency", values, "command", now, context.id)
+    programme = operations.create_programme(db, "digital_fluency", values, ACTOR, now, context.id)
     numbers = [person.employee_number for person in people if person.employee_number]
     in_course = db.scalars(select(Person.id).where(Person.employee_number.in_(numbers))).all()
-    operations.invite(db, programme, "command", now, person_ids=in_course)
-    return import_enrolments(db, programme, _rows(sample_profiles(company)), "command", now)
+    operations.invite(db, programme, ACTOR, now, person_ids=in_course)
+    report = import_enrolments(db, programme, _rows(sample_profiles(company)), ACTOR, now)
+    if pilot:
+        rule_sets.make_live(db, rule_sets.draft(db, programme, RULES, ACTOR, now), ACTOR, now)
+        _choose(db, programme, now)
+    return report
+
+
+def _choose(db: Db, programme: Programme, now: datetime) -> None:
+    """Let some people put their short lists in order: whom they would like to meet, and whom not."""
+    for enrolment in list_enrolments(db, programme.id, state="submitted")[::EVERY]:
+        short = wishes.short_list(db, programme, enrolment.person_id, now)
+        choices = dict(zip((entry.person_id for entry in short), WISHES, strict=False))
+        wishes.choose(db, programme, enrolment.person_id, choices, now)
 
 
 def _settings(company: Company, name: str) -> dict[str, Any]:

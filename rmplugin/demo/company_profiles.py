@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from rmplugin.demo.company import Company, Employee
+from rmplugin.demo.company_data import DIRECTOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,55 @@ MENTOR_TEXTS = (
 )
 
 
+MANY = 20
+# Nobody among the mentors has this language, an hour in a lunch break, or this skill to offer.
+HARD_TO_PLACE: tuple[dict[str, Any], ...] = (
+    {"languages": ("tr",)},
+    {"working_hours": ("12:15", "13:00")},
+    {
+        "wants": {"Negotiation": 3},
+        "offers": {"Company strategy": 4, "Budgeting": 3},
+        "motivation_text": "I would like to see how the young negotiate today, and get better at it myself.",
+    },
+)
+SCARCE, MUCH = "Digital accessibility", 3
+
+
 def sample_profiles(company: Company) -> list[SampleProfile]:
     """Fill in the enrolment form for every mentor and mentee in the demo's course.
 
     The same company always gives the same profiles.
+
+    In a larger company three mentees can have no mentor, each for another reason, and one skill is scarce.
 
     :return: mentees first, then mentors, by employee number; those of `company.by_hand` are marked.
 
     **Touches**: pure.
     """
     rng = random.Random(f"profiles {company.seed}")  # noqa: S311 - the same profiles every time is the point.
-    return make_profiles(rng, company, company.mentees, company.mentors)
+    profiles = make_profiles(rng, company, company.mentees, company.mentors)
+    if len(company.mentees) < MANY:
+        return profiles
+    hard = iter(HARD_TO_PLACE)
+    known = company.by_number()
+    return [
+        _scarce(profile)
+        if profile.role == "mentor"
+        else replace(profile, **next(hard, {}))
+        if known[profile.employee_number].level == DIRECTOR and not profile.by_hand
+        else profile
+        for profile in profiles
+    ]
+
+
+def _scarce(profile: SampleProfile) -> SampleProfile:
+    """Take the scarce skill from those who have more to offer than that, and do not put it first."""
+    first, *more = profile.offers
+    if SCARCE not in more or len(more) < MUCH:
+        return profile
+    return replace(
+        profile, offers={skill: profile.offers[skill] for skill in (first, *more) if skill != SCARCE}
+    )
 
 
 def make_profiles(

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import marshmallow as ma
 from sqlalchemy import select
@@ -212,7 +211,7 @@ def read_row(
     if languages is None:
         raise SkippableRecordError(ref, "languages", "names something that is no language")
     zone = row.get("time_zone") or default_zone or ""
-    if zone not in available_timezones():
+    if zone not in forms.known_zones():
         raise SkippableRecordError(ref, "time_zone", "must be an IANA name such as Europe/Berlin")
     start, end = minute("work_from", "09:00"), minute("work_to", "17:00")
     if start >= end:

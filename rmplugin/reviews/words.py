@@ -118,7 +118,8 @@ def causes(alarm: str, evidence: Mapping[str, Any]) -> list[Text]:
         Text("%(reason)s (%(n)s times). %(hint)s", reason=REASONS[code], n=n, hint=HINTS[FAMILIES[code]])
         for code, n in by_count
     ]
-    if cohort["score"] and cohort["score"]["tells_nothing"]:
+    score = cohort["score"]
+    if score and (score["tells_nothing"] or score["auc"] < 0.5):
         found.append(Text("The score did not tell lasting pairs from failing ones: look at the weights."))
     return found
 

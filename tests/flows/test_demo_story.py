@@ -7,10 +7,13 @@ from rmplugin.cli.seed import PROGRAMME, fill_course
 from rmplugin.demo.company import csv_settings, lms_people, write_company
 from rmplugin.demo.company_pilot import PILOT
 from rmplugin.jobs import work_outbox
+from rmplugin.matching import documents, operations, rules, tasks, wishes
 from rmplugin.matching.models import Pairing
+from rmplugin.matching.queries import get_run
 from rmplugin.people.tasks import sync_roster
 from rmplugin.programmes import queries as programmes
 from rmplugin.reviews import queries as reviews
+from rmplugin.reviews import words
 from rmplugin.reviews.evidence import read
 from rmplugin.reviews.replay import replay, validity
 from rmplugin.tenants.models import LtiContext
@@ -77,6 +80,9 @@ def test_pilot_when_over_has_open_reviews_that_name_the_planted_cause(story):
         assert shown["alarm"]["subject"] == "lack_of_expertise"
         assert shown["cohort"]["reasons"] == {"lack_of_expertise": 8}
         assert 20 <= shown["cohort"]["pairs"] <= 26
+        causes = " ".join(words.causes("reason", shown))
+        assert "The knowledge for this goal is missing (8 times)" in causes
+        assert "The score did not tell lasting pairs from failing ones" in causes
     # What the worker does with the ends of the pairs opens nothing twice.
     work_outbox(story.runtime)
     with story.transaction() as db:
@@ -93,6 +99,31 @@ def test_pilot_when_replayed_with_more_weight_for_what_was_wanted_would_have_fai
     found = replay(outcomes, weights, weights | {"coverage": 60_000})
     assert found.is_clear
     assert found.other < found.then - 0.05
+
+
+def test_cohort_when_matched_leaves_people_out_for_several_reasons_and_says_what_would_help(story):
+    with story.transaction() as db:
+        cohort = story.programme(db, PROGRAMME)
+        versions = rules.list_rule_sets(db, cohort.id)
+        assert [(row.version, row.state) for row in versions] == [(2, "live"), (1, "retired")]
+        assert versions[0].note
+        assert wishes.count_lists(db, cohort.id) >= 5
+        run_id = operations.start_run(db, cohort, "test", story.now).id
+    tasks.run(story.runtime, story.tenant.id, run_id)
+    with story.transaction() as db:
+        run = documents.run_document(db, get_run(db, run_id))
+    assert run["pairs"] > 15
+    assert run["rule_set"]["version"] == 2
+    scarce = {entry["skill"]: entry for entry in run["metrics"]["bottlenecks"]}["Digital accessibility"]
+    assert scarce["want"] > 2 * scarce["offer"]
+    changes = {entry["reason"]: entry["details"]["change"]["kind"] for entry in run["unmatched"]}
+    wanted = {
+        "language": "language",
+        "hours": "hours",
+        "no_candidate_skill": "skill",
+        "capacity_taken": "capacity",
+    }
+    assert wanted.items() <= changes.items()
 
 
 def test_desk_when_the_pilot_has_reviews_leads_the_manager_there(story, sign_in):

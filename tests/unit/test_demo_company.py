@@ -9,6 +9,7 @@ import pytest
 
 from connectors.hris.csv_file import CsvFileConnector
 from rmplugin.demo.company import Company, csv_settings, lms_people, write_company
+from rmplugin.demo.company_pilot import pilot_profiles
 from rmplugin.demo.company_profiles import CATALOGUE, sample_profiles
 
 DAY = date(2026, 11, 23)
@@ -155,10 +156,41 @@ def test_profiles_when_made_fit_people_and_catalogue(company: Company) -> None:
         assert {*profile.offers, *profile.wants} <= names
         assert not set(profile.offers) & set(profile.wants)
         assert all(1 <= level <= 4 for level in (*profile.offers.values(), *profile.wants.values()))
-        assert "en" in profile.languages
+        assert profile.languages
         assert 1 <= profile.motivation <= 5
         assert profile.motivation_text[0].isupper()
     assert sum(profile.by_hand for profile in profiles) == 6
+
+
+def test_profiles_when_the_company_is_large_have_three_hard_to_place_and_few_who_offer_one_skill(middle):
+    profiles = sample_profiles(middle)
+    mentees = [p for p in profiles if p.role == "mentee"]
+    mentors = [p for p in profiles if p.role == "mentor"]
+    assert sum("en" not in p.languages for p in profiles) == 1
+    assert sum(p.working_hours == ("12:15", "13:00") for p in mentees) == 1
+    offered = {skill for p in mentors for skill in p.offers}
+    assert sum(not offered & set(p.wants) for p in mentees) == 1
+    offer = sum("Digital accessibility" in p.offers for p in mentors)
+    assert 0 < 2 * offer < sum("Digital accessibility" in p.wants for p in mentees)
+
+
+def test_profiles_when_the_company_is_small_have_nobody_hard_to_place(tmp_path):
+    profiles = sample_profiles(write_company(tmp_path / "export.csv", 150, as_of=DAY))
+    assert all("en" in p.languages for p in profiles)
+
+
+@pytest.mark.parametrize("people", [100, 150])
+def test_pilot_when_the_company_is_small_has_nobody(tmp_path, people):
+    assert pilot_profiles(write_company(tmp_path / "export.csv", people, as_of=DAY)) == []
+
+
+def test_pilot_when_made_has_people_of_then_who_are_not_in_the_course(middle: Company) -> None:
+    profiles, known = pilot_profiles(middle), middle.by_number()
+    assert profiles == pilot_profiles(middle)
+    people = [known[profile.employee_number] for profile in profiles]
+    assert not {p.employee_number for p in people} & {user.employee_number for user in lms_people(middle)}
+    assert all((DAY - p.hired_on).days >= 300 for p in people)
+    assert Counter(profile.role for profile in profiles) == {"mentee": 25, "mentor": 30}
 
 
 def test_profiles_when_matched_give_most_mentees_a_mentor_for_their_first_wish(middle: Company) -> None:

@@ -17,7 +17,7 @@ from rmplugin import migrations
 from rmplugin.app import make_runtime
 from rmplugin.db import insert_rows, new_id
 from rmplugin.jobs import Runtime
-from rmplugin.matching import operations, tasks
+from rmplugin.matching import operations, rule_sets, tasks
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.settings import Settings
@@ -27,22 +27,26 @@ from tests.factories.programmes import make_programme
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SKILLS = 300
-LANGUAGES = (["en"], ["en"], ["en", "de"], ["de"], ["fr"], ["en", "fr"], ["es"], ["en", "es"])
+# Most speak English; few speak nothing but Welsh, and hardly anybody of those teaches.
+LANGUAGES = (["en"],) * 12 + (["en", "de"],) * 4 + (["de"],) * 3 + (["fr"],) * 2 + (["cy"],)
 ZONES = ("Europe/Berlin", "Europe/London", "America/New_York", "Asia/Singapore")
 
 
 @dataclass
 class Company:
-    """A tenant whose programme has `count` mentors and as many mentees in its pool."""
+    """A tenant whose programme has `count` mentees and nine tenths as many mentors in its pool."""
 
     runtime: Runtime
     tenant: Tenant
     programme: Programme
     count: int
 
-    def run(self) -> uuid.UUID:
-        """Compute a matching of everybody."""
+    def run(self, **changes: Any) -> uuid.UUID:
+        """Compute a matching of everybody, by rules changed so much."""
         with self.runtime.database.transaction(self.tenant.id) as db:
+            if changes:
+                row = rule_sets.draft(db, self.programme, changes, "command", NOW)
+                rule_sets.make_live(db, row, "command", NOW)
             run_id = operations.start_run(db, self.programme, "command", NOW).id
         tasks.run(self.runtime, self.tenant.id, run_id)
         return run_id
@@ -83,14 +87,15 @@ def make_company(runtime: Runtime, count: int, seed: int = 5) -> Company:
         db.add_all(ProgrammeSkill(programme_id=programme.id, skill_id=skill.id) for skill in skills)
         db.flush()
         people = list(_people(tenant.id, account.id, count, chance))
+        # Every tenth colleague of the juniors is not enrolled.
+        enrolled = [one for number, one in enumerate(people) if number < count or number % 10]
         names = db.scalars(select(Skill.id).where(Skill.name.like("Subject %")).order_by(Skill.name)).all()
         write = db.connection()
         insert_rows(write, _table(Person), people)
         insert_rows(write, _table(Profile), (_profile(tenant.id, one["id"], chance) for one in people))
         insert_rows(write, _table(PersonSkill), _skills(tenant.id, people, list(names), chance))
-        insert_rows(
-            write, _table(Enrolment), (_enrolment(tenant.id, programme.id, one, chance) for one in people)
-        )
+        rows = (_enrolment(tenant.id, programme.id, one, chance) for one in enrolled)
+        insert_rows(write, _table(Enrolment), rows)
     return Company(runtime, tenant, programme, count)
 
 
@@ -161,7 +166,7 @@ def _skills(
     weights = [1 / (rank + 3) for rank in range(len(names))]
     for number, person in enumerate(people):
         senior = number < len(people) // 2
-        offers, wants = (1, chance.randrange(2, 6)) if senior else (chance.randrange(3, 9), 1)
+        offers, wants = (1, chance.randrange(1, 3)) if senior else (chance.randrange(1, 4), 1)
         for direction, count in (("offered", offers), ("wanted", wants)):
             for skill in set(chance.choices(names, weights, k=count)):
                 yield {

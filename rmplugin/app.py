@@ -122,6 +122,8 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 def _tasks() -> dict[str, Any]:
     from rmplugin.hris import queries as hris_kinds
     from rmplugin.hris import tasks as hris
+    from rmplugin.matching import tasks as matching
+    from rmplugin.matching.counting import WANTED
     from rmplugin.people import tasks as people
     from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
     from rmplugin.scim import tasks as scim
@@ -134,6 +136,7 @@ def _tasks() -> dict[str, Any]:
         hris_kinds.CHECK_WANTED: hris.check_wanted,
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
         CHANGED: scim.take_in_changes,
+        WANTED: matching.count,
     }
 
 

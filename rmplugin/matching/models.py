@@ -49,7 +49,7 @@ class MatchRuleSet(Base, TenantOwned):
 
 
 class MatchCount(Base, TenantOwned):
-    """Numbers about a whole pool that take too long for a page: the worker counts them when they are asked for.
+    """Numbers about a whole pool, which take too long for a page: the worker counts them when asked to.
 
     :ivar kind: health: how the pool stands; trial: what other rules would make of it.
     :ivar question: what was asked for; values of rules by name for a trial.

@@ -232,7 +232,13 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         request=request,
     )
     app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
-    app.jinja_env.filters.update(moment=web.local_moment, day=web.local_day, say=web.say)
+    app.jinja_env.filters.update(
+        moment=web.local_moment,
+        day=web.local_day,
+        number=web.local_number,
+        percent=web.local_percent,
+        say=web.say,
+    )
     app.jinja_env.add_extension("jinja2.ext.do")
 
 

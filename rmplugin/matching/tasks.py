@@ -36,7 +36,13 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         if match_run.state != "queued":
             return
         programme = db.scalars(select(Programme).where(Programme.id == match_run.programme_id)).one()
+    with runtime.database.transaction(tenant_id) as db:
+        operations.note_progress(db, run_id, runtime.clock())
+    with runtime.database.transaction(tenant_id, write=False) as db:
         pool = store.load_pool(db, programme, runtime.clock(), scope=match_run.scope)
+    with runtime.database.transaction(tenant_id) as db:
+        mentors, mentees = map(len, pool.free_sides())
+        operations.note_progress(db, run_id, runtime.clock(), mentors=mentors, mentees=mentees)
     try:
         pool = replace(pool, criteria=tuple(runtime.plugins.criteria.values()))
         found = compute(pool, match_run.objective, runtime.clock().date())

@@ -66,6 +66,7 @@ EXTRA = {
         "surveys.py",
         "wishes.py",
         "words.py",
+        "workbench.py",
     },
     "people": {
         "brakes.py",

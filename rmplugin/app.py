@@ -125,6 +125,8 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 def _tasks() -> dict[str, Any]:
     from rmplugin.hris import queries as hris_kinds
     from rmplugin.hris import tasks as hris
+    from rmplugin.matching import tasks as matching
+    from rmplugin.matching.counting import WANTED
     from rmplugin.people import tasks as people
     from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
     from rmplugin.scim import tasks as scim
@@ -137,6 +139,7 @@ def _tasks() -> dict[str, Any]:
         hris_kinds.CHECK_WANTED: hris.check_wanted,
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
         CHANGED: scim.take_in_changes,
+        WANTED: matching.count,
     }
 
 
@@ -232,7 +235,13 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         request=request,
     )
     app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
-    app.jinja_env.filters.update(moment=web.local_moment, day=web.local_day, say=web.say)
+    app.jinja_env.filters.update(
+        moment=web.local_moment,
+        day=web.local_day,
+        number=web.local_number,
+        percent=web.local_percent,
+        say=web.say,
+    )
     app.jinja_env.add_extension("jinja2.ext.do")
 
 

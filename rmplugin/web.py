@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import babel
 import babel.dates
+import babel.numbers
 import flask
 import flask_babel
 import itsdangerous
@@ -443,6 +444,16 @@ def local_day(day: date) -> str:
     if locale.language == "en":
         return f"{day.day} {day:%b %Y}"
     return babel.dates.format_skeleton("yMMMd", day, locale=locale)
+
+
+def local_number(number: float) -> str:
+    """Write a number for people: "812,300". **Touches** the language of the page."""
+    return babel.numbers.format_decimal(number, locale=_locale())
+
+
+def local_percent(share: float) -> str:
+    """Write a share for people, to the hundredth of a percent. **Touches** the language of the page."""
+    return babel.numbers.format_percent(share, format="#,##0.## %", locale=_locale())
 
 
 def language_name(code: str) -> str:

@@ -53,6 +53,7 @@ NEXT_CHOICES = tuple(
     ).items()
 )
 
+PROPOSAL_CODES = ("proposed", "dropped", "released", "accepted", "declined", "expired", "void")
 # What people can say of somebody on their short list.
 WISHES = tuple(
     texts(
@@ -105,10 +106,99 @@ class EndForm(ma.Schema):
     )
 
 
+OBJECTIVES = ("total", "fair", "stable")
+
+
 class RunForm(ma.Schema):
-    """Who takes part in a matching."""
+    """Who takes part in a matching, and what is best; None for what the rules say."""
 
     scope = ma.fields.Str(load_default="all", validate=OneOf(["all", "waiting"]))
+    objective = ma.fields.Str(load_default=None, validate=OneOf(OBJECTIVES))
+
+
+def _page() -> ma.fields.Int:
+    return ma.fields.Int(load_default=1, validate=Range(1, 100_000))
+
+
+def _name() -> ma.fields.Str:
+    return ma.fields.Str(load_default="", validate=Length(max=100))
+
+
+class PageQuery(ma.Schema):
+    """Which page of a list."""
+
+    page = _page()
+
+
+class PairQuery(PageQuery):
+    """Which pairs of a run are listed, and in which order; `below` is a fit in percent."""
+
+    q = _name()
+    department = _name()
+    state = ma.fields.Str(load_default="", validate=OneOf(PROPOSAL_CODES))
+    pinned = ma.fields.Bool(load_default=False)
+    below = ma.fields.Int(load_default=None, validate=Range(0, 200))
+    skill = ma.fields.UUID(load_default=None)
+    sort = ma.fields.Str(load_default="best", validate=OneOf(["best", "worst", "mentor", "mentee"]))
+
+
+class LeftOutQuery(PageQuery):
+    """Whom of those without a pair to list."""
+
+    q = _name()
+    role = ma.fields.Str(load_default="", validate=OneOf(["mentor", "mentee"]))
+    reason = _name()
+    department = _name()
+    skill = ma.fields.UUID(load_default=None)
+
+
+class CardQuery(ma.Schema):
+    """On the page of one pair: whom else to look at, by part of a name or by id; whom to exchange with."""
+
+    name = _name()
+    other = ma.fields.UUID(load_default=None)
+    pair = _name()
+
+
+class ChangeQuery(ma.Schema):
+    """A change in a run, to see its effect before it is made."""
+
+    do = ma.fields.Str(load_default="", validate=OneOf(["pin", "drop", "swap", "restore"]))
+    pair = ma.fields.UUID(load_default=None)
+    other = ma.fields.UUID(load_default=None)
+    mentor = ma.fields.UUID(load_default=None)
+    mentee = ma.fields.UUID(load_default=None)
+
+
+class PickQuery(ma.Schema):
+    """Two people whom a manager looks for by part of their names, and the two that are chosen."""
+
+    mentor_name = _name()
+    mentee_name = _name()
+    mentor = ma.fields.UUID(load_default=None)
+    mentee = ma.fields.UUID(load_default=None)
+
+
+class CompareQuery(PageQuery):
+    """With which run to compare, and which differences to list."""
+
+    other = ma.fields.UUID(load_default=None)
+    kind = ma.fields.Str(
+        load_default="changed", validate=OneOf(["kept", "changed", "new", "gone", "gained", "lost"])
+    )
+
+
+class RulesQuery(ma.Schema):
+    """Which version of the rules the form begins with; or what was tried last."""
+
+    version = ma.fields.Int(load_default=None, validate=Range(1, 100_000))
+    trial = ma.fields.Bool(load_default=False)
+
+
+class SwapForm(ma.Schema):
+    """The other pair with which partners are exchanged."""
+
+    other = ma.fields.UUID(required=True)
 
 
 def wish_field(person_id: uuid.UUID) -> str:
@@ -135,7 +225,6 @@ class PinForm(ma.Schema):
     )
 
 
-OBJECTIVES = ("total", "fair", "stable")
 MOST_POINTS = 1_000_000
 
 
@@ -219,3 +308,71 @@ class RuleSetForm(ma.Schema):
                 "Short lists change nothing while wishes give no points: give them some.",
                 "wishes",
             )
+
+
+def rules_as_typed() -> ma.Schema:
+    """Take every setting of `RuleSetForm` as the text that was typed; what is missing is "".
+
+    **Touches** nothing.
+    """
+    return ma.Schema.from_dict({name: ma.fields.Str(load_default="") for name in RuleSetForm().fields})()
+
+
+OBJECTIVE_WORDS = texts(
+    {
+        "total": "Highest total: all pairs together get the most points.",
+        "fair": "Fair: as many people as possible get a pair, then the weakest pair is made as good as it "
+        "can be, then the total counts.",
+        "stable": "Stable: no two people would both rather have each other than whom they got.",
+    }
+)
+# The settings of a rule set in the order of the form, and what each means.
+SETTING_NAMES = texts(
+    {
+        "junior_by_rank": "Junior by grade",
+        "min_rank_gap": "Grades apart",
+        "junior_by_tenure": "Junior by tenure",
+        "min_tenure_gap_months": "Months apart",
+        "min_common_minutes": "Working minutes in common",
+        "needs_language": "A common language",
+        "bar_same_team": "Different teams",
+        "bar_same_department": "Different departments",
+        "coverage": "What the mentee wants",
+        "learning": "What the mentor wants",
+        "motivation": "How keen both are",
+        "other_department": "Other department",
+        "other_site": "Other place",
+        "tenure": "Tenure apart",
+        "wishes": "Short lists",
+        "kept_bonus": "Proposed before",
+        "mentors_per_mentee": "Mentors of a mentee at most",
+        "answer_days": "Days to answer",
+        "self_service": "Short lists before the first run",
+        "rerun": "Match who waits by itself",
+    }
+)
+SETTING_HINTS = texts(
+    {
+        "junior_by_rank": "A mentor may be junior by a lower grade.",
+        "min_rank_gap": "So far below the mentee a mentor must stand to be junior by grade.",
+        "junior_by_tenure": "A mentor may be junior by having joined later.",
+        "min_tenure_gap_months": "So much later a mentor must have joined to be junior.",
+        "min_common_minutes": "In one piece, each week. Empty means the length of a session of the "
+        "programme; 0 asks for none.",
+        "needs_language": "The two need a language in common.",
+        "bar_same_team": "Two people of the same manager are never a pair.",
+        "bar_same_department": "Two people of the same department are never a pair.",
+        "coverage": "The mentor offers what the mentee wants to learn.",
+        "learning": "The mentee offers what the mentor wants to learn.",
+        "motivation": "Both said how keen they are when they enrolled.",
+        "other_department": "The two work in different departments.",
+        "other_site": "The two work at different places.",
+        "tenure": "One has been here much longer than the other.",
+        "wishes": "On top, when the two asked for each other.",
+        "kept_bonus": "On top, when the run before proposed the pair: fewer pairs change.",
+        "mentors_per_mentee": "Whatever the mentee offers to carry.",
+        "answer_days": "After that a proposal closes by itself.",
+        "self_service": "People may prefer or avoid a few.",
+        "rerun": "Every week, for you to release.",
+    }
+)

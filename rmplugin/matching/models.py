@@ -48,6 +48,27 @@ class MatchRuleSet(Base, TenantOwned):
     created_at: Mapped[datetime]
 
 
+class MatchCount(Base, TenantOwned):
+    """Numbers about a whole pool, which take too long for a page: the worker counts them when asked to.
+
+    :ivar kind: health: how the pool stands; trial: what other rules would make of it.
+    :ivar question: what was asked for; values of rules by name for a trial.
+    :ivar answer: None while it is being counted.
+    """
+
+    __tablename__ = "match_count"
+    __table_args__ = (
+        UniqueConstraint("programme_id", "kind"),
+        CheckConstraint("kind in ('health', 'trial')", name="kind"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    question: Mapped[dict[str, Any]]
+    answer: Mapped[dict[str, Any] | None]
+    asked_at: Mapped[datetime]
+    counted_at: Mapped[datetime | None]
+
+
 class MatchWish(Base, TenantOwned):
     """Whom somebody would like to meet, or not. Read by the matching alone; managers see counts of lists.
 
@@ -77,7 +98,8 @@ class MatchRun(Base, TenantOwned):
     :ivar rule_set_id, rule_set_version: what it goes by; None for runs from before there were rule sets.
     :ivar rules, weights: what it was computed with, versions included.
     :ivar inputs_hash: digest of everything that went in.
-    :ivar metrics: numbers for the manager.
+    :ivar metrics: numbers for the manager; while it is queued, how far the worker is.
+    :ivar changes: what managers changed since, the last one last, each with all that undoes it.
     """
 
     __tablename__ = "match_run"
@@ -104,6 +126,7 @@ class MatchRun(Base, TenantOwned):
     proved: Mapped[bool] = mapped_column(default=False)
     gap: Mapped[float] = mapped_column(default=0.0)
     metrics: Mapped[dict[str, Any]]
+    changes: Mapped[list[Any]] = mapped_column(default=list)
     failure: Mapped[str | None] = mapped_column(Told)
     seconds: Mapped[float | None]
     created_by: Mapped[str]
@@ -154,6 +177,7 @@ class Proposal(Base, TenantOwned):
         ),
         CheckConstraint("mentor_answer in ('yes', 'no')", name="mentor_answer"),
         CheckConstraint("mentee_answer in ('yes', 'no')", name="mentee_answer"),
+        Index("ix_proposal_run_state_score", "run_id", "state", "score"),
         Index("ix_proposal_mentor", "mentor_id", "state"),
         Index("ix_proposal_mentee", "mentee_id", "state"),
     )

@@ -96,6 +96,17 @@ def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
         )
 
 
+def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: int) -> None:
+    """Keep with a queued run that the worker is at it, for the page that watches it.
+
+    :param facts: what is known by now, such as how many mentors and mentees there are.
+    **Touches** writes match_run.
+    """
+    run = queries.get_run(db, run_id)
+    if run.state == "queued":
+        run.metrics = {"since": now.isoformat(), **run.metrics, **facts}
+
+
 def record_proposals(
     db: Db,
     run_id: uuid.UUID,

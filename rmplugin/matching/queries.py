@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
-from rmplugin.people.models import Person, SideLine
+from rmplugin.people.models import LtiUser, Person, SideLine
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
 
@@ -442,6 +442,18 @@ def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Per
     for chunk in chunks(sorted(set(person_ids))):
         found.update({person.id: person for person in db.scalars(select(Person).where(Person.id.in_(chunk)))})
     return found
+
+
+def actor_names(db: Db, actors: Iterable[str]) -> dict[str, str]:
+    """Name who did something, by the name that the LMS gives them.
+
+    :param actors: as `audit` writes them.
+    :return: without those whom no LMS knows: commands, the worker.
+    **Touches** reads lti_user.
+    """
+    ids = {uuid.UUID(actor.partition(":")[2]): actor for actor in actors if actor.startswith("lti_user:")}
+    query = select(LtiUser.id, LtiUser.name).where(LtiUser.id.in_(ids))
+    return {ids[row.id]: row.name for row in db.execute(query) if row.name}
 
 
 def programme_of(db: Db, run: MatchRun) -> Programme:

@@ -45,11 +45,24 @@ def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, 
     book = book_in_force(db, programme)
     pool = store.load_pool(db, programme, now, book=book)
     released = _let_go(pool, pairs, book.options, now)
-    _tell_both(db, "proposal", [(row, _invitation(row), f"/proposals/{row.id}") for row in released], now)
+    _tell_both(
+        db, "proposal", [(row, invitation(row.expires_at), f"/proposals/{row.id}") for row in released], now
+    )
     run.state, run.released_at = "released", now
     left_out = len(pairs) - len(released)
     audit.record(db, actor, "match_run.release", run.id, now, released=len(released), left_out=left_out)
     return len(released), left_out
+
+
+def invitation(expires_at: datetime | None) -> Text:
+    """Give what the people of a released pair are told.
+
+    :param expires_at: the end of their time to answer.
+    **Touches** nothing.
+    """
+    return Text(
+        "We found somebody for you. Look at the proposal and answer by %(day)s.", day=_last_day(expires_at)
+    )
 
 
 def withdraw_run(db: Db, run: MatchRun, actor: str, now: datetime) -> int:
@@ -108,7 +121,7 @@ def remind(db: Db, now: datetime) -> int:
     rows = db.scalars(query.with_for_update(skip_locked=True)).all()
     for row in rows:
         row.reminded_at = now
-        text = Text("A proposal waits for you. Say yes or no by %(day)s.", day=_last_day(row))
+        text = Text("A proposal waits for you. Say yes or no by %(day)s.", day=_last_day(row.expires_at))
         answers = ((row.mentor_id, row.mentor_answer), (row.mentee_id, row.mentee_answer))
         told += [(person, text, f"/proposals/{row.id}") for person, answer in answers if answer is None]
     # The invitation, if it was not put away, gives way to the reminder.
@@ -228,13 +241,6 @@ def _tell_both(db: Db, kind: str, told: Collection[tuple[Proposal, str, str]], n
     notify.tell_all(db, kind, people, now, ())
 
 
-def _invitation(proposal: Proposal) -> Text:
-    return Text(
-        "We found somebody for you. Look at the proposal and answer by %(day)s.", day=_last_day(proposal)
-    )
-
-
-def _last_day(proposal: Proposal) -> Text:
-    assert proposal.expires_at is not None
-    month = words.MONTHS[proposal.expires_at.month - 1]
-    return Text("%(day)s %(month)s", day=proposal.expires_at.day, month=month)
+def _last_day(moment: datetime | None) -> Text:
+    assert moment is not None
+    return Text("%(day)s %(month)s", day=moment.day, month=words.MONTHS[moment.month - 1])

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Select, String, select
+from sqlalchemy import Select, String, literal, null, select
 from sqlalchemy import cast as cast_to
 
 from rmplugin.db import Db
@@ -240,25 +240,47 @@ def _load_sides(
     return sides
 
 
+def load_colleagues(
+    db: Db, programme: Programme, people: Collection[uuid.UUID], now: datetime
+) -> list[Candidate]:
+    """Give people who are not enrolled as the mentors that they would be, by what they said elsewhere.
+
+    :param people: few.
+    **Touches** reads person, profile, person_skill.
+    """
+    ids, hours = _Ids(), _Hours(max(now.date(), programme.starts_on))
+    skills = _load_skills(db, programme.id, people, ids, enrolled=False)
+    role, keenness = literal("mentor").label("role"), null().label("motivation_level")
+    query = select(role, keenness, *_facts()).select_from(Person)
+    query = query.outerjoin(Profile, Profile.person_id == Person.id).where(Person.id.in_(people))
+    found = []
+    for row in db.execute(query):
+        person, manager = ids[row.raw_id], ids[row.raw_manager] if row.raw_manager else None
+        found.append(_candidate(person, manager, row, 1, skills.get(person, ({}, {})), hours))
+    return found
+
+
+def _facts() -> tuple[Any, ...]:
+    return (
+        cast_to(Person.id, String).label("raw_id"),
+        Person.seniority_rank,
+        Person.hire_date,
+        cast_to(Person.manager_id, String).label("raw_manager"),
+        Person.department,
+        Person.location,
+        Person.languages.label("known_languages"),
+        Profile.languages,
+        Profile.work_days,
+        Profile.work_from_minute,
+        Profile.work_to_minute,
+        Profile.time_zone,
+    )
+
+
 def _people(programme_id: uuid.UUID, only: queries.Only) -> Select[*tuple[Any, ...]]:
     """Select what a candidate is made of; columns alone: objects of very many people cost too much."""
     query = (
-        select(
-            cast_to(Person.id, String).label("raw_id"),
-            Enrolment.role,
-            Enrolment.motivation_level,
-            Person.seniority_rank,
-            Person.hire_date,
-            cast_to(Person.manager_id, String).label("raw_manager"),
-            Person.department,
-            Person.location,
-            Person.languages.label("known_languages"),
-            Profile.languages,
-            Profile.work_days,
-            Profile.work_from_minute,
-            Profile.work_to_minute,
-            Profile.time_zone,
-        )
+        select(Enrolment.role, Enrolment.motivation_level, *_facts())
         .join(Person, Person.id == Enrolment.person_id)
         .outerjoin(Profile, Profile.person_id == Person.id)
         .where(Enrolment.programme_id == programme_id, Enrolment.state == "submitted")
@@ -325,7 +347,7 @@ def rules_document(rules: Rules) -> dict[str, Any]:
 
 
 def _load_skills(
-    db: Db, programme_id: uuid.UUID, only: queries.Only, ids: "_Ids"
+    db: Db, programme_id: uuid.UUID, only: queries.Only, ids: "_Ids", *, enrolled: bool = True
 ) -> dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]]:
     """Give per person of the programme what they offer and want of its catalogue."""
     query = (
@@ -337,9 +359,11 @@ def _load_skills(
             PersonSkill.priority,
         )
         .join(ProgrammeSkill, ProgrammeSkill.skill_id == PersonSkill.skill_id)
-        .join(Enrolment, Enrolment.person_id == PersonSkill.person_id)
-        .where(ProgrammeSkill.programme_id == programme_id, Enrolment.programme_id == programme_id)
+        .where(ProgrammeSkill.programme_id == programme_id)
     )
+    if enrolled:
+        query = query.join(Enrolment, Enrolment.person_id == PersonSkill.person_id)
+        query = query.where(Enrolment.programme_id == programme_id)
     if only is not None:
         query = query.where(PersonSkill.person_id.in_(only))
     found: dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]] = {}

@@ -2,9 +2,10 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -12,9 +13,9 @@ from sqlalchemy import select
 from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.jobs import Runtime
-from rmplugin.matching import interruptions, operations, queries, releasing, rule_sets, store
+from rmplugin.matching import counting, interruptions, operations, queries, releasing, rule_sets, store
 from rmplugin.matching.findings import compute
-from rmplugin.matching.models import LIVE, MatchRuleSet, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import LIVE, MatchCount, MatchRuleSet, MatchRun, Pairing, Proposal
 from rmplugin.programmes.models import Programme
 
 log = structlog.get_logger()
@@ -35,7 +36,13 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         if match_run.state != "queued":
             return
         programme = db.scalars(select(Programme).where(Programme.id == match_run.programme_id)).one()
+    with runtime.database.transaction(tenant_id) as db:
+        operations.note_progress(db, run_id, runtime.clock())
+    with runtime.database.transaction(tenant_id, write=False) as db:
         pool = store.load_pool(db, programme, runtime.clock(), scope=match_run.scope)
+    with runtime.database.transaction(tenant_id) as db:
+        mentors, mentees = map(len, pool.free_sides())
+        operations.note_progress(db, run_id, runtime.clock(), mentors=mentors, mentees=mentees)
     try:
         pool = replace(pool, criteria=tuple(runtime.plugins.criteria.values()))
         found = compute(pool, match_run.objective, runtime.clock().date())
@@ -49,6 +56,26 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
     with runtime.database.transaction(tenant_id) as db:
         seconds = time.monotonic() - started
         operations.record_proposals(db, run_id, pool, found, seconds=seconds, now=runtime.clock())
+
+
+def count(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:
+    """Count what a page asked for; when it asked for something else meanwhile, that has its own turn.
+
+    :param payload: of the event `counting.WANTED`.
+    **Touches** writes match_count.
+    """
+    count_id, criteria = uuid.UUID(payload["count_id"]), tuple(runtime.plugins.criteria.values())
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        row = db.get(MatchCount, count_id)
+        if row is None or row.counted_at is not None:
+            return
+        asked_at, programme = row.asked_at, db.get_one(Programme, row.programme_id)
+        work = counting.prepare(db, programme, row, runtime.clock(), criteria)
+    answer = work()
+    with runtime.database.transaction(tenant_id) as db:
+        row = db.get(MatchCount, count_id)
+        if row is not None and row.asked_at == asked_at:
+            row.answer, row.counted_at = answer, runtime.clock()
 
 
 def run_queued(runtime: Runtime) -> int:

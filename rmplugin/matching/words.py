@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from rmplugin.matching.explaining import Unmatched, compare_skills
 from rmplugin.matching.scoring import (
-    FACTORS,
     SLOT_MINUTES,
     SLOTS_PER_WEEK,
     Candidate,
@@ -37,6 +36,7 @@ PAIR_FAULTS = texts(
         "programme_over": "The programme was archived before both had answered.",
         "withdrawn": "The proposal was taken back before anybody had answered.",
         "gave_way": "The pair gave way to one that a manager pinned.",
+        "swapped": "A manager exchanged the partners of this pair and of another one.",
     }
 )
 # Why everybody is out of reach for one person; %(session)s is the length of a session in minutes.
@@ -278,9 +278,51 @@ def _market(role: str, skills: Sequence[Mapping[str, Any]]) -> Text:
     return Text("%(skills)s.", skills=joined(parts, "; "))
 
 
-def score_share(score: int, weights: Mapping[str, Any]) -> int:
-    """Give a score as a percentage of the most that a pair could reach with these weights.
+PROOFS = texts(
+    {
+        "total": "No other set of pairs within the rules has a higher total score: the solver proved it.",
+        "fair": "No set with as many pairs and as good a weakest pair has a higher total score: the solver "
+        "proved it.",
+        "stable": "No two people would both rather have each other than whom they got: every pair was looked "
+        "at, and so the solver proved it.",
+    }
+)
+LEFT_OUT_REASONS = texts(
+    {
+        "capacity_taken": "Others add more at the places that would fit",
+        "nobody_there": "Nobody with a free place on the other side",
+        "no_candidate_skill": "No skill fits",
+        "no_junior": "Nobody is junior, or senior, enough",
+        "reporting_line": "Reporting line",
+        "same_team": "Same team",
+        "same_department": "Same department",
+        "same_person": "The same person",
+        "language": "No language in common",
+        "hours": "No working time in common",
+        "blocked": "Ruled out before",
+        "criterion": "A rule of the company",
+        "proposal_dropped": "Dropped by a manager",
+        "proposal_left_out": "Left out later",
+    }
+)
+TENURE_BANDS = texts(
+    {
+        "under_1": "under 1 year",
+        "1_to_3": "1 to 3 years",
+        "3_to_6": "3 to 6 years",
+        "6_to_11": "6 to 11 years",
+        "over_11": "over 11 years",
+    }
+)
 
+
+def describe_proof(objective: str, gap: float, *, proved: bool) -> Text:
+    """Say in words how good the pairs of a run are known to be.
+
+    :param gap: the share that a better set of pairs could have at most.
     **Touches** nothing.
     """
-    return round(100 * score / sum(int(weights[factor]) for factor in FACTORS))
+    if proved:
+        return PROOFS.get(objective, PROOFS["total"])
+    percent = f"{max(100 * gap, 0.01):.2f}"
+    return Text("A set of pairs that is better by more than %(percent)s %% does not exist.", percent=percent)

@@ -44,6 +44,7 @@ EXTRA = {
     "matching": {
         "changes.py",
         "columns.py",
+        "comparing.py",
         "compiled.py",
         "counting.py",
         "desk.py",

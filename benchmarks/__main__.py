@@ -7,7 +7,7 @@ import sys
 
 from tests.postgres import cluster, find_binaries
 
-BENCHMARKS = ("launch", "launch_load", "roster")
+BENCHMARKS = ("launch", "launch_load", "roster", "match_pages")
 
 
 def main() -> int:

@@ -141,9 +141,15 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     if {"drop": 1, "restore": 1, "swap": 2}.get(asked["do"], len(rows)) != len(rows) or not asked["do"]:
         raise NotFoundError("change")
     effect = _weigh(visit, run, asked, rows)
-    people = {one for pair in effect.coming for one in pair} | set(effect.lonely)
-    people |= {one for row in (*effect.going, *rows) for one in (row.mentor_id, row.mentee_id)}
-    people |= {asked[role] for role in ("mentor", "mentee") if asked[role]}
+    wanted = (
+        changes.exchanged(*rows)
+        if asked["do"] == "swap"
+        else [(row.mentor_id, row.mentee_id) for row in rows]
+    )
+    wanted = wanted or [(asked["mentor"], asked["mentee"])]
+    people = {one for pair in (*effect.coming, *wanted) for one in pair} | set(effect.lonely)
+    people |= {one for row in effect.going for one in (row.mentor_id, row.mentee_id)}
+    names = display_names(visit.db, people)
     return web.render(
         "matching/change.html",
         visit,
@@ -151,7 +157,8 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         asked=asked,
         effect=effect,
-        names=(names := display_names(visit.db, people)),
+        wanted=wanted,
+        names=names,
         lonely=[names[person] for person in effect.lonely],
         shown=lists.shown_score,
         faults=words.PAIR_FAULTS,

@@ -1,9 +1,9 @@
 """Every page of the matching's workbench with 19,000 people in the pool and a run of about 9,000 pairs.
 
-The pages are asked for through the whole application on SQLite and, when RM_BENCH_POSTGRES_URL names a
-server, on PostgreSQL. Each answer is checked: its status, what it must say, and that no list on it is longer than a
-page. The time is the least of three, wall and CPU; others at work on the machine lengthen the wall time only.
-RM_BENCH_PEOPLE makes it smaller.
+The pages are asked for through the whole application, on SQLite and, when RM_BENCH_POSTGRES_URL names a
+server, on PostgreSQL. Each answer is checked: its status, what it must say, and that no list on it is longer
+than a page. The time is the least of three; by CPU it counts, because others at work lengthen the wall time.
+RM_BENCH_PEOPLE makes the pool smaller.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pages(company: Company, first: uuid.UUID, second: uuid.UUID) -> Iterator[Pag
     yield Page("run, weak ones", f"{run}?state=proposed&below=40", "pairs fit")
     yield Page("run, by skill and name", f"{run}?skill={skill}&sort=mentee", "pairs fit")
     yield Page("left out", f"{run}/left-out", "Page 1 of")
-    yield Page("left out, filtered", f"{run}/left-out?role=mentee&skill={skill}&q=9", "fits this filter")
+    yield Page("left out, filtered", f"{run}/left-out?role=mentee&skill={skill}&q=9", "People without a pair")
     yield Page("card", card, "How the pair stands")
     yield Page("card, search", f"{card}?name=number0001", "Number0001")
     yield Page("card, why not", f"{card}?other={two.mentor_id}", "By today")

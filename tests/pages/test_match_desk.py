@@ -262,6 +262,7 @@ def test_card_says_why_not_somebody_else(scene, manager):
     assert "One of the two is in the other's reporting line." in manager.says()
     manager.get(f"{card}?other={scene.people[other].id}")
     assert "The rules allow it. The pair would bring" in manager.says()
+    assert "computed exactly" in manager.says()
 
 
 def test_people_left_out_are_listed_with_reason_and_filters(scene, manager):

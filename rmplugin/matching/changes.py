@@ -92,7 +92,7 @@ def weigh_swap(
     :param criteria: of plug-ins.
     **Touches** reads what `store.load_pool` reads, and proposal.
     """
-    coming = _exchanged(*pairs)
+    coming = exchanged(*pairs)
     pool = _pool_of(db, run, [one for pair in coming for one in pair], now, criteria)
     found = store.check_pairs(pool, [_texts(pair) for pair in coming])
     codes = tuple(dict.fromkeys(code for pair in coming for code in found[_texts(pair)]))
@@ -152,7 +152,7 @@ def swap(db: Db, run: MatchRun, pairs: tuple[Proposal, Proposal], actor: str, no
     **Touches** what `operations.pin_pair` touches; match_run, audit_entry.
     """
     runs.lock_open_run(db, run)
-    coming = _exchanged(*pairs)
+    coming = exchanged(*pairs)
     with _noting(db, run, "swap", [one for pair in coming for one in pair], actor, now):
         for row in pairs:
             runs.lock_proposal(db, row)
@@ -330,7 +330,8 @@ def _facts(row: Proposal) -> list[Any]:
     return [row.state, row.pinned, row.reasons.get("left_out", [])]
 
 
-def _exchanged(first: Proposal, second: Proposal) -> tuple[Two, Two]:
+def exchanged(first: Proposal, second: Proposal) -> tuple[Two, Two]:
+    """Give (mentor, mentee) of the pairs that two become when they exchange partners. **Touches** nothing."""
     return (first.mentor_id, second.mentee_id), (second.mentor_id, first.mentee_id)
 
 

@@ -29,33 +29,6 @@ def list_left_out(
     return db.scalars(query.order_by(LeftOut.role, LeftOut.person_id).offset(offset).limit(limit)).all()
 
 
-def left_out_of_run(db: Db, run: MatchRun, proposals: Sequence[queries.Pair]) -> list[dict[str, Any]]:
-    """List who of a run's pool has no proposal in it now: the solver's list and what managers changed since.
-
-    :return: "person", "role", "reason", "details" and "sentence" of each, sorted by role.
-    **Touches** reads match_left_out.
-    """
-    live = [pair.row for pair in proposals if pair.row.state not in ("dropped", "void")]
-    met = {str(person) for row in live for person in (row.mentor_id, row.mentee_id)}
-    entries = map(left_out_entry, list_left_out(db, run.id))
-    left = {entry["person"]: entry for entry in entries if entry["person"] not in met}
-    for row in (pair.row for pair in proposals):
-        for role, person in (("mentor", str(row.mentor_id)), ("mentee", str(row.mentee_id))):
-            if person in met or person in left:
-                continue
-            code = "proposal_dropped" if row.state == "dropped" else "proposal_left_out"
-            left[person] = {
-                "person": person,
-                "role": role,
-                "reason": code,
-                "details": {},
-                "sentence": Text("Their proposal was dropped by a manager.")
-                if row.state == "dropped"
-                else Text("Their proposal was left out; the reason stands with the pair."),
-            }
-    return sorted(left.values(), key=lambda entry: (entry["role"], entry["person"]))
-
-
 def left_out_entry(row: LeftOut) -> dict[str, Any]:
     """Give one person without a partner for pages and commands. **Touches** nothing."""
     return {

@@ -1,4 +1,4 @@
-"""Long lists of a run, a page at a time: its pairs, who is left out, what differs from another run."""
+"""Long lists of a run, a page at a time: its pairs, and who is left out."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
     String,
     Subquery,
     and_,
@@ -34,9 +33,6 @@ PAGE = 25
 MOST_FOUND = 8
 # A pair in one of these states is no part of its run any more.
 GONE = ("dropped", "void")
-# How a pair, or a person, stands in one run as against another.
-PAIR_KINDS = ("kept", "changed", "new", "gone")
-PERSON_KINDS = ("gained", "lost")
 SENTENCES = {
     "proposal_dropped": Text("Their proposal was dropped by a manager."),
     "proposal_left_out": Text("Their proposal was left out; the reason stands with the pair."),
@@ -100,12 +96,21 @@ def count_pool(db: Db, programme_id: uuid.UUID, mentee_cap: int) -> dict[str, in
     return {place: found.get(place, 0) for place in ("mentor", "mentee", "busy")}
 
 
-def count_people(db: Db, run_id: uuid.UUID) -> int:
+def count_standing(run: MatchRun, states: Mapping[str, int]) -> int:
+    """Count the pairs that a run has now, or had when it was replaced.
+
+    :param states: as `count_states` counts them.
+    **Touches** nothing.
+    """
+    return sum(count for state, count in states.items() if state not in _gone(run))
+
+
+def count_people(db: Db, run: MatchRun) -> int:
     """Count the mentors and mentees who have a pair in a run.
 
     **Touches** reads proposal.
     """
-    live = (Proposal.run_id == run_id, Proposal.state.not_in(GONE))
+    live = (Proposal.run_id == run.id, Proposal.state.not_in(_gone(run)))
     columns = func.count(Proposal.mentor_id.distinct()) + func.count(Proposal.mentee_id.distinct())
     return db.scalar(select(columns).where(*live)) or 0
 
@@ -142,7 +147,7 @@ def total_score(db: Db, run: MatchRun) -> int:
     **Touches** reads proposal, match_wish.
     """
     points = _points(has_wishes(db, run.programme_id))
-    query = select(func.sum(points)).where(Proposal.run_id == run.id, Proposal.state.not_in(GONE))
+    query = select(func.sum(points)).where(Proposal.run_id == run.id, Proposal.state.not_in(_gone(run)))
     return int(db.scalar(query) or 0)
 
 
@@ -178,7 +183,7 @@ def page_of_pairs(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
         "mentor": func.lower(mentor.display_name),
         "mentee": func.lower(mentee.display_name),
     }[asked["sort"]]
-    page = _page(asked["page"], total)
+    page = page_within(asked["page"], total)
     # Only what is shown is read whole: a pair's reasons are long.
     ids = db.scalars(query.order_by(order, Proposal.id).offset((page - 1) * PAGE).limit(PAGE)).all()
     found = {pair.row.id: pair for pair in pairs_by_id(db, ids)}
@@ -231,7 +236,7 @@ def page_of_decided(db: Db, programme_id: uuid.UUID, page: int) -> Listed:
     decided = or_(and_(Proposal.pinned, Proposal.state == "proposed"), Proposal.state == "dropped")
     query = select(Proposal.id).where(Proposal.programme_id == programme_id, decided)
     total = db.scalar(query.with_only_columns(func.count())) or 0
-    page = _page(page, total)
+    page = page_within(page, total)
     ids = db.scalars(query.order_by(Proposal.id.desc()).offset((page - 1) * PAGE).limit(PAGE)).all()
     found = sorted(pairs_by_id(db, ids), key=lambda pair: pair.row.id, reverse=True)
     return Listed(found, total, page)
@@ -293,7 +298,7 @@ def page_of_left_out(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
     :return: rows have "person", "role", "reason", "details" and "sentence".
     **Touches** reads match_left_out, proposal, person, person_skill.
     """
-    left = _left_out(run.id)
+    left = _left_out(db, run)
     query = select(left.c.person_id, left.c.role, left.c.reason).join(Person, Person.id == left.c.person_id)
     if asked["q"]:
         query = query.where(_named(Person, asked["q"]))
@@ -306,18 +311,18 @@ def page_of_left_out(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
         direction = case((left.c.role == "mentor", "offered"), else_="wanted")
         query = query.where(_has_skill(left.c.person_id, asked["skill"], direction))
     total = db.scalar(query.with_only_columns(func.count())) or 0
-    page = _page(asked["page"], total)
+    page = page_within(asked["page"], total)
     query = query.order_by(func.lower(Person.display_name), Person.id)
     rows = db.execute(query.offset((page - 1) * PAGE).limit(PAGE)).all()
     return Listed(_left_out_entries(db, run.id, rows), total, page)
 
 
-def count_left_out(db: Db, run_id: uuid.UUID) -> dict[str, int]:
+def count_left_out(db: Db, run: MatchRun) -> dict[str, int]:
     """Count who of a run's pool has no pair in it now, by the reason's code.
 
     **Touches** reads match_left_out, proposal.
     """
-    left = _left_out(run_id)
+    left = _left_out(db, run)
     query = select(left.c.reason, func.count()).group_by(left.c.reason)
     return {str(reason): int(count) for reason, count in db.execute(query)}
 
@@ -342,141 +347,42 @@ def _left_out_entries(db: Db, run_id: uuid.UUID, rows: Sequence[Any]) -> list[di
     return entries
 
 
-def _left_out(run_id: uuid.UUID) -> Subquery:
+def _left_out(db: Db, run: MatchRun) -> Subquery:
     listed = select(LeftOut.role, LeftOut.person_id, LeftOut.reason)
-    parts = [listed.where(LeftOut.run_id == run_id, ~_stands(run_id, LeftOut.person_id))]
+    parts = [listed.where(LeftOut.run_id == run.id, LeftOut.person_id.not_in(_placed(run)))]
+    changed = select(Proposal.id).where(Proposal.run_id == run.id, Proposal.state.in_(_gone(run)))
+    if db.execute(changed.limit(1)).first() is None:
+        return parts[0].subquery()
     # Of the two codes the first in the alphabet says what a manager did.
     code = func.min(case((Proposal.state == "dropped", "proposal_dropped"), else_="proposal_left_out"))
     for role, person in (("mentor", Proposal.mentor_id), ("mentee", Proposal.mentee_id)):
         of_solver = exists().where(
-            LeftOut.run_id == run_id, LeftOut.role == role, LeftOut.person_id == person
+            LeftOut.run_id == run.id, LeftOut.role == role, LeftOut.person_id == person
         )
         lost = select(literal(role, String).label("role"), person.label("person_id"), code.label("reason"))
-        lost = lost.where(Proposal.run_id == run_id, Proposal.state.in_(GONE), ~of_solver)
-        parts.append(lost.where(~_stands(run_id, person)).group_by(person))
+        lost = lost.where(Proposal.run_id == run.id, Proposal.state.in_(_gone(run)), ~of_solver)
+        parts.append(lost.where(person.not_in(_placed(run))).group_by(person))
     return union_all(*parts).subquery()
 
 
-def _stands(run_id: uuid.UUID, person: Any) -> ColumnElement[bool]:
-    """Say that somebody has a pair in a run; nobody has two roles in a programme."""
-    found = []
+def _gone(run: MatchRun) -> tuple[str, ...]:
+    """Give the states of pairs that a run has no more; one that was replaced keeps its own as "void"."""
+    return GONE[:1] if run.state == "dropped" else GONE
+
+
+def _placed(run: MatchRun) -> Any:
+    """Select who has a pair in a run; nobody has two roles in a programme."""
+    sides = []
     for side in ("mentor_id", "mentee_id"):
         other = aliased(Proposal)
-        mine = getattr(other, side) == person
-        found.append(exists().where(other.run_id == run_id, other.state.not_in(GONE), mine))
-    return or_(*found)
-
-
-# ---- two runs side by side ----
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A run against an earlier one of the same programme: what SQL has to know of each.
-
-    A run that was replaced keeps its pairs as "void"; those that had left it before are told apart once.
-    """
-
-    run: MatchRun
-    other: MatchRun
-    left: Mapping[uuid.UUID, Collection[uuid.UUID]]
-
-    def stands(self, table: Any, run: MatchRun) -> ColumnElement[bool]:
-        """Say that a row is a pair that the run has, or had when it was replaced. **Touches** nothing."""
-        here: ColumnElement[bool] = and_(table.run_id == run.id, table.state != "dropped")
-        if run.state == "dropped":
-            return and_(here, table.id.not_in(self.left[run.id])) if self.left[run.id] else here
-        return and_(here, table.state != "void")
-
-    def pairs(self, kind: str) -> Select[Any]:
-        """Select ids of pairs of a kind: "gone" ones are of the other run, all others of this one."""
-        mine, theirs = (self.other, self.run) if kind == "gone" else (self.run, self.other)
-        same, mentee = aliased(Proposal), aliased(Proposal)
-        both = exists().where(
-            self.stands(same, theirs),
-            same.mentor_id == Proposal.mentor_id,
-            same.mentee_id == Proposal.mentee_id,
+        sides.append(
+            select(getattr(other, side)).where(other.run_id == run.id, other.state.not_in(_gone(run)))
         )
-        met = exists().where(self.stands(mentee, theirs), mentee.mentee_id == Proposal.mentee_id)
-        query = select(Proposal.id).where(self.stands(Proposal, mine))
-        if kind == "kept":
-            return query.where(both)
-        return query.where(~both, met if kind == "changed" else ~met)
-
-    def people(self, kind: str) -> Select[Any]:
-        """Select role and id of who gained a partner against the other run, or lost one."""
-        mine, theirs = (self.run, self.other) if kind == "gained" else (self.other, self.run)
-        parts = []
-        for role in ("mentor", "mentee"):
-            other = aliased(Proposal)
-            person = getattr(Proposal, f"{role}_id")
-            met = exists().where(self.stands(other, theirs), getattr(other, f"{role}_id") == person)
-            query = select(literal(role, String).label("role"), person.label("person_id"))
-            parts.append(query.where(self.stands(Proposal, mine), ~met).distinct())
-        both = union_all(*parts).subquery()
-        return select(both.c.role, both.c.person_id)
+    return union_all(*sides)
 
 
-def compare(db: Db, run: MatchRun, other: MatchRun) -> Comparison:
-    """Make two runs of a programme ready to be compared.
-
-    **Touches** reads proposal.
-    """
-    left = {}
-    for one in (run, other):
-        query = select(Proposal.id).where(Proposal.run_id == one.id, Proposal.state == "void")
-        query = query.where(Proposal.reasons["left_out"].as_string().is_not(None))
-        left[one.id] = db.scalars(query).all() if one.state == "dropped" else ()
-    return Comparison(run, other, left)
-
-
-def count_differences(db: Db, comparison: Comparison) -> dict[str, int]:
-    """Count the pairs and the people of each kind.
-
-    **Touches** reads proposal.
-    """
-    queries = {kind: comparison.pairs(kind) for kind in PAIR_KINDS}
-    queries |= {kind: comparison.people(kind) for kind in PERSON_KINDS}
-    return {
-        kind: db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        for kind, query in queries.items()
-    }
-
-
-def page_of_differences(db: Db, comparison: Comparison, kind: str, total: int, page: int) -> Listed:
-    """List the pairs, or the people with their role, of one kind.
-
-    :param total: as counted.
-    **Touches** reads proposal, person.
-    """
-    page = _page(page, total)
-    first = (page - 1) * PAGE
-    if kind in PAIR_KINDS:
-        query = comparison.pairs(kind).order_by(Proposal.score.desc(), Proposal.id)
-        ids = db.scalars(query.offset(first).limit(PAGE)).all()
-        found = {pair.row.id: pair for pair in pairs_by_id(db, ids)}
-        return Listed([found[one] for one in ids], total, page)
-    both = comparison.people(kind).subquery()
-    people = select(Person, both.c.role).join(both, both.c.person_id == Person.id)
-    people = people.order_by(func.lower(Person.display_name), Person.id)
-    rows = db.execute(people.offset(first).limit(PAGE)).all()
-    return Listed([(person, role) for person, role in rows], total, page)
-
-
-def partners_in(db: Db, run: MatchRun, mentee_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-    """Name whom some mentees had in a run.
-
-    **Touches** reads proposal, person.
-    """
-    query = select(Proposal.mentee_id, Person.display_name).join(Person, Person.id == Proposal.mentor_id)
-    query = query.where(Proposal.run_id == run.id, Proposal.mentee_id.in_(mentee_ids))
-    found: dict[uuid.UUID, list[str]] = {}
-    for mentee, name in db.execute(query.where(Proposal.state != "dropped").order_by(Person.display_name)):
-        found.setdefault(mentee, []).append(name)
-    return found
-
-
-def _page(asked: int, total: int) -> int:
+def page_within(asked: int, total: int) -> int:
+    """Give the page that is asked for, or the last one there is. **Touches** nothing."""
     return min(asked, max(1, -(-total // PAGE)))
 
 

@@ -177,7 +177,8 @@ class Proposal(Base, TenantOwned):
         ),
         CheckConstraint("mentor_answer in ('yes', 'no')", name="mentor_answer"),
         CheckConstraint("mentee_answer in ('yes', 'no')", name="mentee_answer"),
-        Index("ix_proposal_run_state_score", "run_id", "state", "score"),
+        # All that the lists of a run count is in it, so that no row has to be read for that.
+        Index("ix_proposal_of_run", "tenant_id", "run_id", "state", "mentor_id", "mentee_id", "score"),
         Index("ix_proposal_mentor", "mentor_id", "state"),
         Index("ix_proposal_mentee", "mentee_id", "state"),
     )

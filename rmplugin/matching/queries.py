@@ -117,25 +117,6 @@ def list_proposals(db: Db, run_id: uuid.UUID) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-pair.row.score, pair.mentee.display_name, str(pair.row.id)))
 
 
-def list_dropped(db: Db, programme_id: uuid.UUID) -> list[Pair]:
-    """List the pairs that managers dropped, which no further run proposes.
-
-    **Touches** reads proposal, person.
-    """
-    pairs = _pairs(db, Proposal, Proposal.programme_id == programme_id, Proposal.state == "dropped")
-    return sorted(pairs, key=lambda pair: (pair.mentee.display_name, pair.mentor.display_name))
-
-
-def list_pins(db: Db, programme_id: uuid.UUID) -> list[Pair]:
-    """List the pairs that every further run of a programme keeps.
-
-    **Touches** reads proposal, person.
-    """
-    return _pairs(
-        db, Proposal, Proposal.programme_id == programme_id, Proposal.pinned, Proposal.state == "proposed"
-    )
-
-
 def get_pairing(db: Db, pairing_id: uuid.UUID) -> Pairing:
     """Give a pairing, for a manager.
 

@@ -15,14 +15,15 @@ from rmplugin.programmes.models import Programme
 
 
 def ensure_live(db: Db, programme: Programme, actor: str, now: datetime) -> MatchRuleSet:
-    """Give the live rule set of a programme that the caller has locked; one without gets version 1.
+    """Give the live rule set of a programme that the caller has locked; one without gets its first version.
 
     **Touches** writes match_rule_set.
     """
     row = rules.find_live(db, programme.id)
     if row is None:
-        values = rules.default_values()
-        row = _add(db, programme, rules.columns_of(values), 1, None, actor, now)
+        newest = next(iter(rules.list_rule_sets(db, programme.id)), None)
+        columns = rules.columns_of(rules.default_values())
+        row = _add(db, programme, columns, newest.version + 1 if newest else 1, None, actor, now)
         row.state = "live"
         db.flush()
     return row

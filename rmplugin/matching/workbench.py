@@ -6,7 +6,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import NotFoundError
-from rmplugin.matching import changes, desk, forms, lists, queries, releasing, words
+from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, words
 from rmplugin.matching.desk import RUN_STATES, name_languages, zone_for
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import book_in_force
@@ -61,9 +61,9 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         state=RUN_STATES[run.state],
         states=states,
-        live=sum(count for state, count in states.items() if state not in lists.GONE),
-        met=lists.count_people(visit.db, run_id),
-        left_out=sum(lists.count_left_out(visit.db, run_id).values()),
+        live=lists.count_standing(run, states),
+        met=lists.count_people(visit.db, run),
+        left_out=sum(lists.count_left_out(visit.db, run).values()),
         total=lists.total_score(visit.db, run),
         proof=words.describe_proof(run.objective, run.gap, proved=run.proved),
         listed=lists.page_of_pairs(visit.db, run, asked),
@@ -94,7 +94,7 @@ def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         listed=listed,
         asked=asked,
-        reasons=[(code, words.LEFT_OUT_REASONS[code]) for code in lists.count_left_out(visit.db, run_id)],
+        reasons=[(code, words.LEFT_OUT_REASONS[code]) for code in lists.count_left_out(visit.db, run)],
         names={str(person): name for person, name in names.items()},
         **_filters(visit, run.programme_id),
         faults=words.PAIR_FAULTS,
@@ -141,9 +141,15 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     if {"drop": 1, "restore": 1, "swap": 2}.get(asked["do"], len(rows)) != len(rows) or not asked["do"]:
         raise NotFoundError("change")
     effect = _weigh(visit, run, asked, rows)
-    people = {one for pair in effect.coming for one in pair} | set(effect.lonely)
-    people |= {one for row in (*effect.going, *rows) for one in (row.mentor_id, row.mentee_id)}
-    people |= {asked[role] for role in ("mentor", "mentee") if asked[role]}
+    wanted = (
+        changes.exchanged(*rows)
+        if asked["do"] == "swap"
+        else [(row.mentor_id, row.mentee_id) for row in rows]
+    )
+    wanted = wanted or [(asked["mentor"], asked["mentee"])]
+    people = {one for pair in (*effect.coming, *wanted) for one in pair} | set(effect.lonely)
+    people |= {one for row in effect.going for one in (row.mentor_id, row.mentee_id)}
+    names = display_names(visit.db, people)
     return web.render(
         "matching/change.html",
         visit,
@@ -151,7 +157,8 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         asked=asked,
         effect=effect,
-        names=(names := display_names(visit.db, people)),
+        wanted=wanted,
+        names=names,
         lonely=[names[person] for person in effect.lonely],
         shown=lists.shown_score,
         faults=words.PAIR_FAULTS,
@@ -194,12 +201,12 @@ def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     counts: dict[str, int] = {}
     listed, before = None, {}
     if other is not None:
-        comparison = lists.compare(visit.db, run, other)
-        counts = lists.count_differences(visit.db, comparison)
+        comparison = comparing.compare(visit.db, run, other)
+        counts = comparing.count_differences(visit.db, comparison)
         kind = asked["kind"]
-        listed = lists.page_of_differences(visit.db, comparison, kind, counts[kind], asked["page"])
+        listed = comparing.page_of_differences(visit.db, comparison, kind, counts[kind], asked["page"])
         if kind == "changed":
-            before = lists.partners_in(visit.db, other, [pair.row.mentee_id for pair in listed.rows])
+            before = comparing.partners_in(visit.db, other, [pair.row.mentee_id for pair in listed.rows])
     return web.render(
         "matching/compare.html",
         visit,
@@ -230,7 +237,7 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         programme=programme,
         run=run,
         states=lists.count_states(visit.db, run_id),
-        people=lists.count_people(visit.db, run_id),
+        people=lists.count_people(visit.db, run),
         days=options.answer_days,
         expires_at=expires_at,
         reminded_at=expires_at - options.last_call if options.last_call else None,

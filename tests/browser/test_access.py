@@ -40,6 +40,7 @@ class Places:
     mentee: Person
     programme: str
     run: str
+    card: str
     proposal: str
     pairing: str
     agreement: str
@@ -71,9 +72,11 @@ def places(demo, open_for_module) -> Places:
     manager.sees("the solver proved it")
     run = manager.at()
     accounts = Counter(user.name for user in lms_people(demo.company))
-    pairs = [text.split(" teaches ") for text in manager.tool.locator("h3").all_inner_texts()]
+    pairs = [text.split(" teaches ") for text in manager.tool.locator("th a").all_inner_texts()]
     proposals = Counter(name for pair in pairs for name in pair)
     pair = next(pair for pair in pairs if all(accounts[name] == proposals[name] == 1 for name in pair))
+    card = href(manager, " teaches ".join(pair))
+    manager.click("Release")
     manager.press("Release")
     manager.sees("14 days to answer")
     mentor, mentee = (open_for_module(name) for name in pair)
@@ -119,7 +122,7 @@ def places(demo, open_for_module) -> Places:
     visit(mentee, pairing)
     mentee.sees("To confirm (1)")
     session = href(mentee, "Another length")
-    return Places(manager, mentor, mentee, programme, run, proposal, pairing, agreement, goal, session)
+    return Places(manager, mentor, mentee, programme, run, card, proposal, pairing, agreement, goal, session)
 
 
 def faults_of(page) -> list[str]:
@@ -164,7 +167,9 @@ def test_manager_pages_when_read_by_axe_at_every_width_have_no_faults(demo, play
         "/credits",
     ]
     paths += [p] + [f"{p}/{part}" for part in ("settings", "people", "enrolments", "matching", "deliveries")]
-    paths += [f"{p}/people?q=nobody-has-this-name", places.run]
+    paths += [f"{p}/matching/health", f"{p}/matching/rules", f"{p}/people?q=nobody-has-this-name"]
+    parts = ("", "/left-out", "/compare", "/release", "/pick?mentor_name=a&mentee_name=e", "?q=nobody-at-all")
+    paths += [places.card] + [f"{places.run}{part}" for part in parts]
     assert look_at(playwright, demo, token(places.manager), paths) == {}
 
 

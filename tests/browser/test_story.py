@@ -129,6 +129,8 @@ def test_story_when_third_party_cookies_blocked_reaches_the_gradebook(demo, open
     manager.press("Run the matching")
     manager.sees(f"{mentor.name} teaches {mentee.name}")
     manager.sees("the solver proved it")
+    manager.click("Release 1 proposal")
+    manager.sees("2 people are told")
     manager.press("Release 1 proposal")
     manager.sees("Both people of each have 14 days to answer")
 

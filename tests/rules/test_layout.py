@@ -45,6 +45,7 @@ EXTRA = {
     "matching": {
         "changes.py",
         "columns.py",
+        "comparing.py",
         "compiled.py",
         "counting.py",
         "desk.py",

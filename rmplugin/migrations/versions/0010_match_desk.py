@@ -43,11 +43,12 @@ def upgrade() -> None:
         table.add_column(sa.Column("changes", sa.JSON(), nullable=False, server_default="[]"))
     with op.batch_alter_table("match_run") as table:
         table.alter_column("changes", server_default=None)
-    op.create_index("ix_proposal_run_state_score", "proposal", ["run_id", "state", "score"])
+    columns = ["tenant_id", "run_id", "state", "mentor_id", "mentee_id", "score"]
+    op.create_index("ix_proposal_of_run", "proposal", columns)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_proposal_run_state_score", table_name="proposal")
+    op.drop_index("ix_proposal_of_run", table_name="proposal")
     with op.batch_alter_table("match_run") as table:
         table.drop_column("changes")
     op.drop_index(op.f("ix_match_count_tenant_id"), table_name="match_count")

@@ -8,6 +8,7 @@ A process of its own each; reading and writing together must not take more than 
 """
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -25,6 +26,7 @@ from sqlalchemy import func, insert, select
 from benchmarks import matching_parts as parts
 from benchmarks.roster import new_database, server_cpu, server_pid
 from rmplugin import migrations
+from rmplugin.cli import COLLECT_AFTER
 from rmplugin.db import Database, Db, Secrets, new_id
 from rmplugin.matching import operations, queries, store
 from rmplugin.matching.explaining import explain_unmatched
@@ -59,6 +61,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         parts.warm_up()
+        # As the worker does.
+        gc.set_threshold(*COLLECT_AFTER)
         print(json.dumps(child(options.child, options.size)))
         return
     urls = {"SQLite": "sqlite"}

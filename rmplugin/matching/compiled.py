@@ -1,5 +1,6 @@
 """The counting of `kernels`, compiled by numba; only imported when the extra `fast` is installed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -15,7 +16,17 @@ from rmplugin.matching.columns import (
     kinds_that_share,
 )
 
-compiled = numba.njit(cache=True, nogil=True)
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function at its first call; the result is kept on disk where there is a place for it.
+
+    **Touches** numba's cache: beside this file, else in the user's home.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # Both are read-only: every process compiles for itself.
+        return numba.njit(nogil=True)(function)
 
 
 def count(problem: Problem, low: int, high: int) -> tuple[IntArray, SmallArray, SmallArray]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rmplugin.matching import kernels
-from rmplugin.matching.columns import BoolArray, IntArray, Problem
+from rmplugin.matching.columns import BoolArray, IntArray, Problem, find_keys
 from rmplugin.matching.flows import find_flow
 from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import find_points
@@ -57,7 +57,7 @@ def survey(
     def visit(block: kernels.Block) -> tuple[Any, ...]:
         counts, better, both = _survey_block(block, lists, worst, chosen)
         wanted = problem.key(block.mentor[both], block.mentee[both])
-        blocking = int((~np.isin(wanted, pairs)).sum())
+        blocking = int((~find_keys(pairs, wanted)[1]).sum())
         first = kernels.best_per_mentee(block, nothing[0], nothing[1], nothing[1] + 1, chosen)
         return counts, better, blocking, first, top.sift(block)
 

@@ -7,7 +7,7 @@ import sys
 
 from tests.postgres import cluster, find_binaries
 
-BENCHMARKS = ("launch", "launch_load", "roster", "matching")
+BENCHMARKS = ("launch", "launch_load", "roster", "matching", "matching_database")
 
 
 def main() -> int:

@@ -121,8 +121,8 @@ def test_run_with_an_empty_pool_says_that_nobody_is_there(runtime, tenant):
         (
             "nobody_there",
             (
-                "There are no mentors with a free place in the pool. One more mentor who offers “Generative AI "
-                "tools” and keeps to the other rules would be enough."
+                "There are no mentors with a free place in the pool. One more mentor who offers “Generative "
+                "AI tools” and keeps to the other rules would be enough."
             ),
         )
     ]

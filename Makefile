@@ -75,7 +75,7 @@ docs: $(READY) ## write the documents that follow from the code: settings, comma
 translations: $(READY) ## bring the catalogues of translations up to date and compile them
 	@$(BIN)/python .ci/translations.py
 
-bench: $(READY) ## launches per second and roster sync against their floors
+bench: $(READY) ## launches per second, roster sync and matching against their floors
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove the environment, caches and the demo's data

@@ -19,6 +19,7 @@ from rmplugin.matching import kernels, solver
 from rmplugin.matching.columns import Problem, Skills, build
 from rmplugin.matching.flows import Graph, find_flow, find_prices
 from rmplugin.matching.resuming import resume
+from rmplugin.matching.surveys import survey
 from rmplugin.matching.synthetic import Company, make_company
 
 # With capacities, people take from one to so many.
@@ -40,7 +41,8 @@ def warm_up() -> None:
     """Load what a worker has loaded long before: the compiled code."""
     if kernels.has_numba():
         always_prove()
-        solver.solve(make_problem(50, capacities=False), kernel="numba")
+        problem = make_problem(50, capacities=False)
+        survey(problem, solver.solve(problem, kernel="numba"), kernel="numba")
 
 
 def always_prove() -> None:

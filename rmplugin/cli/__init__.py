@@ -1,5 +1,6 @@
 """The command `rmplugin`: one module per group of commands."""
 
+import gc
 import sys
 import traceback
 
@@ -9,6 +10,9 @@ from sqlalchemy.exc import OperationalError
 from rmplugin.cli import credits as credits_commands
 from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, reviews, scim, setup
 from rmplugin.errors import NotFoundError, RmError
+
+# How many new objects Python waits for before it looks for circles among them.
+COLLECT_AFTER = (50_000, 20, 20)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +39,8 @@ def main() -> None:
 
     **Touches** what the command touches.
     """
+    # A large pool is a million small objects without circles: looking for some took a third of reading it.
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         # Instead of raising its exit codes, click returns them; a command that ends well returns nothing.
         sys.exit(rmplugin(standalone_mode=False) or 0)

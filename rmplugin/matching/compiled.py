@@ -1,5 +1,6 @@
 """The counting of `kernels`, compiled by numba; only imported when the extra `fast` is installed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -15,7 +16,17 @@ from rmplugin.matching.columns import (
     kinds_that_share,
 )
 
-compiled = numba.njit(cache=True, nogil=True)
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function at its first call; the result is kept on disk where there is a place for it.
+
+    **Touches** numba's cache: beside this file, else in the user's home.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # Both are read-only: every process compiles for itself.
+        return numba.njit(nogil=True)(function)
 
 
 def count(problem: Problem, low: int, high: int) -> tuple[IntArray, SmallArray, SmallArray]:
@@ -278,3 +289,27 @@ def _add(
         values[i, place] = score[k]
         mentees[i, place] = mentee[k]
         counts[i] = min(counts[i] + 1, most)
+
+
+@compiled
+def survey_block(
+    starts: Any, low: int, mentor: Any, score: Any, a_lists: Any, b_lists: Any, a_worst: Any, b_worst: Any
+) -> Any:  # pragma: no cover - compiled
+    """Count for both sides of a block, like `surveys._survey_block`."""
+    mentors, rows = a_lists.shape[1], len(starts) - 1
+    a_count = np.zeros(mentors, dtype=np.int64)
+    b_count = np.zeros(b_lists.shape[1], dtype=np.int64)
+    a_better, b_better = np.zeros(a_lists.shape, dtype=np.int64), np.zeros(b_lists.shape, dtype=np.int64)
+    blocking = np.zeros(len(mentor), dtype=np.bool_)
+    for row in range(rows):
+        j = np.uint32(low + row)
+        b_count[j] = starts[row + 1] - starts[row]
+        for k in range(starts[row], starts[row + 1]):
+            i, points = np.uint32(mentor[k]), score[k]
+            a_count[i] += 1
+            for place in range(np.uint32(a_lists.shape[0])):
+                a_better[place, i] += points > a_lists[place, i]
+            for place in range(np.uint32(b_lists.shape[0])):
+                b_better[place, j] += points > b_lists[place, j]
+            blocking[k] = (points > a_worst[i]) & (points > b_worst[j])
+    return a_count, b_count, a_better, b_better, blocking

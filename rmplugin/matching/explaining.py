@@ -35,7 +35,9 @@ def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]
     **Touches** nothing.
     """
     found: dict[str, list[str]] = {"covered": [], "partly": [], "uncovered": []}
-    for skill, (level, _) in sorted(wanter.wants.items(), key=lambda want: (want[1][1], want[0])):
+    for _, skill, level in sorted(
+        (priority, skill, level) for skill, (level, priority) in wanter.wants.items()
+    ):
         offered = offerer.offers.get(skill, 0)
         group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
         found[group].append(skill)

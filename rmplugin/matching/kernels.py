@@ -346,16 +346,31 @@ def _other_points(problem: Problem, mentor: IntArray, row: IntArray, low: int, h
 
 def _learning(problem: Problem, mentor: IntArray, row: IntArray, low: int, high: int) -> SmallArray:
     """Add up what mentees of a block offer of what their mentors want."""
-    wants, offers = problem.mentors.wants, problem.mentees.offers
+    wants, offers, skills = problem.mentors.wants, problem.mentees.offers, len(problem.skills)
     assert wants.points is not None
-    level = np.zeros((high - low, max(len(problem.skills), 1)), dtype=np.int8)
+    if "learned" not in problem.cache:
+        problem.cache["learned"] = _in_columns(wants, skills)
+    # One column more, for the skill that nobody offers.
+    level = np.zeros((high - low, skills + 1), dtype=np.int8)
     first, last = offers.starts[low], offers.starts[high]
     owner = np.repeat(np.arange(high - low), np.diff(offers.starts[low : high + 1]))
     level[owner, offers.skill[first:last]] = offers.level[first:last]
+    levels, points, start = level.ravel(), wants.points.ravel(), row * (skills + 1)
     total = np.zeros(len(mentor), dtype=np.int32)
-    start, count = wants.starts[mentor], np.diff(wants.starts)[mentor]
-    for k in range(int(count.max(initial=0))):
-        pair = np.nonzero(count > k)[0]
-        want = start[pair] + k
-        total[pair] += wants.points[want, level[row[pair], wants.skill[want]]]
+    for skill, want in problem.cache["learned"]:
+        total += points[want[mentor] + levels[start + skill[mentor]]]
     return total
+
+
+def _in_columns(wants: Skills, skills: int) -> list[tuple[IntArray, IntArray]]:
+    """Give everybody's first wanted skill, everybody's second and so on, each with the place of its points.
+
+    Who wants no more wants the skill that nobody offers, which earns nothing.
+    """
+    counts = np.diff(wants.starts)
+    columns = []
+    for k in range(int(counts.max(initial=0))):
+        there = counts > k
+        want = np.where(there, wants.starts[:-1] + k, 0)
+        columns.append((np.where(there, wants.skill[want], skills), want * (HIGHEST_LEVEL + 1)))
+    return columns

@@ -10,7 +10,9 @@ from rmplugin.matching.columns import IntArray, Problem, Side, find_keys
 from rmplugin.matching.flows import Graph
 from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import plain_tests
-from rmplugin.matching.solver import FIRST_PER_PERSON
+
+# So many pairs of everybody who changed: more than at the start, for then the first prices are right already.
+PAIRS_PER_CHANGE = 60
 
 
 def resume(
@@ -65,14 +67,14 @@ def _scan(
     plain = replace(problem, blocked=problem.blocked[:0], dotted=problem.dotted[:0], cache={})
     plain = replace(plain, extra_keys=problem.extra_keys[:0], extra_points={})
     part = replace(plain, mentors=problem.mentors.part(new_mentors))
-    lists = kernels.BestPerMentor(len(new_mentors), FIRST_PER_PERSON, kernel)
+    lists = kernels.BestPerMentor(len(new_mentors), PAIRS_PER_CHANGE, kernel)
     for sifted in kernels.walk(part, lists.sift, kernel=kernel, threads=threads):
         lists.add(sifted)
     best = lists.result()
     yield new_mentors[best.person], best.other, best.value
     part = replace(plain, mentees=problem.mentees.part(new_mentees), cache={})
     nothing = np.zeros(len(problem.mentors), dtype=np.int64), np.zeros(len(new_mentees), dtype=np.int64)
-    most = np.full(len(new_mentees), FIRST_PER_PERSON)
+    most = np.full(len(new_mentees), PAIRS_PER_CHANGE)
 
     def visit(block: kernels.Block) -> kernels.Best:
         return kernels.best_per_mentee(block, *nothing, most, kernel)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from itertools import product
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -36,8 +37,11 @@ FACTORS = ("coverage", "learning", "motivation", "other_department", "other_site
 EXTRAS = ("wishes", "kept")
 LAST_WISH = 5
 
+_LEVELS = frozenset(range(HIGHEST_LEVEL + 1))
+_WANTS = frozenset(product(_LEVELS, (1, 2, 3)))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One person in one role of one programme, as the matching sees them. There is no birth date on purpose.
 
@@ -69,11 +73,8 @@ class Candidate:
     wants: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        levels = [*self.offers.values(), *(level for level, _ in self.wants.values())]
-        if not all(0 <= level <= HIGHEST_LEVEL for level in levels):
-            raise ValueError("a skill level is outside 0-4")
-        if not all(1 <= priority <= 3 for _, priority in self.wants.values()):
-            raise ValueError("a priority is outside 1-3")
+        if not (_LEVELS.issuperset(self.offers.values()) and _WANTS.issuperset(self.wants.values())):
+            raise ValueError("a skill level is outside 0-4, or a priority outside 1-3")
         if self.capacity < 0 or not 1 <= self.motivation <= 5:
             raise ValueError("capacity is negative or motivation is outside 1-5")
 

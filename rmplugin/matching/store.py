@@ -147,7 +147,10 @@ class Pool:
 
         **Touches** nothing.
         """
-        sides = [sorted((_plain(c) for c in side), key=str) for side in (self.mentors, self.mentees)]
+        sides = [
+            [_plain(c) for c in sorted(side, key=lambda candidate: candidate.id)]
+            for side in (self.mentors, self.mentees)
+        ]
         facts = [
             sides,
             sorted(self.reporting.items()),

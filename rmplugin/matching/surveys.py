@@ -1,12 +1,13 @@
 """What one walk over all pairs tells about a solution, and how firmly each pair stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rmplugin.matching import kernels
-from rmplugin.matching.columns import IntArray, Problem
+from rmplugin.matching.columns import BoolArray, IntArray, Problem, find_keys
 from rmplugin.matching.flows import find_flow
 from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import find_points
@@ -50,22 +51,13 @@ def survey(
         _lists(one, place, score, len(side)) for one, place, side in zip(met, places, sides, strict=True)
     ]
     nothing = np.zeros(len(sides[0]), dtype=np.int64), np.zeros(len(sides[1]), dtype=np.int64)
-    chosen = kernels.choose(problem, kernel)
+    chosen, pairs = kernels.choose(problem, kernel), problem.key(*met)
     top = kernels.BestPerMentor(len(sides[0]), 1, chosen)
 
     def visit(block: kernels.Block) -> tuple[Any, ...]:
-        people = block.mentor.astype(np.int64), block.mentee
-        counts = [np.bincount(one, minlength=len(side)) for one, side in zip(people, sides, strict=True)]
-        better = [
-            np.array(
-                [np.bincount(one[block.score > scores[one]], minlength=len(side)) for scores in listed],
-                dtype=np.int64,
-            ).reshape(listed.shape)
-            for one, listed, side in zip(people, lists, sides, strict=True)
-        ]
-        both = (block.score > worst[0][people[0]]) & (block.score > worst[1][people[1]])
-        wanted = problem.key(people[0][both], people[1][both])
-        blocking = int((~np.isin(wanted, problem.key(*met))).sum())
+        counts, better, both = _survey_block(block, lists, worst, chosen)
+        wanted = problem.key(block.mentor[both], block.mentee[both])
+        blocking = int((~find_keys(pairs, wanted)[1]).sum())
         first = kernels.best_per_mentee(block, nothing[0], nothing[1], nothing[1] + 1, chosen)
         return counts, better, blocking, first, top.sift(block)
 
@@ -86,6 +78,33 @@ def survey(
     return Survey(
         (admissible[0], admissible[1]), (ranks[0], ranks[1]), (favourite[0], favourite[1]), blocking
     )
+
+
+def _survey_block(
+    block: kernels.Block, lists: Sequence[IntArray], worst: Sequence[IntArray], kernel: str
+) -> tuple[Sequence[IntArray], Sequence[IntArray], BoolArray]:
+    """Count per mentor and per mentee the allowed partners, and those above each score of the person's list.
+
+    :return: both counts, both counts by place in the list, and which pairs both would rather have.
+    """
+    if kernel == "numba":
+        from rmplugin.matching import compiled
+
+        *found, both = compiled.survey_block(
+            block.starts, block.low, block.mentor, block.score, *lists, *worst
+        )
+        return found[:2], found[2:], both
+    people = block.mentor.astype(np.int64), block.mentee
+    counts = [np.bincount(one, minlength=each.shape[1]) for one, each in zip(people, lists, strict=True)]
+    better = [
+        np.array(
+            [np.bincount(one[block.score > scores[one]], minlength=len(scores)) for scores in listed],
+            dtype=np.int64,
+        ).reshape(listed.shape)
+        for one, listed in zip(people, lists, strict=True)
+    ]
+    both = (block.score > worst[0][people[0]]) & (block.score > worst[1][people[1]])
+    return counts, better, both
 
 
 def shake(problem: Problem, solution: Solution) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -158,7 +159,7 @@ def describe_pair(
         "mentor": _skill_words(skills, mentor, mentee),
         "languages": sorted(mentor.languages & mentee.languages),
         "common_minutes": common.bit_count() * SLOT_MINUTES,
-        "windows": _windows(common, rules.min_common_minutes),
+        "windows": [list(window) for window in _windows(common, rules.min_common_minutes)],
         "junior": junior_by(rules, mentor, mentee),
     }
 
@@ -211,15 +212,17 @@ def _skill_words(
     }
 
 
-def _windows(common: int, least_minutes: int) -> list[list[int]]:
-    """Cut a week of quarters of an hour into pieces in which a session fits."""
+@lru_cache(maxsize=1024)
+def _windows(common: int, least_minutes: int) -> tuple[tuple[int, int], ...]:
+    """Cut a week of quarters of an hour into pieces in which a session fits; many pairs share few weeks."""
     bits = format(common, f"0{SLOTS_PER_WEEK}b")[::-1]
-    windows, start = [], 0
+    windows: list[tuple[int, int]] = []
+    start = 0
     for piece in bits.replace("10", "1 0").replace("01", "0 1").split():
         if piece[0] == "1" and len(piece) * SLOT_MINUTES >= least_minutes:
-            windows.append([start, len(piece)])
+            windows.append((start, len(piece)))
         start += len(piece)
-    return windows
+    return tuple(windows)
 
 
 def _sentence(left: Unmatched, skills: Sequence[Mapping[str, Any]], session: int) -> Text:

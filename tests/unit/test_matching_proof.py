@@ -357,11 +357,12 @@ def test_criterion_when_it_gives_other_points_than_declared_stops_the_run(wrong)
 # --- what is told about a solution -------------------------------------------------------------------------
 
 
-def test_survey_when_compared_with_sorting_all_lists_gives_the_same_ranks(monkeypatch):
+@pytest.mark.parametrize("kernel", ["numpy", pytest.param("numba", marks=numba)])
+def test_survey_when_compared_with_sorting_all_lists_gives_the_same_ranks(monkeypatch, kernel):
     monkeypatch.setattr(kernels, "CELLS_PER_BLOCK", 300)
     table = table_of(*crowd(81, 40, capacity=2))
     solution = solver.solve(table.problem)
-    found, scored = survey(table.problem, solution), table.scored()
+    found, scored = survey(table.problem, solution, kernel=kernel), table.scored()
     for at, pair in enumerate(solution.pairs):
         theirs = [score for (a, _), score in scored.items() if a == pair.mentor_id]
         others = [score for (_, b), score in scored.items() if b == pair.mentee_id]
@@ -371,6 +372,15 @@ def test_survey_when_compared_with_sorting_all_lists_gives_the_same_ranks(monkey
         assert found.admissible[1][pair.mentee] == len(others)
     firsts = {b for (_, b) in scored}
     assert found.favourite[0].sum() == len(firsts)
+    rows = np.array([[pair.mentor, pair.mentee, pair.score] for pair in solution.pairs]).T
+    worst = [
+        worst_scores(rows[k], rows[2], side.capacity)
+        for k, side in enumerate((table.problem.mentors, table.problem.mentees))
+    ]
+    apart = set(scored) - ids(solution)
+    where = {pair: table.problem.rows(*pair) for pair in apart}
+    blocking = [p for p in apart if all(scored[p] > worst[k][where[p][k]] for k in (0, 1))]
+    assert found.blocking == len(blocking) > 0
 
 
 def test_explain_absent_when_a_pair_is_forced_never_loses_less_than_it_says():

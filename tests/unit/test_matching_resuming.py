@@ -21,7 +21,7 @@ def large(monkeypatch):
     """Make the solver treat a small pool like a very large one."""
     monkeypatch.setattr(solver, "CELLS_IN_FULL", 0)
     monkeypatch.setattr(solver, "FIRST_PER_PERSON", 3)
-    monkeypatch.setattr(resuming, "FIRST_PER_PERSON", 3)
+    monkeypatch.setattr(resuming, "PAIRS_PER_CHANGE", 3)
     monkeypatch.setattr(solver, "MORE_PER_ROUND", 1)
     monkeypatch.setattr(kernels, "CELLS_PER_BLOCK", 1_000)
 

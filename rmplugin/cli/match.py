@@ -16,7 +16,17 @@ from rmplugin.cli.common import (
     tenant_transaction,
 )
 from rmplugin.db import Db
-from rmplugin.matching import documents, operations, queries, releasing, rule_sets, store, tasks, trials
+from rmplugin.matching import (
+    changes,
+    documents,
+    operations,
+    queries,
+    releasing,
+    rule_sets,
+    store,
+    tasks,
+    trials,
+)
 from rmplugin.matching import rules as rule_books
 from rmplugin.matching.forms import OBJECTIVES
 from rmplugin.matching.models import MatchRuleSet
@@ -135,12 +145,22 @@ def show_run(run_id: uuid.UUID, as_json: bool, tenant: str | None) -> None:
 def explain(run_id: uuid.UUID, mentor: str, mentee: str, as_json: bool, tenant: str | None) -> None:
     """Say why two people were, or were not, paired: by employee number, e-mail address or id.
 
+    Of a pair that is allowed and was not chosen, `effect` says what the totals would be with it.
     Example: rmplugin match explain 0190… 10042 10007
     """
     with tenant_transaction(tenant, write=False) as (runtime, db):
         found = queries.get_run(db, run_id)
         one, other = find_person(db, mentor), find_person(db, mentee)
         document = store.explain(db, found, one.id, other.id, runtime.clock())
+        if document.get("score") is not None and not document["proposed"] and found.state == "solved":
+            criteria = runtime.plugins.criteria.values()
+            effect = changes.weigh_pair(db, found, (one.id, other.id), runtime.clock(), criteria)
+            document["effect"] = {
+                "total_score": effect.before,
+                "total_score_with": effect.after,
+                "best": effect.best_unchanged,
+                "best_with": effect.best,
+            }
     show(document, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rmplugin.matching.columns import IntArray, Problem, Side
-from rmplugin.matching.pairs import find_bars, find_contributions, find_failed, find_points
+from rmplugin.matching.pairs import find_bars, find_points
 from rmplugin.matching.scoring import RULE_CODES, Candidate, Role
 from rmplugin.matching.solver import Solution
 
@@ -42,26 +42,6 @@ def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]
         group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
         found[group].append(skill)
     return found
-
-
-def explain_absent(problem: Problem, solution: Solution, mentor: int, mentee: int) -> dict[str, Any]:
-    """Say why two people of the pool are not a pair: what bars them, or how many points they fall short.
-
-    :param mentor: row of the mentor; `mentee` likewise.
-    :return: "failed" rule codes; "score" and "contributions" (of an allowed pair, else None and none); and
-        "short": the points by which the places of both are at least worth more to others, None unless the
-        solution is the highest total.
-    **Touches** nothing.
-    """
-    failed = find_failed(problem, mentor, mentee)
-    if failed:
-        return {"failed": failed, "score": None, "contributions": {}, "short": None}
-    contributions = find_contributions(problem, mentor, mentee)
-    score = sum(contributions.values())
-    short = None
-    if solution.objective == "total":
-        short = max(0, int(solution.prices[mentor] + solution.mentee_prices[mentee]) - score)
-    return {"failed": [], "score": score, "contributions": contributions, "short": short}
 
 
 def explain_unmatched(problem: Problem, solution: Solution) -> list[Unmatched]:

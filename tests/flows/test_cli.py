@@ -596,6 +596,12 @@ def test_match_when_run_shows_explains_and_releases(rm, programme, enrolments, d
     explained = rm.do("match", "explain", run["run_id"], pair["mentor"]["id"], "20", "--json").json
     assert explained["proposed"] is True
     assert explained["score"] == run["total_score"]
+    other = run["unmatched"][0]["person"]
+    absent = rm.do("match", "explain", run["run_id"], other, "20", "--json").json
+    total = run["total_score"]
+    # The other one fits as well, so nothing would be lost.
+    assert (absent["proposed"], absent["barred_by"], absent["score"]) == (False, [], total)
+    assert absent["effect"] == dict.fromkeys(("total_score", "total_score_with", "best", "best_with"), total)
     human = rm.do("match", "explain", run["run_id"], "10", "20").out
     assert not UGLY.search(human), human
     refused(rm("match", "explain", run["run_id"], "10", "nobody"), "There is no person")

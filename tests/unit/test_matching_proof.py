@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from rmplugin.matching import kernels, solver
 from rmplugin.matching.columns import build
-from rmplugin.matching.explaining import explain_absent, explain_unmatched
+from rmplugin.matching.explaining import explain_unmatched
 from rmplugin.matching.flows import Graph, push_most
 from rmplugin.matching.scoring import Candidate, Rules, Weights
 from rmplugin.matching.solver import OBJECTIVES, worst_scores
@@ -381,23 +381,6 @@ def test_survey_when_compared_with_sorting_all_lists_gives_the_same_ranks(monkey
     where = {pair: table.problem.rows(*pair) for pair in apart}
     blocking = [p for p in apart if all(scored[p] > worst[k][where[p][k]] for k in (0, 1))]
     assert found.blocking == len(blocking) > 0
-
-
-def test_explain_absent_when_a_pair_is_forced_never_loses_less_than_it_says():
-    table = table_of(*crowd(82, 25))
-    solution = solver.solve(table.problem)
-    apart = [pair for pair in table.scored() if pair not in ids(solution)][:40]
-    for pair in apart:
-        told = explain_absent(table.problem, solution, *table.problem.rows(*pair))
-        lost = solution.total_score - solver.solve(table.problem, [pair]).total_score
-        assert told["score"] == table.scored()[pair]
-        assert lost >= told["short"] >= 0
-
-
-def test_explain_absent_when_a_rule_bars_the_pair_names_it():
-    table = table_of([person("mentor", "a", rank=9)], [person("mentee", "b")])
-    told = explain_absent(table.problem, solver.solve(table.problem), 0, 0)
-    assert told == {"failed": ["no_junior"], "score": None, "contributions": {}, "short": None}
 
 
 @settings(deadline=None, max_examples=40)

@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
-from rmplugin.matching import counting, lists, operations, queries, runs, solver, store
+from rmplugin.matching import counting, documents, lists, operations, queries, runs, solver, store
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.pairs import find_contributions
 
@@ -224,8 +224,7 @@ def _points(pool: store.Pool, pair: Two) -> dict[str, int]:
     assert mentor is not None
     assert mentee is not None
     points = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
-    # Points for wishes would tell the manager who wished for whom.
-    return {name: value for name, value in points.items() if name != "wishes"}
+    return documents.without_wishes(points)
 
 
 def _add_up(db: Db, run: MatchRun, coming: dict[Two, dict[str, int]], going: Collection[Proposal]) -> Effect:

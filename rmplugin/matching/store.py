@@ -483,7 +483,7 @@ def explain(
         ],
     }
     if mentor and mentee and not codes:
-        contributions = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
+        contributions = documents.without_wishes(find_contributions(pool.problem([mentor], [mentee]), 0, 0))
         document |= {"score": sum(contributions.values()), "contributions": contributions}
         document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
     return document

@@ -22,13 +22,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.fernet import Fernet
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select, text
 
 from benchmarks import matching_parts as parts
 from benchmarks.roster import new_database, server_cpu, server_pid
 from rmplugin import migrations
 from rmplugin.cli import COLLECT_AFTER
-from rmplugin.db import Database, Db, Secrets, new_id
+from rmplugin.db import Database, Db, Secrets, insert_rows, new_id
 from rmplugin.matching import operations, queries, store
 from rmplugin.matching.explaining import explain_unmatched
 from rmplugin.matching.findings import Findings
@@ -184,11 +184,16 @@ def fill(database: Database, size: int) -> tuple[uuid.UUID, uuid.UUID]:
         add(db, Enrolment, (enrolment_row(one, people, programme) | common for one in everybody))
         add(db, PersonSkill, (row | common for one in everybody for row in skill_rows(one, people, skills)))
         run = operations.start_run(db, programme, "command", NOW)
-        return tenant.id, run.id
+        found = tenant.id, run.id
+    with database.engine.connect() as connection:
+        # PostgreSQL's own housekeeping does this within a minute; the throw-away server has none.
+        connection.execute(text("ANALYZE"))
+        connection.commit()
+    return found
 
 
 def add(db: Db, model: Any, rows: Iterator[dict[str, Any]]) -> None:
-    db.connection().execute(insert(model.__table__), list(rows))
+    insert_rows(db.connection(), model.__table__, rows)
 
 
 def person_row(one: Candidate, people: Mapping[str, uuid.UUID], account_id: uuid.UUID) -> dict[str, Any]:
@@ -205,6 +210,13 @@ def person_row(one: Candidate, people: Mapping[str, uuid.UUID], account_id: uuid
         "location": one.site,
         "languages": [],
         "status": "active",
+        "lifecycle": "present",
+        "former_emails": [],
+        "skills": [],
+        "employments": [],
+        "email_reused": False,
+        "kept_apart": False,
+        "missing_runs": 0,
         "row_hash": "",
         "seen_at": NOW,
         "created_at": NOW,
@@ -239,6 +251,7 @@ def enrolment_row(one: Candidate, people: Mapping[str, uuid.UUID], programme: Pr
         "state": "submitted",
         "capacity": one.capacity,
         "motivation_level": one.motivation,
+        "active_pairings": 0,
         "created_at": NOW,
         "updated_at": NOW,
     }

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import operations, queries, releasing, store, wishes
+from rmplugin.matching import documents, operations, queries, releasing, store, wishes
 from rmplugin.matching.models import MatchWish
 from rmplugin.matching.solver import all_pairs
 from rmplugin.programmes.operations import withdraw
@@ -103,6 +103,19 @@ def test_wishes_of_both_sides_count_and_those_of_people_who_left_the_pool_do_not
     with scene.transaction() as db:
         withdraw(db, find_enrolment(db, scene.programme.id, scene.Pia.id), scene.runtime.clock())
     assert pool_of(scene).wishes == ()
+
+
+def test_documents_about_a_pair_hold_no_points_for_wishes(scene):
+    choose(scene, "Ana", Pia="1")
+    choose(scene, "Pia", **{next(iter(listed(scene, "Pia"))): "1"})
+    run_id = scene.run()
+    kept = [row.contributions for row in scene.proposals(run_id).values()]
+    assert any("wishes" in contributions for contributions in kept)
+    with scene.transaction() as db:
+        shown = documents.show_document(db, queries.get_run(db, run_id))["proposals"]
+    for pair in shown:
+        assert "wishes" not in pair["contributions"]
+        assert sum(pair["contributions"].values()) == pair["score"]
 
 
 def test_choices_are_replaced_and_taken_back(scene):

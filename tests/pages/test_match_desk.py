@@ -224,7 +224,7 @@ def test_points_on_a_card_add_up_to_the_score(scene, manager):
     assert sum(cells) == total == row.score
     says = manager.says()
     assert "is number 1 of the 2 mentors" in says or "is number 2 of the 2 mentors" in says
-    assert "of 100 runs" in says
+    assert "% of the runs" in says
 
 
 def test_points_for_wishes_are_nowhere_on_the_desk(scene, manager, clock):

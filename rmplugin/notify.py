@@ -78,7 +78,8 @@ def unread(db: Db, person_id: uuid.UUID) -> Sequence[Notice]:
     **Touches** reads notice.
     """
     query = select(Notice).where(Notice.person_id == person_id, Notice.read_at.is_(None))
-    return db.scalars(query.order_by(Notice.created_at)).all()
+    # Notices of one moment stand in the order in which they were written, which their ids follow.
+    return db.scalars(query.order_by(Notice.created_at, Notice.id)).all()
 
 
 def put_away(db: Db, person_id: uuid.UUID, notice_id: uuid.UUID, now: datetime) -> None:

@@ -151,9 +151,9 @@ def explain(run_id: uuid.UUID, mentor: str, mentee: str, as_json: bool, tenant: 
     with tenant_transaction(tenant, write=False) as (runtime, db):
         found = queries.get_run(db, run_id)
         one, other = find_person(db, mentor), find_person(db, mentee)
-        document = store.explain(db, found, one.id, other.id, runtime.clock())
+        criteria = runtime.plugins.criteria.values()
+        document = store.explain(db, found, one.id, other.id, runtime.clock(), criteria)
         if document.get("score") is not None and not document["proposed"] and found.state == "solved":
-            criteria = runtime.plugins.criteria.values()
             effect = changes.weigh_pair(db, found, (one.id, other.id), runtime.clock(), criteria)
             document["effect"] = {
                 "total_score": effect.before,
@@ -171,7 +171,9 @@ def release(run_id: uuid.UUID, tenant: str | None) -> None:
     """Let the people of a run see their proposals and answer. Example: rmplugin match release 0190…"""
     with tenant_transaction(tenant) as (runtime, db):
         found = queries.get_run(db, run_id)
-        released, left_out = releasing.release_run(db, found, "command", runtime.clock())
+        released, left_out = releasing.release_run(
+            db, found, "command", runtime.clock(), runtime.plugins.criteria.values()
+        )
     click.echo(
         f"Released {released} proposals; {left_out} were left out because they are no longer possible."
     )
@@ -250,7 +252,9 @@ def preview(
     with tenant_transaction(tenant, write=False) as (runtime, db):
         found = find_programme(db, programme)
         based_on = _find_rules(db, found, version)
-        document = rule_sets.preview(db, found, changes, runtime.clock(), based_on)
+        document = rule_sets.preview(
+            db, found, changes, runtime.clock(), based_on, runtime.plugins.criteria.values()
+        )
     show(document, as_json=as_json)
 
 

@@ -104,15 +104,18 @@ def weigh_swap(
     return _look_ahead(db, run, effect, now, criteria, pins=coming)
 
 
-def pin(db: Db, run: MatchRun, pair: Two, actor: str, now: datetime) -> None:
+def pin(
+    db: Db, run: MatchRun, pair: Two, actor: str, now: datetime, criteria: counting.Criteria = ()
+) -> None:
     """Keep a pair in a run and in every further one, so that it can be undone.
 
+    :param criteria: of plug-ins.
     :raises InputError: the rules bar the pair.
     :raises ConflictError: the run is not open.
     **Touches** what `operations.pin_pair` touches; match_run.
     """
     with _noting(db, run, "pin", pair, actor, now):
-        operations.pin_pair(db, run, *pair, actor, now)
+        operations.pin_pair(db, run, *pair, actor, now, criteria)
 
 
 def unpin(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
@@ -144,7 +147,14 @@ def restore(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
         operations.restore_proposal(db, proposal, actor, now)
 
 
-def swap(db: Db, run: MatchRun, pairs: tuple[Proposal, Proposal], actor: str, now: datetime) -> None:
+def swap(
+    db: Db,
+    run: MatchRun,
+    pairs: tuple[Proposal, Proposal],
+    actor: str,
+    now: datetime,
+    criteria: counting.Criteria = (),
+) -> None:
     """Exchange the partners of two pairs of a run; both new pairs are pinned, because a manager chose them.
 
     :raises InputError: the rules bar a new pair.
@@ -163,7 +173,7 @@ def swap(db: Db, run: MatchRun, pairs: tuple[Proposal, Proposal], actor: str, no
             runs.leave_out(row, ["swapped"])
         db.flush()
         for pair in coming:
-            operations.pin_pair(db, run, *pair, actor, now)
+            operations.pin_pair(db, run, *pair, actor, now, criteria)
     audit.record(db, actor, "match_run.swap", run.id, now)
 
 
@@ -212,11 +222,12 @@ def _pool_of(
 
     :param without: a pair that is dropped, and shall not count as ruled out by that.
     """
-    pool = store.load_pool(db, queries.programme_of(db, run), now, scope=run.scope, only=people)
+    programme = queries.programme_of(db, run)
+    pool = store.load_pool(db, programme, now, scope=run.scope, only=people, criteria=criteria)
     blocked = pool.blocked
     if without is not None:
         blocked = tuple(pair for pair in blocked if pair != _texts(without))
-    return replace(pool, criteria=tuple(criteria), blocked=blocked)
+    return replace(pool, blocked=blocked)
 
 
 def _points(pool: store.Pool, pair: Two) -> dict[str, int]:
@@ -272,8 +283,7 @@ def _look_ahead(
     programme = queries.programme_of(db, run)
     if not counting.is_small(db, programme.id):
         return effect
-    pool = store.load_pool(db, programme, now, scope=run.scope)
-    pool = replace(pool, criteria=tuple(criteria), wishes=())
+    pool = replace(store.load_pool(db, programme, now, scope=run.scope, criteria=criteria), wishes=())
     out = {_texts(pair) for pair in barred}
     wanted = {*pool.pins, *map(_texts, pins)} - out
     # A dropped pair that is brought back is not ruled out by having been dropped.

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -86,7 +85,7 @@ def prepare(
         "after": rules.read_book(programme, row.question, live),
     }
     pools = {
-        name: replace(store.load_pool(db, programme, now, book=book), criteria=tuple(criteria))
+        name: store.load_pool(db, programme, now, book=book, criteria=criteria)
         for name, book in books.items()
     }
 
@@ -109,7 +108,7 @@ def prepare_health(
         that one rule "barred", whether this is "exact", and whom to "invite".
     **Touches** reads what `store.load_pool` reads; programme_skill, enrolment.
     """
-    pool = replace(store.load_pool(db, programme, now), criteria=tuple(criteria))
+    pool = store.load_pool(db, programme, now, criteria=criteria)
     problem = pool.free_problem()
     lacking = health.find_lacking(problem)
     wanted = [uuid.UUID(entry["skill"]) for entry in lacking]

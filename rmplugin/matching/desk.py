@@ -79,7 +79,7 @@ def health_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     row, found = None, None
     if counting.is_small(visit.db, programme_id):
-        found = counting.prepare_health(visit.db, programme, visit.now, _criteria(visit))()
+        found = counting.prepare_health(visit.db, programme, visit.now, criteria_of(visit))()
     else:
         row = counting.find_count(visit.db, programme_id, "health")
         found = row.answer if row else None
@@ -101,7 +101,7 @@ def health_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def count_health(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Count how the pool stands anew."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
-    counting.ask(visit.db, programme, "health", {}, visit.now, _criteria(visit))
+    counting.ask(visit.db, programme, "health", {}, visit.now, criteria_of(visit))
     return web.go("matching.health_page", programme_id=programme_id)
 
 
@@ -142,7 +142,7 @@ def try_rules(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Count what the typed rules would make of the pool; they are not saved."""
     programme, typed = _typed_rules(visit, programme_id)
     values = rules.check_values(programme, rules.values_of(rules.find_live(visit.db, programme_id)), typed)
-    counting.ask(visit.db, programme, "trial", values, visit.now, _criteria(visit))
+    counting.ask(visit.db, programme, "trial", values, visit.now, criteria_of(visit))
     return web.go("matching.rules_page", programme_id=programme_id, trial=1)
 
 
@@ -176,7 +176,8 @@ def _typed_rules(visit: Visit, programme_id: uuid.UUID) -> tuple[Programme, Mapp
     return programme, web.load_form(forms.rules_as_typed())
 
 
-def _criteria(visit: Visit) -> counting.Criteria:
+def criteria_of(visit: Visit) -> counting.Criteria:
+    """Give what plug-ins add to the matching. **Touches** nothing."""
     return tuple(visit.runtime.plugins.criteria.values())
 
 

@@ -1,7 +1,7 @@
 """Verbs of matching: run it and change what it found; answer a proposal; end a pairing."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text, joined
 
 NEUTRAL_ENDED = (
@@ -218,10 +219,17 @@ def restore_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> N
 
 
 def pin_pair(
-    db: Db, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID, actor: str, now: datetime
+    db: Db,
+    run: MatchRun,
+    mentor_id: uuid.UUID,
+    mentee_id: uuid.UUID,
+    actor: str,
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> Proposal:
     """Keep a pair in this run and in every further one. Proposals that need its places give way.
 
+    :param criteria: of plug-ins.
     :raises InputError: the rules bar the pair; `details` says in words why.
     :raises ConflictError: the run is not open.
     **Touches** writes proposal, audit_entry.
@@ -232,7 +240,7 @@ def pin_pair(
     )
     proposal = db.scalars(query).one_or_none()
     if proposal is None or proposal.state != "proposed":
-        proposal = _pin_new(db, run, proposal, mentor_id, mentee_id, now)
+        proposal = _pin_new(db, run, proposal, mentor_id, mentee_id, now, criteria)
     proposal.pinned = True
     audit.record(db, actor, "proposal.pin", proposal.id, now)
     return proposal
@@ -256,6 +264,7 @@ def answer(
     yes: bool,  # noqa: FBT001 - It is the answer itself.
     reason: str | None,
     now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> Proposal:
     """Say yes or no to a proposal. Two yes start the pairing, one no returns both people to the pool.
 
@@ -288,7 +297,7 @@ def answer(
         notify.take_back(db, [f"/proposals/{proposal.id}"], now)
         notify.tell(db, other, "proposal_closed", NEUTRAL_CLOSED, now, "/home")
     elif proposal.mentor_answer == proposal.mentee_answer == "yes":
-        _start_pairing(db, proposal, now)
+        _start_pairing(db, proposal, now, criteria)
     return proposal
 
 
@@ -350,9 +359,11 @@ def _pin_new(
     mentor_id: uuid.UUID,
     mentee_id: uuid.UUID,
     now: datetime,
+    criteria: Iterable[MatchCriterion],
 ) -> Proposal:
     """Bring a pair into a run that the solver did not choose, or that left it."""
-    pool = store.load_pool(db, queries.programme_of(db, run), now, only=(mentor_id, mentee_id))
+    programme, only = queries.programme_of(db, run), (mentor_id, mentee_id)
+    pool = store.load_pool(db, programme, now, only=only, criteria=criteria)
     ids = str(mentor_id), str(mentee_id)
     mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
     codes = store.check_pairs(pool, [ids])[ids]
@@ -398,12 +409,12 @@ def _check_repeated(proposal: Proposal, answered: str | None, word: str) -> None
         )
 
 
-def _start_pairing(db: Db, proposal: Proposal, now: datetime) -> None:
+def _start_pairing(db: Db, proposal: Proposal, now: datetime, criteria: Iterable[MatchCriterion]) -> None:
     """Make the pairing, if the rules still allow it today."""
     programme = runs.lock_programme(db, proposal.programme_id)
     only = (proposal.mentor_id, proposal.mentee_id)
     book = rules.book_in_force(db, programme)
-    pool = store.load_pool(db, programme, now, without=proposal.id, book=book, only=only)
+    pool = store.load_pool(db, programme, now, without=proposal.id, book=book, only=only, criteria=criteria)
     ids = str(proposal.mentor_id), str(proposal.mentee_id)
     codes = ["programme_over"] if programme.state == "archived" else store.check_pairs(pool, [ids])[ids]
     # Another proposal that is still open takes no place from one to which both said yes.

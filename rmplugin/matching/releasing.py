@@ -1,6 +1,6 @@
 """From the release to the end of the time to answer: release, take back, remind, expire."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from rmplugin.matching.rules import Options, book_in_force
 from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text
 
 # Fixed words: whoever reads them learns neither who decided nor why.
@@ -28,9 +29,12 @@ NEUTRAL_TAKEN_BACK = (
 )
 
 
-def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, int]:
+def release_run(
+    db: Db, run: MatchRun, actor: str, now: datetime, criteria: Iterable[MatchCriterion] = ()
+) -> tuple[int, int]:
     """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
 
+    :param criteria: of plug-ins.
     :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
     :raises ConflictError: it was released before, is not open, or has no proposal.
     **Touches** writes match_run, proposal, notice, audit_entry.
@@ -43,7 +47,7 @@ def release_run(db: Db, run: MatchRun, actor: str, now: datetime) -> tuple[int, 
     if not pairs:
         raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
     book = book_in_force(db, programme)
-    pool = store.load_pool(db, programme, now, book=book)
+    pool = store.load_pool(db, programme, now, book=book, criteria=criteria)
     released = _let_go(pool, pairs, book.options, now)
     _tell_both(
         db, "proposal", [(row, invitation(row.expires_at), f"/proposals/{row.id}") for row in released], now

@@ -1,6 +1,6 @@
 """Verbs of rule sets: draft, preview, make live."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from rmplugin.errors import ConflictError
 from rmplugin.matching import kernels, rules, runs, store
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.programmes.models import Programme
+from rmplugin.records import MatchCriterion
 
 
 def ensure_live(db: Db, programme: Programme, actor: str, now: datetime) -> MatchRuleSet:
@@ -96,6 +97,7 @@ def preview(
     changes: Mapping[str, Any],
     now: datetime,
     based_on: MatchRuleSet | None = None,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> dict[str, Any]:
     """Say what rules would make of today's pool. It writes nothing.
 
@@ -109,7 +111,7 @@ def preview(
     row = based_on or rules.find_live(db, programme.id)
     values = rules.check_values(programme, rules.values_of(row), changes)
     book = rules.read_book(programme, values, row)
-    pool = store.load_pool(db, programme, now, book=book)
+    pool = store.load_pool(db, programme, now, book=book, criteria=criteria)
     counts = count_admissible(pool)
     mentors, mentees = pool.free_sides()
     return {

@@ -177,6 +177,7 @@ def load_pool(
     book: RuleBook | None = None,
     scope: str = "all",
     only: queries.Only = None,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> Pool:
     """Read what a matching needs, in a handful of queries however many people there are.
 
@@ -184,8 +185,9 @@ def load_pool(
     :param book: the rules to go by; None for those in force.
     :param scope: all, or waiting: who has a partner or an open proposal has no free place then.
     :param only: person ids, or a query of them, to which everything is restricted; None for everybody.
+    :param criteria: of plug-ins.
     **Touches** reads enrolment, person, profile, person_skill, skill, pairing, proposal, match_wish,
-    match_rule_set.
+    match_rule_set, side_line.
     """
     book = book or book_in_force(db, programme)
     cap = book.options.mentors_per_mentee
@@ -213,6 +215,7 @@ def load_pool(
         kept=tuple(sorted(map(_texts, queries.proposed_pairs(db, programme.id))))
         if book.options.kept_bonus
         else (),
+        criteria=tuple(criteria),
     )
 
 
@@ -448,7 +451,12 @@ def _texts(pair: tuple[uuid.UUID, uuid.UUID]) -> tuple[str, str]:
 
 
 def explain(
-    db: Db, run: MatchRun, mentor_id: uuid.UUID, mentee_id: uuid.UUID, now: datetime
+    db: Db,
+    run: MatchRun,
+    mentor_id: uuid.UUID,
+    mentee_id: uuid.UUID,
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> dict[str, Any]:
     """Say why two people are, or are not, a pair of a run: what `match explain --json` prints.
 
@@ -464,7 +472,7 @@ def explain(
     document: dict[str, Any] = {"run_id": str(run.id), "proposed": (mentor_id, mentee_id) in found}
     if document["proposed"]:
         return document | documents.proposal_document(found[mentor_id, mentee_id])
-    pool = load_pool(db, queries.programme_of(db, run), now, scope=run.scope)
+    pool = load_pool(db, queries.programme_of(db, run), now, scope=run.scope, criteria=criteria)
     ids = str(mentor_id), str(mentee_id)
     codes = check_pairs(pool, [ids])[ids]
     mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])

@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,12 +38,13 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
     with runtime.database.transaction(tenant_id) as db:
         operations.note_progress(db, run_id, runtime.clock())
     with runtime.database.transaction(tenant_id, write=False) as db:
-        pool = store.load_pool(db, programme, runtime.clock(), scope=match_run.scope)
+        pool = store.load_pool(
+            db, programme, runtime.clock(), scope=match_run.scope, criteria=runtime.plugins.criteria.values()
+        )
     with runtime.database.transaction(tenant_id) as db:
         mentors, mentees = map(len, pool.free_sides())
         operations.note_progress(db, run_id, runtime.clock(), mentors=mentors, mentees=mentees)
     try:
-        pool = replace(pool, criteria=tuple(runtime.plugins.criteria.values()))
         found = compute(pool, match_run.objective, runtime.clock().date())
     except InputError as error:
         _fail(runtime, tenant_id, run_id, error.message_for_user, error.details)
@@ -147,7 +147,9 @@ def _rerun(runtime: Runtime, tenant_id: uuid.UUID, programme_id: uuid.UUID) -> b
         recent = any(run.created_at > now - RERUN_AFTER or run.state in ("queued", "solved") for run in past)
         if recent or not any(run.released_at for run in past):
             return False
-        pool = store.load_pool(db, programme, now, scope="waiting")
+        pool = store.load_pool(
+            db, programme, now, scope="waiting", criteria=runtime.plugins.criteria.values()
+        )
     if not rule_sets.count_admissible(pool).any():
         return False
     with runtime.database.transaction(tenant_id) as db:

@@ -5,7 +5,7 @@ import uuid
 from rmplugin import web
 from rmplugin.errors import ConflictError
 from rmplugin.matching import forms, interruptions, operations, queries, wishes, words
-from rmplugin.matching.desk import name_languages, zone_for
+from rmplugin.matching.desk import criteria_of, name_languages, zone_for
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.workbench import pages
 from rmplugin.people.queries import display_names
@@ -18,7 +18,7 @@ from rmplugin.web import Role, Visit
 def short_list_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show a few people whom the visitor may prefer or avoid, with what each would bring."""
     programme = get_programme(visit.db, programme_id)
-    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now)
+    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now, criteria_of(visit))
     enrolment = find_enrolment(visit.db, programme_id, visit.person_id)
     people = queries.people_by_id(visit.db, [entry.person_id for entry in found])
     return web.render(
@@ -45,10 +45,10 @@ def short_list_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def choose_wishes(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Keep what somebody chose on their short list."""
     programme = get_programme(visit.db, programme_id)
-    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now)
+    found = wishes.short_list(visit.db, programme, visit.person_id, visit.now, criteria_of(visit))
     chosen = web.load_form(forms.wish_form([entry.person_id for entry in found]))
     choices = {entry.person_id: chosen[forms.wish_field(entry.person_id)] for entry in found}
-    wishes.choose(visit.db, programme, visit.person_id, choices, visit.now)
+    wishes.choose(visit.db, programme, visit.person_id, choices, visit.now, criteria_of(visit))
     return web.go("matching.short_list_page", "Your choices are saved.", programme_id=programme_id)
 
 
@@ -89,7 +89,8 @@ def answer_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     given = web.load_form(forms.AnswerForm())
     proposal = queries.get_proposal_of(visit.db, proposal_id, visit.person_id).row
     yes = given["answer"] == "yes"
-    operations.answer(visit.db, proposal, visit.person_id, yes, given["reason"], visit.now)
+    criteria = criteria_of(visit)
+    operations.answer(visit.db, proposal, visit.person_id, yes, given["reason"], visit.now, criteria)
     said = {
         "accepted": "You both said yes. Your pairing has started.",
         "released": "Thank you. Your yes is noted; you hear from us when the other person has answered.",

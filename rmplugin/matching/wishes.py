@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from rmplugin.matching.rules import book_in_force
 from rmplugin.people.models import PersonSkill
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.records import MatchCriterion
 
 LONGEST = 5
 AVOID = "avoid"
@@ -52,7 +53,13 @@ def is_open(db: Db, programme: Programme, enrolment: Enrolment | None) -> bool:
     return db.execute(released.limit(1)).first() is None
 
 
-def short_list(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> list[Suggestion]:
+def short_list(
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
+) -> list[Suggestion]:
     """Give the few whom somebody may choose among: those of their own choice first, then the best by points.
 
     Whoever was chosen stays on the list, so that nobody sees more people by choosing.
@@ -62,7 +69,8 @@ def short_list(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime
     **Touches** reads what `store.load_pool` reads.
     """
     role = _check_open(db, programme, person_id)
-    pool = store.load_pool(db, programme, now, only=_who_might_fit(programme, person_id, role))
+    only = _who_might_fit(programme, person_id, role)
+    pool = store.load_pool(db, programme, now, only=only, criteria=criteria)
     mentors, mentees = pool.free_sides()
     me = str(person_id)
     if role == "mentor":
@@ -101,7 +109,12 @@ def choices_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> dict[uu
 
 
 def choose(
-    db: Db, programme: Programme, person_id: uuid.UUID, choices: Mapping[uuid.UUID, str], now: datetime
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    choices: Mapping[uuid.UUID, str],
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
 ) -> None:
     """Keep somebody's choices instead of those before; no choices take the list back.
 
@@ -113,7 +126,8 @@ def choose(
     """
     _check_open(db, programme, person_id)
     made = {other: choice for other, choice in choices.items() if choice}
-    if made and not set(made) <= {entry.person_id for entry in short_list(db, programme, person_id, now)}:
+    listed = short_list(db, programme, person_id, now, criteria) if made else []
+    if not set(made) <= {entry.person_id for entry in listed}:
         raise InputError(
             "not_on_the_list", "The list has changed meanwhile. Nothing was saved. Look at it once more."
         )

@@ -7,7 +7,7 @@ from typing import Any
 from rmplugin import web
 from rmplugin.errors import NotFoundError
 from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, words
-from rmplugin.matching.desk import RUN_STATES, name_languages, zone_for
+from rmplugin.matching.desk import RUN_STATES, criteria_of, name_languages, zone_for
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import book_in_force
 from rmplugin.people.queries import display_names
@@ -252,7 +252,7 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
-    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now)
+    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now, criteria_of(visit))
     options = book_in_force(visit.db, get_programme(visit.db, run.programme_id)).options
     sent = "Proposals sent: %(n)s. Both people of each have %(days)s days to answer."
     said = [Text(sent, n=released, days=options.answer_days)]
@@ -282,7 +282,8 @@ def pin_pair(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Pin two people whom the manager chose."""
     chosen = web.load_form(forms.PinForm())
     run = _managed_run(visit, run_id)
-    changes.pin(visit.db, run, (chosen["mentor"], chosen["mentee"]), visit.actor, visit.now)
+    two = chosen["mentor"], chosen["mentee"]
+    changes.pin(visit.db, run, two, visit.actor, visit.now, criteria_of(visit))
     said = "The pair is pinned. Run the matching again, so that everybody else is placed around it."
     return web.go("matching.run_page", said, run_id=run_id)
 
@@ -330,7 +331,7 @@ def swap_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
     other = _proposal_of(visit, run, web.load_form(forms.SwapForm())["other"])
-    changes.swap(visit.db, run, (proposal, other), visit.actor, visit.now)
+    changes.swap(visit.db, run, (proposal, other), visit.actor, visit.now, criteria_of(visit))
     said = "The partners are exchanged, and both new pairs are pinned: further runs keep them."
     return web.go("matching.run_page", said, run_id=run.id)
 
@@ -373,7 +374,7 @@ def _filters(visit: Visit, programme_id: uuid.UUID) -> dict[str, Any]:
 
 def _weigh(visit: Visit, run: MatchRun, asked: Mapping[str, Any], rows: Sequence[Proposal]) -> changes.Effect:
     known = visit.db, run
-    more = visit.now, tuple(visit.runtime.plugins.criteria.values())
+    more = visit.now, criteria_of(visit)
     if asked["do"] == "drop":
         return changes.weigh_drop(*known, rows[0], *more)
     if asked["do"] == "swap":
@@ -394,7 +395,7 @@ def _instead(visit: Visit, run: MatchRun, pair: queries.Pair, other: uuid.UUID) 
         raise NotFoundError("person")
     is_mentor = enrolment.role == "mentor"
     two = (other, pair.mentee.id) if is_mentor else (pair.mentor.id, other)
-    effect = changes.weigh_pair(visit.db, run, two, visit.now, tuple(visit.runtime.plugins.criteria.values()))
+    effect = changes.weigh_pair(visit.db, run, two, visit.now, criteria_of(visit))
     names = display_names(
         visit.db, {*two, *(one for row in effect.going for one in (row.mentor_id, row.mentee_id))}
     )

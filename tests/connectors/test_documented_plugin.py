@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rmplugin.errors import InputError
+from rmplugin.matching import operations, queries, releasing
 from rmplugin.people.models import Person
 from tests.factories.matching import make_scene
 from tests.rules.source import ROOT
@@ -106,6 +108,36 @@ def test_criterion_when_registered_as_documented_counts_in_a_run_and_takes_pairs
     assert scene.get_run(run_id).metrics["criteria"] == {"one_house": "Both work in one house"}
     left = {entry["person"]: entry["reason"] for entry in scene.left_out(run_id)}
     assert left[str(scene.Qin.id)] == "criterion"
+
+
+def test_criterion_when_it_comes_to_bar_a_pair_keeps_it_from_pin_release_and_start(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana Ben", "Pia Qin")
+    criteria = runtime.plugins.criteria.values()
+
+    def move(name: str, site: str | None) -> None:
+        with scene.transaction() as db:
+            db.get_one(Person, scene.people[name].id).location = site
+
+    run_id = scene.run()
+    move("Qin", "Plant")
+    other = scene.Ben if ("Ana", "Qin") in scene.live(run_id) else scene.Ana
+    with scene.transaction() as db:
+        run = queries.get_run(db, run_id)
+        with pytest.raises(InputError) as refused:
+            operations.pin_pair(db, run, other.id, scene.Qin.id, "command", runtime.clock(), criteria)
+    assert "plug-in" in str(refused.value.message_for_user)
+    with scene.transaction() as db:
+        run = queries.get_run(db, run_id)
+        assert releasing.release_run(db, run, "command", runtime.clock(), criteria) == (1, 1)
+    ((names, proposal),) = [
+        (pair, row) for pair, row in scene.proposals(run_id).items() if row.state == "released"
+    ]
+    move("Pia", "Plant")
+    with scene.transaction() as db:
+        row = queries.get_proposal(db, proposal.id)
+        for name in names:
+            operations.answer(db, row, scene.people[name].id, True, None, runtime.clock(), criteria)
+        assert (row.state, row.reasons["left_out"]) == ("void", ["criterion"])
 
 
 def test_contract_when_run_over_the_example_is_kept(command):

@@ -139,14 +139,11 @@ def find_prices(
     todo = np.unique(graph.mentee)
     mentee_prices[full] = np.iinfo(np.int64).max // 4
     for _ in range(len(supply) + len(demand) + 2):
-        own = np.zeros(len(todo), dtype=np.int64)
         mine = todo[full[todo]]
-        rows = join_ranges(met_starts[mine], met_starts[mine + 1])
-        pair = met[rows]
+        pair = met[join_ranges(met_starts[mine], met_starts[mine + 1])]
         lowest = np.full(len(demand), np.iinfo(np.int64).max // 4)
         np.minimum.at(lowest, graph.mentee[pair], gain[pair] - prices[graph.mentor[pair]])
-        own = np.where(full[todo], lowest[todo], 0)
-        mentee_prices[todo] = own
+        mentee_prices[todo] = np.where(full[todo], lowest[todo], 0)
         pair = join_ranges(starts[todo], starts[todo + 1])
         pair = pair[~taken[pair]]
         asked = prices.copy()

@@ -3,15 +3,16 @@
 import csv
 import io
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import delete, or_, select
 
 from rmplugin import audit, jobs
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.people.models import SideLine
 from rmplugin.people.queries import find_person
@@ -68,10 +69,12 @@ def replace_lines(db: Db, rows: Iterable[Mapping[str, str]], actor: str, now: da
     **Touches** reads person; writes side_line, outbox_event, audit_entry.
     """
     report = LinesReport()
+    # An appraiser or HR partner stands in very many rows.
+    find = cache(partial(_find, db))
     wanted: dict[tuple[uuid.UUID, uuid.UUID], str] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            pair, kind = _read_row(db, row)
+            pair, kind = _read_row(find, row)
         except (InputError, NotFoundError, ConflictError) as error:
             name = "kind" if error.code == "kind_unknown" else "person"
             report.skipped.append(
@@ -81,8 +84,8 @@ def replace_lines(db: Db, rows: Iterable[Mapping[str, str]], actor: str, now: da
         wanted[pair] = kind
     before = {(row.person_id, row.other_id): row for row in db.scalars(select(SideLine))}
     gone = set() if report.skipped else set(before) - set(wanted)
-    for pair in sorted(gone):
-        db.execute(delete(SideLine).where(SideLine.id == before[pair].id))
+    for some in chunks(before[pair].id for pair in gone):
+        db.execute(delete(SideLine).where(SideLine.id.in_(some)))
     for pair, kind in sorted(wanted.items()):
         if pair in before:
             before[pair].kind = kind
@@ -97,8 +100,10 @@ def replace_lines(db: Db, rows: Iterable[Mapping[str, str]], actor: str, now: da
     return report
 
 
-def _read_row(db: Db, row: Mapping[str, str]) -> tuple[tuple[uuid.UUID, uuid.UUID], str]:
-    person, other = _find(db, row["person"]), _find(db, row["other"])
+def _read_row(
+    find: Callable[[str], uuid.UUID], row: Mapping[str, str]
+) -> tuple[tuple[uuid.UUID, uuid.UUID], str]:
+    person, other = find(row["person"]), find(row["other"])
     if row["kind"] not in KINDS:
         raise InputError("kind_unknown", f"The kind must be one of: {', '.join(KINDS)}.")
     if person == other:

@@ -175,6 +175,9 @@ def _find_change(
     sure = [change for change in changes if change["free"]]
     if sure:
         return max(sure, key=lambda change: (change["free"], change["opens"]))
+    if len(bars) and (bars >> RULE_CODES.index("reporting_line") & 1).all():
+        # Whoever stands above everybody is not helped by one more colleague below.
+        return None
     skills = view.person.wants if view.role == "mentee" else view.person.offers
     few = "offer" if view.role == "mentee" else "want"
     if not skills:

@@ -418,6 +418,15 @@ def test_change_for_the_unmatched_when_it_is_made_places_them(seed):
         assert any(all(free[one] > 0 for one in pair) for pair in now_allowed), (left, change)
 
 
+def test_change_for_somebody_who_leads_everybody_is_not_one_more_colleague():
+    mentors = [person("mentor", f"a{k}", manager_id="b") for k in range(3)]
+    table = table_of(mentors, [person("mentee", "b")], reporting={f"a{k}": "b" for k in range(3)})
+    (left,) = [
+        one for one in explain_unmatched(table.problem, solver.solve(table.problem)) if one.role == "mentee"
+    ]
+    assert (left.reason, left.details["change"]) == ("reporting_line", None)
+
+
 def test_shake_when_one_pair_is_far_better_says_that_it_stays():
     mentors = [person("mentor", "a1", offers={"x": 4, "y": 4}), person("mentor", "a2", offers={"z": 1})]
     mentees = [

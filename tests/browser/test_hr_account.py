@@ -69,7 +69,9 @@ def test_account_when_connected_in_a_browser_is_previewed_accepted_and_ranked(
     with (tmp_path / "people.csv").open("w", newline="") as file:
         people = [[str(n), f"Person {n}", "Senior" if n % 3 else "Junior"] for n in range(1, 31)]
         csv.writer(file).writerows([["Employee ID", "Name", "Career Step"], *people])
+    looks_right(page)
     page.get_by_role("link", name="HR systems").click()
+    page.get_by_role("heading", name="HR systems").first.wait_for()
     looks_right(page)
     page.get_by_role("link", name="CSV or Excel file").click()
     press(page, "Add and try the connection")

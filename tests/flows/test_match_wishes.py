@@ -111,7 +111,7 @@ def test_numbers_of_a_run_hold_no_points_for_wishes(scene):
             return documents.show_document(db, queries.get_run(db, scene.run()))
 
     before = {pair_of(pair): pair["contributions"] for pair in numbers()["proposals"]}
-    chosen, other = sorted(before)[0], [mentee for _, mentee in sorted(before)][1]
+    chosen, (_, other) = sorted(before)
     choose(scene, chosen[0], **{other: "1"})
     after = numbers()
     pairs = {pair_of(pair): pair for pair in after["proposals"]}

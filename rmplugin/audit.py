@@ -4,7 +4,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Mapped
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Db, TenantOwned
 
@@ -22,6 +23,22 @@ class AuditEntry(Base, TenantOwned):
     action: Mapped[str]
     subject_id: Mapped[uuid.UUID | None]
     details: Mapped[dict[str, Any]]
+
+
+class AccessEntry(Base, TenantOwned):
+    """Somebody of the programme team opened a page about a person. The person sees when and which, not who.
+
+    :ivar page: name of the page, e.g. "matching.pair_page".
+    :ivar person_id: None for a list of many people; then the programme is given.
+    """
+
+    __tablename__ = "access_entry"
+    __table_args__ = (Index("ix_access_entry_person", "person_id", "at"),)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    page: Mapped[str]
+    person_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    programme_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
 
 
 def record(

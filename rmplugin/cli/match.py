@@ -19,7 +19,6 @@ from rmplugin.db import Db
 from rmplugin.matching import (
     changes,
     documents,
-    operations,
     queries,
     releasing,
     rule_sets,
@@ -58,18 +57,12 @@ def run(
     """Compute the best pairs of the pool. Example: rmplugin match run "Digital 2027" --json"""
     with opened() as runtime:
         tenant_id = find_tenant(runtime, tenant).id
-        with runtime.database.transaction(tenant_id) as db:
-            queued = operations.start_run(
-                db,
-                find_programme(db, programme),
-                "command",
-                runtime.clock(),
-                objective,
-                "waiting" if waiting else "all",
-            )
-        tasks.run(runtime, tenant_id, queued.id)
         with runtime.database.transaction(tenant_id, write=False) as db:
-            document = documents.run_document(db, queries.get_run(db, queued.id))
+            found = find_programme(db, programme)
+        scope = "waiting" if waiting else "all"
+        run_id = tasks.run_at_once(runtime, tenant_id, found, objective, scope)
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            document = documents.run_document(db, queries.get_run(db, run_id))
     show(document, as_json=as_json, human=_tell)
     if document["state"] != "solved":
         raise click.exceptions.Exit(1)

@@ -6,8 +6,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale
-
 from rmplugin.matching.explaining import Unmatched, compare_skills
 from rmplugin.matching.scoring import (
     SLOT_MINUTES,
@@ -16,7 +14,7 @@ from rmplugin.matching.scoring import (
     Rules,
     junior_by,
 )
-from rmplugin.texts import Text, joined, pack, texts
+from rmplugin.texts import Language, Text, joined, pack, texts
 
 SLOT = timedelta(minutes=SLOT_MINUTES)
 
@@ -193,9 +191,7 @@ def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, A
     :param change: from `explaining.explain_unmatched`.
     **Touches** nothing.
     """
-    # A language by its English name: the sentence is kept, and read in more than one language later.
-    language = Locale("en").languages.get(change.get("language", ""), change.get("language"))
-    name = language or skills.get(change.get("skill", ""), "")
+    name = Language(change["language"]) if "language" in change else skills.get(change.get("skill", ""), "")
     template = CHANGES[role, change["kind"]].template
     return Text(template, name=name, opens=change.get("opens"), free=change.get("free"))
 

@@ -40,6 +40,7 @@ PAIR_FAULTS = texts(
         "swapped": "A manager exchanged the partners of this pair and of another one.",
     }
 )
+SWAPPED = "They are the other way round: ask for %(mentor)s as the mentor and %(mentee)s as the mentee."
 # Why everybody is out of reach for one person; %(session)s is the length of a session in minutes.
 SIDE_FAULTS = texts(
     {
@@ -183,6 +184,17 @@ def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched)
         # Every manager reads it in their own language.
         "told": pack(sentence),
     }
+
+
+def describe_role(name: str, role: str | None) -> Text:
+    """Say in which role somebody takes part in a programme.
+
+    :param role: mentor or mentee; None for somebody who does not take part.
+    **Touches** nothing.
+    """
+    if role is None:
+        return Text("%(name)s does not take part in this programme: not enrolled, or withdrawn.", name=name)
+    return Text("%(name)s takes part in this programme as a %(role)s.", name=name, role=Text(role))
 
 
 def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, Any]) -> Text:

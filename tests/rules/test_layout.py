@@ -71,6 +71,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",

@@ -293,7 +293,8 @@ def pin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Keep a proposed pair in further runs."""
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
-    changes.pin(visit.db, run, (proposal.mentor_id, proposal.mentee_id), visit.actor, visit.now)
+    two = proposal.mentor_id, proposal.mentee_id
+    changes.pin(visit.db, run, two, visit.actor, visit.now, criteria_of(visit))
     return web.go("matching.run_page", "The pair is pinned: further runs keep it.", run_id=run.id)
 
 
@@ -318,7 +319,7 @@ def drop_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 def restore_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Bring a dropped pair back."""
     proposal = _managed_proposal(visit, proposal_id)
-    changes.restore(visit.db, proposal, visit.actor, visit.now)
+    changes.restore(visit.db, proposal, visit.actor, visit.now, criteria_of(visit))
     if proposal.state == "proposed":
         return web.go("matching.run_page", "The pair is back in this run.", run_id=proposal.run_id)
     said = "Further runs may propose the pair again."

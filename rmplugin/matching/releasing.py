@@ -1,13 +1,14 @@
 """From the release to the end of the time to answer: release, take back, remind, expire."""
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from rmplugin import audit, notify
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs, store, words
 from rmplugin.matching.models import MatchRun, Proposal
@@ -18,6 +19,8 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text
 
+# The columns of a proposal that waits for nobody.
+UNTIMED = {"expires_at": None, "remind_at": None, "reminded_at": None}
 # Fixed words: whoever reads them learns neither who decided nor why.
 NEUTRAL_CLOSED = (
     "A pairing that was proposed to you did not come about. That happens for many reasons, and there is "
@@ -48,14 +51,16 @@ def release_run(
         raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
     book = book_in_force(db, programme)
     pool = store.load_pool(db, programme, now, book=book, criteria=criteria)
-    released = _let_go(pool, pairs, book.options, now)
-    _tell_both(
-        db, "proposal", [(row, invitation(row.expires_at), f"/proposals/{row.id}") for row in released], now
-    )
+    left_out = _find_barred(pool, pairs)
+    runs.leave_out_all(db, left_out)
+    _let_go(db, run, book.options, now)
+    released = [row for row in pairs if row.id not in left_out]
+    text = invitation(now + book.options.answer_time)
+    _tell_both(db, "proposal", [(row, text, f"/proposals/{row.id}") for row in released], now)
     run.state, run.released_at = "released", now
-    left_out = len(pairs) - len(released)
-    audit.record(db, actor, "match_run.release", run.id, now, released=len(released), left_out=left_out)
-    return len(released), left_out
+    counts = len(released), len(left_out)
+    audit.record(db, actor, "match_run.release", run.id, now, released=counts[0], left_out=counts[1])
+    return counts
 
 
 def invitation(expires_at: datetime | None) -> Text:
@@ -86,11 +91,11 @@ def withdraw_run(db: Db, run: MatchRun, actor: str, now: datetime) -> int:
     rows = _lock_unanswered(db, Proposal.run_id == run.id)
     newer = queries.find_open_run(db, run.programme_id)
     _take_back(db, rows, now)
-    for row in rows:
-        if newer is None:
-            row.state = "proposed"
-        else:
-            runs.leave_out(row, ["withdrawn"])
+    if newer is None:
+        waiting = Proposal.run_id == run.id, Proposal.state == "released"
+        db.execute(update(Proposal).where(*waiting).values(state="proposed", **UNTIMED))
+    else:
+        runs.leave_out_all(db, {row.id: ["withdrawn"] for row in rows}, **UNTIMED)
     run.state, run.released_at = "solved" if newer is None else "dropped", None
     audit.record(db, actor, "match_run.withdraw", run.id, now, withdrawn=len(rows))
     return len(rows)
@@ -103,10 +108,11 @@ def withdraw_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> 
     **Touches** locks programme; writes proposal, notice, audit_entry.
     """
     runs.lock_programme(db, proposal.programme_id)
-    (row,) = _lock_unanswered(db, Proposal.id == proposal.id)
-    _take_back(db, [row], now)
-    runs.leave_out(row, ["withdrawn"])
-    audit.record(db, actor, "proposal.withdraw", row.id, now)
+    rows = _lock_unanswered(db, Proposal.id == proposal.id)
+    _take_back(db, rows, now)
+    runs.leave_out_all(db, {proposal.id: ["withdrawn"]}, **UNTIMED)
+    db.refresh(proposal)
+    audit.record(db, actor, "proposal.withdraw", proposal.id, now)
 
 
 def remind(db: Db, now: datetime) -> int:
@@ -188,40 +194,50 @@ def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
 
     **Touches** writes notice.
     """
-    notify.take_back(db, (f"/proposals/{proposal.id}" for proposal in proposals), now)
-    people = [person for row in proposals for person in (row.mentor_id, row.mentee_id)]
-    notify.tell_all(db, "proposal_closed", [(one, NEUTRAL_CLOSED, "/home") for one in people], now, ())
+    _put_away(db, proposals, now)
+    _tell_both(db, "proposal_closed", [(row, NEUTRAL_CLOSED, "/home") for row in proposals], now)
 
 
-def _let_go(pool: store.Pool, pairs: Sequence[Proposal], options: Options, now: datetime) -> list[Proposal]:
-    """Release each pair that may be today, the pinned and the best first; close the others."""
+def _find_barred(pool: store.Pool, pairs: Sequence[Any]) -> dict[uuid.UUID, list[str]]:
+    """Say which pairs may not be today, and why; the pinned and the best take the places first."""
     faults = store.check_pairs(pool, [(str(row.mentor_id), str(row.mentee_id)) for row in pairs])
     places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
-    released = []
+    barred = {}
     for row in sorted(pairs, key=lambda row: (not row.pinned, -row.score, row.id)):
         pair = str(row.mentor_id), str(row.mentee_id)
         codes = faults[pair] or ([] if all(places[person] > 0 for person in pair) else ["no_place"])
-        row.pinned = False
         if codes:
-            runs.leave_out(row, codes)
+            barred[row.id] = codes
             continue
-        released.append(row)
         for person in pair:
             places[person] -= 1
-        row.state, row.expires_at, row.reminded_at = "released", now + options.answer_time, None
-        row.remind_at = row.expires_at - options.last_call if options.last_call else None
-    return released
+    return barred
 
 
-def _lock_unanswered(db: Db, which: Any) -> list[Proposal]:
+def _let_go(db: Db, run: MatchRun, options: Options, now: datetime) -> None:
+    """Release what stands in a run."""
+    expires_at = now + options.answer_time
+    values = {
+        "state": "released",
+        "pinned": False,
+        "expires_at": expires_at,
+        "remind_at": expires_at - options.last_call if options.last_call else None,
+        "reminded_at": None,
+    }
+    standing = Proposal.run_id == run.id, Proposal.state == "proposed"
+    db.execute(update(Proposal).where(*standing).values(values))
+
+
+def _lock_unanswered(db: Db, which: Any) -> Sequence[Any]:
     """Take released proposals to which nobody said anything, all of them or none."""
     answered = or_(Proposal.mentor_answer.is_not(None), Proposal.mentee_answer.is_not(None))
     said = select(Proposal.id).where(which, answered).limit(1)
-    waiting = select(Proposal).where(which, Proposal.state == "released").order_by(Proposal.id)
-    count = len(db.execute(waiting.with_only_columns(Proposal.id)).all())
+    waiting = select(Proposal.id, Proposal.mentor_id, Proposal.mentee_id).where(
+        which, Proposal.state == "released"
+    )
+    count = len(db.execute(waiting).all())
     # Whoever answers at this moment holds the proposal and may wait for us: that is an answer, too.
-    query = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
-    rows = list(db.scalars(query))
+    rows = db.execute(waiting.order_by(Proposal.id).with_for_update(skip_locked=True)).all()
     if db.execute(said).first() is not None or len(rows) < count:
         raise ConflictError(
             "answered",
@@ -233,14 +249,19 @@ def _lock_unanswered(db: Db, which: Any) -> list[Proposal]:
     return rows
 
 
-def _take_back(db: Db, rows: Collection[Proposal], now: datetime) -> None:
-    notify.take_back(db, (f"/proposals/{row.id}" for row in rows), now)
+def _take_back(db: Db, rows: Collection[Any], now: datetime) -> None:
+    _put_away(db, rows, now)
     _tell_both(db, "proposal_withdrawn", [(row, NEUTRAL_TAKEN_BACK, "/home") for row in rows], now)
-    for row in rows:
-        row.expires_at = row.remind_at = row.reminded_at = None
 
 
-def _tell_both(db: Db, kind: str, told: Collection[tuple[Proposal, str, str]], now: datetime) -> None:
+def _put_away(db: Db, rows: Iterable[Any], now: datetime) -> None:
+    """Put away what the people of some proposals were told about them."""
+    for some in chunks(rows):
+        people = {person for row in some for person in (row.mentor_id, row.mentee_id)}
+        notify.take_back(db, [f"/proposals/{row.id}" for row in some], now, people=people)
+
+
+def _tell_both(db: Db, kind: str, told: Iterable[tuple[Any, str, str]], now: datetime) -> None:
     people = [(person, text, path) for row, text, path in told for person in (row.mentor_id, row.mentee_id)]
     notify.tell_all(db, kind, people, now, ())
 

@@ -2,13 +2,13 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, or_, select, update
+from sqlalchemy import Row, Table, or_, select, update
 
-from rmplugin.db import Db, insert_rows, new_id
+from rmplugin.db import Db, change_rows, chunks, insert_rows, new_id
 from rmplugin.errors import ConflictError
 from rmplugin.matching import store
 from rmplugin.matching.models import LeftOut, MatchRun, Proposal
@@ -65,14 +65,15 @@ def lock_proposal(db: Db, proposal: Proposal) -> None:
     db.refresh(proposal, with_for_update=True)
 
 
-def lock_proposed(db: Db, run: MatchRun) -> list[Proposal]:
+def lock_proposed(db: Db, run: MatchRun) -> Sequence[Row[*tuple[Any, ...]]]:
     """Give a run's proposals that stand; whoever drops one at this moment comes before or after.
 
+    :return: id, mentor_id, mentee_id, pinned, score of each: objects of very many cost too much.
     **Touches** locks proposal.
     """
-    query = select(Proposal).where(Proposal.run_id == run.id, Proposal.state == "proposed")
-    query = query.order_by(Proposal.id).with_for_update()
-    return list(db.scalars(query.execution_options(populate_existing=True)))
+    columns = Proposal.id, Proposal.mentor_id, Proposal.mentee_id, Proposal.pinned, Proposal.score
+    query = select(*columns).where(Proposal.run_id == run.id, Proposal.state == "proposed")
+    return db.execute(query.order_by(Proposal.id).with_for_update()).all()
 
 
 def supersede(db: Db, run: MatchRun) -> None:
@@ -187,6 +188,20 @@ def make_room(
     for row in going:
         leave_out(row, ["gave_way"])
     return []
+
+
+def leave_out_all(db: Db, codes: Mapping[uuid.UUID, list[str]], **same: Any) -> None:
+    """Close proposals that may no longer be, however many; objects of them that are loaded become stale.
+
+    :param codes: proposal -> keys of `words.PAIR_FAULTS`.
+    :param same: new values of other columns, the same for all.
+    **Touches** writes proposal.
+    """
+    db.flush()
+    for some in chunks(codes):
+        found = db.execute(select(Proposal.id, Proposal.reasons).where(Proposal.id.in_(some)))
+        rows = [{"id": row.id, "reasons": row.reasons | {"left_out": codes[row.id]}} for row in found]
+        change_rows(db.connection(), PROPOSAL, rows, state="void", pinned=False, **same)
 
 
 def leave_out(proposal: Proposal, codes: list[str]) -> None:

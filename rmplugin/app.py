@@ -105,11 +105,11 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
-    from rmplugin.matching import interruptions, releasing
+    from rmplugin.matching import interruptions, releasing, runs
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
-    sinks = tuple(plugins.sinks.values())
+    sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
     return {
         "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
@@ -118,6 +118,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "roster_synced": (interruptions.on_roster_synced,),
         "side_lines_changed": (interruptions.on_side_lines_changed,),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
+        runs.RELEASE_WANTED: (partial(releasing.on_release_wanted, criteria=criteria),),
         "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
     }
 

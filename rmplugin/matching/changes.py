@@ -137,9 +137,7 @@ def drop(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
         operations.drop_proposal(db, proposal, actor, now)
 
 
-def restore(
-    db: Db, proposal: Proposal, actor: str, now: datetime, criteria: counting.Criteria = ()
-) -> None:
+def restore(db: Db, proposal: Proposal, actor: str, now: datetime, criteria: counting.Criteria = ()) -> None:
     """Bring a dropped pair back, so that it can be undone while its run is open.
 
     :param criteria: of plug-ins.

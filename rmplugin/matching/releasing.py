@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+import structlog
+from sqlalchemy import Row, or_, select, update
 
-from rmplugin import audit, notify
+from rmplugin import audit, jobs, notify
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError
-from rmplugin.matching import queries, runs, store, words
+from rmplugin.matching import counting, queries, runs, store, words
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import Options, book_in_force
 from rmplugin.people.models import Person
@@ -18,6 +19,8 @@ from rmplugin.people.queries import CAN_TAKE_PART
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text
+
+log = structlog.get_logger()
 
 # The columns of a proposal that waits for nobody.
 UNTIMED = {"expires_at": None, "remind_at": None, "reminded_at": None}
@@ -32,23 +35,59 @@ NEUTRAL_TAKEN_BACK = (
 )
 
 
+def ask_release(
+    db: Db, run: MatchRun, actor: str, now: datetime, criteria: counting.Criteria = ()
+) -> tuple[int, int] | None:
+    """Release a run: of a small pool at once, of a large one by the worker.
+
+    :param criteria: of plug-ins.
+    :return: what `release_run` gives; None when the worker does it.
+    :raises ConflictError: what `release_run` raises, or the worker was asked before.
+    **Touches** what `release_run` touches; writes outbox_event.
+    """
+    if counting.is_small(db, run.programme_id):
+        return release_run(db, run, actor, now, criteria)
+    programme, _ = _lock_releasable(db, run)
+    ids = {"run_id": str(run.id), "programme_id": str(programme.id)}
+    jobs.enqueue(db, runs.RELEASE_WANTED, now, actor=actor, **ids)
+    return None
+
+
+def on_release_wanted(
+    db: Db, payload: Mapping[str, Any], now: datetime, *, criteria: Iterable[MatchCriterion] = ()
+) -> None:
+    """Release a run that a manager had the worker release: all of it, or nothing.
+
+    :param payload: of the event `runs.RELEASE_WANTED`.
+    :param criteria: of plug-ins.
+    **Touches** what `release_run` touches.
+    """
+    run = queries.get_run(db, uuid.UUID(payload["run_id"]))
+    try:
+        release_run(db, run, payload["actor"], now, criteria, asked=True)
+    except ConflictError as error:
+        # Others were faster, and the run's page shows what they made of it: there is nothing to do again.
+        log.warning("release_not_possible", run=str(run.id), code=error.code)
+
+
 def release_run(
-    db: Db, run: MatchRun, actor: str, now: datetime, criteria: Iterable[MatchCriterion] = ()
+    db: Db,
+    run: MatchRun,
+    actor: str,
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
+    *,
+    asked: bool = False,
 ) -> tuple[int, int]:
     """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
 
     :param criteria: of plug-ins.
+    :param asked: the worker does what `ask_release` left to it.
     :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
     :raises ConflictError: it was released before, is not open, or has no proposal.
     **Touches** writes match_run, proposal, notice, audit_entry.
     """
-    runs.lock_open_run(db, run)
-    programme = queries.programme_of(db, run)
-    if programme.state == "archived":
-        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    pairs = runs.lock_proposed(db, run)
-    if not pairs:
-        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    programme, pairs = _lock_releasable(db, run, asked=asked)
     book = book_in_force(db, programme)
     pool = store.load_pool(db, programme, now, book=book, criteria=criteria)
     left_out = _find_barred(pool, pairs)
@@ -196,6 +235,20 @@ def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
     """
     _put_away(db, proposals, now)
     _tell_both(db, "proposal_closed", [(row, NEUTRAL_CLOSED, "/home") for row in proposals], now)
+
+
+def _lock_releasable(
+    db: Db, run: MatchRun, *, asked: bool = False
+) -> tuple[Programme, Sequence[Row[*tuple[Any, ...]]]]:
+    """Give the programme of a run and the pairs that stand in it, if it can be released."""
+    runs.lock_open_run(db, run, asked=asked)
+    programme = queries.programme_of(db, run)
+    if programme.state == "archived":
+        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
+    pairs = runs.lock_proposed(db, run)
+    if not pairs:
+        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    return programme, pairs
 
 
 def _find_barred(pool: store.Pool, pairs: Sequence[Any]) -> dict[uuid.UUID, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Table, or_, select, update
 
+from rmplugin import jobs
 from rmplugin.db import Db, change_rows, chunks, insert_rows, new_id
 from rmplugin.errors import ConflictError
 from rmplugin.matching import store
@@ -18,17 +19,30 @@ PROPOSAL: Table = Proposal.__table__  # type: ignore[assignment]  # Declared as 
 LEFT_OUT: Table = LeftOut.__table__  # type: ignore[assignment]
 
 
+# The event with which a manager has the worker release a large run.
+RELEASE_WANTED = "match_release_wanted"
+
+
 def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     """Make everything that changes a programme's runs wait in line. **Touches** locks programme."""
     query = select(Programme).where(Programme.id == programme_id).with_for_update()
     return db.scalars(query.execution_options(populate_existing=True)).one()
 
 
-def refuse_while_queued(db: Db, programme_id: uuid.UUID) -> None:
-    """Leave a programme's proposals alone while a matching of it is being computed.
+def find_asked(db: Db, programme_id: uuid.UUID) -> jobs.OutboxEvent | None:
+    """Find the release of a programme's run that a manager asked for and the worker has not done yet.
 
-    :raises ConflictError: one is.
-    **Touches** reads match_run.
+    **Touches** reads outbox_event.
+    """
+    return jobs.find_pending(db, [RELEASE_WANTED], programme_id=programme_id)
+
+
+def refuse_while_queued(db: Db, programme_id: uuid.UUID, *, asked: bool = False) -> None:
+    """Leave a programme's proposals alone while the worker computes or releases a matching of it.
+
+    :param asked: it is the worker who asks, so that it need not wait for its own release.
+    :raises ConflictError: it does.
+    **Touches** reads match_run, outbox_event.
     """
     query = select(MatchRun.id).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
     if db.execute(query.limit(1)).first() is not None:
@@ -36,13 +50,20 @@ def refuse_while_queued(db: Db, programme_id: uuid.UUID) -> None:
             "run_queued",
             "A matching of this programme is being computed. Nothing was changed. Wait until it is ready.",
         )
+    if not asked and find_asked(db, programme_id) is not None:
+        raise ConflictError(
+            "release_asked",
+            "A matching of this programme is being released. Nothing was changed. Wait until everybody is "
+            "told.",
+        )
 
 
-def lock_open_run(db: Db, run: MatchRun) -> None:
+def lock_open_run(db: Db, run: MatchRun, *, asked: bool = False) -> None:
     """Wait for others who change the programme's runs; then the run must still be open for changes.
 
+    :param asked: as of `refuse_while_queued`.
     :raises ConflictError: it was released, replaced, or is not ready.
-    **Touches** locks programme, reads match_run.
+    **Touches** locks programme, reads match_run, outbox_event.
     """
     lock_programme(db, run.programme_id)
     db.refresh(run)
@@ -55,7 +76,7 @@ def lock_open_run(db: Db, run: MatchRun) -> None:
         raise ConflictError(
             "run_not_open", "This run was replaced by a newer one, or is not ready. Nothing was changed."
         )
-    refuse_while_queued(db, run.programme_id)
+    refuse_while_queued(db, run.programme_id, asked=asked)
 
 
 def lock_proposal(db: Db, proposal: Proposal) -> None:

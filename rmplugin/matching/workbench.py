@@ -6,7 +6,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import NotFoundError
-from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, words
+from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, runs, words
 from rmplugin.matching.desk import RUN_STATES, criteria_of, name_languages, zone_for
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import book_in_force
@@ -60,6 +60,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         programme=programme,
         run=run,
         state=RUN_STATES[run.state],
+        asked_release=runs.find_asked(visit.db, programme.id) if run.state == "solved" else None,
         states=states,
         live=lists.count_standing(run, states),
         met=lists.count_people(visit.db, run),
@@ -236,6 +237,7 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         visit,
         programme=programme,
         run=run,
+        asked_release=runs.find_asked(visit.db, programme.id) if run.state == "solved" else None,
         states=lists.count_states(visit.db, run_id),
         people=lists.count_people(visit.db, run),
         days=options.answer_days,
@@ -252,7 +254,10 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
-    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now, criteria_of(visit))
+    counts = releasing.ask_release(visit.db, run, visit.actor, visit.now, criteria_of(visit))
+    if counts is None:
+        return web.go("matching.run_page", run_id=run_id)
+    released, left_out = counts
     options = book_in_force(visit.db, get_programme(visit.db, run.programme_id)).options
     sent = "Proposals sent: %(n)s. Both people of each have %(days)s days to answer."
     said = [Text(sent, n=released, days=options.answer_days)]

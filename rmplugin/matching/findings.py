@@ -8,7 +8,7 @@ from rmplugin.matching import store
 from rmplugin.matching.columns import Problem
 from rmplugin.matching.explaining import Unmatched, explain_unmatched
 from rmplugin.matching.measures import measure
-from rmplugin.matching.solver import OBJECTIVES, Objective, Solution, solve
+from rmplugin.matching.solver import OBJECTIVES, Objective, Progress, Solution, solve
 from rmplugin.matching.surveys import Survey, shake, survey
 
 # Up to so many cells all objectives are computed, so that the manager sees what each costs.
@@ -51,16 +51,17 @@ class Findings:
         }
 
 
-def compute(pool: store.Pool, objective: str, today: date) -> Findings:
+def compute(pool: store.Pool, objective: str, today: date, progress: Progress | None = None) -> Findings:
     """Match everybody with a free place, explain and measure it.
 
+    :param progress: as of `solver.solve`.
     :raises InputError: a pin cannot be kept.
     :raises RuntimeError: the solver contradicts itself.
     **Touches** nothing.
     """
     problem = pool.free_problem()
     chosen: Objective = next(known for known in OBJECTIVES if known == objective)
-    solution = solve(problem, pool.pins, objective=chosen)
+    solution = solve(problem, pool.pins, objective=chosen, progress=progress)
     found = survey(problem, solution)
     metrics = measure(problem, solution, found, today.toordinal())
     metrics["bottlenecks"] = [

@@ -97,10 +97,11 @@ def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
         )
 
 
-def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: int) -> None:
+def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: float) -> None:
     """Keep with a queued run that the worker is at it, for the page that watches it.
 
-    :param facts: what is known by now, such as how many mentors and mentees there are.
+    :param facts: what is known by now: "mentors" and "mentees" that are read, "round" and "gap" of the
+        solver.
     **Touches** writes match_run.
     """
     run = queries.get_run(db, run_id)

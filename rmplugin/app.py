@@ -117,6 +117,7 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
         "side_lines_changed": (interruptions.on_side_lines_changed,),
+        "programme_archived": (credits.on_programme_archived, reviews.on_programme_archived),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
         runs.RELEASE_WANTED: (partial(releasing.on_release_wanted, criteria=criteria),),
         "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),

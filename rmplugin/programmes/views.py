@@ -29,7 +29,7 @@ STEP_SAID = texts(
         "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
         "running": "The programme is running. The invited can still sign up; nobody else can.",
         "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
-        "archived": "The programme is archived.",
+        "archived": "The programme is archived. Pairs that still ran end now; their people are told kindly.",
     }
 )
 
@@ -93,6 +93,7 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
+        live_pairs=queries.count_live_pairs(visit.db, found.id),
     )
 
 

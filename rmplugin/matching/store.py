@@ -51,7 +51,7 @@ class Pool:
     :param skills: skill id -> name.
     :param wishes: (who chose, whom, rank from 1 to 5) of both sides.
     :param avoided: (who chose, whom): no run proposes the two, but a manager can still pin them.
-    :param kept: (mentor, mentee) of the open run, for whom `Weights.kept` speaks.
+    :param kept: (mentor, mentee) whom the run before proposed by the same rules, see `Weights.kept`.
     :param criteria: what plug-ins add to points and rules.
     """
 
@@ -178,6 +178,7 @@ def load_pool(
     scope: str = "all",
     only: queries.Only = None,
     criteria: Iterable[MatchCriterion] = (),
+    run: MatchRun | None = None,
 ) -> Pool:
     """Read what a matching needs, in a handful of queries however many people there are.
 
@@ -186,8 +187,10 @@ def load_pool(
     :param scope: all, or waiting: who has a partner or an open proposal has no free place then.
     :param only: person ids, or a query of them, to which everything is restricted; None for everybody.
     :param criteria: of plug-ins.
+    :param run: the one that this is for: pairs that the run before proposed have a bonus in it, when the
+        rules, with the objective, are the same. Whoever tries something else sees what it would do by itself.
     **Touches** reads enrolment, person, profile, person_skill, skill, pairing, proposal, match_wish,
-    match_rule_set, side_line.
+    match_rule_set, side_line, match_run.
     """
     book = book or book_in_force(db, programme)
     cap = book.options.mentors_per_mentee
@@ -212,11 +215,19 @@ def load_pool(
         weights=replace(book.weights, kept=book.options.kept_bonus),
         wishes=wishes,
         avoided=avoided,
-        kept=tuple(sorted(map(_texts, queries.proposed_pairs(db, programme.id))))
-        if book.options.kept_bonus
-        else (),
+        kept=_load_kept(db, run) if run and book.options.kept_bonus else (),
         criteria=tuple(criteria),
     )
+
+
+def _load_kept(db: Db, run: MatchRun) -> tuple[tuple[str, str], ...]:
+    same = (
+        MatchRun.programme_id == run.programme_id,
+        MatchRun.objective == run.objective,
+        MatchRun.rule_set_version == run.rule_set_version,
+    )
+    earlier = Proposal.run_id.in_(select(MatchRun.id).where(*same))
+    return tuple(sorted(map(_texts, queries.proposed_pairs(db, run.programme_id, earlier))))
 
 
 def _load_names(db: Db, programme_id: uuid.UUID) -> dict[str, str]:
@@ -491,7 +502,8 @@ def explain(
         ],
     }
     if mentor and mentee and not codes:
-        contributions = documents.without_wishes(find_contributions(pool.problem([mentor], [mentee]), 0, 0))
+        problem = pool.problem([mentor], [mentee]).without_extras()
+        contributions = find_contributions(problem, 0, 0)
         document |= {"score": sum(contributions.values()), "contributions": contributions}
         document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
     return document

@@ -198,6 +198,7 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         _check_role(session, role)
+        flask.g.role = role
         if write:
             take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
@@ -228,6 +229,7 @@ def show(visit: Visit, path: str) -> Answer:
     if role is Role.PUBLIC:
         raise NotFoundError
     _check_role(visit.session, role)
+    flask.g.role = role
     # The browser's address becomes the page's own, so that reloading works.
     flask.g.settle = path
     view: View = flask.current_app.extensions["rm_views"][endpoint]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmplugin import web
+from rmplugin.errors import InputError, NotFoundError
 from rmplugin.matching import (
     counting,
     forms,
@@ -125,6 +126,7 @@ def rules_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         values=trial.question if trial else rules.values_of(base),
         base=base,
         trial=trial,
+        is_small=counting.is_small(visit.db, programme_id),
         versions=versions,
         who=queries.actor_names(visit.db, {row.created_by for row in versions}),
         states=RULE_SET_STATES,
@@ -133,6 +135,21 @@ def rules_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         objectives=forms.OBJECTIVE_WORDS,
         zone=zone_for(visit),
     )
+
+
+@pages.get("/programmes/<uuid:programme_id>/matching/rules/count", role=Role.MANAGER)
+def count_rules(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Count while rules are typed which pairs of a small pool they allow; nothing is kept."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    if not counting.is_small(visit.db, programme_id):
+        raise NotFoundError("count")
+    typed = web.load_query(forms.rules_as_typed())
+    found, faults = None, {}
+    try:
+        found = rule_sets.preview(visit.db, programme, typed, visit.now, criteria=criteria_of(visit))
+    except InputError as error:
+        faults = {forms.SETTING_NAMES[name]: text for name, text in error.details.items()}
+    return web.render("matching/count.html", visit, programme=programme, found=found, faults=faults)
 
 
 @pages.post(

@@ -148,7 +148,7 @@ def count_rules(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     try:
         found = rule_sets.preview(visit.db, programme, typed, visit.now, criteria=criteria_of(visit))
     except InputError as error:
-        faults = {forms.SETTING_NAMES[name]: text for name, text in error.details.items()}
+        faults = {forms.SETTING_NAMES.get(name, name): text for name, text in error.details.items()}
     return web.render("matching/count.html", visit, programme=programme, found=found, faults=faults)
 
 

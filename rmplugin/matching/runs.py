@@ -17,6 +17,11 @@ from rmplugin.programmes.models import Programme
 
 PROPOSAL: Table = Proposal.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 LEFT_OUT: Table = LeftOut.__table__  # type: ignore[assignment]
+BEING_COMPUTED = (
+    "A matching of this programme is being computed. Nothing was changed. Wait until it is ready. If nothing "
+    "seems to happen, nobody computes it: ask your administrator to start “rmplugin worker”, or to run "
+    "“rmplugin match run” again, which takes it over."
+)
 
 
 # The event with which a manager has the worker release a large run.
@@ -27,6 +32,15 @@ def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     """Make everything that changes a programme's runs wait in line. **Touches** locks programme."""
     query = select(Programme).where(Programme.id == programme_id).with_for_update()
     return db.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def find_queued(db: Db, programme_id: uuid.UUID) -> MatchRun | None:
+    """Find the run of a programme that waits for a worker or is being computed; there is one at most.
+
+    **Touches** reads match_run.
+    """
+    query = select(MatchRun).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
+    return db.scalars(query).one_or_none()
 
 
 def find_asked(db: Db, programme_id: uuid.UUID) -> jobs.OutboxEvent | None:
@@ -44,12 +58,8 @@ def refuse_while_queued(db: Db, programme_id: uuid.UUID, *, asked: bool = False)
     :raises ConflictError: it does.
     **Touches** reads match_run, outbox_event.
     """
-    query = select(MatchRun.id).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
-    if db.execute(query.limit(1)).first() is not None:
-        raise ConflictError(
-            "run_queued",
-            "A matching of this programme is being computed. Nothing was changed. Wait until it is ready.",
-        )
+    if find_queued(db, programme_id) is not None:
+        raise ConflictError("run_queued", BEING_COMPUTED)
     if not asked and find_asked(db, programme_id) is not None:
         raise ConflictError(
             "release_asked",

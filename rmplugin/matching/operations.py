@@ -69,6 +69,7 @@ def start_run(
         raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
     if not takes_over:
         runs.refuse_while_queued(db, programme.id)
+    runs.refuse_while_asked(db, programme.id)
     rule_set = rule_sets.ensure_live(db, programme, actor, now)
     if scope == "waiting":
         _refuse_when_nobody_waits(db, programme)

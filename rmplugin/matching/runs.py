@@ -60,7 +60,17 @@ def refuse_while_queued(db: Db, programme_id: uuid.UUID, *, asked: bool = False)
     """
     if find_queued(db, programme_id) is not None:
         raise ConflictError("run_queued", BEING_COMPUTED)
-    if not asked and find_asked(db, programme_id) is not None:
+    if not asked:
+        refuse_while_asked(db, programme_id)
+
+
+def refuse_while_asked(db: Db, programme_id: uuid.UUID) -> None:
+    """Leave a programme's proposals alone while the worker releases a matching of it.
+
+    :raises ConflictError: it does.
+    **Touches** reads outbox_event.
+    """
+    if find_asked(db, programme_id) is not None:
         raise ConflictError(
             "release_asked",
             "A matching of this programme is being released. Nothing was changed. Wait until everybody is "

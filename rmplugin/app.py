@@ -20,7 +20,7 @@ from flask.sessions import SessionInterface
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from rmplugin import http, languages, logins, web
+from rmplugin import formats, http, languages, logins, web
 from rmplugin.db import Database, Secrets
 from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
 from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
@@ -106,11 +106,11 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
-    from rmplugin.matching import interruptions, releasing
+    from rmplugin.matching import interruptions, releasing, runs
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
-    sinks = tuple(plugins.sinks.values())
+    sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
     return {
         "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
@@ -118,7 +118,9 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
         "side_lines_changed": (interruptions.on_side_lines_changed,),
+        "programme_archived": (credits.on_programme_archived, reviews.on_programme_archived),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
+        runs.RELEASE_WANTED: (partial(releasing.on_release_wanted, criteria=criteria),),
         "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
     }
 
@@ -238,10 +240,10 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     )
     app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
     app.jinja_env.filters.update(
-        moment=web.local_moment,
-        day=web.local_day,
-        number=web.local_number,
-        percent=web.local_percent,
+        moment=formats.local_moment,
+        day=formats.local_day,
+        number=formats.local_number,
+        percent=formats.local_percent,
         say=web.say,
     )
     app.jinja_env.add_extension("jinja2.ext.do")

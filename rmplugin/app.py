@@ -23,7 +23,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from rmplugin import http, languages, logins, web
 from rmplugin.db import Database, Secrets
 from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
-from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
+from rmplugin.jobs import Clock, LateMapping, Runtime, make_queue, work_outbox
 from rmplugin.plugins import Plugins
 from rmplugin.records import NavLink
 from rmplugin.settings import Settings
@@ -91,8 +91,8 @@ def make_runtime(
         http=http_session or http.make_session(),
         clock=clock,
         queue=make_queue(settings.queue_url),
-        handlers=_handlers(known),
-        tasks=_tasks(),
+        handlers=LateMapping(lambda: _handlers(known)),
+        tasks=LateMapping(_tasks),
         hooks={
             "roster_synced": "rm_roster_synced",
             "pairing_started": "rm_pairing_started",

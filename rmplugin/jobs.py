@@ -1,11 +1,12 @@
 """Work after the commit: the outbox, the queue that wakes the worker, and what a task is given."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import huey
@@ -29,6 +30,7 @@ OUTSIDE_TAKES = timedelta(minutes=10)
 Clock = Callable[[], datetime]
 Handler = Callable[[Db, Mapping[str, Any], datetime], None]
 Task = Callable[["Runtime", uuid.UUID, Mapping[str, Any]], None]
+Value = TypeVar("Value")
 
 
 class OutboxEvent(Base, TenantOwned):
@@ -51,6 +53,28 @@ class OutboxEvent(Base, TenantOwned):
     last_error: Mapped[str | None]
     created_at: Mapped[datetime]
     done_at: Mapped[datetime | None]
+
+
+class LateMapping(Mapping[str, Value]):
+    """A mapping that is made when it is first looked into: every command has one, and few need what is in it.
+
+    :param make: makes it; called once.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, Value]]) -> None:
+        self._made = cache(make)
+
+    def __getitem__(self, key: str) -> Value:
+        """Look a value up."""
+        return self._made()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the keys."""
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return len(self._made())
 
 
 @dataclass(frozen=True)

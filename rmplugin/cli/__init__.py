@@ -43,7 +43,7 @@ class LateCommands(click.Group):
         """Give a command; None when there is none of that name. **Touches** loads its module."""
         if cmd_name not in COMMANDS:
             return None
-        found = import_module(f"rmplugin.cli.{COMMANDS[cmd_name]}").commands
+        found: tuple[click.Command, ...] = import_module(f"rmplugin.cli.{COMMANDS[cmd_name]}").commands
         return next(command for command in found if command.name == cmd_name)
 
 

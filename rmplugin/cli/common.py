@@ -10,7 +10,6 @@ from typing import Any
 import click
 import structlog
 
-from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.db import Db
 from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
@@ -18,6 +17,7 @@ from rmplugin.migrations import is_current
 from rmplugin.settings import read_settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.queries import get_tenant
+from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 log = structlog.get_logger()
 

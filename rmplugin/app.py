@@ -50,6 +50,7 @@ PAGES = (
     "sessions",
     "checkins",
     "credits",
+    "data_requests",
 )
 ASSETS = {
     "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),
@@ -131,6 +132,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
+                NavLink("Personal data", "/admin/people", "administrator"),
             ]
         own = []
         if visit.session.person_id is not None:

@@ -102,6 +102,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from huey import crontab
 
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.data_requests import tasks as privacy_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
@@ -140,6 +141,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_presence": ("37", matching_tasks.check_presence),
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
         "nightly_reviews": ("57", review_tasks.review_all),
+        "nightly_removal": ("7", privacy_tasks.remove_due),
     }
     for name, (minute, task) in nightly.items():
         queue.periodic_task(crontab(hour="2", minute=minute), name=name)(partial(task, runtime))

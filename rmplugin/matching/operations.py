@@ -400,7 +400,7 @@ def _pin_new(
             {"mentee": why, "form": text},
         )
     reasons = words.describe_pair(pool.skills, pool.rules, mentor, mentee)
-    contributions = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
+    contributions = find_contributions(pool.problem([mentor], [mentee]).without_extras(), 0, 0)
     if earlier is None:
         earlier = Proposal(**runs.proposal_values(run, *ids, contributions, reasons, now, pinned=True))
         db.add(earlier)

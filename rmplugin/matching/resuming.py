@@ -65,7 +65,7 @@ def _scan(
     new_mentors = np.setdiff1d(np.arange(len(problem.mentors)), mentors)
     new_mentees = np.setdiff1d(np.arange(len(problem.mentees)), mentees)
     plain = replace(problem, blocked=problem.blocked[:0], dotted=problem.dotted[:0], cache={})
-    plain = replace(plain, extra_keys=problem.extra_keys[:0], extra_points={})
+    plain = plain.without_extras()
     part = replace(plain, mentors=problem.mentors.part(new_mentors))
     lists = kernels.BestPerMentor(len(new_mentors), PAIRS_PER_CHANGE, kernel)
     for sifted in kernels.walk(part, lists.sift, kernel=kernel, threads=threads):

@@ -16,7 +16,7 @@ from rmplugin.db import Db
 from rmplugin.errors import InputError
 from rmplugin.matching import queries
 from rmplugin.matching.columns import Problem, build
-from rmplugin.matching.models import MatchWish, Proposal
+from rmplugin.matching.models import MatchRun, MatchWish, Proposal
 from rmplugin.matching.pairs import find_bars
 from rmplugin.matching.rules import RuleBook, book_in_force
 from rmplugin.matching.scoring import (
@@ -51,7 +51,7 @@ class Pool:
     :param skills: skill id -> name.
     :param wishes: (who chose, whom, rank from 1 to 5) of both sides.
     :param avoided: (who chose, whom): no run proposes the two, but a manager can still pin them.
-    :param kept: (mentor, mentee) of the open run, for whom `Weights.kept` speaks.
+    :param kept: (mentor, mentee) whom the run before proposed by the same rules, see `Weights.kept`.
     :param criteria: what plug-ins add to points and rules.
     """
 
@@ -143,7 +143,9 @@ class Pool:
         )
 
     def digest(self, objective: str) -> str:
-        """Give a digest of everything that decides the outcome, the same for the same data in any order.
+        """Give a digest of what decides the outcome, the same for the same data in any order.
+
+        Pairs of the run before, which may have a bonus, are left out: they change with the run itself.
 
         **Touches** nothing.
         """
@@ -159,7 +161,6 @@ class Pool:
             sorted(self.pins),
             sorted(self.wishes),
             sorted(self.avoided),
-            sorted(self.kept),
             [criterion.key for criterion in self.criteria],
             rules_document(self.rules),
             asdict(self.weights),
@@ -178,6 +179,7 @@ def load_pool(
     scope: str = "all",
     only: queries.Only = None,
     criteria: Iterable[MatchCriterion] = (),
+    run: MatchRun | None = None,
 ) -> Pool:
     """Read what a matching needs, in a handful of queries however many people there are.
 
@@ -186,8 +188,10 @@ def load_pool(
     :param scope: all, or waiting: who has a partner or an open proposal has no free place then.
     :param only: person ids, or a query of them, to which everything is restricted; None for everybody.
     :param criteria: of plug-ins.
+    :param run: the one that this is for: pairs that the run before proposed have a bonus in it, when the
+        rules, with the objective, are the same. Whoever tries something else sees what it would do by itself.
     **Touches** reads enrolment, person, profile, person_skill, skill, pairing, proposal, match_wish,
-    match_rule_set, side_line.
+    match_rule_set, side_line, match_run.
     """
     book = book or book_in_force(db, programme)
     cap = book.options.mentors_per_mentee
@@ -212,11 +216,19 @@ def load_pool(
         weights=replace(book.weights, kept=book.options.kept_bonus),
         wishes=wishes,
         avoided=avoided,
-        kept=tuple(sorted(map(_texts, queries.proposed_pairs(db, programme.id))))
-        if book.options.kept_bonus
-        else (),
+        kept=_load_kept(db, run) if run and book.options.kept_bonus else (),
         criteria=tuple(criteria),
     )
+
+
+def _load_kept(db: Db, run: MatchRun) -> tuple[tuple[str, str], ...]:
+    same = (
+        MatchRun.programme_id == run.programme_id,
+        MatchRun.objective == run.objective,
+        MatchRun.rule_set_version == run.rule_set_version,
+    )
+    earlier = Proposal.run_id.in_(select(MatchRun.id).where(*same))
+    return tuple(sorted(map(_texts, queries.proposed_pairs(db, run.programme_id, earlier))))
 
 
 def _load_names(db: Db, programme_id: uuid.UUID) -> dict[str, str]:

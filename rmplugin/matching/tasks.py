@@ -71,7 +71,12 @@ def _compute(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         operations.note_progress(db, run_id, runtime.clock())
     with runtime.database.transaction(tenant_id, write=False) as db:
         pool = store.load_pool(
-            db, programme, runtime.clock(), scope=match_run.scope, criteria=runtime.plugins.criteria.values()
+            db,
+            programme,
+            runtime.clock(),
+            scope=match_run.scope,
+            criteria=runtime.plugins.criteria.values(),
+            run=match_run,
         )
     with runtime.database.transaction(tenant_id) as db:
         mentors, mentees = map(len, pool.free_sides())

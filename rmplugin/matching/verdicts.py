@@ -60,7 +60,8 @@ def explain(
     if mentor is None or mentee is None:
         document["because"] = _describe_roles(document["mentor"], document["mentee"])
     elif not codes:
-        contributions = documents.without_wishes(find_contributions(pool.problem([mentor], [mentee]), 0, 0))
+        problem = pool.problem([mentor], [mentee]).without_extras()
+        contributions = find_contributions(problem, 0, 0)
         document |= {"score": sum(contributions.values()), "contributions": contributions}
         document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
     return document

@@ -100,8 +100,6 @@ FACTOR_NAMES = texts(
         "other_department": "They work in different departments",
         "other_site": "They work at different places",
         "tenure": "One has been here much longer than the other",
-        "wishes": "They asked for each other",
-        "kept": "They were proposed to each other before",
     }
 )
 MONTHS = tuple(

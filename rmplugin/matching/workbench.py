@@ -50,6 +50,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run: its numbers, its pairs a page at a time, and what can be done with it."""
     run = _managed_run(visit, run_id)
     programme = get_programme(visit.db, run.programme_id)
+    visit.note_access(programme_id=run.programme_id)
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
     asked = web.load_query(forms.PairQuery())
@@ -83,6 +84,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show who of the pool has no pair in a run, why, and what would change it."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.LeftOutQuery())
     listed = lists.page_of_left_out(visit.db, run, asked)
     best = [entry["details"]["best"]["id"] for entry in listed.rows if entry["details"].get("best")]
@@ -107,6 +109,7 @@ def pair_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
     pair = lists.pairs_by_id(visit.db, [proposal_id])[0]
+    visit.note_access(pair.mentor.id, pair.mentee.id)
     asked = web.load_query(forms.CardQuery())
     zone, reasons = zone_for(visit), proposal.reasons
     found = lists.find_members_named(visit.db, run.programme_id, asked["name"]) if asked["name"] else []
@@ -119,7 +122,7 @@ def pair_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
         pair=pair,
         asked=asked,
         share=_share_of(run)(proposal),
-        score=lists.shown_score(proposal),
+        score=proposal.score,
         factors=_factors(visit, run, proposal.contributions),
         languages=name_languages(reasons.get("languages", [])),
         hours=words.describe_windows(reasons.get("windows", []), zone, visit.now.date()),
@@ -160,7 +163,6 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         wanted=wanted,
         names=names,
         lonely=[names[person] for person in effect.lonely],
-        shown=lists.shown_score,
         faults=words.PAIR_FAULTS,
     )
 
@@ -190,6 +192,7 @@ def pick_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run beside another one of its programme."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.CompareQuery())
     runs = [
         one
@@ -218,7 +221,6 @@ def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         listed=listed,
         before=before,
         asked=asked | {"other": other and other.id},
-        shown=lists.shown_score,
         run_states=RUN_STATES,
         zone=zone_for(visit),
     )
@@ -411,21 +413,20 @@ def _instead(visit: Visit, run: MatchRun, pair: queries.Pair, other: uuid.UUID) 
 
 
 def _factors(visit: Visit, run: MatchRun, points: Mapping[str, int]) -> list[tuple[str, int, int | None]]:
-    """Give name, points and most points of each factor; wishes are nobody's business."""
+    """Give name, points and most points of each factor."""
     criteria = visit.runtime.plugins.criteria
     found = []
     for factor, value in points.items():
         known = criteria.get(factor)
         name = words.FACTOR_NAMES.get(factor) or (Text(known.title) if known else factor)
-        if factor != "wishes":
-            found.append((name, value, known.most if known else run.weights.get(factor)))
+        found.append((name, value, known.most if known else run.weights.get(factor)))
     return found
 
 
 def _share_of(run: MatchRun) -> Any:
     """Give what writes the points of a pair as a percentage of the most that it could have."""
     most = max(lists.most_points(run), 1)
-    return lambda row: round(100 * lists.shown_score(row) / most)
+    return lambda row: round(100 * row.score / most)
 
 
 def _unfinished_run(visit: Visit, run: MatchRun) -> web.Answer:

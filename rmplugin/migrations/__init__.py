@@ -1,5 +1,6 @@
 """Database revisions, and the one way to bring a database up to date."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,8 +9,8 @@ from sqlalchemy import Engine, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# The names of its files begin with the revisions, which count up.
 VERSIONS = Path(__file__).parent / "versions"
+REVISION = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
 
 
 def _config() -> "Config":
@@ -62,8 +63,12 @@ def is_current(engine: Engine) -> bool:
 
     **Touches** reads alembic_version.
     """
-    head = max(path.name for path in VERSIONS.glob("[0-9]*_*.py")).partition("_")[0]
+    found = [pair for path in VERSIONS.glob("*.py") for pair in REVISION.findall(path.read_text("utf-8"))]
+    names = {name for kind, name in found if kind == "revision"}
+    befores = {name for kind, name in found if kind == "down_revision"}
     with engine.connect().execution_options(rm_write=False) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
-        return connection.scalars(text("select version_num from alembic_version")).all() == [head]
+        return connection.scalars(text("select version_num from alembic_version")).all() == [
+            *(names - befores)
+        ]

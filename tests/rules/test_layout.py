@@ -16,6 +16,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "goals",
     "hris",
     "launches",
@@ -40,6 +41,7 @@ ALLOWED = {
 }
 # Names of one capability's own: pure calculations.
 EXTRA = {
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {
@@ -77,6 +79,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",

@@ -14,6 +14,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.migrations import is_current
+from rmplugin.programmes import models as _programmes  # noqa: F401 - Rows of lower capabilities refer to them.
 from rmplugin.settings import read_settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.queries import get_tenant

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import work_outbox
 from rmplugin.matching import counting, operations, queries, releasing, tasks, words
@@ -15,6 +14,7 @@ from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.notify import Notice, unread
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.wiring import make_worker
 from tests.factories.matching import Scene, add_mentee, add_mentor, make_scene
 from tests.factories.people import make_person
 from tests.factories.programmes import make_context

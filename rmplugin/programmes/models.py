@@ -141,7 +141,9 @@ class StageReason(Base, TenantOwned):
 
     __tablename__ = "stage_reason"
     __table_args__ = (CheckConstraint("role in ('mentor', 'mentee')", name="role"),)
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     role: Mapped[str]
     stage: Mapped[str]
     reason: Mapped[str]

@@ -18,7 +18,9 @@ class PublicAnswer(Base, TenantOwned):
     """
 
     __tablename__ = "public_answer"
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     code: Mapped[str | None]
     question: Mapped[str]
     answer: Mapped[str]
@@ -38,7 +40,9 @@ class Concern(Base, TenantOwned):
 
     __tablename__ = "concern"
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     code: Mapped[str]
     text: Mapped[str | None]
     month: Mapped[date]
@@ -80,7 +84,9 @@ class Taster(Base, TenantOwned):
     """
 
     __tablename__ = "taster"
-    programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"), index=True)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
     starts_at: Mapped[datetime]
     place: Mapped[str]
     created_at: Mapped[datetime]

@@ -244,7 +244,7 @@ def people_not_in_course(
             .join(Programme, Programme.id == Enrolment.programme_id)
             .join(Person, Person.id == Enrolment.person_id)
             .where(Programme.context_id == context_id, Programme.state != "archived")
-            .where(Enrolment.state.in_(("invited", "started", "submitted")), ~here.exists())
+            .where(Enrolment.state.not_in(("declined", "withdrawn", "completed")), ~here.exists())
             .where(Person.display_name.icontains(text, autoescape=True))
         )
 
@@ -317,6 +317,7 @@ def _needs(
     needs: list[tuple[str, str, str]] = []
     if not any(counts.values()):
         needs.append((Text("Nobody is invited yet."), f"{here}", Text("Invite people")))
+    needs += signup.desk_needs(db, programme, counts, now)
     waiting = _count_waiting(db, programme)
     if any(waiting.values()):
         sentence = Text(

@@ -24,7 +24,7 @@ class Programme(Base, TenantOwned):
     :ivar needs_agreement: and an agreement that both signed.
     :ivar topics: what pairs are encouraged to talk about, in words.
     :ivar sponsor_message: why the sponsor wants it, in their own words; None when there is none.
-    :ivar target_mentors, target_mentees: so many people are wanted, and no more have a place; None is no limit.
+    :ivar target_mentors, target_mentees: so many are wanted, and no more have a place; None is no limit.
     :ivar needs_endorsement: the line manager agrees to the weekly time before somebody comes into the pool.
     :ivar sign_up_until: last day on which people are expected to sign up; None is the first day.
     :ivar opened_at: when enrolment was opened first; None for a draft.

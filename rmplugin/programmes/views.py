@@ -29,7 +29,7 @@ STEP_WORDS = {
 }
 SIGNED_SAID = {
     "submitted": "You are signed up. You hear when there is a match.",
-    "endorsing": "Your answers are sent. Your line manager is asked for the weekly time; you hear of the answer.",
+    "endorsing": "Your answers are sent. Your line manager is asked for the weekly time; you hear from us.",
     "waitlisted": "Your answers are sent. All places are taken now; you are on the waiting list.",
 }
 STEP_SAID = texts(

@@ -95,6 +95,7 @@ EXTRA = {
         "ways.py",
     },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
+    "signup": {"outlook.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

@@ -5,9 +5,11 @@ Revision: 0012, after: 0010, made: 2026-11-26 11:05:00
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.operations import BatchOperations
 
 from rmplugin.db import UtcDateTime
 
@@ -18,13 +20,13 @@ depends_on = None
 
 STATES = "'invited', 'started', {}'declined', 'withdrawn', 'completed'"
 # Columns that existing rows need a value for: table -> column, type, value.
-FILLED = {
+FILLED: dict[str, list[tuple[str, Any, Any]]] = {
     "programme": [("needs_endorsement", sa.Boolean(), sa.false())],
     "enrolment": [("source", sa.String(), "self")],
     "profile": [("interests", sa.JSON(), "[]"), ("topics", sa.JSON(), "{}")],
     "skill": [("scheme", sa.String(), "own")],
 }
-EMPTY = {
+EMPTY: dict[str, list[tuple[str, Any]]] = {
     "programme": [
         ("sponsor_message", sa.String()),
         ("target_mentors", sa.Integer()),
@@ -44,7 +46,13 @@ EMPTY = {
 NEW = ("taster", "readiness_taken", "readiness", "concern", "public_answer", "endorsement", "stage_reason")
 
 
-def _table(name: str, *columns: sa.Column, parents: dict[str, str], indexes: tuple[str, ...] = (), more=()):  # type: ignore[no-untyped-def]
+def _table(
+    name: str,
+    *columns: sa.Column[Any],
+    parents: dict[str, str],
+    indexes: tuple[str, ...] = (),
+    more: tuple[sa.Constraint, ...] = (),
+) -> None:
     """Make a table that belongs to a tenant; a parent that a row may outlive is set to null."""
     nullable = {column.name for column in columns if column.nullable}
     op.create_table(
@@ -68,7 +76,7 @@ def _table(name: str, *columns: sa.Column, parents: dict[str, str], indexes: tup
         op.create_index(op.f(f"ix_{name}_{column}"), name, [column])
 
 
-def _column(name: str, kind: sa.types.TypeEngine, *, nullable: bool = False) -> sa.Column:  # type: ignore[type-arg]
+def _column(name: str, kind: sa.types.TypeEngine[Any], *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=nullable)
 
 
@@ -97,7 +105,7 @@ def upgrade() -> None:
                 _change_enrolment(batch)
 
 
-def _change_enrolment(batch) -> None:  # type: ignore[no-untyped-def]
+def _change_enrolment(batch: BatchOperations) -> None:
     batch.drop_column("decline_reason")
     batch.drop_constraint(op.f("ck_enrolment_state"), type_="check")
     states = STATES.format("'endorsing', 'waitlisted', 'submitted', 'paused', ")
@@ -259,7 +267,7 @@ def downgrade() -> None:
         batch.drop_constraint(op.f("uq_skill_tenant_id_scheme_code"), type_="unique")
     for table, columns in EMPTY.items():
         with op.batch_alter_table(table) as batch:
-            for name, *_rest in [*columns, *FILLED[table]]:
+            for name in [column[0] for column in (*columns, *FILLED[table])]:
                 batch.drop_column(name)
     for name in NEW:
         op.drop_table(name)

@@ -75,7 +75,7 @@ _NAMES = r"[“„\"']?(?:digital natives?|millennials?|boomers?|gen(?:eration)?
 HARMLESS = (
     r"(?:my|your|his|her|our|their|the) old school(?: (?:building|friends?|days))?",
     r"old[- ]school friends?",
-    r"(?:company|start-?up|product|tool|market|data)(?: is| was| are)?(?: still)? too (?:young|old) (?:to|for)",
+    r"(?:company|start-?up|product|tool|market|data)(?: is| was)?(?: still)? too (?:young|old) (?:to|for)",
     r"too old for (?:support|updates?|the update|this version)",
     r"dinosaurs? (?:museum|exhibition|fossils?|bones?)",
     rf"(?:myth|label|term|word|cliché|stereotype|idea) (?:of )?(?:the |a )?{_NAMES}",

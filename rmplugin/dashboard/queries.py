@@ -27,6 +27,7 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.reviews.queries import count_open, earlier_programmes
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
+from rmplugin.signup import queries as signup
 from rmplugin.texts import Text, texts
 
 MONTH = timedelta(days=30)

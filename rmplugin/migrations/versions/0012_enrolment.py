@@ -93,9 +93,9 @@ def upgrade() -> None:
     op.execute("UPDATE programme SET opened_at = created_at WHERE state <> 'draft'")
     op.execute("UPDATE enrolment SET source = 'invited' WHERE invited_at IS NOT NULL")
     op.execute("UPDATE enrolment SET started_at = submitted_at WHERE submitted_at IS NOT NULL")
-    for table, columns in FILLED.items():
+    for table, filled in FILLED.items():
         with op.batch_alter_table(table) as batch:
-            for name, _kind, _value in columns:
+            for name, _kind, _value in filled:
                 batch.alter_column(name, server_default=None)
             if table == "skill":
                 batch.create_unique_constraint(

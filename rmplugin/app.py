@@ -51,6 +51,7 @@ PAGES = (
     "matching",
     "reviews",
     "signup",
+    "skills",
     "agreements",
     "goals",
     "sessions",
@@ -213,6 +214,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
+                NavLink("Skills", "/admin/skills", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
             ]
         own = []

@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from rmplugin.cli import credits as credits_commands
-from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, reviews, scim, setup
+from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, reviews, scim, setup, skills
 from rmplugin.errors import NotFoundError, RmError
 
 # How many new objects Python waits for before it looks for circles among them.
@@ -29,7 +29,18 @@ def rmplugin() -> None:
     """
 
 
-for _group in (setup, platforms, hris_decisions, scim, programmes, match, reviews, credits_commands, demo):
+for _group in (
+    setup,
+    platforms,
+    hris_decisions,
+    scim,
+    programmes,
+    skills,
+    match,
+    reviews,
+    credits_commands,
+    demo,
+):
     for _command in _group.commands:
         rmplugin.add_command(_command)
 

@@ -28,6 +28,7 @@ from rmplugin.people.queries import (
     zone_of,
 )
 from rmplugin.programmes.forms import STATES
+from rmplugin.programmes.profiles import find_profile, view_for_partner
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
 from rmplugin.signup.queries import open_survey
@@ -213,6 +214,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pair,
         role=role,
         partner=partner,
+        about=view_for_partner(find_profile(visit.db, partner_id), web.language_name),
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
         zone=zone_of(visit.db, me),

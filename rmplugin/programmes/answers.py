@@ -212,15 +212,36 @@ def read_languages(text: str) -> list[str] | None:
     return list(dict.fromkeys(codes))
 
 
+def _topic_fields() -> dict[str, ma.fields.Field[Any]]:
+    return {
+        f"topic-{key}": ma.fields.String(load_default="ask", validate=validate.OneOf(tuple(BOUNDARIES)))
+        for key in TOPICS
+    }
+
+
+def make_about_form() -> ma.Schema:
+    """Make the form of what a partner reads. **Touches** pure."""
+    fields: dict[str, ma.fields.Field[Any]] = {
+        "interests": short_text(300, required=False, load_default=""),
+        "closed_topics": short_text(300, required=False, load_default=""),
+    }
+    form: ma.Schema = type("AboutForm", (ma.Schema,), fields | _topic_fields())()
+    return form
+
+
+def read_about(loaded: Mapping[str, Any]) -> tuple[list[str], dict[str, str], str]:
+    """Give interests, boundaries by topic, and what else to leave out, of a loaded form. **Touches** pure."""
+    words = [word.strip() for word in loaded["interests"].split(",") if word.strip()]
+    topics = {key: loaded[f"topic-{key}"] for key in TOPICS}
+    return words[:MOST_INTERESTS], topics, loaded["closed_topics"]
+
+
 def make_answers_form(skill_ids: Sequence[uuid.UUID]) -> ma.Schema:
     """Make the enrolment form of a programme: a field per topic, and three per skill.
 
     **Touches** pure.
     """
-    fields: dict[str, ma.fields.Field[Any]] = {
-        f"topic-{key}": ma.fields.String(load_default="ask", validate=validate.OneOf(tuple(BOUNDARIES)))
-        for key in TOPICS
-    }
+    fields = _topic_fields()
     for skill_id in skill_ids:
         fields[f"offer-{skill_id.hex}"] = whole_number(0, 4, required=False, load_default=0)
         fields[f"want-{skill_id.hex}"] = whole_number(0, 4, required=False, load_default=0)
@@ -236,6 +257,7 @@ def read_answers(loaded: Mapping[str, Any], skill_ids: Sequence[uuid.UUID]) -> A
     **Touches** pure.
     """
     wants = {s: (loaded[f"want-{s.hex}"], loaded[f"priority-{s.hex}"]) for s in skill_ids}
+    interests, topics, closed_topics = read_about(loaded)
     languages = [*loaded["languages"], *(read_languages(loaded["other_languages"]) or ())]
     return Answers(
         role=loaded["role"],
@@ -249,8 +271,8 @@ def read_answers(loaded: Mapping[str, Any], skill_ids: Sequence[uuid.UUID]) -> A
         capacity=loaded["capacity"],
         motivation_level=loaded["motivation_level"],
         motivation=loaded["motivation"],
-        interests=[word.strip() for word in loaded["interests"].split(",") if word.strip()][:MOST_INTERESTS],
-        topics={key: loaded[f"topic-{key}"] for key in TOPICS},
-        closed_topics=loaded["closed_topics"],
+        interests=interests,
+        topics=topics,
+        closed_topics=closed_topics,
         consent=loaded["consent"],
     )

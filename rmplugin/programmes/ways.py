@@ -7,10 +7,11 @@ import flask
 from rmplugin import web
 from rmplugin.errors import InputError, NotFoundError
 from rmplugin.people.queries import find_working
-from rmplugin.programmes import endorsements, forms, operations, places, queries
+from rmplugin.programmes import answers, endorsements, forms, operations, places, profiles, queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
+from rmplugin.wording import with_hint
 
 pages = web.Pages("programmes", __name__)
 
@@ -115,6 +116,24 @@ def _open_programme(visit: Visit, programme_id: uuid.UUID) -> Programme:
     if found.state != "enrolling":
         raise NotFoundError("programme")
     return found
+
+
+@pages.get("/about-me", role=Role.PARTICIPANT)
+def about_page(visit: Visit) -> web.Answer:
+    """Show what a partner reads about the visitor, for changing."""
+    profile = profiles.find_profile(visit.db, visit.person_id)
+    if profile is None:
+        raise NotFoundError("profile")
+    return web.render("programmes/about.html", visit, profile=profile, asks=answers)
+
+
+@pages.post("/about-me", role=Role.PARTICIPANT, on_input_error=about_page)
+def change_about(visit: Visit) -> web.Answer:
+    """Keep what a partner reads; other than the answers of enrolment, it may change at any time."""
+    interests, topics, closed = answers.read_about(web.load_form(answers.make_about_form()))
+    profiles.change_about(visit.db, visit.person_id, interests, topics, closed, visit.now)
+    said = with_hint("Saved. Your partner reads it so from now on.", closed, *interests)
+    return web.go("programmes.about_page", said)
 
 
 @pages.get("/endorse/<token>", role=Role.PUBLIC)

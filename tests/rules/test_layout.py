@@ -26,6 +26,7 @@ CAPABILITIES = (
     "scim",
     "sessions",
     "signup",
+    "skills",
     "tenants",
 )
 ALLOWED = {
@@ -96,6 +97,7 @@ EXTRA = {
     },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
     "signup": {"outlook.py"},
+    "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

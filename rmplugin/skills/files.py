@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rmplugin.errors import InputError
 from rmplugin.programmes.catalogue import THEMES
@@ -87,7 +88,7 @@ def _maker(form: str, columns: set[str]) -> Callable[[str, Mapping[str, str]], E
     )
 
 
-def _entries(reader: csv.DictReader[str], make: Callable[[str, Mapping[str, str]], Entry]) -> Iterator[Entry]:
+def _entries(reader: Iterable[Mapping[Any, Any]], make: Callable[[str, Mapping[str, str]], Entry]) -> Iterator[Entry]:
     for number, raw in enumerate(reader, start=2):
         row = {
             str(name).strip().lower(): (cell or "").strip()

@@ -114,7 +114,7 @@ def answer_survey(
         )
     db.add(ReadinessTaken(programme_id=programme.id, lti_user_id=lti_user_id))
     row.people += 1
-    row.sums = {item: row.sums[item] + answers[item] for item in ITEMS}
+    row.sums = {item: row.sums.get(item, 0) + answers[item] for item in ITEMS}
     if row.people % LEAST_FOR_MEAN == 0:
         row.shown, row.shown_people = dict(row.sums), row.people
     db.flush()

@@ -266,7 +266,7 @@ def survey_means(row: Readiness | None) -> dict[str, float]:
     """
     if row is None or not row.shown_people:
         return {}
-    return {item: row.shown[item] / row.shown_people for item in ITEMS}
+    return {item: row.shown.get(item, 0) / row.shown_people for item in ITEMS}
 
 
 def lti_user_exists(db: Db, lti_user_id: uuid.UUID | None) -> bool:

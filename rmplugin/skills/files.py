@@ -88,7 +88,9 @@ def _maker(form: str, columns: set[str]) -> Callable[[str, Mapping[str, str]], E
     )
 
 
-def _entries(reader: Iterable[Mapping[Any, Any]], make: Callable[[str, Mapping[str, str]], Entry]) -> Iterator[Entry]:
+def _entries(
+    reader: Iterable[Mapping[Any, Any]], make: Callable[[str, Mapping[str, str]], Entry]
+) -> Iterator[Entry]:
     for number, raw in enumerate(reader, start=2):
         row = {
             str(name).strip().lower(): (cell or "").strip()

@@ -189,7 +189,7 @@ def test_manager_when_picking_finds_adds_and_takes_out(sign_in, database, tenant
     path = f"/programmes/{programme.id}/skills"
     manager.get(f"{path}?q=haskell")
     assert "Haskell" in manager.says()
-    manager.submit("/skills", skills=[names["Haskell"]])
+    manager.post(path, skills=[names["Haskell"]], q="haskell")
     assert "1 skills are added." in manager.says()
     assert "Nothing else in the catalogue" in manager.says()
     manager.post(f"{path}/drop", skill=names["Haskell"])

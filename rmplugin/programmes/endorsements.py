@@ -139,6 +139,11 @@ def _tell_manager(db: Db, row: Endorsement, programme: Programme, person: Person
     notify.tell(db, row.manager_id, KIND, text, now, f"/endorse/{row.token}")
 
 
+def can_ask_again(row: Endorsement, now: datetime) -> bool:
+    """Tell whether a week has passed since the manager was asked or answered. **Touches** pure."""
+    return row.manager_id is not None and now - (row.answered_at or row.asked_at) >= REMIND_AFTER
+
+
 def ask_again(db: Db, enrolment: Enrolment, now: datetime) -> None:
     """Ask the line manager anew, after a "not now" or a week without an answer.
 
@@ -148,8 +153,7 @@ def ask_again(db: Db, enrolment: Enrolment, now: datetime) -> None:
     row = find(db, enrolment.id)
     if row is None or enrolment.state != "endorsing":
         raise ConflictError("not_endorsing", "You wait for nobody's yes, so there is nothing to ask.")
-    since = row.answered_at or row.asked_at
-    if now - since < REMIND_AFTER:
+    if not can_ask_again(row, now):
         raise ConflictError(
             "asked_lately", "Your manager was asked or answered within the last week. Give them a few days."
         )

@@ -268,13 +268,15 @@ def enrolment(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         )
         return page, error.status
     _note_opened(visit, own)
+    asked = endorsements.find(visit.db, own.id) if own and own.state == "endorsing" else None
     invited = own is not None and own.state in ("invited", "started") and own.invited_at is not None
     return web.render(
         "programmes/enrolment.html",
         visit,
         programme=found,
         own=own,
-        endorsement=endorsements.find(visit.db, own.id) if own and own.state == "endorsing" else None,
+        endorsement=asked,
+        can_ask_again=asked is not None and endorsements.can_ask_again(asked, visit.now),
         line=places.place_in_line(visit.db, own) if own and own.state == "waitlisted" else 0,
         is_full={role: places.is_full(visit.db, found, role) for role in roles},
         role=own.role if own and own.role in roles else roles[0],

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching import counting
 from rmplugin.people.models import LtiUser
-from rmplugin.privacy import Counts, safe_counts
+from rmplugin.privacy import LEAST_FOR_COUNT, Counts, safe_counts
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.endorsements import without_manager
 from rmplugin.programmes.forms import SIGNED_UP
@@ -37,9 +37,10 @@ class Funnel:
     :ivar outlooks: role -> against the target, for roles that have one.
     :ivar share: which part of the sign-up time is over; None for a draft.
     :ivar last_day: of the sign-up.
-    :ivar reasons: role -> why people said no, small counts hidden.
-    :ivar times: stage -> how often somebody had no time, small counts hidden.
-    :ivar choices: what they chose instead, small counts hidden.
+    :ivar reasons: role -> why people said no, but for time; small counts hidden.
+    :ivar times: stage -> how often somebody had no time. No answer is in both tables, or one could give away
+        what the other hides.
+    :ivar choices: what those chose instead; the same answers by another question.
     :ivar answers: of line managers, small counts hidden.
     """
 
@@ -70,25 +71,25 @@ def funnel_of(db: Db, programme: Programme, now: datetime) -> Funnel:
         .group_by(StageReason.role, StageReason.stage, StageReason.reason, StageReason.choice)
     ).all()
     reasons: dict[str, Counter[str]] = {role: Counter() for role in ROLES}
+    no_time: Counter[str] = Counter()
     times: Counter[str] = Counter()
     choices: Counter[str] = Counter()
     for role, stage, reason, choice, n in rows:
-        # Who only wanted it shorter did not say no.
-        if choice in (None, "leave"):
-            reasons[role][reason] += n
         if reason == "time":
+            no_time[role] += n
             times[stage] += n
-        if choice is not None:
-            choices[choice] += n
-    shown = {role: safe_counts(counts) for role, counts in reasons.items()}
+            choices[choice or "leave"] += n
+        else:
+            reasons[role][reason] += n
+    leading = {role for role in ROLES if time_leads(no_time[role], reasons[role])}
     last_day = programme.sign_up_until or programme.starts_on
     share = elapsed_share(programme.opened_at, last_day, now) if programme.opened_at else None
     return Funnel(
         steps,
-        _outlooks(programme, steps, share, shown),
+        _outlooks(programme, steps, share, leading),
         share,
         last_day,
-        shown,
+        {role: safe_counts(counts) for role, counts in reasons.items()},
         safe_counts(times),
         safe_counts(choices),
         safe_counts(_answers(db, programme.id)),
@@ -99,20 +100,19 @@ def _outlooks(
     programme: Programme,
     steps: Mapping[str, Steps],
     share: float | None,
-    reasons: Mapping[str, Counts[str]],
+    leading: Collection[str],
 ) -> dict[str, Outlook]:
     targets = {"mentor": programme.target_mentors, "mentee": programme.target_mentees}
     return {
-        role: look_ahead(target, steps[role], share, time_leads=leads(reasons[role], "time"))
+        role: look_ahead(target, steps[role], share, time_leads=role in leading)
         for role, target in targets.items()
         if target and share is not None and programme.state == "enrolling"
     }
 
 
-def leads(counts: Counts[str], name: str) -> bool:
-    """Tell whether a count that may be shown is the highest of those that may. **Touches** pure."""
-    own = counts.cells.get(name) or 0
-    return own > 0 and all(own >= (n or 0) for n in counts.cells.values())
+def time_leads(no_time: int, reasons: Mapping[str, int]) -> bool:
+    """Tell whether time is the most frequent reason, by enough people to say so. **Touches** pure."""
+    return no_time >= LEAST_FOR_COUNT and all(no_time >= n for n in reasons.values())
 
 
 def _answers(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
@@ -184,11 +184,13 @@ class Concerns:
     """The concerns of a programme, for the team.
 
     :ivar waiting: without a public answer, in no order that tells anything.
+    :ivar wordless: code -> how many of them came without words, small counts hidden.
     :ivar counts: code -> concerns in all, small counts hidden.
     :ivar trend: month -> code -> concerns, small counts hidden; the newest month first.
     """
 
     waiting: Sequence[Concern]
+    wordless: Counts[str]
     counts: Counts[str]
     trend: Mapping[date, Counts[str]]
 
@@ -205,6 +207,7 @@ def concerns_of(db: Db, programme_id: uuid.UUID) -> Concerns:
         months.setdefault(row.month, Counter())[row.code] += 1
     return Concerns(
         waiting,
+        safe_counts(Counter(row.code for row in waiting if row.text is None)),
         safe_counts(Counter(row.code for row in rows)),
         {month: safe_counts(months[month]) for month in sorted(months, reverse=True)},
     )

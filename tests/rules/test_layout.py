@@ -26,6 +26,8 @@ CAPABILITIES = (
     "reviews",
     "scim",
     "sessions",
+    "signup",
+    "skills",
     "tenants",
 )
 ALLOWED = {
@@ -87,8 +89,19 @@ EXTRA = {
         "roster.py",
         "side_lines.py",
     },
-    "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "programmes": {
+        "answers.py",
+        "catalogue.py",
+        "copies.py",
+        "endorsements.py",
+        "imports.py",
+        "places.py",
+        "profiles.py",
+        "ways.py",
+    },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
+    "signup": {"outlook.py"},
+    "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

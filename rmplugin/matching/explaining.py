@@ -144,8 +144,10 @@ def _find_best(view: _View, allowed: IntArray) -> tuple[dict[str, Any], int]:
     others = np.nonzero(one.others.id != one.side.id[row])[0]
     met = int(np.count_nonzero(find_bars(view.problem, *one.rows(others)) == 0))
     # Somebody without a partner has no price: what is missing is the price of the other one's place.
-    prices = view.solution.top_prices if view.role == "mentee" else view.solution.mentee_prices
-    short = max(0, int(prices[row]) - int(score.max())) if view.solution.objective == "total" else None
+    short = None
+    if view.solution.objective == "total":
+        prices = view.solution.top_prices[0 if view.role == "mentee" else 1]
+        short = max(0, int(prices[row]) - int(score.max()))
     return {
         "id": view.others.people[row].id,
         "score": int(score.max()),

@@ -28,7 +28,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
-from rmplugin.texts import Text, pack, unpack
+from rmplugin.texts import Language, Text, pack, unpack
 
 log = structlog.get_logger()
 
@@ -368,9 +368,15 @@ def say(text: str) -> str:
     if not isinstance(text, Text):
         # The empty text would be answered with the head of the catalogue.
         return flask_babel.gettext(text) if text else text
-    values = {name: say(value) if isinstance(value, Text) else value for name, value in text.values.items()}
+    values = {name: _say_value(value) for name, value in text.values.items()}
     translated = flask_babel.gettext(text.template) if text else text
     return translated % values if values else translated
+
+
+def _say_value(value: Any) -> Any:
+    if isinstance(value, Language):
+        return language_name(value.code)
+    return say(value) if isinstance(value, Text) else value
 
 
 def said() -> Text | None:

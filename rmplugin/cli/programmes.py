@@ -63,7 +63,7 @@ def create(
     Example:
       rmplugin programme create --template digital_fluency --name "Digital 2027" --set session_minutes=45
     """
-    values = read_assignments(settings, "--set") | {"name": name}
+    values = read_assignments(settings, "--set", "session_minutes=45") | {"name": name}
     with tenant_transaction(tenant) as (runtime, db):
         now = runtime.clock()
         row = operations.create_programme(db, template, values, "command", now)

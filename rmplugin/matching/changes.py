@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from rmplugin import audit
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
-from rmplugin.matching import counting, documents, lists, operations, queries, runs, solver, store
+from rmplugin.matching import counting, lists, operations, queries, runs, solver, store
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.pairs import find_contributions
 
@@ -234,15 +234,14 @@ def _points(pool: store.Pool, pair: Two) -> dict[str, int]:
     mentor, mentee = pool.find("mentor", str(pair[0])), pool.find("mentee", str(pair[1]))
     assert mentor is not None
     assert mentee is not None
-    points = find_contributions(pool.problem([mentor], [mentee]), 0, 0)
-    return documents.without_wishes(points)
+    return find_contributions(pool.problem([mentor], [mentee]).without_extras(), 0, 0)
 
 
 def _add_up(db: Db, run: MatchRun, coming: dict[Two, dict[str, int]], going: Collection[Proposal]) -> Effect:
     before = lists.total_score(db, run)
     known = _standing(db, run, coming)
     new = {pair: points for pair, points in coming.items() if pair not in known}
-    after = before - sum(map(lists.shown_score, going)) + sum(sum(points.values()) for points in new.values())
+    after = before - sum(row.score for row in going) + sum(sum(points.values()) for points in new.values())
     placed = {person for pair in coming for person in pair}
     lost = [person for row in going for person in (row.mentor_id, row.mentee_id) if person not in placed]
     gone = {row.id for row in going}
@@ -283,7 +282,7 @@ def _look_ahead(
     programme = queries.programme_of(db, run)
     if not counting.is_small(db, programme.id):
         return effect
-    pool = replace(store.load_pool(db, programme, now, scope=run.scope, criteria=criteria), wishes=())
+    pool = store.load_pool(db, programme, now, scope=run.scope, criteria=criteria)
     out = {_texts(pair) for pair in barred}
     wanted = {*pool.pins, *map(_texts, pins)} - out
     # A dropped pair that is brought back is not ruled out by having been dropped.
@@ -297,7 +296,7 @@ def _look_ahead(
 
 def _best(pool: store.Pool, objective: str, out: set[tuple[str, str]]) -> int | None:
     chosen: solver.Objective = next(known for known in solver.OBJECTIVES if known == objective)
-    problem = pool.problem(*pool.free_sides(), pool.spared() | out)
+    problem = pool.problem(*pool.free_sides(), pool.spared() | out).without_extras()
     try:
         return solver.solve(problem, pool.pins, objective=chosen).total_score
     except InputError:

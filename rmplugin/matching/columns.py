@@ -159,6 +159,10 @@ class Problem:
         """Name everything that gives points."""
         return (*FACTORS, *EXTRAS, *(criterion.key for criterion in self.criteria if criterion.most))
 
+    def without_extras(self) -> "Problem":
+        """Give the same pool without the points that single pairs have on top. **Touches** nothing."""
+        return replace(self, extra_keys=self.extra_keys[:0], extra_points={})
+
     def key(self, mentor: Any, mentee: Any) -> Any:
         """Give one whole number per pair; sorted, they are in the order of mentee, then mentor.
 

@@ -93,24 +93,18 @@ def show_document(db: Db, run: MatchRun) -> dict[str, Any]:
     }
 
 
-def without_wishes(contributions: Mapping[str, int]) -> dict[str, int]:
-    """Leave out the points that would tell who wished for whom. **Touches** nothing."""
-    return {name: points for name, points in contributions.items() if name != "wishes"}
-
-
 def proposal_document(pair: queries.Pair) -> dict[str, Any]:
     """Give one proposal for a command; who answered or wished what is nobody's business but the two people's.
 
     **Touches** nothing.
     """
-    points = without_wishes(pair.row.contributions)
     return {
         "proposal_id": str(pair.row.id),
         "mentor": {"id": str(pair.mentor.id), "name": pair.mentor.display_name},
         "mentee": {"id": str(pair.mentee.id), "name": pair.mentee.display_name},
         "state": pair.row.state,
         "pinned": pair.row.pinned,
-        "score": sum(points.values()),
-        "contributions": points,
+        "score": pair.row.score,
+        "contributions": pair.row.contributions,
         "reasons": pair.row.reasons,
     }

@@ -1,13 +1,16 @@
 """One computation from the pool to everything that is written down about it; no database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from rmplugin.matching import store
-from rmplugin.matching.columns import Problem
+from rmplugin.matching.columns import IntArray, Problem
 from rmplugin.matching.explaining import Unmatched, explain_unmatched
 from rmplugin.matching.measures import measure
+from rmplugin.matching.pairs import find_points
 from rmplugin.matching.solver import OBJECTIVES, Objective, Solution, solve
 from rmplugin.matching.surveys import Survey, shake, survey
 
@@ -19,6 +22,10 @@ CELLS_TO_COMPARE = 5_000 * 5_000
 class Findings:
     """What was computed for a pool.
 
+    Points for wishes, and for having been proposed before, help to decide which pairs are chosen. They are in
+    none of these numbers: they would tell who wished for whom, and say nothing about how well two fit.
+
+    :param problem: without these points; the pairs of the solution are scored without them, too.
     :param stays: per pair of how many changed weightings in a hundred it stays a part; None when it was not
         computed.
     """
@@ -61,20 +68,52 @@ def compute(pool: store.Pool, objective: str, today: date) -> Findings:
     problem = pool.free_problem()
     chosen: Objective = next(known for known in OBJECTIVES if known == objective)
     solution = solve(problem, pool.pins, objective=chosen)
-    found = survey(problem, solution)
-    metrics = measure(problem, solution, found, today.toordinal())
+    steered = len(problem.extra_keys) > 0
+    plain = problem.without_extras() if steered else problem
+    shown = _score_by(plain, solution) if steered else solution
+    found = survey(plain, shown)
+    metrics = measure(plain, shown, found, today.toordinal())
+    if steered:
+        # Whom two people would rather have depends on their wishes, too.
+        metrics["blocking_pairs"] = survey(problem, solution).blocking
     metrics["bottlenecks"] = [
         entry | {"skill": pool.skills[entry["skill"]]} for entry in metrics["bottlenecks"]
     ]
-    metrics["objectives"] = _compare(problem, pool, solution)
+    metrics["objectives"] = _compare(plain, pool, shown, steered=steered)
     metrics["criteria"] = {criterion.key: criterion.title for criterion in problem.criteria}
     return Findings(
-        problem, solution, found, explain_unmatched(problem, solution), shake(problem, solution), metrics
+        plain, shown, found, explain_unmatched(problem, solution), shake(problem, solution), metrics
     )
 
 
-def _compare(problem: Problem, pool: store.Pool, solution: Solution) -> dict[str, dict[str, Any]]:
-    """Say what each objective would give, and which share of the highest total it costs."""
+def _score_by(problem: Problem, solution: Solution) -> Solution:
+    """Give a solution with its pairs, total, bound and graph in the points of another view of its problem."""
+    rows = np.array([(pair.mentor, pair.mentee) for pair in solution.pairs], dtype=np.int64).reshape(-1, 2)
+    points = _scores(problem, *rows.T)
+    pairs = [replace(pair, score=score) for pair, score in zip(solution.pairs, points.tolist(), strict=True)]
+    total, graph = int(points.sum()), solution.graph
+    return replace(
+        solution,
+        pairs=tuple(pairs),
+        total_score=total,
+        bound=total + solution.bound - solution.total_score,
+        graph=replace(graph, score=_scores(problem, graph.mentor, graph.mentee)),
+    )
+
+
+def _scores(problem: Problem, mentor: IntArray, mentee: IntArray) -> IntArray:
+    found = find_points(problem, mentor, mentee).values()
+    return np.sum(list(found), axis=0, dtype=np.int64)  # type: ignore[no-any-return]
+
+
+def _compare(
+    problem: Problem, pool: store.Pool, solution: Solution, *, steered: bool
+) -> dict[str, dict[str, Any]]:
+    """Say what each objective would give, and which share of the highest total it costs.
+
+    :param problem: without extras; the solution's own row is what it came to with them.
+    :param steered: extras had a say in the solution.
+    """
     small = len(problem.mentors) * len(problem.mentees) <= CELLS_TO_COMPARE
     wanted = OBJECTIVES if small else ({"total", solution.objective})
     solutions = {
@@ -85,6 +124,8 @@ def _compare(problem: Problem, pool: store.Pool, solution: Solution) -> dict[str
         if objective in wanted
     }
     best = solutions["total"].total_score
+    if steered and solution.objective == "total":
+        best = max(best, solve(problem, pool.pins, start=solution.graph).total_score)
     return {
         objective: {
             "total_score": one.total_score,

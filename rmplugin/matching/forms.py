@@ -369,7 +369,7 @@ SETTING_HINTS = texts(
         "other_site": "The two work at different places.",
         "tenure": "One has been here much longer than the other.",
         "wishes": "On top, when the two asked for each other.",
-        "kept_bonus": "On top, when the run before proposed the pair: fewer pairs change.",
+        "kept_bonus": "On top, when the run before proposed the pair by the same rules: fewer pairs change.",
         "mentors_per_mentee": "Whatever the mentee offers to carry.",
         "answer_days": "After that a proposal closes by itself.",
         "self_service": "People may prefer or avoid a few.",

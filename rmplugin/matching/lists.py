@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db
-from rmplugin.matching.models import LIVE, LeftOut, MatchRun, MatchWish, Pairing, Proposal
+from rmplugin.matching.models import LIVE, LeftOut, MatchRun, Pairing, Proposal
 from rmplugin.matching.queries import Pair, people_by_id
 from rmplugin.matching.scoring import FACTORS
 from rmplugin.people.models import Person, PersonSkill
@@ -115,23 +115,6 @@ def count_people(db: Db, run: MatchRun) -> int:
     return db.scalar(select(columns).where(*live)) or 0
 
 
-def shown_score(row: Proposal) -> int:
-    """Give the points of a pair that a manager sees: those of wishes would tell who wished for whom.
-
-    **Touches** nothing.
-    """
-    return row.score - int(row.contributions.get("wishes", 0))
-
-
-def has_wishes(db: Db, programme_id: uuid.UUID) -> bool:
-    """Tell whether anybody of a programme made a wish.
-
-    **Touches** reads match_wish.
-    """
-    query = select(MatchWish.id).where(MatchWish.programme_id == programme_id)
-    return db.execute(query.limit(1)).first() is not None
-
-
 def is_answered(db: Db, run_id: uuid.UUID) -> bool:
     """Tell whether anybody answered a proposal of a run.
 
@@ -142,31 +125,23 @@ def is_answered(db: Db, run_id: uuid.UUID) -> bool:
 
 
 def total_score(db: Db, run: MatchRun) -> int:
-    """Add up the points of the pairs that stand in a run now, as a manager sees them.
+    """Add up the points of the pairs that stand in a run now.
 
-    **Touches** reads proposal, match_wish.
+    **Touches** reads proposal.
     """
-    points = _points(has_wishes(db, run.programme_id))
-    query = select(func.sum(points)).where(Proposal.run_id == run.id, Proposal.state.not_in(_gone(run)))
+    live = (Proposal.run_id == run.id, Proposal.state.not_in(_gone(run)))
+    query = select(func.sum(Proposal.score)).where(*live)
     return int(db.scalar(query) or 0)
-
-
-def _points(wishes: bool) -> ColumnElement[int]:  # noqa: FBT001 - It is all that it is about.
-    """Give the points that a manager sees in SQL; without wishes there is nothing to look up."""
-    if not wishes:
-        return Proposal.score.expression
-    return Proposal.score - func.coalesce(Proposal.contributions["wishes"].as_integer(), 0)
 
 
 def page_of_pairs(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
     """List the pairs of a run that fit a filter.
 
     :param asked: as `forms.PairQuery` loads it; "below" is a share of the points that a pair can reach.
-    **Touches** reads proposal, person, person_skill, match_wish.
+    **Touches** reads proposal, person, person_skill.
     """
     mentor, mentee = aliased(Person), aliased(Person)
-    points = _points(has_wishes(db, run.programme_id))
-    conditions = [Proposal.run_id == run.id, *_pair_filter(run, asked, points)]
+    conditions = [Proposal.run_id == run.id, *_pair_filter(run, asked)]
     query = select(Proposal.id)
     if asked["q"] or asked["department"] or asked["sort"] in ("mentor", "mentee"):
         query = query.join(mentor, mentor.id == Proposal.mentor_id)
@@ -178,8 +153,8 @@ def page_of_pairs(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
     query = query.where(*conditions)
     total = db.scalar(query.with_only_columns(func.count())) or 0
     order = {
-        "best": points.desc(),
-        "worst": points,
+        "best": Proposal.score.desc(),
+        "worst": Proposal.score,
         "mentor": func.lower(mentor.display_name),
         "mentee": func.lower(mentee.display_name),
     }[asked["sort"]]
@@ -190,16 +165,14 @@ def page_of_pairs(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
     return Listed([found[one] for one in ids], total, page)
 
 
-def _pair_filter(
-    run: MatchRun, asked: Mapping[str, Any], points: ColumnElement[int]
-) -> list[ColumnElement[bool]]:
+def _pair_filter(run: MatchRun, asked: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if asked["state"]:
         conditions.append(Proposal.state == asked["state"])
     if asked["pinned"]:
         conditions.append(Proposal.pinned.is_(True))
     if asked["below"] is not None:
-        conditions.append(points < most_points(run) * asked["below"] / 100)
+        conditions.append(Proposal.score < most_points(run) * asked["below"] / 100)
     if asked["skill"]:
         conditions += [
             _has_skill(Proposal.mentor_id, asked["skill"], "offered"),

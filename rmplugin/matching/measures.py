@@ -49,7 +49,6 @@ def measure(problem: Problem, solution: Solution, found: Survey, today: int) -> 
         "first_wishes_partly": partly,
         "first_wishes_covered_share": _share(covered, wanted),
         "least": solution.least or None,
-        "bound": solution.bound,
         "rounds": solution.rounds,
         "admissible_pairs": int(found.admissible[1].sum()),
         "mentees_with_three": int((found.admissible[1] >= 3).sum()),

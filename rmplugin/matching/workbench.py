@@ -119,7 +119,7 @@ def pair_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
         pair=pair,
         asked=asked,
         share=_share_of(run)(proposal),
-        score=lists.shown_score(proposal),
+        score=proposal.score,
         factors=_factors(visit, run, proposal.contributions),
         languages=name_languages(reasons.get("languages", [])),
         hours=words.describe_windows(reasons.get("windows", []), zone, visit.now.date()),
@@ -160,7 +160,6 @@ def change_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         wanted=wanted,
         names=names,
         lonely=[names[person] for person in effect.lonely],
-        shown=lists.shown_score,
         faults=words.PAIR_FAULTS,
     )
 
@@ -218,7 +217,6 @@ def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         listed=listed,
         before=before,
         asked=asked | {"other": other and other.id},
-        shown=lists.shown_score,
         run_states=RUN_STATES,
         zone=zone_for(visit),
     )
@@ -411,21 +409,20 @@ def _instead(visit: Visit, run: MatchRun, pair: queries.Pair, other: uuid.UUID) 
 
 
 def _factors(visit: Visit, run: MatchRun, points: Mapping[str, int]) -> list[tuple[str, int, int | None]]:
-    """Give name, points and most points of each factor; wishes are nobody's business."""
+    """Give name, points and most points of each factor."""
     criteria = visit.runtime.plugins.criteria
     found = []
     for factor, value in points.items():
         known = criteria.get(factor)
         name = words.FACTOR_NAMES.get(factor) or (Text(known.title) if known else factor)
-        if factor != "wishes":
-            found.append((name, value, known.most if known else run.weights.get(factor)))
+        found.append((name, value, known.most if known else run.weights.get(factor)))
     return found
 
 
 def _share_of(run: MatchRun) -> Any:
     """Give what writes the points of a pair as a percentage of the most that it could have."""
     most = max(lists.most_points(run), 1)
-    return lambda row: round(100 * lists.shown_score(row) / most)
+    return lambda row: round(100 * row.score / most)
 
 
 def _unfinished_run(visit: Visit, run: MatchRun) -> web.Answer:

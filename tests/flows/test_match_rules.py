@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import documents, forms, kernels, rule_sets, rules, store
+from rmplugin.matching import documents, forms, kernels, operations, rule_sets, rules, store, tasks
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
 from rmplugin.people.queries import reporting_map
@@ -242,15 +242,35 @@ def test_objective_is_that_of_the_rules_unless_the_run_names_one(runtime, tenant
 def test_bonus_for_kept_pairs_reaches_the_engine(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana", "Pia")
     scene.run()
-    with scene.transaction() as db:
-        assert store.load_pool(db, scene.programme, runtime.clock()).kept == ()
+
+    def pool(run_id):
+        with scene.transaction() as db:
+            return store.load_pool(db, scene.programme, runtime.clock(), run=scene.get_run(run_id))
+
+    assert pool(scene.queue()).kept == ()
+    tasks.run_queued(runtime)
     put_in_force(scene, kept_bonus=3000)
+    # Other rules show what they do by themselves.
+    first = scene.queue()
+    assert pool(first).kept == ()
+    tasks.run_queued(runtime)
+    second = scene.queue()
+    found = pool(second)
+    assert (found.kept, found.weights.kept) == (((str(scene.Ana.id), str(scene.Pia.id)),), 3000)
+    tasks.run_queued(runtime)
+    # The bonus decides, and is in no score.
+    assert scene.get_run(second).total_score == scene.get_run(first).total_score
+    assert scene.get_run(second).metrics["kept"] == 1
+
+
+def test_bonus_for_kept_pairs_is_not_for_a_run_with_another_objective(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    put_in_force(scene, kept_bonus=3000)
+    scene.run()
     with scene.transaction() as db:
-        pool = store.load_pool(db, scene.programme, runtime.clock())
-    assert (pool.kept, pool.weights.kept) == (((str(scene.Ana.id), str(scene.Pia.id)),), 3000)
-    run_id = scene.run()
-    assert scene.proposals(run_id)["Ana", "Pia"].contributions["kept"] == 3000
-    assert scene.get_run(run_id).metrics["kept"] == 1
+        run = operations.start_run(db, scene.programme, "test", runtime.clock(), "stable")
+        db.flush()
+        assert store.load_pool(db, scene.programme, runtime.clock(), run=run).kept == ()
 
 
 # --- the pool of few ---------------------------------------------------------------------------------------

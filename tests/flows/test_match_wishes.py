@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import documents, operations, queries, releasing, store, wishes
+from rmplugin.matching import documents, operations, queries, releasing, store, verdicts, wishes
 from rmplugin.matching.models import MatchWish
 from rmplugin.matching.solver import all_pairs
 from rmplugin.programmes.operations import withdraw
@@ -90,7 +90,7 @@ def test_manager_can_still_pin_a_pair_that_somebody_would_avoid_and_learns_nothi
     assert (name, "Pia") not in scene.live(run_id)
     ids = scene.people[name].id, scene.Pia.id
     with scene.transaction() as db:
-        explained = store.explain(db, queries.get_run(db, run_id), *ids, scene.runtime.clock())
+        explained = verdicts.explain(db, queries.get_run(db, run_id), *ids, scene.runtime.clock())
         operations.pin_pair(db, queries.get_run(db, run_id), *ids, "command", scene.runtime.clock())
     assert explained["barred_by"] == []
     assert (name, "Pia") in scene.live(scene.run())
@@ -105,17 +105,32 @@ def test_wishes_of_both_sides_count_and_those_of_people_who_left_the_pool_do_not
     assert pool_of(scene).wishes == ()
 
 
-def test_documents_about_a_pair_hold_no_points_for_wishes(scene):
-    choose(scene, "Ana", Pia="1")
-    choose(scene, "Pia", **{next(iter(listed(scene, "Pia"))): "1"})
-    run_id = scene.run()
-    kept = [row.contributions for row in scene.proposals(run_id).values()]
-    assert any("wishes" in contributions for contributions in kept)
-    with scene.transaction() as db:
-        shown = documents.show_document(db, queries.get_run(db, run_id))["proposals"]
-    for pair in shown:
+def test_numbers_of_a_run_hold_no_points_for_wishes(scene):
+    def numbers():
+        with scene.transaction() as db:
+            return documents.show_document(db, queries.get_run(db, scene.run()))
+
+    before = {pair_of(pair): pair["contributions"] for pair in numbers()["proposals"]}
+    chosen, (_, other) = sorted(before)
+    choose(scene, chosen[0], **{other: "1"})
+    after = numbers()
+    pairs = {pair_of(pair): pair for pair in after["proposals"]}
+    # The wish decided, and is in no number.
+    assert (chosen[0], other) in pairs
+    assert (chosen[0], other) not in before
+    for pair in pairs.values():
         assert "wishes" not in pair["contributions"]
         assert sum(pair["contributions"].values()) == pair["score"]
+    scores = [pair["score"] for pair in pairs.values()]
+    assert after["total_score"] == sum(scores)
+    assert after["metrics"]["min_score"] == min(scores)
+    prices = after["metrics"]["objectives"]
+    assert prices["total"]["total_score"] == sum(scores)
+    assert prices["total"]["price"] >= 0
+
+
+def pair_of(document):
+    return tuple(document[role]["name"].split()[0] for role in ("mentor", "mentee"))
 
 
 def test_choices_are_replaced_and_taken_back(scene):

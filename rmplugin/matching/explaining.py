@@ -27,20 +27,20 @@ class Unmatched:
     details: dict[str, Any]
 
 
-def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]]:
+def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[tuple[str, int, int]]]:
     """Sort the wanted skills of one person by what another offers: the words behind the points.
 
     :return: "covered" (offered at the wanted level or above), "partly" (below it), "uncovered"; the most
-        wanted first.
+        wanted first: the skill, and at which level it is wanted and offered.
     **Touches** nothing.
     """
-    found: dict[str, list[str]] = {"covered": [], "partly": [], "uncovered": []}
-    for _, skill, level in sorted(
-        (priority, skill, level) for skill, (level, priority) in wanter.wants.items()
-    ):
+    found: dict[str, list[tuple[str, int, int]]] = {"covered": [], "partly": [], "uncovered": []}
+    wanted = [(priority, skill, level) for skill, (level, priority) in wanter.wants.items()]
+    wanted.sort()
+    for _, skill, level in wanted:
         offered = offerer.offers.get(skill, 0)
         group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
-        found[group].append(skill)
+        found[group].append((skill, level, offered))
     return found
 
 

@@ -63,6 +63,7 @@ EXTRA = {
         "lists.py",
         "measures.py",
         "pairs.py",
+        "proofs.py",
         "releasing.py",
         "resuming.py",
         "rule_sets.py",

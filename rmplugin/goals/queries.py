@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import select
 
@@ -20,7 +21,7 @@ LEVEL_FIELDS = {
     1: "level_plus_1",
     2: "level_plus_2",
 }
-FIELDS = ("theme", "title", "baseline", *LEVEL_FIELDS.values(), "due_on")
+FIELDS = ("theme", "weight", "title", "baseline", *LEVEL_FIELDS.values(), "due_on")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class GoalStory:
     def review(self) -> GoalProgress | None:
         """Give the closing comparison; None before it."""
         return next((entry for entry in reversed(self.progress) if entry.is_review), None)
+
+    @property
+    def mid(self) -> GoalProgress | None:
+        """Give the newest comparison half-way; None before it."""
+        return next((entry for entry in reversed(self.progress) if entry.is_mid), None)
+
+    def is_half_way(self, today: date) -> bool:
+        """Tell whether half of the goal's time is over and nobody has compared yet."""
+        begins = self.first.created_at.date()
+        half = begins + (self.current.due_on - begins) / 2
+        return self.goal.state == "open" and self.mid is None and half <= today < self.current.due_on
 
 
 def level_text(version: GoalVersion, level: int) -> str:

@@ -43,6 +43,8 @@ ALLOWED = {
 }
 # Names of one capability's own: pure calculations.
 EXTRA = {
+    "agreements": {"words.py"},
+    "goals": {"scoring.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {

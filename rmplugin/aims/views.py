@@ -1,0 +1,5 @@
+"""Pages of aims."""
+
+from rmplugin import web
+
+pages = web.Pages("aims", __name__)

@@ -1,0 +1,5 @@
+"""Pages of safeguards."""
+
+from rmplugin import web
+
+pages = web.Pages("safeguards", __name__)

@@ -362,6 +362,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     :return: name -> huey task, callable to enqueue it.
     **Touches** the queue's registry only.
     """
+    from rmplugin.checkins import tasks as checkin_tasks
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.introductions import tasks as introduction_tasks
@@ -391,6 +392,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
         introduction_tasks.see_after(runtime)
+        checkin_tasks.ask_due(runtime)
 
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

@@ -8,6 +8,7 @@ import flask
 
 from rmplugin import logins, notify, web
 from rmplugin.agreements.queries import current_agreement, draft_stage, open_agreement, signed_by
+from rmplugin.aims.queries import observation_of
 from rmplugin.checkins.queries import due_checkin, next_wave_at
 from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
@@ -220,6 +221,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         to_confirm=to_confirm,
         minutes=confirmed_minutes(visit.db, pair.id),
         completion=completion_of(visit.db, pair.programme_id, me),
+        observation=observation_of(visit.db, pair.id),
+        stage=stage,
         wave=wave,
         next_checkin_at=next_wave_at(pair, visit.now),
     )

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
+from rmplugin.goals.forms import THEMES
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.matching.models import Pairing
+from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import get_pairing_of
+from rmplugin.privacy import safe_count
 
 # Names of the five level texts, worst first, with the level that each describes.
 LEVEL_FIELDS = {
@@ -107,6 +109,30 @@ def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalS
         raise NotFoundError("goal")
     pairing = get_pairing_of(db, goal.pairing_id, person_id)
     return _stories(db, [goal])[0], pairing
+
+
+def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None], int | None]:
+    """Count, for managers, mentees of live pairings by the themes of their goals; small counts are hidden.
+
+    Somebody can have goals of several themes, so that the counts have no sum to be taken from.
+
+    :return: theme -> mentees with a goal of it, and how many mentees have no goal.
+    **Touches** reads goal, goal_version, pairing.
+    """
+    newest = select(func.max(GoalVersion.version)).where(GoalVersion.goal_id == Goal.id).scalar_subquery()
+    live = select(Pairing.mentee_id).where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
+    query = (
+        select(GoalVersion.theme, Goal.owner_id)
+        .join(Goal, Goal.id == GoalVersion.goal_id)
+        .join(Pairing, Pairing.id == Goal.pairing_id)
+        .where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
+        .where(Goal.owner_id == Pairing.mentee_id, Goal.state != "dropped", GoalVersion.version == newest)
+    )
+    people: dict[str, set[uuid.UUID]] = {theme: set() for theme in THEMES}
+    for row in db.execute(query):
+        people[row.theme].add(row.owner_id)
+    without = set(db.scalars(live)) - set().union(*people.values())
+    return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
 
 
 def _stories(db: Db, goals: Sequence[Goal]) -> list[GoalStory]:

@@ -8,7 +8,8 @@ from rmplugin.goals.forms import GoalForm, ProgressForm, ReviewForm
 from rmplugin.goals.scoring import t_score
 from rmplugin.matching.queries import get_pairing_of, list_pairings_of
 from rmplugin.people.queries import display_names
-from rmplugin.programmes.queries import get_programme
+from rmplugin.privacy import LEAST_FOR_COUNT
+from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
@@ -148,6 +149,21 @@ def drop_goal(visit: Visit, goal_id: UUID) -> web.Answer:
     story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
     operations.drop_goal(visit.db, story.goal, visit.person_id)
     return web.go("dashboard.pairing", said="The goal is dropped. Its words are kept.", pairing_id=pairing.id)
+
+
+@pages.get("/programmes/<uuid:programme_id>/goals", role=Role.MANAGER)
+def themes_page(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show the manager which themes mentees learn about, as counts, and how many have no goal."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    themes, without = queries.count_themes(visit.db, programme.id)
+    return web.render(
+        "goals/themes.html",
+        visit,
+        programme=programme,
+        themes=themes,
+        without=without,
+        least=LEAST_FOR_COUNT,
+    )
 
 
 def _page(visit: Visit, goal_id: UUID, template: str, *, is_mid: bool = False) -> web.Answer:

@@ -207,3 +207,21 @@ def test_my_goals_when_reviewed_show_them_together_with_their_weights(sign_in, t
             row = db.get_one(Goal, goal.id)
             operations.review_goal(db, row, pair.mentee.id, level, "time", "", pair.now)
     assert "Your reviewed goals together: 54" in sign_in(tenant, pair.mentee).get("/goals").says()
+
+
+def test_themes_when_few_have_them_are_hidden_from_the_manager(runtime, sign_in, tenant, pair):
+    pairs = [pair, *(make_pair(runtime, tenant) for _ in range(5))]
+    with pair.transaction() as db:
+        for other in pairs[1:]:
+            other.get(db).programme_id = pair.programme.id
+    for other in pairs[:5]:
+        other.add_goal(other.mentee)
+        other.add_goal(other.mentor, theme="organisation")
+    pair.add_goal(pair.mentee, theme="outside_world")
+    page = sign_in(tenant, pair.mentor, manager=True).get(f"/programmes/{pair.programme.id}/goals")
+    says = page.says()
+    assert "Technology 5" in says
+    assert "The outside world hidden" in says
+    assert "Our organisation 0" in says
+    assert "No goal yet hidden" in says
+    assert GOAL["title"] not in says

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -119,18 +119,20 @@ def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None]
     :return: theme -> mentees with a goal of it, and how many mentees have no goal.
     **Touches** reads goal, goal_version, pairing.
     """
-    newest = select(func.max(GoalVersion.version)).where(GoalVersion.goal_id == Goal.id).scalar_subquery()
     live = select(Pairing.mentee_id).where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
     query = (
-        select(GoalVersion.theme, Goal.owner_id)
+        select(Goal.id, Goal.owner_id, GoalVersion.theme)
         .join(Goal, Goal.id == GoalVersion.goal_id)
         .join(Pairing, Pairing.id == Goal.pairing_id)
         .where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
-        .where(Goal.owner_id == Pairing.mentee_id, Goal.state != "dropped", GoalVersion.version == newest)
+        .where(Goal.owner_id == Pairing.mentee_id, Goal.state != "dropped")
+        .order_by(GoalVersion.version)
     )
+    # The newest version of each goal comes last.
+    newest = {row.id: (row.theme, row.owner_id) for row in db.execute(query)}
     people: dict[str, set[uuid.UUID]] = {theme: set() for theme in THEMES}
-    for row in db.execute(query):
-        people[row.theme].add(row.owner_id)
+    for theme, owner in newest.values():
+        people[theme].add(owner)
     without = set(db.scalars(live)) - set().union(*people.values())
     return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError
+from rmplugin.people import consents
 from rmplugin.people.models import PersonSkill, Profile, Skill
 from rmplugin.programmes import forms, queries
 from rmplugin.programmes.catalogue import CatalogueSkill, get_template
@@ -155,11 +156,11 @@ def change_programme(
 
 
 def change_state(db: Db, programme: Programme, state: str, actor: str, now: datetime) -> None:
-    """Move a programme on: open or close enrolment, conclude, archive.
+    """Move a programme on: open or close enrolment, conclude, archive. Its pairs end with it.
 
     :param state: one of `STEPS[programme.state]`; the state that it is in already changes nothing.
     :raises ConflictError: there is no such step.
-    **Touches** writes programme, audit_entry.
+    **Touches** writes programme, audit_entry, outbox_event.
     """
     if state == programme.state:
         return
@@ -170,6 +171,8 @@ def change_state(db: Db, programme: Programme, state: str, actor: str, now: date
         )
     audit.record(db, actor, "programme.state", programme.id, now, before=programme.state, after=state)
     programme.state = state
+    if state == "archived":
+        jobs.enqueue(db, "programme_archived", now, programme_id=str(programme.id))
 
 
 def put_into_course(db: Db, programme: Programme, context_id: uuid.UUID, actor: str, now: datetime) -> None:
@@ -313,6 +316,7 @@ def submit_enrolment(
         )
     enrolment = _keep(db, programme, person_id, answers, now, "submitted")
     enrolment.consented_at = enrolment.consented_at or now
+    consents.give(db, person_id, "participation", now, programme.id)
     return enrolment
 
 
@@ -455,6 +459,7 @@ def withdraw(db: Db, enrolment: Enrolment, now: datetime) -> None:
             "enrolment_not_open", "You are not enrolled, so there is nothing to withdraw from."
         )
     enrolment.state, enrolment.updated_at = "withdrawn", now
+    consents.withdraw(db, enrolment.person_id, "participation", now, enrolment.programme_id)
     # Whoever keeps proposals with this person must let go of them.
     jobs.enqueue(
         db,

@@ -152,7 +152,8 @@ def test_lists_of_who_is_left_out_become_rows_and_lists_again(engine):
 
 
 def test_checkins_and_pairings_of_before_keep_their_meaning(engine):
-    migrations.upgrade(engine, "0010")
+    before = SCRIPTS.get_revision("0014").down_revision
+    migrations.upgrade(engine, before)
     write_rows(engine)
     with engine.begin() as connection:
         found = MetaData()
@@ -167,7 +168,7 @@ def test_checkins_and_pairings_of_before_keep_their_meaning(engine):
         introduced = connection.scalars(select(pairing.introduced_at == pairing.started_at)).all()
     assert answers == [{"fit": 4, "heard": 2}] * ROWS
     assert introduced == [True] * ROWS
-    migrations.downgrade(engine, "0010")
+    migrations.downgrade(engine, before)
     with engine.connect() as connection:
         found = MetaData()
         found.reflect(connection)

@@ -17,6 +17,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "goals",
     "hris",
     "introductions",
@@ -45,6 +46,7 @@ ALLOWED = {
 EXTRA = {
     "agreements": {"words.py"},
     "goals": {"scoring.py"},
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {
@@ -74,6 +76,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",
@@ -81,6 +84,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",

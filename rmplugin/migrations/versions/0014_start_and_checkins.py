@@ -1,6 +1,6 @@
 """Introductions, drafts of agreements, weights of goals, check-ins that ask, care tasks, aims, safeguards
 
-Revision: 0014, after: 0010, made: 2026-11-26 11:00:00
+Revision: 0014, after: 0017, made: 2026-11-26 11:00:00
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0014"
-down_revision = "0010"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -51,6 +51,9 @@ PAGES = (
     "goals",
     "sessions",
     "checkins",
+    "aims",
+    "safeguards",
+    "introductions",
     "credits",
     "data_requests",
 )

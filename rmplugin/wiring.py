@@ -55,13 +55,17 @@ def make_runtime(
 
 def _handlers(plugins: Plugins) -> dict[str, Any]:
     from rmplugin.credits import operations as credits
+    from rmplugin.introductions import operations as introductions
     from rmplugin.matching import interruptions, releasing, runs
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
     return {
-        "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
+        "session_confirmed": (
+            partial(credits.on_session_confirmed, sinks=sinks),
+            introductions.on_session_confirmed,
+        ),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
@@ -103,9 +107,11 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from huey import crontab
 
+    from rmplugin.checkins import tasks as checkin_tasks
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.data_requests import tasks as privacy_tasks
     from rmplugin.hris import tasks as hris_tasks
+    from rmplugin.introductions import tasks as introduction_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
@@ -131,6 +137,8 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     def tidy() -> None:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
+        introduction_tasks.see_after(runtime)
+        checkin_tasks.ask_due(runtime)
 
     queue.periodic_task(crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

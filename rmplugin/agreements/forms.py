@@ -17,4 +17,15 @@ class AgreementForm(ma.Schema):
     hopes = words(2000)
     boundaries = words(2000)
     confidentiality = words(2000)
+    feedback = words(2000)
     ends_on = day()
+
+
+class DraftForm(AgreementForm):
+    """One person's expectations that are kept for later: words may still be missing."""
+
+    place = words(200, required=False)
+    hopes = words(2000, required=False)
+    boundaries = words(2000, required=False)
+    confidentiality = words(2000, required=False)
+    feedback = words(2000, required=False)

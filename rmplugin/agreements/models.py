@@ -1,4 +1,4 @@
-"""Agreements: versions for life."""
+"""Agreements: what each expects at first, and versions for life of what both agree on."""
 
 import uuid
 from datetime import date, datetime
@@ -16,6 +16,7 @@ class Agreement(Base, TenantOwned):
     :ivar state: open (waiting for signatures), signed (by both), superseded.
     :ivar cadence_weeks: a session every so many weeks.
     :ivar medium: video, in_person, phone or mixed.
+    :ivar feedback: how they tell each other what went well and what did not; "" in the oldest ones.
     """
 
     __tablename__ = "agreement"
@@ -34,8 +35,37 @@ class Agreement(Base, TenantOwned):
     hopes: Mapped[str]
     boundaries: Mapped[str]
     confidentiality: Mapped[str]
+    feedback: Mapped[str]
     ends_on: Mapped[date]
     written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentor_signed_at: Mapped[datetime | None]
     mentee_signed_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class AgreementDraft(Base, TenantOwned):
+    """What one of the two expects, written alone. The partner reads it when both are sent, nobody else ever.
+
+    Once sent it never changes: it is the baseline that outcomes are compared with.
+
+    :ivar submitted_at: when it was sent; None while it is being written.
+    """
+
+    __tablename__ = "agreement_draft"
+    __table_args__ = (
+        UniqueConstraint("pairing_id", "person_id"),
+        CheckConstraint("medium in ('video', 'in_person', 'phone', 'mixed')", name="medium"),
+    )
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    cadence_weeks: Mapped[int]
+    session_minutes: Mapped[int]
+    medium: Mapped[str]
+    place: Mapped[str]
+    hopes: Mapped[str]
+    boundaries: Mapped[str]
+    confidentiality: Mapped[str]
+    feedback: Mapped[str]
+    ends_on: Mapped[date]
+    submitted_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]

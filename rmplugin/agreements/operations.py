@@ -1,4 +1,4 @@
-"""Agree: write a version, sign it."""
+"""Agree: write what one expects, write a version, sign it."""
 
 import uuid
 from collections.abc import Mapping
@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import func, select
 
 from rmplugin import jobs, notify
-from rmplugin.agreements.models import Agreement
+from rmplugin.agreements.models import Agreement, AgreementDraft
 from rmplugin.agreements.queries import (
     FIELDS,
+    both_drafts,
     changed_fields,
     current_agreement,
     open_agreement,
+    own_draft,
     signed_by,
 )
 from rmplugin.db import Db
@@ -25,6 +27,53 @@ from rmplugin.texts import Text
 LONGEST = timedelta(days=2 * 365)
 
 
+def save_draft(
+    db: Db, pairing: Pairing, values: Mapping[str, Any], person_id: uuid.UUID, now: datetime, *, send: bool
+) -> AgreementDraft:
+    """Write what one expects, alone. The partner reads it when both are sent; then it never changes.
+
+    :param values: a value per name in `queries.FIELDS`; words may be "" unless it is sent.
+    :param send: it is finished.
+    :raises InputError: the end lies in the past or more than two years ahead.
+    :raises ConflictError: it was sent before, or the pairing has ended.
+    **Touches** writes agreement_draft, notice.
+    """
+    lock_active_pairing(db, pairing.id, person_id)
+    _check_end(values, now)
+    draft = own_draft(db, pairing.id, person_id)
+    if draft is None:
+        draft = AgreementDraft(pairing_id=pairing.id, person_id=person_id, submitted_at=None)
+        db.add(draft)
+    elif draft.submitted_at is not None:
+        raise ConflictError(
+            "draft_sent",
+            "You have sent what you expect, so it stays as it is: later you compare with it. What the two of "
+            "you agree on can say something else.",
+        )
+    for name in FIELDS:
+        setattr(draft, name, values[name])
+    draft.updated_at = now
+    draft.submitted_at = now if send else None
+    db.flush()
+    if send:
+        _tell_sent(db, pairing, person_id, now)
+    return draft
+
+
+def _tell_sent(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> None:
+    here = f"/pairings/{pairing.id}/agreement"
+    notify.settle(db, person_id, here, now)
+    partner = pairing.partner_of(person_id)
+    if both_drafts(db, pairing.id) is None:
+        text = "Your partner has written down what they expect. You see it when you have written yours."
+        notify.tell(db, partner, "draft_missing", text, now, here)
+        return
+    text = (
+        "Both of you have written down what you expect. See where you differ, and make one agreement of it."
+    )
+    notify.tell(db, partner, "drafts_ready", text, now, here)
+
+
 def propose(
     db: Db, pairing: Pairing, values: Mapping[str, Any], person_id: uuid.UUID, now: datetime
 ) -> Agreement:
@@ -33,18 +82,20 @@ def propose(
     :param values: a value per name in `queries.FIELDS`; `ends_on` is a date.
     :return: the new version, signed by nobody.
     :raises InputError: the end lies in the past or more than two years ahead.
-    :raises ConflictError: the pairing has ended, or nothing was changed.
+    :raises ConflictError: the pairing has ended, nothing was changed, or it is the first version and the two
+        have not both written down what they expect.
     **Touches** writes agreement, notice.
     """
     lock_active_pairing(db, pairing.id, person_id)
-    if not now.date() < values["ends_on"] <= (now + LONGEST).date():
-        raise InputError(
-            "ends_on",
-            "The end date needs a change. Nothing was lost.",
-            {"ends_on": "Please choose a day after today, within the next two years."},
-        )
+    _check_end(values, now)
     waiting = open_agreement(db, pairing.id)
     last = db.scalar(select(func.max(Agreement.version)).where(Agreement.pairing_id == pairing.id)) or 0
+    if not last and both_drafts(db, pairing.id) is None:
+        raise ConflictError(
+            "drafts_first",
+            "Before you make one agreement, each of you writes down alone what you expect. Nothing was "
+            "changed.",
+        )
     agreement = Agreement(
         pairing_id=pairing.id,
         version=last + 1,
@@ -72,6 +123,15 @@ def propose(
     )
     db.flush()
     return agreement
+
+
+def _check_end(values: Mapping[str, Any], now: datetime) -> None:
+    if not now.date() < values["ends_on"] <= (now + LONGEST).date():
+        raise InputError(
+            "ends_on",
+            "The end date needs a change. Nothing was lost.",
+            {"ends_on": "Please choose a day after today, within the next two years."},
+        )
 
 
 def sign(db: Db, agreement: Agreement, person_id: uuid.UUID, now: datetime) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from rmplugin.agreements.models import Agreement
+from rmplugin.agreements.models import Agreement, AgreementDraft
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
@@ -21,6 +21,7 @@ FIELDS = (
     "hopes",
     "boundaries",
     "confidentiality",
+    "feedback",
     "ends_on",
 )
 # A sensible beginning that the two may rewrite: the promise, and where it ends.
@@ -29,6 +30,9 @@ USUAL_CONFIDENTIALITY = (
     "without naming the other. The programme team sees only dates, minutes and states, never our words. The "
     "limit: if somebody is in danger, or a law or a company rule is seriously broken, we may have to speak "
     "up, and we tell each other first where we can."
+)
+USUAL_FEEDBACK = (
+    "At the end of each session each of us says one thing that helped and one thing to do differently."
 )
 
 
@@ -79,15 +83,11 @@ def signed_by(agreement: Agreement, role: str) -> bool:
     return (agreement.mentor_signed_at if role == "mentor" else agreement.mentee_signed_at) is not None
 
 
-def first_values(db: Db, pairing: Pairing) -> dict[str, Any]:
-    """Give what the form of a new version begins with.
+def suggested_values(db: Db, pairing: Pairing) -> dict[str, Any]:
+    """Give what the programme suggests, for those who begin with nothing.
 
-    :return: the open version, else the one in force, else what the programme suggests.
-    **Touches** reads agreement, programme.
+    **Touches** reads programme.
     """
-    latest = open_agreement(db, pairing.id) or current_agreement(db, pairing.id)
-    if latest is not None:
-        return {name: getattr(latest, name) for name in FIELDS}
     programme = db.scalars(select(Programme).where(Programme.id == pairing.programme_id)).one()
     return {
         "cadence_weeks": programme.cadence_weeks,
@@ -97,8 +97,51 @@ def first_values(db: Db, pairing: Pairing) -> dict[str, Any]:
         "hopes": "",
         "boundaries": "",
         "confidentiality": USUAL_CONFIDENTIALITY,
+        "feedback": USUAL_FEEDBACK,
         "ends_on": programme.ends_on,
     }
+
+
+def values_of(row: Agreement | AgreementDraft) -> dict[str, Any]:
+    """Give what a version or a draft says, by the names in `FIELDS`. **Touches** pure."""
+    return {name: getattr(row, name) for name in FIELDS}
+
+
+def own_draft(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> AgreementDraft | None:
+    """Give what a person has written of their own expectations; None before they began.
+
+    **Touches** reads agreement_draft.
+    """
+    query = select(AgreementDraft).where(
+        AgreementDraft.pairing_id == pairing_id, AgreementDraft.person_id == person_id
+    )
+    return db.scalars(query).one_or_none()
+
+
+def both_drafts(db: Db, pairing_id: uuid.UUID) -> dict[uuid.UUID, AgreementDraft] | None:
+    """Give both people's expectations, by person; None before both have sent theirs.
+
+    Only for the two people of the pairing: the caller has checked that.
+    **Touches** reads agreement_draft.
+    """
+    query = select(AgreementDraft).where(
+        AgreementDraft.pairing_id == pairing_id, AgreementDraft.submitted_at.is_not(None)
+    )
+    sent = {draft.person_id: draft for draft in db.scalars(query)}
+    return sent if len(sent) == 2 else None
+
+
+def draft_stage(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> str:
+    """Tell what a person without an agreement does next.
+
+    :return: write their own expectations, wait for the other one's, or compare both.
+    **Touches** reads agreement_draft.
+    """
+    query = select(AgreementDraft.person_id).where(
+        AgreementDraft.pairing_id == pairing_id, AgreementDraft.submitted_at.is_not(None)
+    )
+    sent = set(db.scalars(query))
+    return "write" if person_id not in sent else "compare" if len(sent) == 2 else "wait"
 
 
 def changed_fields(agreement: Agreement, before: Agreement | None) -> set[str]:

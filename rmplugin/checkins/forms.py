@@ -3,17 +3,21 @@
 import marshmallow as ma
 from marshmallow import validate
 
+from rmplugin.fields import words
 from rmplugin.texts import texts
 
-# Own words. Each is answered from 1 (not at all) to 5 (fully).
+# Own words. Each is answered from 1 (not at all) to 5 (fully); the next step follows in free words.
 ITEMS = texts(
     {
-        "satisfaction": "I am satisfied with our mentoring.",
         "progress": "We are getting on with our goals.",
-        "safety": "I can say openly what I think, and trust that it stays between us.",
+        "relevance": "What we talk about is of use for my work.",
+        "trust": "I trust that what I say stays between us.",
+        "safety": "I can say openly what I think, even when it is uncomfortable.",
         "heard": "I feel heard.",
         "learned": "I learned something that I can use.",
         "energy": "Our sessions give me more energy than they cost.",
+        "time": "I find the time for it without trouble.",
+        "fit": "All in all, I am satisfied with this pairing.",
     }
 )
 
@@ -30,12 +34,14 @@ def _scale() -> ma.fields.Integer:
 class CheckinForm(ma.Schema):
     """One person's answers."""
 
-    satisfaction = _scale()
     progress = _scale()
+    relevance = _scale()
+    trust = _scale()
     safety = _scale()
     heard = _scale()
     learned = _scale()
     energy = _scale()
-    words = ma.fields.String(
-        load_default="", validate=validate.Length(max=2000, error="Please use at most 2000 characters.")
-    )
+    time = _scale()
+    fit = _scale()
+    words = words(2000, required=False)
+    shared = ma.fields.Boolean(load_default=False, truthy={"yes"}, falsy={"no"})

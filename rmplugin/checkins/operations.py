@@ -1,13 +1,16 @@
-"""Check-ins: answer."""
+"""Check-ins: ask, answer, and what follows quietly for the coordinator."""
 
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
+from rmplugin import audit, notify
+from rmplugin.checkins import queries
 from rmplugin.checkins.forms import ITEMS
-from rmplugin.checkins.models import Checkin
-from rmplugin.checkins.queries import due_checkin
+from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError
 from rmplugin.matching.models import Pairing
@@ -25,26 +28,103 @@ def answer(
     """Keep one person's answers to the check-in that is due. The partner is told nothing.
 
     :param secrets: encrypts the free words.
-    :param values: a number 1..5 per name in `forms.ITEMS`; `words`, empty for none.
-    :raises ConflictError: none is due: answered already, too early, or the pairing has ended.
-    **Touches** writes checkin.
+    :param values: a number 1..5 per name in `forms.ITEMS`; `words`, empty for none; `shared`, whether the
+        programme team may read them.
+    :raises ConflictError: none is due: answered already, too early, too late, or the pairing has ended.
+    **Touches** writes checkin, care_task; a notice to a mentor whose energy fell.
     """
     pairing = lock_active_pairing(db, pairing.id, person_id)
-    wave = due_checkin(db, pairing, person_id, now)
+    wave = queries.due_checkin(db, pairing, person_id, now)
     if wave is None:
         raise ConflictError(
             "no_checkin_due",
             "No check-in is waiting for you. If you answered it before, your answers are safe and unchanged.",
         )
+    words = values.get("words")
     checkin = Checkin(
         pairing_id=pairing.id,
         person_id=person_id,
         wave=wave,
         answers={name: values[name] for name in ITEMS},
-        satisfaction=values["satisfaction"],
-        words_locked=secrets.lock(values["words"]) if values.get("words") else None,
+        satisfaction=values["fit"],
+        words_locked=secrets.lock(words) if words else None,
+        shared=bool(words and values.get("shared")),
         answered_at=now,
     )
     db.add(checkin)
     db.flush()
+    _care_for_gap(db, pairing, wave, now)
+    if person_id == pairing.mentor_id:
+        _care_for_energy(db, pairing, wave, now)
     return checkin
+
+
+def _care_for_gap(db: Db, pairing: Pairing, wave: int, now: datetime) -> None:
+    query = select(Checkin.satisfaction).where(Checkin.pairing_id == pairing.id, Checkin.wave == wave)
+    said = db.scalars(query).all()
+    if len(said) == 2 and queries.health_of(*said).is_apart:
+        _open_task(db, pairing, "gap", wave, now)
+
+
+def _care_for_energy(db: Db, pairing: Pairing, wave: int, now: datetime) -> None:
+    earlier = reversed(queries.own_checkins(db, pairing.id, pairing.mentor_id))
+    energies = [row.answers["energy"] for row in earlier if "energy" in row.answers]
+    if queries.fell_twice(energies) and _open_task(db, pairing, "energy", wave, now):
+        notify.tell(
+            db,
+            pairing.mentor_id,
+            "support_offered",
+            "Mentoring can cost energy. If you like, the programme team finds you a talk or a supervision "
+            "group with other mentors. You can also pause or stop at any time, without a reason.",
+            now,
+            f"/pairings/{pairing.id}",
+        )
+
+
+def _open_task(db: Db, pairing: Pairing, kind: str, wave: int, now: datetime) -> bool:
+    """Ask the coordinator once, until it is done; tell whether that was new."""
+    query = select(CareTask.id).where(
+        CareTask.pairing_id == pairing.id, CareTask.kind == kind, CareTask.done_at.is_(None)
+    )
+    if db.scalars(query.limit(1)).first() is not None:
+        return False
+    db.add(CareTask(pairing_id=pairing.id, kind=kind, wave=wave, created_at=now))
+    return True
+
+
+def finish_task(db: Db, task: CareTask, actor: str, now: datetime) -> None:
+    """Note that the coordinator has done it. Doing it twice is doing it once; nothing is written down of it.
+
+    :param actor: see `audit.AuditEntry`.
+    **Touches** writes care_task, audit_entry.
+    """
+    if task.done_at is None:
+        task.done_at, task.done_by = now, actor
+        audit.record(db, actor, "care_task.finish", task.id, now)
+
+
+def ask_due(db: Db, now: datetime) -> int:
+    """Ask everybody whose check-in has begun, remind once after a week, and let go after two.
+
+    :return: how many were asked.
+    **Touches** writes checkin_ask, notice.
+    """
+    asked = queries.unasked(db, now)
+    for pairing, person, wave in asked:
+        db.add(CheckinAsk(pairing_id=pairing.id, person_id=person, wave=wave, asked_at=now))
+        text = "How is it going, for you? A check-in of two minutes; your partner never sees your answers."
+        notify.tell(db, person, "checkin_due", text, now, _page(pairing))
+    db.flush()
+    for ask, pairing in queries.unanswered(db, now - queries.REMIND_AFTER):
+        if now >= queries.wave_begins(pairing, ask.wave) + queries.OPEN_FOR:
+            ask.expired_at = now
+            notify.settle(db, ask.person_id, _page(pairing), now)
+        elif ask.reminded_at is None and pairing.state == "active":
+            ask.reminded_at = now
+            text = "Your check-in still waits for you. It takes two minutes and is asked for a week more."
+            notify.tell(db, ask.person_id, "checkin_due", text, now, _page(pairing))
+    return len(asked)
+
+
+def _page(pairing: Pairing) -> str:
+    return f"/pairings/{pairing.id}/checkin"

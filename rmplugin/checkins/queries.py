@@ -5,39 +5,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from rmplugin.checkins.models import Checkin
+from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db, chunks
-from rmplugin.matching.models import Pairing
+from rmplugin.errors import NotFoundError
+from rmplugin.matching.models import LIVE, Pairing
+from rmplugin.privacy import Mean, safe_mean
 
 FIRST_AFTER = timedelta(weeks=2)
 EVERY = timedelta(weeks=4)
+OPEN_FOR = timedelta(weeks=2)
+REMIND_AFTER = timedelta(weeks=1)
+# So many points between the two, and somebody talks to each of them alone.
 GAP = 2
+# What the programme's report tells of, by role.
+REPORTED = ("heard", "learned")
+ROLES = ("mentor", "mentee")
 
 
 @dataclass(frozen=True)
 class Health:
-    """What a manager may know about how a pair is doing.
+    """What a manager may know about how a pair is doing; never who of the two said what.
 
     :ivar band: good, mixed or low, by the lower satisfaction of the two.
-    :ivar gap: whether the two see it very differently; who sees it how is not said.
+    :ivar lower: that satisfaction, 1..5.
+    :ivar gap: how far the two lie apart, 0..4.
     """
 
     band: str
-    gap: bool
+    lower: int
+    gap: int
+
+    @property
+    def is_apart(self) -> bool:
+        """Tell whether the two see it very differently."""
+        return self.gap >= GAP
+
+
+def last_wave(pairing: Pairing, now: datetime) -> int:
+    """Give the number of check-ins that have begun: 1 from week 2 on, one more every four weeks.
+
+    :return: 0 before the first, and before the two are introduced.
+    **Touches** pure.
+    """
+    if pairing.introduced_at is None or now < pairing.introduced_at + FIRST_AFTER:
+        return 0
+    return 1 + (now - pairing.introduced_at - FIRST_AFTER) // EVERY
+
+
+def wave_begins(pairing: Pairing, wave: int) -> datetime:
+    """Give the moment from which a check-in is asked for. **Touches** pure."""
+    return (pairing.introduced_at or pairing.started_at) + FIRST_AFTER + EVERY * (wave - 1)
 
 
 def current_wave(pairing: Pairing, now: datetime) -> int | None:
-    """Give the number of the check-in that is asked for at a time: 1 from week 2, one more every four weeks.
+    """Give the check-in that can be answered at a time: each can for two weeks.
 
-    :return: None before week 2 and when the pairing is not active.
+    :return: None between two of them, and when the pairing is not active.
     **Touches** pure.
     """
-    since_first = now - pairing.started_at - FIRST_AFTER
-    if pairing.state != "active" or since_first < timedelta(0):
-        return None
-    return 1 + since_first // EVERY
+    wave = last_wave(pairing, now)
+    is_open = pairing.state == "active" and wave > 0 and now < wave_begins(pairing, wave) + OPEN_FOR
+    return wave if is_open else None
 
 
 def next_wave_at(pairing: Pairing, now: datetime) -> datetime:
@@ -45,7 +75,7 @@ def next_wave_at(pairing: Pairing, now: datetime) -> datetime:
 
     **Touches** pure.
     """
-    return pairing.started_at + FIRST_AFTER + EVERY * (current_wave(pairing, now) or 0)
+    return wave_begins(pairing, last_wave(pairing, now) + 1)
 
 
 def due_checkin(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> int | None:
@@ -83,13 +113,130 @@ def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Hea
         query = select(Checkin.pairing_id, Checkin.wave, Checkin.satisfaction)
         for row in db.execute(query.where(Checkin.pairing_id.in_(chunk))):
             answered.setdefault(row.pairing_id, {}).setdefault(row.wave, []).append(row.satisfaction)
-    health = {pairing_id: _health(waves) for pairing_id, waves in answered.items()}
+    health = {pairing_id: _newest_health(waves) for pairing_id, waves in answered.items()}
     return {pairing_id: found for pairing_id, found in health.items() if found is not None}
 
 
-def _health(waves: dict[int, list[int]]) -> Health | None:
+def _newest_health(waves: dict[int, list[int]]) -> Health | None:
     both = [wave for wave, values in waves.items() if len(values) == 2]
-    if not both:
-        return None
-    low, high = sorted(waves[max(both)])
-    return Health("good" if low >= 4 else "mixed" if low == 3 else "low", gap=high - low >= GAP)
+    return health_of(*waves[max(both)]) if both else None
+
+
+def health_of(one: int, other: int) -> Health:
+    """Give the health of a pair from both satisfactions, in any order. **Touches** pure."""
+    low, high = sorted((one, other))
+    return Health("good" if low >= 4 else "mixed" if low == 3 else "low", low, high - low)
+
+
+def fell_twice(energies: Sequence[int]) -> bool:
+    """Tell whether the last three answers fell twice in a row.
+
+    :param energies: oldest first.
+    **Touches** pure.
+    """
+    return len(energies) >= 3 and energies[-3] > energies[-2] > energies[-1]
+
+
+def unasked(db: Db, now: datetime) -> list[tuple[Pairing, uuid.UUID, int]]:
+    """List whom to ask: an open check-in that the person neither answered nor was asked for.
+
+    **Touches** reads pairing, checkin, checkin_ask.
+    """
+    query = select(Pairing).where(Pairing.state == "active", Pairing.introduced_at <= now - FIRST_AFTER)
+    waves = [(row, wave) for row in db.scalars(query) if (wave := current_wave(row, now)) is not None]
+    lately = now - OPEN_FOR
+    known = {
+        tuple(row)
+        for table, moment in ((CheckinAsk, CheckinAsk.asked_at), (Checkin, Checkin.answered_at))
+        for row in db.execute(select(table.pairing_id, table.person_id, table.wave).where(moment >= lately))
+    }
+    return [
+        (pairing, person, wave)
+        for pairing, wave in waves
+        for person in (pairing.mentor_id, pairing.mentee_id)
+        if (pairing.id, person, wave) not in known
+    ]
+
+
+def unanswered(db: Db, asked_by: datetime) -> list[tuple[CheckinAsk, Pairing]]:
+    """List who was asked until a moment, has not answered, and whose time is not over.
+
+    **Touches** reads checkin_ask, checkin, pairing.
+    """
+    answered = select(Checkin.id).where(
+        Checkin.pairing_id == CheckinAsk.pairing_id,
+        Checkin.person_id == CheckinAsk.person_id,
+        Checkin.wave == CheckinAsk.wave,
+    )
+    query = select(CheckinAsk, Pairing).join(Pairing, Pairing.id == CheckinAsk.pairing_id)
+    query = query.where(CheckinAsk.asked_at <= asked_by, CheckinAsk.expired_at.is_(None), ~answered.exists())
+    return [(row[0], row[1]) for row in db.execute(query)]
+
+
+def open_tasks(db: Db, programme_id: uuid.UUID) -> list[tuple[CareTask, Pairing]]:
+    """List what pairs ask of the coordinator, oldest first.
+
+    **Touches** reads care_task, pairing.
+    """
+    query = select(CareTask, Pairing).join(Pairing, Pairing.id == CareTask.pairing_id)
+    query = query.where(
+        Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
+    )
+    return [(row[0], row[1]) for row in db.execute(query.order_by(CareTask.created_at, CareTask.id))]
+
+
+def count_open_tasks(db: Db, programme_id: uuid.UUID) -> int:
+    """Count what `open_tasks` lists. **Touches** reads care_task, pairing."""
+    query = select(func.count(CareTask.id)).join(Pairing, Pairing.id == CareTask.pairing_id)
+    query = query.where(
+        Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
+    )
+    return db.scalar(query) or 0
+
+
+def get_task(db: Db, task_id: uuid.UUID) -> tuple[CareTask, Pairing]:
+    """Give a task and its pairing; the caller looks whether the programme is theirs.
+
+    :raises NotFoundError: there is none.
+    **Touches** reads care_task, pairing.
+    """
+    task = db.get(CareTask, task_id)
+    if task is None:
+        raise NotFoundError("care task")
+    return task, db.get_one(Pairing, task.pairing_id)
+
+
+def shared_words(db: Db, programme_id: uuid.UUID) -> Sequence[Checkin]:
+    """List the words that people of a programme wanted the programme team to read, newest first.
+
+    **Touches** reads checkin, pairing.
+    """
+    query = select(Checkin).join(Pairing, Pairing.id == Checkin.pairing_id)
+    query = query.where(Pairing.programme_id == programme_id, Checkin.shared)
+    return db.scalars(query.order_by(Checkin.answered_at.desc(), Checkin.id).limit(100)).all()
+
+
+def pulse(db: Db, programme_id: uuid.UUID) -> dict[int, dict[tuple[str, str], Mean | None]]:
+    """Give the programme's means per check-in, item and role; None where too few have answered.
+
+    Roles are never added up, so that no mean can be taken from another.
+
+    :return: wave -> (item, role) -> mean.
+    **Touches** reads checkin, pairing.
+    """
+    query = select(Checkin.wave, Checkin.person_id, Checkin.answers, Pairing.mentor_id)
+    query = query.join(Pairing, Pairing.id == Checkin.pairing_id).where(Pairing.programme_id == programme_id)
+    # Somebody with two partners answers twice and counts once.
+    first: dict[tuple[int, str, uuid.UUID], dict[str, int]] = {}
+    for row in db.execute(query.order_by(Checkin.answered_at, Checkin.id)):
+        role = "mentor" if row.person_id == row.mentor_id else "mentee"
+        first.setdefault((row.wave, role, row.person_id), row.answers)
+    values: dict[int, dict[tuple[str, str], list[float]]] = {}
+    for (wave, role, _person), answers in first.items():
+        for item in REPORTED:
+            if item in answers:
+                values.setdefault(wave, {}).setdefault((item, role), []).append(answers[item])
+    return {
+        wave: {(item, role): safe_mean(cells.get((item, role), ())) for item in REPORTED for role in ROLES}
+        for wave, cells in sorted(values.items())
+    }

@@ -1,12 +1,15 @@
-"""Pages of check-ins."""
+"""Pages of check-ins, and the manager's page of what follows from them."""
 
 from uuid import UUID
 
 from rmplugin import web
+from rmplugin.agreements.queries import current_agreement
 from rmplugin.checkins import operations, queries
 from rmplugin.checkins.forms import ITEMS, CheckinForm
 from rmplugin.matching.queries import get_pairing_of
-from rmplugin.people.queries import zone_of
+from rmplugin.people.queries import display_names, zone_of
+from rmplugin.privacy import LEAST_FOR_MEAN
+from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("checkins", __name__)
@@ -30,6 +33,7 @@ def checkin_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         earlier=earlier,
         items=ITEMS,
         zone=zone_of(visit.db, visit.person_id),
+        in_force=current_agreement(visit.db, pairing_id),
     )
 
 
@@ -41,3 +45,34 @@ def answer(visit: Visit, pairing_id: UUID) -> web.Answer:
     operations.answer(visit.db, visit.runtime.database.secrets, pairing, visit.person_id, values, visit.now)
     said = "Thank you. Your answers are kept; your partner does not see them."
     return web.go("dashboard.pairing", said=said, pairing_id=pairing_id)
+
+
+@pages.get("/programmes/<uuid:programme_id>/care", role=Role.MANAGER)
+def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show which pairs need a quiet word, what people wanted the team to read, and the programme's pulse."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    tasks = queries.open_tasks(visit.db, programme.id)
+    shared = queries.shared_words(visit.db, programme.id)
+    people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
+    unlock = visit.runtime.database.secrets.unlock
+    return web.render(
+        "checkins/care.html",
+        visit,
+        programme=programme,
+        tasks=tasks,
+        names=display_names(visit.db, people | {checkin.person_id for checkin in shared}),
+        shared=[(checkin, unlock(checkin.words_locked)) for checkin in shared if checkin.words_locked],
+        pulse=queries.pulse(visit.db, programme.id),
+        items={name: ITEMS[name] for name in queries.REPORTED},
+        roles=queries.ROLES,
+        least=LEAST_FOR_MEAN,
+    )
+
+
+@pages.post("/care/<uuid:task_id>/done", role=Role.MANAGER)
+def finish_task(visit: Visit, task_id: UUID) -> web.Answer:
+    """Note that the coordinator has done it."""
+    task, pairing = queries.get_task(visit.db, task_id)
+    programme = get_managed_programme(visit.db, pairing.programme_id, visit.session.context_id)
+    operations.finish_task(visit.db, task, visit.actor, visit.now)
+    return web.go("checkins.care_page", said="Noted as done.", programme_id=programme.id)

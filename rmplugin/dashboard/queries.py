@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from rmplugin import notify
-from rmplugin.checkins.queries import pair_health
+from rmplugin.checkins.queries import count_open_tasks, pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
@@ -345,6 +345,9 @@ def _needs(
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
     needs += _matching_needs(db, programme, now)
     needs += _pair_needs(pairs)
+    if care := count_open_tasks(db, programme.id):
+        sentence = Text("Pairs that need a quiet word: %(n)s.", n=care)
+        needs.append((sentence, f"{here}/care", Text("See which")))
     needs += _review_needs(db, programme)
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import flask
 
 from rmplugin import logins, notify, web
-from rmplugin.agreements.queries import current_agreement, open_agreement, signed_by
+from rmplugin.agreements.queries import current_agreement, draft_stage, open_agreement, signed_by
+from rmplugin.aims.queries import observation_of
 from rmplugin.checkins.queries import due_checkin, next_wave_at
 from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
@@ -15,6 +16,7 @@ from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.forms import GROUPS, CourseQuery
@@ -190,19 +192,25 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     to_confirm = [story for story in waiting_sessions if story.waits_for(me, visit.now)]
     coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
     wave = due_checkin(visit.db, pair, me, visit.now)
+    intro = standing_of(visit.db, pair, me)
+    stage = None if in_force or waiting else draft_stage(visit.db, pair.id, me)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
     step = _pair_step(
         {
             "over": pair.state not in LIVE,
             "on_hold": pair.is_on_hold,
+            "intro": intro.due is not None,
+            "intro_waits": intro.waits,
             "sign": waiting is not None and not signed_by(waiting, role),
             "confirm": bool(to_confirm),
             "checkin": wave is not None,
-            "agreement": in_force is None and waiting is None,
+            "expect": stage == "write",
+            "compare": stage == "compare",
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
             "first": not any(story.session.state != "cancelled" for story in sessions),
-            "wait_for_signature": in_force is None and not coming,
+            "wait_for_signature": waiting is not None and in_force is None and not coming,
+            "wait_for_draft": stage == "wait" and not coming,
             "plan": not coming,
         },
         pair.id,
@@ -230,6 +238,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         to_confirm=to_confirm,
         minutes=confirmed_minutes(visit.db, pair.id),
         completion=completion_of(visit.db, pair.programme_id, me),
+        observation=observation_of(visit.db, pair.id),
+        stage=stage,
         wave=wave,
         next_checkin_at=next_wave_at(pair, visit.now),
     )
@@ -241,6 +251,18 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     steps = {
         "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
         "on_hold": Step(Text(ON_HOLD, name=partner)),
+        "intro": Step(
+            Text("Talk with %(partner)s first, and then say for yourself whether to go on.", partner=partner),
+            f"{here}/introduction",
+            "Go to the first call",
+        ),
+        "intro_waits": Step(
+            Text(
+                "Your answer is kept. As soon as %(partner)s has answered, too, it goes on.", partner=partner
+            ),
+            f"{here}/introduction",
+            "See or change your answer",
+        ),
         "sign": Step(
             Text("A version of the agreement with %(partner)s waits for your signature.", partner=partner),
             f"{here}/agreement",
@@ -257,11 +279,19 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
             f"{here}/checkin",
             "Answer the check-in",
         ),
-        "agreement": Step(
-            "Write your agreement: how often and where you meet, what you hope for, what stays between you. "
-            "You can also do it together in your first session.",
-            f"{here}/agreement/new",
-            "Write your agreement",
+        "expect": Step(
+            "Write down, for yourself, what you expect: how often and where you meet, what you hope for, "
+            "what stays between you.",
+            f"{here}/agreement/draft",
+            "Write down what you expect",
+        ),
+        "compare": Step(
+            Text(
+                "You and %(partner)s have written down what you expect. See where you differ.",
+                partner=partner,
+            ),
+            f"{here}/agreement",
+            "Make one agreement of both",
         ),
         "goal": Step(
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
@@ -277,6 +307,11 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
                 "session.",
                 partner=partner,
             ),
+            f"{here}/agreement",
+            "See the agreement",
+        ),
+        "wait_for_draft": Step(
+            Text("Next, %(partner)s writes down what they expect. Then you compare both.", partner=partner),
             f"{here}/agreement",
             "See the agreement",
         ),

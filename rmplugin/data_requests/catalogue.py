@@ -7,22 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rmplugin.agreements.models import Agreement
+from rmplugin.agreements.models import Agreement, AgreementDraft
+from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
-from rmplugin.checkins.models import Checkin
+from rmplugin.checkins.models import Checkin, CheckinAsk
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
+from rmplugin.introductions.models import IntroAnswer
 from rmplugin.logins import WebSession
 from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
 from rmplugin.notify import Notice
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
 from rmplugin.programmes.models import Endorsement, Enrolment
+from rmplugin.safeguards.models import ContactPerson, SafeguardCase
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
 Erase = Literal["delete", "words", "keep"]
 BOTH = ("mentor_id", "mentee_id")
+
+AGREED_WORDS = {"place": "", "hopes": "", "boundaries": "", "confidentiality": "", "feedback": ""}
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,19 @@ HOLDINGS = (
         (),
         through=("pairing_id", Pairing),
         erase="words",
-        words={"place": "", "hopes": "", "boundaries": "", "confidentiality": ""},
+        words=AGREED_WORDS,
         author="written_by",
         fades=True,
     ),
+    Holding(
+        AgreementDraft,
+        Text("What you expected of your pairs at first"),
+        erase="words",
+        words=AGREED_WORDS,
+        fades=True,
+    ),
+    Holding(IntroAnswer, Text("Whether you wanted to go on after a first call"), erase="delete"),
+    Holding(CheckinAsk, Text("When you were asked to check in"), erase="delete"),
     Holding(Checkin, Text("Your check-ins"), erase="delete", words={"words_locked": None}, fades=True),
     Holding(Goal, Text("Your goals"), ("owner_id",)),
     Holding(
@@ -170,6 +184,28 @@ HOLDINGS = (
         author="planned_by",
         fades=True,
     ),
+    Holding(
+        LeadershipAim,
+        Text("What you want to grow in as a mentor"),
+        erase="delete",
+        words={"words": ""},
+        fades=True,
+    ),
+    Holding(
+        AimRating,
+        Text("How far you were with it"),
+        (),
+        through=("aim_id", LeadershipAim),
+        words={"note": ""},
+        fades=True,
+    ),
+    Holding(
+        SafeguardCase,
+        Text("What you asked a confidential contact"),
+        ("reporter_id",),
+        erase="delete",
+    ),
+    Holding(ContactPerson, Text("Programmes whose confidential contact you are"), erase="delete"),
     Holding(SessionClaim, Text("How long you said that sessions were")),
     Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
     Holding(Completion, Text("How far you have come in a programme")),

@@ -6,6 +6,7 @@ from marshmallow import validate
 from rmplugin.fields import choice, day, words
 
 THEMES = ("organisation", "outside_world", "technology", "own")
+UNKNOWN = "Please choose one of these."
 LEVELS = (-2, -1, 0, 1, 2)
 REASONS = ("time", "access", "relevance", "fit", "goal_changed", "outside_event")
 
@@ -14,6 +15,7 @@ class GoalForm(ma.Schema):
     """A goal's words."""
 
     theme = choice(THEMES, "Please choose a theme.")
+    weight = ma.fields.Integer(load_default=1, validate=validate.OneOf((1, 2, 3), error=UNKNOWN))
     title = words(200)
     baseline = words(1000)
     level_minus_2 = words(500)
@@ -39,8 +41,6 @@ class ProgressForm(ma.Schema):
 
 
 class ReviewForm(ProgressForm):
-    """The closing comparison with the initial goal."""
+    """The comparison with the initial goal, half-way or at the end."""
 
-    reason = ma.fields.String(
-        load_default=None, validate=validate.OneOf(REASONS, error="Please choose one of these.")
-    )
+    reason = ma.fields.String(load_default=None, validate=validate.OneOf(REASONS, error=UNKNOWN))

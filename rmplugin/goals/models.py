@@ -28,6 +28,7 @@ class GoalVersion(Base, TenantOwned):
     """The words of a goal at one time. Version 1 is the initial goal that outcomes are compared with.
 
     :ivar theme: organisation, outside_world, technology or own.
+    :ivar weight: 1..3, how much it counts beside the person's other goals.
     :ivar level_minus_2 .. level_plus_2: what each level of the five-level scale means for this goal.
     """
 
@@ -35,10 +36,12 @@ class GoalVersion(Base, TenantOwned):
     __table_args__ = (
         UniqueConstraint("goal_id", "version"),
         CheckConstraint("theme in ('organisation', 'outside_world', 'technology', 'own')", name="theme"),
+        CheckConstraint("weight between 1 and 3", name="weight"),
     )
     goal_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("goal.id", ondelete="CASCADE"))
     version: Mapped[int]
     theme: Mapped[str]
+    weight: Mapped[int]
     title: Mapped[str]
     baseline: Mapped[str]
     level_minus_2: Mapped[str]
@@ -56,7 +59,8 @@ class GoalProgress(Base, TenantOwned):
 
     :ivar attainment: -2..+2 on the goal's own scale.
     :ivar is_review: True for the closing comparison with the initial goal.
-    :ivar reason: for a review below 0: time, access, relevance, fit, goal_changed, outside_event.
+    :ivar is_mid: True for the comparison half-way, which closes nothing.
+    :ivar reason: for either below 0: time, access, relevance, fit, goal_changed, outside_event.
     """
 
     __tablename__ = "goal_progress"
@@ -70,6 +74,7 @@ class GoalProgress(Base, TenantOwned):
     attainment: Mapped[int]
     note: Mapped[str]
     is_review: Mapped[bool] = mapped_column(default=False)
+    is_mid: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[str | None]
     written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]

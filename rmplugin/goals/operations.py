@@ -80,9 +80,12 @@ def review_goal(
     reason: str | None,
     note: str,
     now: datetime,
+    *,
+    is_mid: bool = False,
 ) -> GoalProgress:
-    """Close one's goal by comparing now with the beginning.
+    """Compare one's goal now with the beginning; at the end that closes it.
 
+    :param is_mid: it is the comparison half-way, which closes nothing.
     :param reason: what stood in the way, a code of `forms.REASONS`; needed below 0, kept only then.
     :raises InputError: below 0 without a reason.
     :raises ConflictError: the goal is closed already, or the pairing has ended.
@@ -97,8 +100,10 @@ def review_goal(
             {"reason": "The goal was not fully reached: please choose what stood in the way most."},
         )
     entry = _add_progress(db, goal, person_id, attainment, note, now)
-    entry.is_review = True
     entry.reason = reason if attainment < 0 else None
+    entry.is_mid, entry.is_review = is_mid, not is_mid
+    if is_mid:
+        return entry
     goal.state, goal.reviewed_at = "reviewed", now
     jobs.enqueue(
         db, "progress_changed", now, programme_id=str(pairing.programme_id), person_id=str(person_id)

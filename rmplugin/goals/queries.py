@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
+from rmplugin.goals.forms import THEMES
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.matching.models import Pairing
+from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import get_pairing_of
+from rmplugin.privacy import safe_count
 
 # Names of the five level texts, worst first, with the level that each describes.
 LEVEL_FIELDS = {
@@ -20,7 +23,7 @@ LEVEL_FIELDS = {
     1: "level_plus_1",
     2: "level_plus_2",
 }
-FIELDS = ("theme", "title", "baseline", *LEVEL_FIELDS.values(), "due_on")
+FIELDS = ("theme", "weight", "title", "baseline", *LEVEL_FIELDS.values(), "due_on")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,17 @@ class GoalStory:
     def review(self) -> GoalProgress | None:
         """Give the closing comparison; None before it."""
         return next((entry for entry in reversed(self.progress) if entry.is_review), None)
+
+    @property
+    def mid(self) -> GoalProgress | None:
+        """Give the newest comparison half-way; None before it."""
+        return next((entry for entry in reversed(self.progress) if entry.is_mid), None)
+
+    def is_half_way(self, today: date) -> bool:
+        """Tell whether half of the goal's time is over and nobody has compared yet."""
+        begins = self.first.created_at.date()
+        half = begins + (self.current.due_on - begins) / 2
+        return self.goal.state == "open" and self.mid is None and half <= today < self.current.due_on
 
 
 def level_text(version: GoalVersion, level: int) -> str:
@@ -95,6 +109,32 @@ def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalS
         raise NotFoundError("goal")
     pairing = get_pairing_of(db, goal.pairing_id, person_id)
     return _stories(db, [goal])[0], pairing
+
+
+def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None], int | None]:
+    """Count, for managers, mentees of live pairings by the themes of their goals; small counts are hidden.
+
+    Somebody can have goals of several themes, so that the counts have no sum to be taken from.
+
+    :return: theme -> mentees with a goal of it, and how many mentees have no goal.
+    **Touches** reads goal, goal_version, pairing.
+    """
+    live = select(Pairing.mentee_id).where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
+    query = (
+        select(Goal.id, Goal.owner_id, GoalVersion.theme)
+        .join(Goal, Goal.id == GoalVersion.goal_id)
+        .join(Pairing, Pairing.id == Goal.pairing_id)
+        .where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
+        .where(Goal.owner_id == Pairing.mentee_id, Goal.state != "dropped")
+        .order_by(GoalVersion.version)
+    )
+    # The newest version of each goal comes last.
+    newest = {row.id: (row.theme, row.owner_id) for row in db.execute(query)}
+    people: dict[str, set[uuid.UUID]] = {theme: set() for theme in THEMES}
+    for theme, owner in newest.values():
+        people[theme].add(owner)
+    without = set(db.scalars(live)) - set().union(*people.values())
+    return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
 
 
 def _stories(db: Db, goals: Sequence[Goal]) -> list[GoalStory]:

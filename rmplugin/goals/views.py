@@ -7,9 +7,11 @@ from uuid import UUID
 from rmplugin import web
 from rmplugin.goals import operations, queries
 from rmplugin.goals.forms import GoalForm, ProgressForm, ReviewForm
+from rmplugin.goals.scoring import t_score
 from rmplugin.matching.queries import get_pairing_of, list_pairings_of
 from rmplugin.people.queries import display_names
-from rmplugin.programmes.queries import get_programme
+from rmplugin.privacy import LEAST_FOR_COUNT
+from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 from rmplugin.wording import with_hint
@@ -36,6 +38,7 @@ def my_goals(visit: Visit) -> web.Answer:
         pairings={pairing.id: pairing for pairing in pairings},
         names=display_names(visit.db, {pairing.partner_of(me) for pairing in pairings}),
         me=me,
+        score=t_score([(s.review.attainment, s.current.weight) for s in stories if s.review]),
         level_text=queries.level_text,
         today=visit.now.date(),
         current="/goals",
@@ -53,7 +56,7 @@ def add_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         pairing=pairing,
         story=None,
         role=pairing.role_of(visit.person_id),
-        values={"due_on": programme.ends_on},
+        values={"due_on": programme.ends_on, "weight": 1},
     )
 
 
@@ -130,6 +133,22 @@ def review_goal(visit: Visit, goal_id: UUID) -> web.Answer:
     return web.go("dashboard.pairing", said=said, pairing_id=pairing.id)
 
 
+@pages.get("/goals/<uuid:goal_id>/half-way", role=Role.PARTICIPANT)
+def half_way_page(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Show the initial goal beside the goal as it reads now, half-way, and ask where it stands."""
+    return _page(visit, goal_id, "goals/review.html", is_mid=True)
+
+
+@pages.post("/goals/<uuid:goal_id>/half-way", role=Role.PARTICIPANT, on_input_error=half_way_page)
+def compare_half_way(visit: Visit, goal_id: UUID) -> web.Answer:
+    """Keep where a goal stands half-way, compared with its beginning."""
+    story, _pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
+    values = web.load_form(ReviewForm())
+    operations.review_goal(visit.db, story.goal, visit.person_id, now=visit.now, is_mid=True, **values)
+    said = "Kept. If something has to change, change the goal, or write a new version of your agreement."
+    return web.go("goals.goal_page", said=said, goal_id=goal_id)
+
+
 @pages.post("/goals/<uuid:goal_id>/drop", role=Role.PARTICIPANT)
 def drop_goal(visit: Visit, goal_id: UUID) -> web.Answer:
     """Give up a goal."""
@@ -142,13 +161,30 @@ def _words(values: Mapping[str, Any]) -> list[str]:
     return [value for value in values.values() if isinstance(value, str)]
 
 
-def _page(visit: Visit, goal_id: UUID, template: str) -> web.Answer:
+@pages.get("/programmes/<uuid:programme_id>/goals", role=Role.MANAGER)
+def themes_page(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show the manager which themes mentees learn about, as counts, and how many have no goal."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    themes, without = queries.count_themes(visit.db, programme.id)
+    return web.render(
+        "goals/themes.html",
+        visit,
+        programme=programme,
+        themes=themes,
+        without=without,
+        least=LEAST_FOR_COUNT,
+    )
+
+
+def _page(visit: Visit, goal_id: UUID, template: str, *, is_mid: bool = False) -> web.Answer:
     story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
     return web.render(
         template,
         visit,
         pairing=pairing,
         story=story,
+        is_mid=is_mid,
+        half_way=story.is_half_way(visit.now.date()),
         names=display_names(visit.db, {pairing.mentor_id, pairing.mentee_id}),
         is_mine=story.goal.owner_id == visit.person_id,
         can_write=story.goal.owner_id == visit.person_id

@@ -210,6 +210,7 @@ class Pairing(Base, TenantOwned):
     """Two people who both said yes.
 
     :ivar state: active, paused (goes on by itself), suspended (a manager decides), ended (early), completed.
+    :ivar introduced_at: when both wanted to go on after their first call; None until then.
     :ivar interruption: why it is paused or suspended: not_at_work, reporting_line, or line_gone when that
         line is no more. For managers; the two people never learn it. None in other states.
     :ivar interrupted_at: since when it is paused or suspended; None in other states.
@@ -249,6 +250,7 @@ class Pairing(Base, TenantOwned):
     mentee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     state: Mapped[str]
     started_at: Mapped[datetime]
+    introduced_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     interruption: Mapped[str | None]
     interrupted_at: Mapped[datetime | None]

@@ -477,6 +477,6 @@ def _start_pairing(db: Db, proposal: Proposal, now: datetime, criteria: Iterable
     db.flush()
     for person in (pairing.mentor_id, pairing.mentee_id):
         programmes.count_pairing(db, programme.id, person, 1)
-    text = "You both said yes: your pairing has started. Begin with the agreement."
+    text = "You both said yes. Begin with a short call, and then say, each alone, whether you want to go on."
     _tell_both(db, proposal, "pairing_started", text, now, f"/pairings/{pairing.id}")
     jobs.enqueue(db, "pairing_started", now, pairing_id=str(pairing.id))

@@ -226,7 +226,7 @@ def check_firewall(runtime: Runtime) -> int:
     :return: how many pairings were suspended.
     **Touches** what `interruptions.check_firewall` touches.
     """
-    return _check(runtime, interruptions.check_firewall)
+    return in_each_tenant(runtime, interruptions.check_firewall)
 
 
 def check_presence(runtime: Runtime) -> int:
@@ -235,10 +235,16 @@ def check_presence(runtime: Runtime) -> int:
     :return: how many pairings were paused or went on.
     **Touches** what `interruptions.check_presence` touches.
     """
-    return _check(runtime, interruptions.check_presence)
+    return in_each_tenant(runtime, interruptions.check_presence)
 
 
-def _check(runtime: Runtime, check: Callable[[Db, datetime], int]) -> int:
+def in_each_tenant(runtime: Runtime, check: Callable[[Db, datetime], int]) -> int:
+    """Look at the pairs of every tenant that has any, each tenant in a transaction of its own.
+
+    :param check: gives how many it changed.
+    :return: how many were changed in all.
+    **Touches** what `check` touches.
+    """
     with runtime.database.unbound(write=False) as db:
         waiting = Proposal.state.in_(("proposed", "released"))
         pairs = select(Pairing.tenant_id).where(Pairing.state.in_(LIVE))

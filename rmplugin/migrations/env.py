@@ -20,6 +20,9 @@ for module in (
     "goals.models",
     "sessions.models",
     "checkins.models",
+    "aims.models",
+    "safeguards.models",
+    "introductions.models",
     "credits.models",
 ):
     import_module(f"rmplugin.{module}")

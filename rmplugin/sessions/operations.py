@@ -65,11 +65,16 @@ def plan(
     :param values: minutes, medium, place, agenda.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
-    :raises ConflictError: a second session without a signed agreement, or the pairing has ended or is on
-        hold.
+    :raises ConflictError: before both wanted to go on after their first call, a second session without a
+        signed agreement, or the pairing has ended or is on hold.
     **Touches** writes mentoring_session, notice.
     """
-    lock_active_pairing(db, pairing.id, person_id)
+    if lock_active_pairing(db, pairing.id, person_id).introduced_at is None:
+        raise ConflictError(
+            "intro_first",
+            "Sessions begin when both of you have had your first call and said, each alone, whether you want "
+            "to go on. Nothing was lost.",
+        )
     if needs_agreement_first(db, pairing.id):
         raise ConflictError(
             "agreement_first",

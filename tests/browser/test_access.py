@@ -94,10 +94,17 @@ def places(demo, open_for_module) -> Places:
     mentor.sees("Your pairing has started")
     mentor.click("Go to your pairing")
     pairing = mentor.at()
+    for person in (mentor, mentee):
+        visit(person, f"{pairing}/introduction")
+        person.tool.get_by_label("Yes, I want to go on.").check()
+        person.press("Keep my answer")
+    for person in (mentor, mentee):
+        visit(person, f"{pairing}/agreement/draft")
+        person.fill("Where", "Video call")
+        person.fill("What you hope for", "Learn by doing.")
+        person.fill("Boundaries", "No appraisal talk.")
+        person.press("Send what I expect")
     visit(mentee, f"{pairing}/agreement/new")
-    mentee.fill("Where", "Video call")
-    mentee.fill("What each of you hopes for", "Learn by doing.")
-    mentee.fill("Boundaries", "No appraisal talk.")
     mentee.press("Save this version")
     agreement = mentee.at()
     mentee.press("Sign")
@@ -181,9 +188,11 @@ def test_participant_pages_when_read_by_axe_at_every_width_have_no_faults(demo, 
         places.goal,
         f"{places.goal}/change",
         f"{places.goal}/review",
+        f"{places.goal}/half-way",
         pairing,
     ]
-    parts = ("agreement/new", "goals/new", "sessions/new", "checkin", "end")
+    parts = ("agreement", "agreement/new", "agreement/draft", "introduction", "help", "goals/new")
+    parts += ("sessions/new", "checkin", "end")
     paths += [f"{pairing}/{part}" for part in parts]
     assert look_at(playwright, demo, token(places.mentee), paths) == {}
 

@@ -76,6 +76,22 @@ def open_pairing(person) -> None:
     person.sees("Your pairing with")
 
 
+def say_yes_after_the_call(person) -> None:
+    person.click("Go to the first call")
+    person.tool.get_by_label("Yes, I want to go on.").check()
+    person.press("Keep my answer")
+    person.sees("Thank you.")
+
+
+def write_down_what_one_expects(person, hopes: str) -> None:
+    person.click("Write down what you expect")
+    person.fill("Where", "Video call")
+    person.fill("What you hope for", hopes)
+    person.fill("Boundaries", "No appraisal talk.")
+    person.press("Send what I expect")
+    person.sees("Sent.")
+
+
 def set_goal(person, title: str) -> None:
     open_pairing(person)
     person.click("Set a goal")
@@ -142,12 +158,17 @@ def test_story_when_third_party_cookies_blocked_reaches_the_gradebook(demo, open
     accept(mentee)
     mentee.sees("Your pairing has started")
 
-    # The agreement, signed by both.
-    open_pairing(mentee)
+    # Each says alone, after a call, that it goes on, and what they expect.
+    for person in (mentor, mentee):
+        open_pairing(person)
+        say_yes_after_the_call(person)
+    for person, hopes in ((mentor, "To be heard."), (mentee, "Learn by doing.")):
+        open_pairing(person)
+        write_down_what_one_expects(person, hopes)
+
+    # Of both becomes one agreement, signed by both.
+    mentee.sees("You differ in one part")
     mentee.click("Write your agreement")
-    mentee.fill("Where", "Video call")
-    mentee.fill("What each of you hopes for", "Learn by doing.")
-    mentee.fill("Boundaries", "No appraisal talk.")
     mentee.press("Save this version")
     mentee.press("Sign")
     open_pairing(mentor)

@@ -185,6 +185,7 @@ def sign_agreement(db, pair: Pair, now) -> Agreement:
         hopes="",
         boundaries="",
         confidentiality="",
+        feedback="",
         ends_on=date(2027, 6, 30),
         written_by=pair.mentor.id,
         mentor_signed_at=now,

@@ -9,6 +9,7 @@ from typing import Any
 
 from rmplugin.agreements import operations as agreements
 from rmplugin.agreements.models import Agreement
+from rmplugin.agreements.queries import own_draft
 from rmplugin.db import Db
 from rmplugin.goals import operations as goals
 from rmplugin.goals.models import Goal
@@ -30,10 +31,12 @@ AGREED: dict[str, Any] = {
     "hopes": "Mira wants to see how decisions are made.",
     "boundaries": "No talk about salaries.",
     "confidentiality": "It stays between us.",
+    "feedback": "One thing that helped, one to do differently.",
     "ends_on": date(2027, 6, 4),
 }
 GOAL: dict[str, Any] = {
     "theme": "technology",
+    "weight": 1,
     "title": "Write my weekly report with an AI assistant",
     "baseline": "My assistant writes it.",
     "level_minus_2": "Nothing changed.",
@@ -69,15 +72,24 @@ class Pair:
         return self.runtime.clock()
 
     def propose(self, person: Person, **changes: Any) -> Agreement:
+        """Write a version; before the first one, both send what they expect."""
         with self.transaction() as db:
+            for one in (self.mentor, self.mentee):
+                if own_draft(db, self.pairing.id, one.id) is None:
+                    agreements.save_draft(db, self.get(db), AGREED, one.id, self.now, send=True)
             return agreements.propose(db, self.get(db), AGREED | changes, person.id, self.now)
+
+    def expect(self, person: Person, *, send: bool = True, **changes: Any) -> None:
+        """Write down what a person expects."""
+        with self.transaction() as db:
+            agreements.save_draft(db, self.get(db), AGREED | changes, person.id, self.now, send=send)
 
     def sign(self, agreement: Agreement, person: Person) -> bool:
         with self.transaction() as db:
             return agreements.sign(db, db.get_one(Agreement, agreement.id), person.id, self.now)
 
     def agree(self, **changes: Any) -> Agreement:
-        """Write a version and have both sign it."""
+        """Have both sign a version."""
         agreement = self.propose(self.mentor, **changes)
         self.sign(agreement, self.mentor)
         self.sign(agreement, self.mentee)
@@ -168,6 +180,7 @@ def _pairing(db: Db, programme: Programme, mentor: Person, mentee: Person, now: 
         mentee_id=mentee.id,
         state="active",
         started_at=now,
+        introduced_at=now,
         ended_at=None,
     )
     db.add(pairing)

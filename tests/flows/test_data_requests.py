@@ -118,6 +118,8 @@ def test_erased_person_when_paired_leaves_the_partner_with_neutral_words_and_the
 
 
 def test_export_when_two_checked_in_holds_own_answers_and_not_the_partners(pair, runtime, clock):
+    with pair.transaction() as db:
+        db.execute(update(Pairing).values(introduced_at=clock.now))
     clock.forward(days=15)
     with pair.transaction() as db:
         for name, words in (("Ana", "my own words"), ("Pia", "words of Pia")):

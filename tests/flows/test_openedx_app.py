@@ -194,6 +194,9 @@ class Site:
         began = datetime.now(UTC) - timedelta(hours=hours_ago)
         mentor.get("/home")
         pairing = re.search(r"/pairings/([0-9a-f-]{36})", mentor.text)[1]
+        for person in (mentor, mentee):
+            if person.get(f"/pairings/{pairing}/introduction").forms():
+                person.submit("/introduction", answer="yes")
         mentor.get(f"/pairings/{pairing}/sessions/new")
         mentor.submit("/sessions", on=began.date().isoformat(), at=f"{began:%H:%M}", minutes="60")
         assert mentor.status == 200, mentor.says()
@@ -209,8 +212,10 @@ class Site:
         mentor, mentee = people[MENTOR], people[MENTEE]
         mentor.get("/home")
         path = re.search(r"/pairings/[0-9a-f-]{36}", mentor.text)[0]
-        mentor.get(f"{path}/agreement/new")
-        mentor.submit("/agreement", place="Café", hopes="To learn", boundaries="None")
+        for person in (mentor, mentee):
+            person.get(f"{path}/agreement/draft")
+            person.submit("/draft", do="send", place="Café", hopes="To learn", boundaries="None")
+        mentor.get(f"{path}/agreement/new").submit("/agreement")
         mentor.get(f"{path}/agreement")
         mentor.submit("/sign")
         mentee.get(f"{path}/agreement")

@@ -149,3 +149,28 @@ def test_lists_of_who_is_left_out_become_rows_and_lists_again(engine):
         mentee, mentor = sorted(left, key=lambda one: one["role"])
         assert mentee == entry
         assert mentor == older | {"told": ["All 3 are out of reach.", {}]}
+
+
+def test_checkins_and_pairings_of_before_keep_their_meaning(engine):
+    before = SCRIPTS.get_revision("0014").down_revision
+    migrations.upgrade(engine, before)
+    write_rows(engine)
+    with engine.begin() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        connection.execute(found.tables["checkin"].update().values(answers={"satisfaction": 4, "heard": 2}))
+    migrations.upgrade(engine, "0014")
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        answers = connection.scalars(select(found.tables["checkin"].c.answers)).all()
+        pairing = found.tables["pairing"].c
+        introduced = connection.scalars(select(pairing.introduced_at == pairing.started_at)).all()
+    assert answers == [{"fit": 4, "heard": 2}] * ROWS
+    assert introduced == [True] * ROWS
+    migrations.downgrade(engine, before)
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        kept = connection.scalars(select(found.tables["checkin"].c.answers)).all()
+    assert kept == [{"satisfaction": 4, "heard": 2}] * ROWS

@@ -1,10 +1,11 @@
-"""The agreement: versions, signatures, what stays in force."""
+"""The agreement: what each expects, versions, signatures, what stays in force."""
 
 from datetime import date
 
 import pytest
 
-from rmplugin.agreements.models import Agreement
+from rmplugin.agreements import operations
+from rmplugin.agreements.models import Agreement, AgreementDraft
 from rmplugin.agreements.queries import current_agreement, open_agreement
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import OutboxEvent
@@ -26,41 +27,122 @@ def in_force(pair):
         return current_agreement(db, pair.pairing.id)
 
 
-def test_agreement_form_when_new_is_prefilled_from_the_programme(sign_in, tenant, pair):
-    form = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/new").forms()[0]["fields"]
+def send_both(pair, **mentees):
+    pair.expect(pair.mentor)
+    pair.expect(pair.mentee, **mentees)
+
+
+def test_draft_form_when_new_is_prefilled_from_the_programme(sign_in, tenant, pair):
+    form = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/draft").forms()[0]["fields"]
     assert form["cadence_weeks"] == [str(pair.programme.cadence_weeks)]
     assert form["session_minutes"] == [str(pair.programme.session_minutes)]
     assert form["ends_on"] == ["2027-06-04"]
     assert "stays between the two of us" in form["confidentiality"][0]
 
 
-def test_agreement_form_warns_against_the_mentees_own_office(sign_in, tenant, pair):
-    page = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/new").text
+def test_draft_form_warns_against_the_mentees_own_office(sign_in, tenant, pair):
+    page = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/draft").text
     assert "Better not Sven Senior's own office" in page
+
+
+def test_draft_when_kept_and_sent_through_the_page_is_shown_when_both_have_sent(sign_in, tenant, pair):
+    mentor, mentee = sign_in(tenant, pair.mentor), sign_in(tenant, pair.mentee)
+    mentor.get(f"{pair.path}/agreement/draft").submit("/draft", do="keep", hopes="To be heard")
+    assert "Saved." in mentor.says()
+    assert "To be heard" in mentor.says()
+    assert "To be heard" not in mentee.get(f"{pair.path}/agreement").says()
+    mentor.submit("/draft", do="send", place="Café", boundaries="None for now", cadence_weeks=3)
+    assert "As soon as Sven Senior has sent theirs" in mentor.says()
+    assert "To be heard" not in mentee.get(f"{pair.path}/agreement").says()
+    mentee.get(f"{pair.path}/agreement/draft")
+    mentee.submit("/draft", do="send", place="café ", hopes="AI tools", boundaries="None for now")
+    page = mentee.says()
+    assert "You differ in 2 parts" in page
+    assert "How often differs every 3 weeks every 2 weeks" in page
+    assert "Hopes differs To be heard AI tools" in page
+    assert "Where Café café" in page
+
+
+def test_draft_when_the_partners_is_not_sent_shows_the_partner_nothing_of_it(sign_in, tenant, pair):
+    mentee = sign_in(tenant, pair.mentee)
+    paths = ("", "/agreement", "/agreement/draft", "/agreement/new")
+    pair.expect(pair.mentor, hopes="My secret hope")
+    pair.expect(pair.mentee, send=False)
+    said = " ".join(mentee.get(pair.path + path).says() for path in paths)
+    assert "My secret hope" not in said
+
+
+def test_draft_when_sent_never_changes(pair):
+    pair.expect(pair.mentor, hopes="At first")
+    with pytest.raises(ConflictError, match="draft_sent"):
+        pair.expect(pair.mentor, hopes="Later")
+    pair.expect(pair.mentee)
+    pair.agree(hopes="Something else")
+    with pytest.raises(ConflictError, match="draft_sent"):
+        pair.expect(pair.mentor, hopes="Later")
+    assert pair.rows(AgreementDraft, person_id=pair.mentor.id)[0].hopes == "At first"
+
+
+def test_draft_when_words_are_missing_can_be_kept_but_not_sent(sign_in, tenant, pair):
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/draft")
+    browser.submit("/draft", do="send", place="Under the big clock", hopes="")
+    assert browser.status == 422
+    assert "Under the big clock" in browser.text
+    assert pair.rows(AgreementDraft) == []
+    browser.submit("/draft", do="keep", hopes="")
+    assert browser.status == 200
+    assert pair.rows(AgreementDraft)[0].submitted_at is None
+
+
+@pytest.mark.parametrize(("place", "warned"), [("Sven's office", True), ("Café", False)])
+def test_draft_when_the_place_is_the_seniors_office_suggests_neutral_ground(
+    sign_in, tenant, pair, place, warned
+):
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/draft")
+    browser.submit("/draft", do="send", place=place, hopes="h", boundaries="b")
+    assert browser.status == 200
+    assert ("it is harder to talk openly" in browser.says()) is warned
+    assert len(pair.rows(AgreementDraft)) == 1
+
+
+def test_agreement_when_only_one_has_sent_a_draft_cannot_be_proposed(sign_in, tenant, pair):
+    pair.expect(pair.mentor)
+    with pair.transaction() as db, pytest.raises(ConflictError, match="drafts_first"):
+        operations.propose(db, pair.get(db), AGREED, pair.mentor.id, pair.now)
+    browser = sign_in(tenant, pair.mentee).get(f"{pair.path}/agreement/new")
+    assert "Send what I expect" in browser.text
+
+
+def test_agreement_form_when_both_drafts_are_sent_is_made_of_them(sign_in, tenant, pair):
+    send_both(pair, hopes="AI tools", cadence_weeks=4, session_minutes=90)
+    form = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/new").forms()[0]["fields"]
+    assert form["cadence_weeks"] == ["4"]
+    assert form["session_minutes"] == ["60"]
+    hopes = "Mira Junior: Mira wants to see how decisions are made.\nSven Senior: AI tools"
+    assert sorted(form["hopes"][0].strip().splitlines()) == hopes.splitlines()
+    assert form["boundaries"][0].strip() == "No talk about salaries."
 
 
 def test_agreement_when_both_sign_through_the_pages_is_in_force(sign_in, tenant, pair):
     mentor, mentee = sign_in(tenant, pair.mentor), sign_in(tenant, pair.mentee)
+    send_both(pair)
     mentor.get(f"{pair.path}/agreement/new")
-    mentor.submit(
-        "/agreement",
-        place="Café",
-        hopes="To learn from each other",
-        boundaries="None for now",
-        cadence_weeks=3,
-    )
+    mentor.submit("/agreement", place="The CEO's office", cadence_weeks=3)
     assert mentor.status == 200
     assert "Version 1 is saved" in mentor.says()
+    assert "it is harder to talk openly" in mentor.says()
     mentor.submit("/sign")
     assert "takes effect when the other side has signed" in mentor.says()
     assert in_force(pair) is None
     mentee.get(f"{pair.path}/agreement").submit("/sign")
     assert "Both of you have signed" in mentee.says()
     assert "A session every 3 weeks" in mentee.says()
-    assert in_force(pair).place == "Café"
+    assert in_force(pair).place == "The CEO's office"
+    assert "What each of you expected at first" in mentee.get(f"{pair.path}/agreement").says()
 
 
 def test_agreement_when_fields_wrong_keeps_what_was_typed(sign_in, tenant, pair):
+    send_both(pair)
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/new")
     browser.submit("/agreement", place="Under the big clock", hopes="", session_minutes="5")
     assert browser.status == 422
@@ -72,6 +154,7 @@ def test_agreement_when_fields_wrong_keeps_what_was_typed(sign_in, tenant, pair)
 
 @pytest.mark.parametrize("day", ["2026-11-23", "2029-01-01"])
 def test_agreement_when_end_out_of_range_is_refused_at_the_field(sign_in, tenant, pair, day):
+    send_both(pair)
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/agreement/new")
     browser.submit("/agreement", place="Café", hopes="h", boundaries="b", ends_on=day)
     assert browser.status == 422

@@ -1,12 +1,16 @@
 """Check-ins: each alone, encrypted words, a band for the manager and nothing else."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rmplugin.checkins import operations, queries
-from rmplugin.checkins.models import Checkin
+from rmplugin.checkins.forms import ITEMS
+from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.errors import ConflictError
 from rmplugin.notify import Notice
 from tests.factories.pairs import make_pair
+from tests.factories.programmes import make_context
 
 SECRET = "I did not dare to say it aloud"
 
@@ -16,9 +20,8 @@ def pair(runtime, tenant):
     return make_pair(runtime, tenant)
 
 
-def answer(pair, person, satisfaction=4, words=""):
-    values = dict.fromkeys(("progress", "safety", "heard", "learned", "energy"), 4)
-    values |= {"satisfaction": satisfaction, "words": words}
+def answer(pair, person, satisfaction=4, **values):
+    values = dict.fromkeys(ITEMS, 4) | {"fit": satisfaction} | values
     with pair.transaction() as db:
         secrets = pair.runtime.database.secrets
         return operations.answer(db, secrets, pair.get(db), person.id, values, pair.now)
@@ -51,7 +54,7 @@ def test_checkin_waits_from_week_two_and_then_every_four_weeks(pair, clock):
 def test_checkin_when_answered_through_the_page_is_seen_by_oneself(sign_in, tenant, pair, clock):
     clock.forward(days=14)
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/checkin")
-    scale = dict.fromkeys(("satisfaction", "progress", "safety", "heard", "learned", "energy"), "4")
+    scale = dict.fromkeys(ITEMS, "4")
     browser.submit("/checkin", words=SECRET, **scale)
     assert "your partner does not see them" in browser.says()
     assert SECRET in browser.get(f"{pair.path}/checkin").says()
@@ -61,9 +64,9 @@ def test_checkin_when_answered_through_the_page_is_seen_by_oneself(sign_in, tena
 def test_checkin_when_a_question_is_open_keeps_the_rest(sign_in, tenant, pair, clock):
     clock.forward(days=14)
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/checkin")
-    browser.submit("/checkin", words=SECRET, satisfaction="6", heard="2")
+    browser.submit("/checkin", words=SECRET, fit="6", heard="2")
     assert browser.status == 422
-    assert browser.text.count("Please choose a number from 1 to 5.") == 5
+    assert browser.text.count("Please choose a number from 1 to 5.") == 8
     assert SECRET in browser.text
     assert pair.rows(Checkin) == []
 
@@ -116,21 +119,22 @@ def test_checkin_when_too_early_or_ended_is_refused(pair, clock):
 
 
 @pytest.mark.parametrize(
-    ("mentor", "mentee", "band", "gap"),
+    ("mentor", "mentee", "band", "lower", "gap"),
     [
-        (5, 4, "good", False),
-        (5, 3, "mixed", True),
-        (4, 3, "mixed", False),
-        (2, 5, "low", True),
-        (1, 1, "low", False),
+        (5, 4, "good", 4, 1),
+        (5, 3, "mixed", 3, 2),
+        (4, 3, "mixed", 3, 1),
+        (2, 5, "low", 2, 3),
+        (1, 1, "low", 1, 0),
     ],
 )
-def test_health_when_both_answered_is_the_band_of_the_lower(pair, clock, mentor, mentee, band, gap):
+def test_health_when_both_answered_is_the_band_of_the_lower(pair, clock, mentor, mentee, band, lower, gap):
     clock.forward(days=14)
     answer(pair, pair.mentor, mentor)
     assert health(pair) is None
     answer(pair, pair.mentee, mentee)
-    assert (health(pair).band, health(pair).gap) == (band, gap)
+    assert health(pair) == queries.Health(band, lower, gap)
+    assert [row.kind for row in pair.rows(CareTask)] == (["gap"] if gap >= 2 else [])
 
 
 def test_health_when_only_one_answered_the_newest_stays_at_the_last_common_one(pair, clock):
@@ -150,3 +154,151 @@ def test_health_says_the_same_whoever_is_less_satisfied(runtime, tenant, clock):
     answer(other, other.mentor, 5)
     answer(other, other.mentee, 2)
     assert health(one) == health(other)
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_health_is_the_same_in_either_order_and_low_when_one_is_low(one, other):
+    found = queries.health_of(one, other)
+    assert found == queries.health_of(other, one)
+    assert found.lower == min(one, other)
+    assert (found.band == "low") == (min(one, other) <= 2)
+    assert found.is_apart == (abs(one - other) >= 2)
+
+
+def ask_due(pair):
+    with pair.transaction() as db:
+        return operations.ask_due(db, pair.now)
+
+
+def notices(pair, person):
+    return [str(row.text) for row in pair.rows(Notice, person_id=person.id, read_at=None)]
+
+
+def test_asking_when_a_checkin_begins_tells_each_once_reminds_once_and_lets_go(pair, clock):
+    assert ask_due(pair) == 0
+    clock.forward(days=14)
+    assert ask_due(pair) == 2
+    assert ask_due(pair) == 0
+    assert "A check-in of two minutes" in notices(pair, pair.mentee)[0]
+    answer(pair, pair.mentor)
+    clock.forward(days=7)
+    ask_due(pair)
+    ask_due(pair)
+    assert len(notices(pair, pair.mentee)) == 1
+    assert "still waits for you" in notices(pair, pair.mentee)[0]
+    clock.forward(days=7)
+    ask_due(pair)
+    assert notices(pair, pair.mentee) == []
+    assert due(pair, pair.mentee) is None
+    asks = {row.person_id: row for row in pair.rows(CheckinAsk)}
+    assert asks[pair.mentee.id].expired_at == pair.now
+    assert asks[pair.mentor.id].expired_at is None
+    assert asks[pair.mentor.id].reminded_at is None
+    clock.forward(weeks=2)
+    assert ask_due(pair) == 2
+
+
+def test_asking_when_a_pairing_is_not_introduced_or_on_hold_asks_nobody(runtime, tenant, clock):
+    new, held = make_pair(runtime, tenant), make_pair(runtime, tenant)
+    with new.transaction() as db:
+        new.get(db).introduced_at = None
+        held.get(db).interrupt("paused", "not_at_work", new.now)
+    clock.forward(days=14)
+    assert ask_due(new) == 0
+
+
+def care_page(sign_in, tenant, pair):
+    return sign_in(tenant, pair.mentor, manager=True).get(f"/programmes/{pair.programme.id}/care")
+
+
+def test_gap_when_the_two_lie_apart_asks_the_coordinator_once_and_tells_the_two_nothing(
+    sign_in, tenant, pair, clock
+):
+    clock.forward(days=14)
+    answer(pair, pair.mentor, 2, words=SECRET)
+    answer(pair, pair.mentee, 5)
+    page = care_page(sign_in, tenant, pair)
+    assert "Talk to Mira Junior and to Sven Senior, each alone." in page.says()
+    assert SECRET not in page.says()
+    assert pair.rows(Notice) == []
+    page.submit("/done")
+    assert "Noted as done." in page.says()
+    task = pair.rows(CareTask)[0]
+    assert task.done_at == pair.now
+    assert page.get(f"/programmes/{pair.programme.id}/care").says().count("each alone.") == 0
+
+
+def test_desk_when_a_pair_lies_apart_says_so_and_leads_to_it(sign_in, tenant, pair, clock):
+    with pair.transaction() as db:
+        context = make_context(db)
+        db.merge(pair.programme).context_id = context.id
+    clock.forward(days=14)
+    answer(pair, pair.mentor, 2)
+    answer(pair, pair.mentee, 5)
+    desk = sign_in(tenant, manager=True, context=context).get("/manage")
+    assert "Pairs that need a quiet word: 1." in desk.says()
+    assert f'href="/programmes/{pair.programme.id}/care">See which' in desk.text
+    assert "low (lower of the two: 2 of 5) · 3 points apart" in desk.says()
+
+
+@pytest.mark.parametrize(
+    ("energies", "falls"),
+    [((5, 4, 3), True), ((5, 4, 4), False), ((3, 4, 3), False), ((5, 3), False), ((2, 5, 4, 1), True)],
+)
+def test_energy_when_a_mentors_fell_twice_offers_support_to_coordinator_and_mentor(
+    pair, clock, energies, falls
+):
+    clock.forward(days=14)
+    for energy in energies:
+        answer(pair, pair.mentee, energy=energy)
+        answer(pair, pair.mentor, energy=energy)
+        clock.forward(weeks=4)
+    assert [row.kind for row in pair.rows(CareTask)] == (["energy"] if falls else [])
+    assert [row.person_id for row in pair.rows(Notice)] == ([pair.mentor.id] if falls else [])
+
+
+def test_words_when_shared_are_read_by_the_team_and_by_nobody_else(sign_in, tenant, pair, clock):
+    clock.forward(days=14)
+    browser = sign_in(tenant, pair.mentee).get(f"{pair.path}/checkin")
+    assert "nobody but you can read them" in browser.says()
+    browser.submit("/checkin", words=SECRET, shared="yes", **dict.fromkeys(ITEMS, "4"))
+    answer(pair, pair.mentor, words="For me alone")
+    page = care_page(sign_in, tenant, pair).says()
+    assert SECRET in page
+    assert "Sven Senior, 7 Dec 2026" in page
+    assert "For me alone" not in page
+    partner = sign_in(tenant, pair.mentor)
+    assert all(SECRET not in partner.get(pair.path + path).says() for path in ("", "/checkin", "/agreement"))
+
+
+def test_pulse_when_fewer_than_ten_answered_is_hidden_and_then_moves_by_ten(runtime, tenant, clock):
+    first = make_pair(runtime, tenant)
+    others = [make_pair(runtime, tenant) for _ in range(10)]
+    with first.transaction() as db:
+        for other in others:
+            other.get(db).programme_id = first.programme.id
+    clock.forward(days=14)
+
+    def pulse():
+        with first.transaction() as db:
+            return queries.pulse(db, first.programme.id)[1]["heard", "mentor"]
+
+    for pair in others[:9]:
+        answer(pair, pair.mentor, heard=4)
+    assert pulse() is None
+    answer(others[9], others[9].mentor, heard=5)
+    assert (pulse().n, pulse().value) == (10, 4.1)
+    answer(first, first.mentor, heard=1)
+    assert (pulse().n, pulse().value) == (10, 4.1)
+
+
+def test_checkin_when_the_agreement_changed_since_the_last_one_says_so(sign_in, tenant, pair, clock):
+    pair.agree()
+    clock.forward(days=14)
+    answer(pair, pair.mentor)
+    clock.forward(days=1)
+    pair.agree(place="Library")
+    clock.forward(weeks=4)
+    page = sign_in(tenant, pair.mentor).get(f"{pair.path}/checkin")
+    assert "version 2 of your agreement is in force. Does it help?" in page.says()
+    assert f'href="{pair.path}/agreement/new"' in page.text

@@ -173,3 +173,55 @@ def test_goal_when_words_hold_markup_shows_it_as_text(sign_in, tenant, pair):
         page = browser.get(path)
         assert "&lt;script&gt;" in page.text, path
         assert nasty not in page.text, path
+
+
+def test_goal_when_half_of_its_time_is_over_asks_to_compare_once(sign_in, tenant, pair, clock):
+    goal = pair.add_goal(pair.mentee)
+    browser = sign_in(tenant, pair.mentee)
+    assert "Half of the time is over" not in browser.get(f"/goals/{goal.id}").says()
+    clock.forward(days=100)
+    browser = sign_in(tenant, pair.mentee)
+    assert "Half of the time is over" in browser.get(f"/goals/{goal.id}").says()
+    browser.get(f"/goals/{goal.id}/half-way")
+    assert "The initial goal" in browser.says()
+    browser.submit("/half-way", attainment="-1")
+    assert browser.status == 422
+    assert "please choose what stood in the way most" in browser.says()
+    browser.submit("/half-way", attainment="-1", reason="access")
+    assert "Half of the time is over" not in browser.says()
+    entry = pair.rows(GoalProgress)[0]
+    assert (entry.is_mid, entry.is_review, entry.reason) == (True, False, "access")
+    assert pair.rows(Goal)[0].state == "open"
+
+
+def test_review_when_something_has_to_change_leads_to_a_new_version_of_the_agreement(sign_in, tenant, pair):
+    goal = pair.add_goal(pair.mentee)
+    page = sign_in(tenant, pair.mentee).get(f"/goals/{goal.id}/review")
+    assert f'href="{pair.path}/agreement/new"' in page.text
+
+
+def test_my_goals_when_reviewed_show_them_together_with_their_weights(sign_in, tenant, pair):
+    for weight, level in ((2, 1), (1, -1)):
+        goal = pair.add_goal(pair.mentee, weight=weight)
+        with pair.transaction() as db:
+            row = db.get_one(Goal, goal.id)
+            operations.review_goal(db, row, pair.mentee.id, level, "time", "", pair.now)
+    assert "Your reviewed goals together: 54" in sign_in(tenant, pair.mentee).get("/goals").says()
+
+
+def test_themes_when_few_have_them_are_hidden_from_the_manager(runtime, sign_in, tenant, pair):
+    pairs = [pair, *(make_pair(runtime, tenant) for _ in range(5))]
+    with pair.transaction() as db:
+        for other in pairs[1:]:
+            other.get(db).programme_id = pair.programme.id
+    for other in pairs[:5]:
+        other.add_goal(other.mentee)
+        other.add_goal(other.mentor, theme="organisation")
+    pair.add_goal(pair.mentee, theme="outside_world")
+    page = sign_in(tenant, pair.mentor, manager=True).get(f"/programmes/{pair.programme.id}/goals")
+    says = page.says()
+    assert "Technology 5" in says
+    assert "The outside world hidden" in says
+    assert "Our organisation 0" in says
+    assert "No goal yet hidden" in says
+    assert GOAL["title"] not in says

@@ -13,11 +13,16 @@ def pair(runtime, tenant):
     return make_pair(runtime, tenant)
 
 
-def test_pairing_when_new_asks_to_write_the_agreement(sign_in, tenant, pair):
+def test_pairing_when_new_asks_to_write_down_what_one_expects(sign_in, tenant, pair):
     page = sign_in(tenant, pair.mentor).get(pair.path)
     assert page.status == 200, page.says()
     assert "You are the mentor: you teach. Sven Senior is the mentee and learns." in page.says()
-    assert f'href="{pair.path}/agreement/new"' in page.text
+    assert f'href="{pair.path}/agreement/draft"' in page.text
+    pair.expect(pair.mentor)
+    assert "What do you want to take with you?" in sign_in(tenant, pair.mentor).get(pair.path).says()
+    pair.expect(pair.mentee)
+    page = sign_in(tenant, pair.mentor).get(pair.path)
+    assert "You and Sven Senior have written down what you expect." in page.says()
 
 
 def test_pairing_when_version_unsigned_asks_only_the_other_side_to_sign(sign_in, tenant, pair):
@@ -75,6 +80,9 @@ def paths_of(pair):
         pair.path,
         f"{pair.path}/agreement",
         f"{pair.path}/agreement/new",
+        f"{pair.path}/agreement/draft",
+        f"{pair.path}/introduction",
+        f"/goals/{goal.id}/half-way",
         f"{pair.path}/goals/new",
         f"/goals/{goal.id}",
         f"/goals/{goal.id}/change",
@@ -86,6 +94,9 @@ def paths_of(pair):
     ]
     posts = [
         f"{pair.path}/agreement",
+        f"{pair.path}/agreement/draft",
+        f"{pair.path}/introduction",
+        f"/goals/{goal.id}/half-way",
         f"/agreements/{agreement.id}/sign",
         f"{pair.path}/goals",
         f"/goals/{goal.id}/change",

@@ -132,6 +132,7 @@ def test_plan_when_one_of_the_two_meets_somebody_else_then_is_refused(pair, runt
             mentee_id=pair.mentee.id,
             state="active",
             started_at=pair.now,
+            introduced_at=pair.now,
         )
         db.add(second)
     start = pair.now + timedelta(days=1)

@@ -30,6 +30,10 @@ TABLES = {
     "attempt_id": "launch_attempt",
     "platform_id": "lti_platform",
     "review_id": "matchmaking_review",
+    "task_id": "care_task",
+    "aim_id": "leadership_aim",
+    "contact_id": "contact_person",
+    "case_id": "safeguard_case",
 }
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style|javascript:", re.IGNORECASE)
 

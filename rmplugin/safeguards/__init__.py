@@ -1,0 +1,1 @@
+"""Safeguards: confidential help by a person outside both reporting lines."""

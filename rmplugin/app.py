@@ -52,6 +52,8 @@ PAGES = (
     "reviews",
     "agreements",
     "goals",
+    "freebusy",
+    "notes",
     "sessions",
     "checkins",
     "credits",
@@ -356,6 +358,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     **Touches** the queue's registry only.
     """
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.freebusy import tasks as freebusy_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
@@ -372,6 +375,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         matching_tasks.expire_due(runtime)
         tenant_tasks.run_asked_checks(runtime)
         work_outbox(runtime, slow=True)
+        freebusy_tasks.fetch_due(runtime)
         # Last, because it can take long; a queued run is its own outbox row.
         matching_tasks.run_queued(runtime)
         work_outbox(runtime)

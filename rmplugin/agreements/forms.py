@@ -18,3 +18,4 @@ class AgreementForm(ma.Schema):
     boundaries = words(2000)
     confidentiality = words(2000)
     ends_on = day()
+    async_counts = ma.fields.Boolean(load_default=False)

@@ -16,6 +16,7 @@ class Agreement(Base, TenantOwned):
     :ivar state: open (waiting for signatures), signed (by both), superseded.
     :ivar cadence_weeks: a session every so many weeks.
     :ivar medium: video, in_person, phone or mixed.
+    :ivar async_counts: an exchange of messages keeps the rhythm, too.
     """
 
     __tablename__ = "agreement"
@@ -35,6 +36,7 @@ class Agreement(Base, TenantOwned):
     boundaries: Mapped[str]
     confidentiality: Mapped[str]
     ends_on: Mapped[date]
+    async_counts: Mapped[bool] = mapped_column(default=False)
     written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentor_signed_at: Mapped[datetime | None]
     mentee_signed_at: Mapped[datetime | None]

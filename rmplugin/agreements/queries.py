@@ -87,7 +87,7 @@ def first_values(db: Db, pairing: Pairing) -> dict[str, Any]:
     """
     latest = open_agreement(db, pairing.id) or current_agreement(db, pairing.id)
     if latest is not None:
-        return {name: getattr(latest, name) for name in FIELDS}
+        return {name: getattr(latest, name) for name in (*FIELDS, "async_counts")}
     programme = db.scalars(select(Programme).where(Programme.id == pairing.programme_id)).one()
     return {
         "cadence_weeks": programme.cadence_weeks,
@@ -108,4 +108,5 @@ def changed_fields(agreement: Agreement, before: Agreement | None) -> set[str]:
     """
     if before is None or before.id == agreement.id:
         return set()
-    return {name for name in FIELDS if getattr(agreement, name) != getattr(before, name)}
+    names = (*FIELDS, "async_counts")
+    return {name for name in names if getattr(agreement, name) != getattr(before, name)}

@@ -16,10 +16,14 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "freebusy",
     "goals",
+    "hours",
     "hris",
     "launches",
     "matching",
+    "messages",
+    "notes",
     "people",
     "programmes",
     "reviews",
@@ -41,6 +45,8 @@ ALLOWED = {
 # Names of one capability's own: pure calculations.
 EXTRA = {
     "credits": {"scoring.py"},
+    "freebusy": {"parsing.py"},
+    "hours": {"ledger.py"},
     "launches": {"catalogue.py"},
     "matching": {
         "changes.py",
@@ -85,6 +91,7 @@ EXTRA = {
     },
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
+    "sessions": {"prompts.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

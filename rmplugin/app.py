@@ -55,6 +55,8 @@ PAGES = (
     "freebusy",
     "notes",
     "sessions",
+    "messages",
+    "hours",
     "checkins",
     "credits",
 )

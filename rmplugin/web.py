@@ -60,6 +60,7 @@ class Visit:
     :ivar person_id: None unless the role is PARTICIPANT or the visitor is known.
     :ivar values: what was typed, when the page is shown again with errors.
     :ivar errors: field name -> message.
+    :ivar afterwards: what a page that only reads wants noted once it was shown, e.g. that it was read.
     """
 
     db: Db
@@ -69,6 +70,7 @@ class Visit:
     runtime: Runtime
     values: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=dict)
+    afterwards: list[Callable[[Db], None]] = field(default_factory=list)
 
     @property
     def tenant_id(self) -> uuid.UUID:
@@ -205,6 +207,10 @@ def _visit(
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)
         wake = bool(db.info.get("wake"))
+    if visit.afterwards:
+        with runtime.database.transaction(session.tenant_id) as db:
+            for note in visit.afterwards:
+                note(db)
     if wake:
         wake_worker()
     elif not write and now - session.seen_at > TOUCH_EVERY:

@@ -14,6 +14,7 @@ from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
 from rmplugin.people.forms import GROUPS, CourseQuery
@@ -82,7 +83,13 @@ def first_page(visit: Visit) -> web.Answer:
     if visit.is_manager and found.enrolment is None and not found.cards:
         return desk(visit)
     return web.render(
-        "dashboard/home.html", visit, home=found, step=_next_step(visit, found), settle=True, current="/home"
+        "dashboard/home.html",
+        visit,
+        home=found,
+        step=_next_step(visit, found),
+        meeting=home_part(visit, [card.pairing.id for card in found.cards]),
+        settle=True,
+        current="/home",
     )
 
 
@@ -176,6 +183,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     wave = due_checkin(visit.db, pair, me, visit.now)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
+    meeting = pairing_part(visit, pair)
     step = _pair_step(
         {
             "over": pair.state not in LIVE,
@@ -185,6 +193,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "checkin": wave is not None,
             "agreement": in_force is None and waiting is None,
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
+            "break": meeting["pause"] is not None,
             "first": not any(story.session.state != "cancelled" for story in sessions),
             "wait_for_signature": in_force is None and not coming,
             "plan": not coming,
@@ -196,6 +205,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     return web.render(
         "dashboard/pairing.html",
         visit,
+        meeting=meeting,
         pairing=pair,
         role=role,
         partner=partner,
@@ -249,6 +259,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         "goal": Step(
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
         ),
+        "break": Step("Your pairing takes a break. You need not do anything, and nothing is lost."),
         "first": Step(
             Text("Plan your first session with %(partner)s.", partner=partner),
             f"{here}/sessions/new",

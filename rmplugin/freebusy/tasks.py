@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
-from rmplugin import http
+from rmplugin import http, outside
 from rmplugin.errors import FatalError, InputError, RetriableError
 from rmplugin.freebusy import operations
 from rmplugin.freebusy.models import BusyCalendar
@@ -65,7 +65,7 @@ def _fetch(runtime: Runtime, calendar_id: uuid.UUID, tenant_id: uuid.UUID) -> bo
 
 
 def _read(runtime: Runtime, url: str) -> bytes:
-    session = runtime.kept.setdefault(OUTSIDE, http.make_outside_session())
+    session = runtime.kept.setdefault(OUTSIDE, outside.make_session())
     parts = urlsplit(url)
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     auth = (parts.username, parts.password or "") if parts.username else None

@@ -17,7 +17,7 @@ class Message(Base, TenantOwned):
 
     __tablename__ = "message"
     __table_args__ = (
-        CheckConstraint("(body_locked is null) = (removed_at is not null)", name="removed"),
+        CheckConstraint("body_locked is null or removed_at is null", name="removed"),
         Index("ix_message_thread", "pairing_id", "created_at"),
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))

@@ -162,7 +162,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.CheckConstraint(
-            "(body_locked is null) = (removed_at is not null)", name=op.f("ck_message_removed")
+            "body_locked is null or removed_at is null", name=op.f("ck_message_removed")
         ),
         sa.ForeignKeyConstraint(
             ["author_id"], ["person.id"], name=op.f("fk_message_author_id_person"), ondelete="CASCADE"

@@ -161,9 +161,7 @@ def upgrade() -> None:
         sa.Column("removed_at", UtcDateTime(), nullable=True),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.CheckConstraint(
-            "body_locked is null or removed_at is null", name=op.f("ck_message_removed")
-        ),
+        sa.CheckConstraint("body_locked is null or removed_at is null", name=op.f("ck_message_removed")),
         sa.ForeignKeyConstraint(
             ["author_id"], ["person.id"], name=op.f("fk_message_author_id_person"), ondelete="CASCADE"
         ),

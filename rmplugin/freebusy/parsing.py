@@ -29,7 +29,8 @@ def busy_times(text: bytes, start: datetime, end: datetime, zone: str) -> list[S
     """
     try:
         calendar = icalendar.Calendar.from_ical(text)
-    except Exception as error:  # noqa: BLE001 - whatever the parser trips over, it is no calendar.
+    # Whatever the parser trips over, it is no calendar.
+    except Exception as error:
         raise _no_calendar() from error
     if not isinstance(calendar, icalendar.Calendar) or len(calendar.subcomponents) > MOST_COMPONENTS:
         raise _no_calendar()
@@ -44,7 +45,7 @@ def busy_times(text: bytes, start: datetime, end: datetime, zone: str) -> list[S
             if _takes_time(event)
         ]
         found += [span for busy in calendar.walk("VFREEBUSY") for span in _periods(busy, here)]
-    except Exception as error:  # noqa: BLE001 - see above.
+    except Exception as error:
         raise _no_calendar() from error
     return joined((max(begin, start), min(over, end)) for begin, over in found)
 

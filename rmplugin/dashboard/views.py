@@ -190,10 +190,10 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "on_hold": pair.is_on_hold,
             "sign": waiting is not None and not signed_by(waiting, role),
             "confirm": bool(to_confirm),
+            "break": meeting["pause"] is not None,
             "checkin": wave is not None,
             "agreement": in_force is None and waiting is None,
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
-            "break": meeting["pause"] is not None,
             "first": not any(story.session.state != "cancelled" for story in sessions),
             "wait_for_signature": in_force is None and not coming,
             "plan": not coming,
@@ -242,6 +242,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         "confirm": Step(
             "Did your session take place? Say how long it was.", session_path, "Confirm the session"
         ),
+        "break": Step("Your pairing takes a break. You need not do anything, and nothing is lost."),
         "checkin": Step(
             Text(
                 "How is it going, for you? A check-in of two minutes; %(partner)s never sees your answers.",
@@ -259,7 +260,6 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         "goal": Step(
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
         ),
-        "break": Step("Your pairing takes a break. You need not do anything, and nothing is lost."),
         "first": Step(
             Text("Plan your first session with %(partner)s.", partner=partner),
             f"{here}/sessions/new",

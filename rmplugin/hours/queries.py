@@ -76,7 +76,8 @@ def _displaced(change: SessionChange, zone: str) -> Slot | None:
 
 
 def _break_weeks(need: TimeNeed) -> set[date]:
-    ends = need.ended_at.date() if need.ended_at else need.pause_until
+    # On the day on which the two go on there is an hour again.
+    ends = need.ended_at.date() - timedelta(days=1) if need.ended_at else need.pause_until
     return ledger.weeks_of_break(need.created_at.date(), ends) if ends else set()
 
 

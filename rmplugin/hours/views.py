@@ -9,10 +9,11 @@ from rmplugin.hours import forms, ledger, operations, queries
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.messages.queries import unread_counts
-from rmplugin.notes.queries import due_items, list_items
+from rmplugin.notes.queries import count_commitments, due_items, list_items
 from rmplugin.notes.views import words_of
 from rmplugin.people.queries import display_names, zone_of
 from rmplugin.programmes.queries import get_programme, programme_of_course
+from rmplugin.reviews.outcomes import shown
 from rmplugin.sessions.forms import CAUSES
 from rmplugin.sessions.queries import next_session
 from rmplugin.web import Role, Visit
@@ -122,6 +123,7 @@ def index_page(visit: Visit) -> web.Answer:
     if programme is None:
         return web.render("hours/index.html", visit, programme=None, current="/manage")
     pairs = queries.displacements(visit.db, programme.id, visit.now)
+    kept, due, seniors = count_commitments(visit.db, programme.id, visit.now.date())
     people = {person for pair in pairs for person in (pair.pairing.mentor_id, pair.pairing.mentee_id)}
     return web.render(
         "hours/index.html",
@@ -130,6 +132,7 @@ def index_page(visit: Visit) -> web.Answer:
         index=queries.hour_index(visit.db, programme, visit.now),
         pairs=pairs,
         names=display_names(visit.db, people),
+        commitments=(kept, due) if shown(seniors) else None,
         counts=queries.no_time_counts(visit.db, programme.id),
         causes=CAUSES,
         words={"stage": forms.STAGES, "choice": forms.CHOICE_NAMES, "reason": forms.REASONS},

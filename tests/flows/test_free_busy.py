@@ -1,4 +1,4 @@
-"""Calendars: given, fetched from a real server, kept as busy times only, forgotten; nothing private is asked."""
+"""Calendars: given, fetched from a real server, kept as busy times only, forgotten; none is private."""
 
 import threading
 from collections.abc import Iterator

@@ -26,11 +26,11 @@ from rmplugin.people.queries import (
     count_members,
     page_of_members,
     roster_event,
-    zone_of,
+    zones_of,
 )
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.queries import get_programme
-from rmplugin.sessions.queries import confirmed_minutes, list_sessions
+from rmplugin.sessions.queries import list_sessions
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -183,6 +183,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     wave = due_checkin(visit.db, pair, me, visit.now)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
+    zones = zones_of(visit.db, [me, partner_id])
     meeting = pairing_part(visit, pair)
     step = _pair_step(
         {
@@ -211,8 +212,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         partner=partner,
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
-        zone=zone_of(visit.db, me),
-        partner_zone=zone_of(visit.db, partner.id),
+        zone=zones[me],
+        partner_zone=zones[partner.id],
         in_force=in_force,
         waiting=waiting,
         signed=waiting is not None and signed_by(waiting, role),
@@ -221,7 +222,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         sessions=sessions,
         next_session=coming[0] if coming else None,
         to_confirm=to_confirm,
-        minutes=confirmed_minutes(visit.db, pair.id),
+        minutes=sum(story.session.counted_minutes or 0 for story in sessions),
         completion=completion_of(visit.db, pair.programme_id, me),
         wave=wave,
         next_checkin_at=next_wave_at(pair, visit.now),

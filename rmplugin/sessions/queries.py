@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -172,16 +172,19 @@ def find_overlap(
     **Touches** reads mentoring_session, pairing.
     """
     ends = starts_at + timedelta(minutes=minutes)
-    query = _of_both(pairing).where(MentoringSession.starts_at < ends)
-    for session in db.scalars(query.order_by(MentoringSession.starts_at)):
-        if session.id != besides and ends_at(session) > starts_at:
+    for session in sessions_of_both(db, pairing):
+        if session.id != besides and session.starts_at < ends and ends_at(session) > starts_at:
             return session
     return None
 
 
-def _of_both(pairing: Pairing) -> Select[MentoringSession]:
+def sessions_of_both(db: Db, pairing: Pairing) -> Sequence[MentoringSession]:
+    """List all sessions of the two people that are not cancelled, whoever they are with, oldest first.
+
+    **Touches** reads mentoring_session, pairing.
+    """
     both = (pairing.mentor_id, pairing.mentee_id)
-    return (
+    query = (
         select(MentoringSession)
         .join(Pairing, Pairing.id == MentoringSession.pairing_id)
         .where(
@@ -189,10 +192,17 @@ def _of_both(pairing: Pairing) -> Select[MentoringSession]:
             MentoringSession.state != "cancelled",
         )
     )
+    return db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
 
 
 def common_starts(
-    db: Db, pairing: Pairing, earliest: datetime, minutes: int, *, most: int = 3
+    db: Db,
+    pairing: Pairing,
+    earliest: datetime,
+    minutes: int,
+    known: Sequence[MentoringSession],
+    *,
+    most: int = 3,
 ) -> list[datetime]:
     """Find starts at which both work and are free, at most one a day, within four weeks.
 
@@ -200,20 +210,16 @@ def common_starts(
 
     :param earliest: aware UTC; nothing before it is given.
     :param minutes: length of the session.
+    :param known: what `sessions_of_both` gives.
     :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
-    **Touches** reads profile, mentoring_session, busy_calendar.
+    **Touches** reads profile, busy_calendar.
     """
     query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
     profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
     if len(profiles) < 2:
         return []
-    later = _of_both(pairing).where(MentoringSession.starts_at > earliest - timedelta(hours=8))
-    taken = joined(
-        [
-            *busy_of(db, [pairing.mentor_id, pairing.mentee_id]),
-            *((session.starts_at, ends_at(session)) for session in db.scalars(later)),
-        ]
-    )
+    busy = busy_of(db, [pairing.mentor_id, pairing.mentee_id])
+    taken = joined([*busy, *((session.starts_at, ends_at(session)) for session in known)])
     length = timedelta(minutes=minutes)
     found: list[datetime] = []
     half_hour = timedelta(minutes=30)

@@ -1,11 +1,13 @@
 """Pages of sessions."""
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from rmplugin import web
+from rmplugin.agreements.models import Agreement
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing_of
@@ -28,11 +30,14 @@ pages = web.Pages("sessions", __name__)
 def plan_page(visit: Visit, pairing_id: UUID) -> web.Answer:
     """Show the form of a session to plan, or of one that already took place."""
     pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
-    values, starts = suggestion(visit, pairing)
+    zones = zones_of(visit.db, [visit.person_id, pairing.partner_of(visit.person_id)])
+    agreement = current_agreement(visit.db, pairing.id)
+    known = queries.sessions_of_both(visit.db, pairing)
+    values, starts = _suggestion(visit, pairing, agreement, known, zones[visit.person_id])
     chosen = web.load_query(forms.SlotQuery())["start"]
     if chosen is not None:
-        values |= _local(chosen, zone_of(visit.db, visit.person_id))
-    return _form(visit, pairing, None, values, starts)
+        values |= _local(chosen, zones[visit.person_id])
+    return _form(visit, pairing, None, values, starts, zones)
 
 
 @pages.post("/pairings/<uuid:pairing_id>/sessions", role=Role.PARTICIPANT, on_input_error=plan_page)
@@ -69,12 +74,12 @@ def session_page(visit: Visit, session_id: UUID) -> web.Answer:
         partner_id=partner_id,
         mine=mine,
         theirs=story.claims.get(partner_id),
-        changes=queries.list_changes(visit.db, session_id),
+        changes=queries.list_changes(visit.db, session_id) if _has_changed(story.session) else (),
         notes=[note for note in records if note.kind == "note"],
         takeaways={note.author_id: note for note in records if note.kind == "takeaway"},
         items=items,
         words=words_of(visit, [*records, *items]),
-        following=_following(visit, pairing) if mine else None,
+        following=_following(visit, pairing, zones[visit.person_id]) if mine else None,
         can_ask=mine is not None and operations.can_ask_attestation(story.session, visit.now),
         **_words(story.session),
     )
@@ -90,14 +95,23 @@ def _words(session: MentoringSession) -> dict[str, Any]:
     }
 
 
-def _following(visit: Visit, pairing: Pairing) -> dict[str, Any] | None:
+def _has_changed(session: MentoringSession) -> bool:
+    return session.moves > 0 or session.state == "cancelled"
+
+
+def _following(visit: Visit, pairing: Pairing, zone: str) -> dict[str, Any] | None:
     """Suggest the next session, when none is planned and one can be."""
-    if pairing.state != "active" or queries.next_session(visit.db, pairing.id, visit.now) is not None:
+    if pairing.state != "active":
         return None
-    if operations.needs_agreement_first(visit.db, pairing.id):
+    known = queries.sessions_of_both(visit.db, pairing)
+    if any(
+        queries.SessionStory(one, {}).is_coming(visit.now) for one in known if one.pairing_id == pairing.id
+    ):
+        return None
+    agreement = current_agreement(visit.db, pairing.id)
+    if agreement is None:
         return {"blocked": True}
-    values, starts = suggestion(visit, pairing)
-    zone = zone_of(visit.db, visit.person_id)
+    values, starts = _suggestion(visit, pairing, agreement, known, zone)
     return {"values": values, "starts": [(start, _local(start, zone)) for start in starts]}
 
 
@@ -106,18 +120,20 @@ def move_page(visit: Visit, session_id: UUID) -> web.Answer:
     """Show the form that changes a planned session."""
     story, pairing = queries.get_session_of(visit.db, session_id, visit.person_id)
     session = story.session
+    zones = zones_of(visit.db, [visit.person_id, pairing.partner_of(visit.person_id)])
+    known = [one for one in queries.sessions_of_both(visit.db, pairing) if one.id != session_id]
     earliest = visit.now + timedelta(days=1)
-    starts = queries.common_starts(visit.db, pairing, earliest, session.planned_minutes)
+    starts = queries.common_starts(visit.db, pairing, earliest, session.planned_minutes, known)
     chosen = web.load_query(forms.SlotQuery())["start"] or session.starts_at
     values = {
-        **_local(chosen, zone_of(visit.db, visit.person_id)),
+        **_local(chosen, zones[visit.person_id]),
         "kind": session.kind,
         "minutes": session.planned_minutes,
         "medium": session.medium,
         "place": session.place,
         "agenda": session.agenda,
     }
-    return _form(visit, pairing, session, values, starts)
+    return _form(visit, pairing, session, values, starts, zones)
 
 
 def _local(start: Any, zone: str) -> dict[str, Any]:
@@ -248,24 +264,20 @@ def _unmoved(session: MentoringSession, values: dict[str, Any], zone: str) -> An
     return session.starts_at if same and values["which"] is None else None
 
 
-def suggestion(visit: Visit, pairing: Pairing) -> tuple[dict[str, Any], list[Any]]:
-    """Suggest the next session of a pairing: what the form begins with, and starts at which both are free.
-
-    **Touches** reads agreement, programme, mentoring_session, profile, busy_calendar.
-    """
-    agreement = current_agreement(visit.db, pairing.id)
-    programme = get_programme(visit.db, pairing.programme_id)
-    minutes = agreement.session_minutes if agreement else programme.session_minutes
-    cadence = agreement.cadence_weeks if agreement else programme.cadence_weeks
-    before = queries.list_sessions(visit.db, pairing.id)
-    held = [story.session.starts_at for story in before[:1]]
-    earliest = max([visit.now + timedelta(days=1), *(start + timedelta(weeks=cadence) for start in held)])
-    starts = queries.common_starts(visit.db, pairing, earliest, minutes)
-    local = _local(starts[0] if starts else earliest, zone_of(visit.db, visit.person_id))
+def _suggestion(
+    visit: Visit, pairing: Pairing, agreement: Agreement | None, known: Sequence[MentoringSession], zone: str
+) -> tuple[dict[str, Any], list[datetime]]:
+    """Give what the form of a new session begins with, and starts at which both are free."""
+    rules = agreement or get_programme(visit.db, pairing.programme_id)
+    minutes, rhythm = rules.session_minutes, timedelta(weeks=rules.cadence_weeks)
+    before = [session for session in known if session.pairing_id == pairing.id]
+    earliest = max([visit.now + timedelta(days=1), *(session.starts_at + rhythm for session in before[-1:])])
+    starts = queries.common_starts(visit.db, pairing, earliest, minutes, known)
+    local = _local(starts[0] if starts else earliest, zone)
     values = {
         **local,
         "at": local["at"] if starts else "10:00",
-        "kind": "regular" if any(story.session.state != "cancelled" for story in before) else "first",
+        "kind": "regular" if before else "first",
         "minutes": minutes,
         "medium": agreement.medium if agreement and agreement.medium != "mixed" else "video",
         # A café is no place for a video call.
@@ -280,10 +292,10 @@ def _form(
     pairing: Pairing,
     session: MentoringSession | None,
     values: dict[str, Any],
-    starts: list[Any],
+    starts: Sequence[datetime],
+    zones: Mapping[UUID, str],
 ) -> web.Answer:
     partner_id = pairing.partner_of(visit.person_id)
-    zones = zones_of(visit.db, [visit.person_id, partner_id])
     return web.render(
         "sessions/plan.html",
         visit,

@@ -153,15 +153,6 @@ _ASKED = (
 )
 
 
-def confirmed_minutes(db: Db, pairing_id: uuid.UUID) -> int:
-    """Give the minutes of a pairing that both confirmed and that count.
-
-    **Touches** reads mentoring_session.
-    """
-    query = select(func.coalesce(func.sum(MentoringSession.counted_minutes), 0))
-    return int(db.scalar(query.where(MentoringSession.pairing_id == pairing_id)) or 0)
-
-
 def find_overlap(
     db: Db, pairing: Pairing, starts_at: datetime, minutes: int, *, besides: uuid.UUID | None = None
 ) -> MentoringSession | None:

@@ -125,6 +125,7 @@ def index_page(visit: Visit) -> web.Answer:
     pairs = queries.displacements(visit.db, programme.id, visit.now)
     kept, due, seniors = count_commitments(visit.db, programme.id, visit.now.date())
     people = {person for pair in pairs for person in (pair.pairing.mentor_id, pair.pairing.mentee_id)}
+    visit.note_access(*people, programme_id=programme.id)
     return web.render(
         "hours/index.html",
         visit,

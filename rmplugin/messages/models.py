@@ -12,7 +12,7 @@ from rmplugin.db import Base, TenantOwned
 class Message(Base, TenantOwned):
     """One message.
 
-    :ivar body_locked: the words, encrypted; None when the author removed them.
+    :ivar body_locked: the words, encrypted; None when the author removed them, or their time is over.
     """
 
     __tablename__ = "message"

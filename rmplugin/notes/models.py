@@ -14,6 +14,7 @@ class Note(Base, TenantOwned):
 
     :ivar kind: note, or takeaway (one line, one per session and author).
     :ivar is_shared: both read it; else only the author.
+    :ivar body_locked: the words, encrypted; None when the time for which they are kept is over.
     """
 
     __tablename__ = "note"
@@ -26,7 +27,7 @@ class Note(Base, TenantOwned):
     author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     kind: Mapped[str]
     is_shared: Mapped[bool]
-    body_locked: Mapped[bytes]
+    body_locked: Mapped[bytes | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -37,6 +38,7 @@ class ActionItem(Base, TenantOwned):
     :ivar kind: action, or commitment: what the senior will do about something that they heard.
     :ivar session_id: the session that it came from; None for none.
     :ivar state: open, done, dropped.
+    :ivar text_locked: the words, encrypted; None when the time for which they are kept is over.
     :ivar drop_reason: a code of `forms.DROP_REASONS`; None when none was given.
     :ivar outcome_locked: what became of it, in words ("I did"); None when nothing was said.
     """
@@ -55,7 +57,7 @@ class ActionItem(Base, TenantOwned):
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     kind: Mapped[str]
     state: Mapped[str]
-    text_locked: Mapped[bytes]
+    text_locked: Mapped[bytes | None]
     outcome_locked: Mapped[bytes | None]
     drop_reason: Mapped[str | None]
     due_on: Mapped[date]

@@ -11,9 +11,12 @@ from rmplugin.matching.queries import get_pairing_of
 from rmplugin.notes import forms, operations, queries
 from rmplugin.notes.models import ActionItem, Note
 from rmplugin.people.queries import display_names
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("notes", __name__)
+
+REMOVED = Text("(removed, because its time was over)")
 
 
 def words_of(visit: Visit, records: Iterable[Note | ActionItem]) -> dict[UUID, str]:
@@ -22,7 +25,8 @@ def words_of(visit: Visit, records: Iterable[Note | ActionItem]) -> dict[UUID, s
     **Touches** pure.
     """
     unlock = visit.runtime.database.secrets.unlock
-    return {row.id: unlock(row.body_locked if isinstance(row, Note) else row.text_locked) for row in records}
+    locked = {row.id: row.body_locked if isinstance(row, Note) else row.text_locked for row in records}
+    return {row_id: unlock(words) if words else REMOVED for row_id, words in locked.items()}
 
 
 def outcomes_of(visit: Visit, items: Iterable[ActionItem]) -> dict[UUID, str]:

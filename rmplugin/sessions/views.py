@@ -235,6 +235,8 @@ def attestations(visit: Visit) -> web.Answer:
     programme = programme_of_course(visit.db, visit.session.context_id)
     asked = queries.list_asked(visit.db, programme.id) if programme else []
     people = {person for _story, pairing in asked for person in (pairing.mentor_id, pairing.mentee_id)}
+    if programme:
+        visit.note_access(*people, programme_id=programme.id)
     return web.render(
         "sessions/attestations.html",
         visit,

@@ -16,6 +16,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "freebusy",
     "goals",
     "hours",
@@ -44,6 +45,7 @@ ALLOWED = {
 }
 # Names of one capability's own: pure calculations.
 EXTRA = {
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
@@ -75,6 +77,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",
@@ -82,6 +85,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",

@@ -1,6 +1,6 @@
 """Meeting: changes of sessions, notes, action items, messages, busy calendars, and no time
 
-Revision: 0015, after: 0010, made: 2026-11-26 11:10:00
+Revision: 0015, after: 0017, made: 2026-11-26 11:10:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0015"
-down_revision = "0010"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("author_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("is_shared", sa.Boolean(), nullable=False),
-        sa.Column("body_locked", sa.LargeBinary(), nullable=False),
+        sa.Column("body_locked", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -121,7 +121,7 @@ def upgrade() -> None:
         sa.Column("owner_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("text_locked", sa.LargeBinary(), nullable=False),
+        sa.Column("text_locked", sa.LargeBinary(), nullable=True),
         sa.Column("outcome_locked", sa.LargeBinary(), nullable=True),
         sa.Column("drop_reason", sa.String(), nullable=True),
         sa.Column("due_on", sa.Date(), nullable=False),

@@ -19,7 +19,7 @@ class MentoringSession(Base, TenantOwned):
     :ivar moves: how often it was rescheduled.
     :ivar attest_asked_at: when one of the two, whose word alone stands, asked the manager to attest it.
     :ivar attest_refused_at: when the manager could not.
-    :ivar attested_by: who attested it, as in the audit; None when both confirmed it themselves.
+    :ivar attested_at: when the manager did; who it was, the audit says. None when both confirmed it.
     """
 
     __tablename__ = "mentoring_session"
@@ -46,7 +46,7 @@ class MentoringSession(Base, TenantOwned):
     confirmed_at: Mapped[datetime | None]
     attest_asked_at: Mapped[datetime | None]
     attest_refused_at: Mapped[datetime | None]
-    attested_by: Mapped[str | None]
+    attested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

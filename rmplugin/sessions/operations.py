@@ -245,7 +245,7 @@ def attest(
     minutes = next(iter(_claims(db, session.id).values())).minutes
     said = Text("The programme manager attested one of your sessions. It counts.")
     if yes:
-        session.attested_by = actor
+        session.attested_at = now
         _confirm(db, session, pairing, minutes_that_count(minutes, minutes) or 0, now)
     else:
         session.attest_refused_at = now

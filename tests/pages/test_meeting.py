@@ -174,7 +174,7 @@ def test_attestation_when_refused_can_still_be_confirmed_by_the_other_and_not_as
     with pytest.raises(ConflictError, match="no_attestation"):
         ask(pair, session, pair.mentor)
     pair.claim(session, pair.mentee, 60)
-    assert (only(pair).state, only(pair).attested_by) == ("confirmed", None)
+    assert (only(pair).state, only(pair).attested_at) == ("confirmed", None)
 
 
 def test_attestation_when_not_asked_or_of_another_course_or_ones_own_is_refused(
@@ -196,4 +196,4 @@ def test_attestation_when_not_asked_or_of_another_course_or_ones_own_is_refused(
     assert only(pair).state == "claimed"
     pair.claim(session, pair.mentee, 55)
     assert manager.post(path, answer="yes").status == 409
-    assert only(pair).attested_by is None
+    assert only(pair).attested_at is None

@@ -236,7 +236,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="regular"))
         table.add_column(sa.Column("attest_asked_at", UtcDateTime(), nullable=True))
         table.add_column(sa.Column("attest_refused_at", UtcDateTime(), nullable=True))
-        table.add_column(sa.Column("attested_by", sa.String(), nullable=True))
+        table.add_column(sa.Column("attested_at", UtcDateTime(), nullable=True))
     with op.batch_alter_table("mentoring_session") as table:
         table.alter_column("kind", server_default=None)
         table.create_check_constraint(
@@ -253,7 +253,7 @@ def downgrade() -> None:
         table.drop_column("async_counts")
     with op.batch_alter_table("mentoring_session") as table:
         table.drop_constraint(op.f("ck_mentoring_session_kind"), type_="check")
-        for name in ("attested_by", "attest_refused_at", "attest_asked_at", "kind"):
+        for name in ("attested_at", "attest_refused_at", "attest_asked_at", "kind"):
             table.drop_column(name)
     for name in (
         "time_need",

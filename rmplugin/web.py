@@ -3,14 +3,10 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
-import babel
-import babel.dates
-import babel.numbers
 import flask
 import flask_babel
 import itsdangerous
@@ -26,6 +22,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
 from rmplugin.texts import Language, Text, pack, unpack
@@ -209,6 +206,7 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         _check_role(session, role)
+        flask.g.role = role
         if write:
             take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
@@ -243,6 +241,7 @@ def show(visit: Visit, path: str) -> Answer:
     if role is Role.PUBLIC:
         raise NotFoundError
     _check_role(visit.session, role)
+    flask.g.role = role
     # The browser's address becomes the page's own, so that reloading works.
     flask.g.settle = path
     view: View = flask.current_app.extensions["rm_views"][endpoint]
@@ -457,44 +456,3 @@ def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
     return Text(message)
-
-
-def local_day(day: date) -> str:
-    """Write a day for people: "3 Dec 2026". **Touches** the language of the page."""
-    locale = _locale()
-    if locale.language == "en":
-        return f"{day.day} {day:%b %Y}"
-    return babel.dates.format_skeleton("yMMMd", day, locale=locale)
-
-
-def local_number(number: float) -> str:
-    """Write a number for people: "812,300". **Touches** the language of the page."""
-    return babel.numbers.format_decimal(number, locale=_locale())
-
-
-def local_percent(share: float) -> str:
-    """Write a share for people, to the hundredth of a percent. **Touches** the language of the page."""
-    return babel.numbers.format_percent(share, format="#,##0.## %", locale=_locale())
-
-
-def language_name(code: str) -> str:
-    """Name a language in the language of the page. **Touches** the language of the page."""
-    return str(_locale().languages.get(code, code))
-
-
-def _locale() -> babel.Locale:
-    return flask_babel.get_locale() or babel.Locale("en")
-
-
-def local_moment(moment: datetime, zone: str) -> str:
-    """Write a moment for people, with the zone written out: "Tue 3 Dec 2026, 15:00 (Europe/Berlin)".
-
-    :param zone: IANA name.
-    **Touches** the language of the page.
-    """
-    local = moment.astimezone(ZoneInfo(zone))
-    locale = _locale()
-    if locale.language == "en":
-        return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
-    day = babel.dates.format_skeleton("yMMMEd", local, locale=locale)
-    return f"{day}, {local:%H:%M} ({zone})"

@@ -156,11 +156,11 @@ def change_programme(
 
 
 def change_state(db: Db, programme: Programme, state: str, actor: str, now: datetime) -> None:
-    """Move a programme on: open or close enrolment, conclude, archive.
+    """Move a programme on: open or close enrolment, conclude, archive. Its pairs end with it.
 
     :param state: one of `STEPS[programme.state]`; the state that it is in already changes nothing.
     :raises ConflictError: there is no such step.
-    **Touches** writes programme, audit_entry.
+    **Touches** writes programme, audit_entry, outbox_event.
     """
     if state == programme.state:
         return
@@ -171,6 +171,8 @@ def change_state(db: Db, programme: Programme, state: str, actor: str, now: date
         )
     audit.record(db, actor, "programme.state", programme.id, now, before=programme.state, after=state)
     programme.state = state
+    if state == "archived":
+        jobs.enqueue(db, "programme_archived", now, programme_id=str(programme.id))
 
 
 def put_into_course(db: Db, programme: Programme, context_id: uuid.UUID, actor: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError, NotFoundError
+from rmplugin.formats import language_name
 from rmplugin.people.models import Person, Skill
 from rmplugin.programmes import copies, forms, operations, queries
 from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
@@ -29,7 +30,7 @@ STEP_SAID = texts(
         "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
         "running": "The programme is running. The invited can still sign up; nobody else can.",
         "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
-        "archived": "The programme is archived.",
+        "archived": "The programme is archived. Pairs that still ran end now; their people are told kindly.",
     }
 )
 
@@ -93,6 +94,7 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
+        live_pairs=queries.count_live_pairs(visit.db, found.id),
     )
 
 
@@ -353,7 +355,7 @@ def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, An
 def _language_options(own: Sequence[str]) -> list[tuple[str, str]]:
     """Offer the common languages and those that the person has already."""
     codes = dict.fromkeys([*own, *forms.COMMON_LANGUAGES])
-    return [(code, web.language_name(code)) for code in codes]
+    return [(code, language_name(code)) for code in codes]
 
 
 def _said_of(report: operations.InviteReport) -> str:

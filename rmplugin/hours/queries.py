@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -71,7 +72,7 @@ def ledger_of(db: Db, pairing: Pairing, programme: Programme, now: datetime) -> 
     )
 
 
-def _displaced(change: SessionChange, zone: str) -> Slot | None:
+def _displaced(change: Any, zone: str) -> Slot | None:
     return ledger.displaced(change.was_at, change.was_minutes, change.to_at, change.reason, zone)
 
 
@@ -206,14 +207,16 @@ def hour_index(db: Db, programme: Programme, now: datetime) -> HourIndex:
     held = select(func.sum(MentoringSession.counted_minutes)).join(
         Pairing, Pairing.id == MentoringSession.pairing_id
     )
+    # Plain rows, because there can be very many.
+    facts = (SessionChange.was_at, SessionChange.was_minutes, SessionChange.to_at, SessionChange.reason)
     changes = (
-        select(SessionChange)
+        select(*facts, SessionChange.pairing_id)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .where(of_programme, SessionChange.was_at > begin, SessionChange.was_at <= now)
     )
     hours: Counter[str] = Counter()
     pairs: dict[str, set[uuid.UUID]] = {}
-    for change in db.scalars(changes):
+    for change in db.execute(changes):
         if slot := _displaced(change, "UTC"):
             hours[str(slot.cause)] += 1
             pairs.setdefault(str(slot.cause), set()).add(change.pairing_id)

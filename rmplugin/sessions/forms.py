@@ -79,7 +79,11 @@ class PointForm(ma.Schema):
 class SlotQuery(ma.Schema):
     """A suggested start that was chosen from a list."""
 
-    start = ma.fields.AwareDateTime(load_default=None, default_timezone=UTC)
+    start = ma.fields.AwareDateTime(
+        load_default=None,
+        default_timezone=UTC,
+        validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
+    )
 
 
 def starts_at(values: dict[str, Any], zone: str) -> datetime:

@@ -57,7 +57,7 @@ class SessionChange(Base, TenantOwned):
     :ivar what: moved, cancelled.
     :ivar was_at, was_minutes: when it had been planned, and how long.
     :ivar to_at: the new start; None for a cancelled one.
-    :ivar reason: a code of `forms.CAUSES`; None when none was given.
+    :ivar reason: a code of `forms.CAUSES`, or pause for a break of the pair; None when none was given.
     :ivar rebooked_by: who planned the next one after a cancellation; None while nobody has.
     """
 

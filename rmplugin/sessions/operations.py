@@ -143,7 +143,7 @@ def cancel(
     """Cancel a session. Who did is recorded. One's own word that it took place is taken back with it.
 
     Cancelling a cancelled session changes nothing.
-    :param reason: a code of `forms.CAUSES`; None when none was given.
+    :param reason: a code of `forms.CAUSES`, or pause for a break of the pair; None when none was given.
     :raises ConflictError: the other side has said that it took place, or the pairing has ended.
     **Touches** writes mentoring_session, session_claim, session_change, notice.
     """

@@ -121,7 +121,8 @@ def test_suggestion_when_chosen_fills_the_form(sign_in, tenant, pair):
     browser = sign_in(tenant, pair.mentor)
     fields = browser.get(f"{pair.path}/sessions/new?start=2026-12-01T14:00:00%2B00:00").forms()[0]["fields"]
     assert (fields["on"], fields["at"]) == (["2026-12-01"], ["15:00"])
-    assert browser.get(f"{pair.path}/sessions/new?start=nonsense").status == 200
+    for wrong in ("nonsense", "0001-01-01T00:00:00%2B00:00", "9999-12-31T23:59:59-12:00"):
+        assert browser.get(f"{pair.path}/sessions/new?start={wrong}").status == 200
 
 
 def test_change_when_moved_with_a_cause_is_on_record_and_the_cause_not_on_the_partners_page(

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.jobs import OutboxEvent
+from rmplugin.messages import operations as messages
 from rmplugin.notify import Notice
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions import operations, queries
@@ -198,3 +199,27 @@ def test_attestation_when_not_asked_or_of_another_course_or_ones_own_is_refused(
     pair.claim(session, pair.mentee, 55)
     assert manager.post(path, answer="yes").status == 409
     assert only(pair).attested_at is None
+
+
+@pytest.mark.parametrize(
+    "page", ["session", "sessions/new", "messages", "notes", "actions", "hours", "no-time"]
+)
+def test_pages_of_meeting_when_opened_ask_the_database_twelve_times_at_most(sign_in, tenant, pair, page):
+    pair.agree()
+    session = pair.hold()
+    pair.claim(session, pair.mentor, 60)
+    with pair.transaction() as db:
+        messages.write(db, pair.runtime.database.secrets, pair.get(db), pair.mentee.id, "Hello", pair.now)
+    browser = sign_in(tenant, pair.mentor)
+    statements = []
+
+    def note(*given):
+        statements.append(given[2])
+
+    event.listen(pair.runtime.database.engine, "before_cursor_execute", note)
+    try:
+        browser.get(f"/sessions/{session.id}" if page == "session" else f"{pair.path}/{page}")
+    finally:
+        event.remove(pair.runtime.database.engine, "before_cursor_execute", note)
+    assert browser.status == 200
+    assert len(statements) <= 12, statements

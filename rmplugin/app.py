@@ -45,6 +45,8 @@ PAGES = (
     "programmes",
     "matching",
     "reviews",
+    "signup",
+    "skills",
     "agreements",
     "goals",
     "freebusy",
@@ -135,6 +137,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
+                NavLink("Skills", "/admin/skills", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
                 NavLink("Personal data", "/admin/people", "administrator"),
             ]

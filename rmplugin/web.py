@@ -433,6 +433,22 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
         ) from error
 
 
+def read_upload(name: str) -> str:
+    """Read a text file that was sent with a form.
+
+    :raises InputError: there is none, or it is not UTF-8.
+    **Touches** reads the request.
+    """
+    sent = request.files.get(name)
+    if sent is None or not sent.filename:
+        raise InputError("file_missing", "Choose a file first.", {name: "Choose a file first."})
+    try:
+        return _clean(sent.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        text = "The file is not UTF-8 text. Save it as “CSV UTF-8”."
+        raise InputError("not_utf8", text, {name: text}) from error
+
+
 def _clean(text: str) -> str:
     # PostgreSQL stores no NUL character, and nobody can type one.
     return text.replace("\x00", "").strip()

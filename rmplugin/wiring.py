@@ -141,6 +141,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     # The firewall has a turn of its own, so that nothing else that fails at night can keep it from running.
     nightly = {
         "every_night": ("17", programme_tasks.want_rosters),
+        "nightly_places": ("22", programme_tasks.tend_places),
         "nightly_firewall": ("27", matching_tasks.check_firewall),
         "nightly_presence": ("37", matching_tasks.check_presence),
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),

@@ -28,6 +28,7 @@ COMMANDS = {
     "review": "reviews",
     "scim": "scim",
     "serve": "setup",
+    "skills": "skills",
     "worker": "setup",
 }
 

@@ -28,6 +28,7 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.reviews.queries import count_open, earlier_programmes
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import count_asked, to_confirm
+from rmplugin.signup import queries as signup
 from rmplugin.texts import Text, texts
 
 MONTH = timedelta(days=30)
@@ -245,7 +246,7 @@ def people_not_in_course(
             .join(Programme, Programme.id == Enrolment.programme_id)
             .join(Person, Person.id == Enrolment.person_id)
             .where(Programme.context_id == context_id, Programme.state != "archived")
-            .where(Enrolment.state.in_(("invited", "started", "submitted")), ~here.exists())
+            .where(Enrolment.state.not_in(("declined", "withdrawn", "completed")), ~here.exists())
             .where(Person.display_name.icontains(text, autoescape=True))
         )
 
@@ -331,6 +332,7 @@ def _needs(
     needs: list[tuple[str, str, str]] = []
     if not any(counts.values()):
         needs.append((Text("Nobody is invited yet."), f"{here}", Text("Invite people")))
+    needs += signup.desk_needs(db, programme, counts, now)
     waiting = _count_waiting(db, programme)
     if any(waiting.values()):
         sentence = Text(

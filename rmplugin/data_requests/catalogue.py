@@ -20,8 +20,9 @@ from rmplugin.messages.models import Message, ThreadRead
 from rmplugin.notes.models import ActionItem, Note
 from rmplugin.notify import Notice
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
-from rmplugin.programmes.models import Enrolment
+from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
 Erase = Literal["delete", "words", "keep"]
@@ -90,9 +91,25 @@ HOLDINGS = (
     Holding(
         Enrolment,
         Text("Programmes that you take part in"),
+        hidden=("nominated_by",),
         erase="words",
         words={"motivation": None},
         fades=True,
+    ),
+    Holding(
+        Endorsement,
+        Text("Whether your line manager agreed to the weekly time"),
+        (),
+        through=("enrolment_id", Enrolment),
+        hidden=("manager_id", "token"),
+        erase="delete",
+    ),
+    Holding(
+        ReadinessTaken,
+        Text("That you answered a survey before a launch; your answers are not kept"),
+        (),
+        through=("lti_user_id", LtiUser),
+        erase="delete",
     ),
     Holding(MatchWish, Text("Whom you would like to meet, or not"), erase="delete", also=("other_id",)),
     Holding(LeftOut, Text("Why a matching left you without a partner"), erase="delete", hidden=("told",)),

@@ -17,8 +17,8 @@ from rmplugin.hours.models import TimeNeed
 from rmplugin.matching.models import Pairing
 from rmplugin.messages.queries import last_exchange
 from rmplugin.people.queries import zone_of
+from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
 from rmplugin.programmes.models import Programme
-from rmplugin.reviews.outcomes import FEWEST_SHOWN, suppress
 from rmplugin.sessions.models import MentoringSession, SessionChange
 from rmplugin.texts import Text
 
@@ -200,7 +200,7 @@ def hour_index(db: Db, programme: Programme, now: datetime) -> HourIndex:
     """
     since = ledger.week_of(now, "UTC") - INDEX_WEEKS * ledger.WEEK
     weeks = _granted_weeks(db, programme, since, now)
-    if len(weeks) < FEWEST_SHOWN:
+    if len(weeks) < LEAST_FOR_COUNT:
         return HourIndex(None)
     of_programme = Pairing.programme_id == programme.id
     begin = now - INDEX_WEEKS * ledger.WEEK
@@ -220,7 +220,7 @@ def hour_index(db: Db, programme: Programme, now: datetime) -> HourIndex:
         if slot := _displaced(change, "UTC"):
             hours[str(slot.cause)] += 1
             pairs.setdefault(str(slot.cause), set()).add(change.pairing_id)
-    kept = suppress({cause: len(found) for cause, found in pairs.items()})
+    kept = safe_counts({cause: len(found) for cause, found in pairs.items()}).cells
     return HourIndex(
         pairs=len(weeks),
         granted=sum(weeks.values()) * programme.allowance_minutes,
@@ -247,7 +247,7 @@ def _granted_weeks(db: Db, programme: Programme, since: date, now: datetime) -> 
     return counts
 
 
-def no_time_counts(db: Db, programme_id: uuid.UUID) -> dict[str, dict[str, int | None]]:
+def no_time_counts(db: Db, programme_id: uuid.UUID) -> dict[str, Mapping[str, int | None]]:
     """Count the people who said that there is no time, by stage, by what they chose, and by reason.
 
     :return: "stage", "choice", "reason" -> code -> people; None where they are too few.
@@ -260,5 +260,5 @@ def no_time_counts(db: Db, programme_id: uuid.UUID) -> dict[str, dict[str, int |
             .where(TimeNeed.programme_id == programme_id, column.is_not(None))
             .group_by(column)
         )
-        counts[column.key] = suppress({str(code): count for code, count in db.execute(query)})
+        counts[column.key] = safe_counts({str(code): count for code, count in db.execute(query)}).cells
     return counts

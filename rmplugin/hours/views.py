@@ -12,8 +12,8 @@ from rmplugin.messages.queries import unread_counts
 from rmplugin.notes.queries import count_commitments, due_items, list_items
 from rmplugin.notes.views import words_of
 from rmplugin.people.queries import display_names, zone_of
+from rmplugin.privacy import safe_count
 from rmplugin.programmes.queries import get_programme, programme_of_course
-from rmplugin.reviews.outcomes import shown
 from rmplugin.sessions.forms import CAUSES
 from rmplugin.sessions.queries import next_session
 from rmplugin.web import Role, Visit
@@ -133,7 +133,7 @@ def index_page(visit: Visit) -> web.Answer:
         index=queries.hour_index(visit.db, programme, visit.now),
         pairs=pairs,
         names=display_names(visit.db, people),
-        commitments=(kept, due) if shown(seniors) else None,
+        commitments=(kept, due) if safe_count(seniors) else None,
         counts=queries.no_time_counts(visit.db, programme.id),
         causes=CAUSES,
         words={"stage": forms.STAGES, "choice": forms.CHOICE_NAMES, "reason": forms.REASONS},

@@ -91,7 +91,7 @@ def _score_by(problem: Problem, solution: Solution) -> Solution:
     """Give a solution with its pairs, total, bound and graph in the points of another view of its problem."""
     rows = np.array([(pair.mentor, pair.mentee) for pair in solution.pairs], dtype=np.int64).reshape(-1, 2)
     points = _scores(problem, *rows.T)
-    pairs = [replace(pair, score=score) for pair, score in zip(solution.pairs, points.tolist(), strict=True)]
+    pairs = [pair._replace(score=score) for pair, score in zip(solution.pairs, points.tolist(), strict=True)]
     total, graph = int(points.sum()), solution.graph
     return replace(
         solution,

@@ -167,17 +167,18 @@ def find_prices(
 def find_top_prices(
     graph: Graph, taken: BoolArray, supply: IntArray, demand: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Find the highest prices of mentors, and so the lowest of mentees, that go with the taken pairs.
+    """Find what a place is worth at most, per side: prices as for `find_prices`, but the highest.
 
     What somebody without a partner falls short of is the highest price of a place, not the lowest: the one
     who has it would have to be outdone, not the next in line.
-    :return: prices per mentor's row and per mentee's row.
+
+    :return: per mentor's row and per mentee's row.
     **Touches** nothing.
     """
     order = np.lexsort((graph.mentee, graph.mentor))
     turned = Graph(graph.key[order], graph.mentee[order], graph.mentor[order], graph.score[order])
-    mentee_prices, prices = find_prices(turned, taken[order], demand, supply)
-    return prices, mentee_prices
+    # Where the one side is cheapest, the other is dearest.
+    return find_prices(turned, taken[order], demand, supply)[1], find_prices(graph, taken, supply, demand)[1]
 
 
 def _decisive_gains(problem: Problem, graph: Graph, bonus: int, *, nodes: int, most: int) -> IntArray:

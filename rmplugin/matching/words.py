@@ -211,14 +211,9 @@ def _skill_words(
 ) -> dict[str, list[dict[str, Any]]]:
     return {
         group: [
-            {
-                "skill": skills[skill],
-                "wanted": wanter.wants[skill][0],
-                "offered": offerer.offers.get(skill, 0),
-            }
-            for skill in group_skills
+            {"skill": skills[skill], "wanted": wanted, "offered": offered} for skill, wanted, offered in found
         ]
-        for group, group_skills in compare_skills(wanter, offerer).items()
+        for group, found in compare_skills(wanter, offerer).items()
     }
 
 

@@ -30,6 +30,8 @@ CAPABILITIES = (
     "reviews",
     "scim",
     "sessions",
+    "signup",
+    "skills",
     "tenants",
 )
 ALLOWED = {
@@ -67,6 +69,7 @@ EXTRA = {
         "lists.py",
         "measures.py",
         "pairs.py",
+        "proofs.py",
         "releasing.py",
         "resuming.py",
         "rule_sets.py",
@@ -93,9 +96,20 @@ EXTRA = {
         "roster.py",
         "side_lines.py",
     },
-    "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "programmes": {
+        "answers.py",
+        "catalogue.py",
+        "copies.py",
+        "endorsements.py",
+        "imports.py",
+        "places.py",
+        "profiles.py",
+        "ways.py",
+    },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
     "sessions": {"prompts.py"},
+    "signup": {"outlook.py"},
+    "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

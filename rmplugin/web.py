@@ -1,7 +1,7 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -57,6 +57,7 @@ class Visit:
     :ivar person_id: None unless the role is PARTICIPANT or the visitor is known.
     :ivar values: what was typed, when the page is shown again with errors.
     :ivar errors: field name -> message.
+    :ivar afterwards: what a page wants noted once it is made, in a transaction of its own.
     """
 
     db: Db
@@ -66,6 +67,7 @@ class Visit:
     runtime: Runtime
     values: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=dict)
+    afterwards: list[Callable[[Db], None]] = field(default_factory=list)
 
     @property
     def tenant_id(self) -> uuid.UUID:
@@ -92,8 +94,9 @@ class Visit:
 
         **Touches** writes access_entry, once the page is made and in a transaction of its own.
         """
-        opened: list[Any] = self.db.info.setdefault("opened", [])
-        opened += [(person, None) for person in people] if people else [(None, programme_id)]
+        opened = [(person, None) for person in people] if people else [(None, programme_id)]
+        page = request.endpoint or ""
+        self.afterwards.append(lambda db: audit.record_accesses(db, self.actor, page, opened, self.now))
 
     @property
     def actor(self) -> str:
@@ -210,19 +213,16 @@ def _visit(
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)
-        wake, opened = bool(db.info.get("wake")), db.info.get("opened", ())
+        wake = bool(db.info.get("wake"))
+    if visit.afterwards:
+        with runtime.database.transaction(session.tenant_id) as db:
+            for note in visit.afterwards:
+                note(db)
     if wake:
         wake_worker()
     elif not write and now - session.seen_at > TOUCH_EVERY:
         _touch(runtime, session.id, now)
-    if opened:
-        _keep_accesses(visit, opened)
     return answer
-
-
-def _keep_accesses(visit: Visit, opened: Iterable[tuple[uuid.UUID | None, uuid.UUID | None]]) -> None:
-    with visit.runtime.database.transaction(visit.tenant_id) as db:
-        audit.record_accesses(db, visit.actor, request.endpoint or "", opened, visit.now)
 
 
 def show(visit: Visit, path: str) -> Answer:

@@ -110,6 +110,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.checkins import tasks as checkin_tasks
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.data_requests import tasks as privacy_tasks
+    from rmplugin.freebusy import tasks as freebusy_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.introductions import tasks as introduction_tasks
     from rmplugin.matching import tasks as matching_tasks
@@ -127,6 +128,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         matching_tasks.expire_due(runtime)
         tenant_tasks.run_asked_checks(runtime)
         work_outbox(runtime, slow=True)
+        freebusy_tasks.fetch_due(runtime)
         # Last, because it can take long; a queued run is its own outbox row.
         matching_tasks.run_queued(runtime)
         work_outbox(runtime)

@@ -17,6 +17,7 @@ class Agreement(Base, TenantOwned):
     :ivar cadence_weeks: a session every so many weeks.
     :ivar medium: video, in_person, phone or mixed.
     :ivar feedback: how they tell each other what went well and what did not; "" in the oldest ones.
+    :ivar async_counts: an exchange of messages keeps the rhythm, too.
     """
 
     __tablename__ = "agreement"
@@ -37,6 +38,7 @@ class Agreement(Base, TenantOwned):
     confidentiality: Mapped[str]
     feedback: Mapped[str]
     ends_on: Mapped[date]
+    async_counts: Mapped[bool] = mapped_column(default=False)
     written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentor_signed_at: Mapped[datetime | None]
     mentee_signed_at: Mapped[datetime | None]

@@ -79,7 +79,7 @@ def propose(
 ) -> Agreement:
     """Write a new version. It asks both for their signature; the version in force stays in force until then.
 
-    :param values: a value per name in `queries.FIELDS`; `ends_on` is a date.
+    :param values: a value per name in `queries.FIELDS`; `ends_on` is a date. async_counts, False without one.
     :return: the new version, signed by nobody.
     :raises InputError: the end lies in the past or more than two years ahead.
     :raises ConflictError: the pairing has ended, nothing was changed, or it is the first version and the two
@@ -102,6 +102,7 @@ def propose(
         state="open",
         written_by=person_id,
         created_at=now,
+        async_counts=values.get("async_counts", False),
         **{name: values[name] for name in FIELDS},
     )
     latest = waiting or current_agreement(db, pairing.id)

@@ -107,6 +107,11 @@ def values_of(row: Agreement | AgreementDraft) -> dict[str, Any]:
     return {name: getattr(row, name) for name in FIELDS}
 
 
+def form_values(latest: Agreement) -> dict[str, Any]:
+    """Give what the form of a new version begins with: all that the last one says. **Touches** pure."""
+    return values_of(latest) | {"async_counts": latest.async_counts}
+
+
 def own_draft(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> AgreementDraft | None:
     """Give what a person has written of their own expectations; None before they began.
 
@@ -151,4 +156,5 @@ def changed_fields(agreement: Agreement, before: Agreement | None) -> set[str]:
     """
     if before is None or before.id == agreement.id:
         return set()
-    return {name for name in FIELDS if getattr(agreement, name) != getattr(before, name)}
+    names = (*FIELDS, "async_counts")
+    return {name for name in names if getattr(agreement, name) != getattr(before, name)}

@@ -102,7 +102,7 @@ def propose_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         visit,
         pairing=pairing,
         names=names,
-        values=queries.values_of(latest) if latest else words.merged(expected),
+        values=queries.form_values(latest) if latest else words.merged(expected),
         in_force=in_force,
         waiting=waiting,
     )

@@ -14,6 +14,7 @@ from rmplugin.checkins.queries import count_open_tasks, pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
+from rmplugin.hours.queries import needs as hour_needs
 from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import find_open_run, list_pairings, list_pairings_of, open_proposals_of
@@ -26,7 +27,7 @@ from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.reviews.queries import count_open, earlier_programmes
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.sessions.queries import to_confirm
+from rmplugin.sessions.queries import count_asked, to_confirm
 from rmplugin.signup import queries as signup
 from rmplugin.texts import Text, texts
 
@@ -349,6 +350,10 @@ def _needs(
         sentence = Text("Pairs that need a quiet word: %(n)s.", n=care)
         needs.append((sentence, f"{here}/care", Text("See which")))
     needs += _review_needs(db, programme)
+    if asked := count_asked(db, programme.id):
+        sentence = Text("Sessions that somebody asks you to attest: %(n)s.", n=asked)
+        needs.append((sentence, "/manage/attestations", Text("See the sessions")))
+    needs += hour_needs(db, programme, now)
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))
     )

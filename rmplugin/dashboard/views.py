@@ -16,6 +16,7 @@ from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
@@ -28,12 +29,12 @@ from rmplugin.people.queries import (
     count_members,
     page_of_members,
     roster_event,
-    zone_of,
+    zones_of,
 )
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.profiles import find_profile, view_for_partner
 from rmplugin.programmes.queries import get_programme
-from rmplugin.sessions.queries import confirmed_minutes, list_sessions
+from rmplugin.sessions.queries import list_sessions
 from rmplugin.signup.queries import open_survey
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
@@ -91,6 +92,7 @@ def first_page(visit: Visit) -> web.Answer:
         visit,
         home=found,
         step=_next_step(visit, found),
+        meeting=home_part(visit, [card.pairing.id for card in found.cards]),
         survey=open_survey(visit.db, visit.session.context_id, visit.session.lti_user_id),
         settle=True,
         current="/home",
@@ -196,6 +198,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     stage = None if in_force or waiting else draft_stage(visit.db, pair.id, me)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
+    zones = zones_of(visit.db, [me, partner_id])
+    meeting = pairing_part(visit, pair)
     step = _pair_step(
         {
             "over": pair.state not in LIVE,
@@ -204,6 +208,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "intro_waits": intro.waits,
             "sign": waiting is not None and not signed_by(waiting, role),
             "confirm": bool(to_confirm),
+            "break": meeting["pause"] is not None,
             "checkin": wave is not None,
             "expect": stage == "write",
             "compare": stage == "compare",
@@ -220,14 +225,15 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     return web.render(
         "dashboard/pairing.html",
         visit,
+        meeting=meeting,
         pairing=pair,
         role=role,
         partner=partner,
         about=view_for_partner(find_profile(visit.db, partner_id), language_name),
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
-        zone=zone_of(visit.db, me),
-        partner_zone=zone_of(visit.db, partner.id),
+        zone=zones[me],
+        partner_zone=zones[partner.id],
         in_force=in_force,
         waiting=waiting,
         signed=waiting is not None and signed_by(waiting, role),
@@ -236,7 +242,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         sessions=sessions,
         next_session=coming[0] if coming else None,
         to_confirm=to_confirm,
-        minutes=confirmed_minutes(visit.db, pair.id),
+        minutes=sum(story.session.counted_minutes or 0 for story in sessions),
         completion=completion_of(visit.db, pair.programme_id, me),
         observation=observation_of(visit.db, pair.id),
         stage=stage,
@@ -271,6 +277,7 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         "confirm": Step(
             "Did your session take place? Say how long it was.", session_path, "Confirm the session"
         ),
+        "break": Step("Your pairing takes a break. You need not do anything, and nothing is lost."),
         "checkin": Step(
             Text(
                 "How is it going, for you? A check-in of two minutes; %(partner)s never sees your answers.",

@@ -12,15 +12,19 @@ from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
 from rmplugin.checkins.models import Checkin, CheckinAsk
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
+from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.logins import WebSession
 from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
+from rmplugin.messages.models import Message, ThreadRead
+from rmplugin.notes.models import ActionItem, Note
 from rmplugin.notify import Notice
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
 from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
-from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
 from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
@@ -206,6 +210,46 @@ HOLDINGS = (
         erase="delete",
     ),
     Holding(ContactPerson, Text("Programmes whose confidential contact you are"), erase="delete"),
+    Holding(
+        SessionChange,
+        Text("Sessions that you moved or cancelled"),
+        erase="words",
+        words={"reason": None},
+        fades=True,
+    ),
+    Holding(
+        Note,
+        Text("Your notes and takeaways"),
+        ("author_id",),
+        erase="delete",
+        words={"body_locked": None},
+        fades=True,
+    ),
+    Holding(
+        ActionItem,
+        Text("What you took on"),
+        ("owner_id",),
+        erase="delete",
+        words={"text_locked": None, "outcome_locked": None, "drop_reason": None},
+        fades=True,
+    ),
+    Holding(
+        Message,
+        Text("Messages that you wrote"),
+        ("author_id",),
+        erase="words",
+        words={"body_locked": None},
+        fades=True,
+    ),
+    Holding(ThreadRead, Text("Up to when you have read your messages"), erase="delete"),
+    Holding(
+        TimeNeed,
+        Text("When you had no time, and what you chose"),
+        erase="words",
+        words={"reason": None},
+        fades=True,
+    ),
+    Holding(BusyCalendar, Text("Your calendar, and when it says that you are busy"), erase="delete"),
     Holding(SessionClaim, Text("How long you said that sessions were")),
     Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
     Holding(Completion, Text("How far you have come in a programme")),

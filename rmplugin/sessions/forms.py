@@ -9,9 +9,28 @@ from marshmallow import validate
 
 from rmplugin.errors import InputError
 from rmplugin.fields import choice, day, whole, words
-from rmplugin.texts import Text
+from rmplugin.texts import Text, texts
 
 MEDIA = ("video", "in_person", "phone")
+MOST_AGENDA = 1000
+KINDS = ("first", "regular", "briefing", "review")
+# What took the hour. The partner and the programme team read "another reason" for an illness.
+CAUSES = texts(
+    {
+        "urgent_work": "Urgent work",
+        "meeting": "Another meeting",
+        "travel": "Travel",
+        "illness": "Illness",
+        "other": "Another reason",
+    }
+)
+
+
+def cause() -> ma.fields.String:
+    """Make an optional field for a code of `CAUSES`. **Touches** pure."""
+    return ma.fields.String(
+        load_default=None, validate=validate.OneOf(tuple(CAUSES), error="Please choose one of these.")
+    )
 
 
 class PlanForm(ma.Schema):
@@ -26,13 +45,45 @@ class PlanForm(ma.Schema):
     minutes = whole(15, 240, "A session is 15 to 240 minutes long.")
     medium = choice(MEDIA, "Please choose how you meet.")
     place = words(200, required=False)
-    agenda = words(1000, required=False)
+    agenda = words(MOST_AGENDA, required=False)
+    kind = ma.fields.String(
+        load_default="regular", validate=validate.OneOf(KINDS, error="Please choose one of these.")
+    )
+    reason = cause()
 
 
 class ClaimForm(ma.Schema):
     """How long a session was."""
 
     minutes = whole(1, 480, "Please give between 1 and 480 minutes.")
+
+
+class CancelForm(ma.Schema):
+    """Why a session is cancelled, if the person likes to say so."""
+
+    reason = cause()
+
+
+class AttestForm(ma.Schema):
+    """A manager's word about a session."""
+
+    answer = choice(("yes", "no"), "Please choose one of these.")
+
+
+class PointForm(ma.Schema):
+    """A point for the agenda."""
+
+    point = words(200)
+
+
+class SlotQuery(ma.Schema):
+    """A suggested start that was chosen from a list."""
+
+    start = ma.fields.AwareDateTime(
+        load_default=None,
+        default_timezone=UTC,
+        validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
+    )
 
 
 def starts_at(values: dict[str, Any], zone: str) -> datetime:

@@ -12,10 +12,14 @@ from rmplugin.db import Base, TenantOwned
 class MentoringSession(Base, TenantOwned):
     """A planned or held session of a pairing.
 
+    :ivar kind: first, regular, briefing (what is new in technology), review.
     :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), confirmed, cancelled.
     :ivar planned_minutes: length in the calendar.
     :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
     :ivar moves: how often it was rescheduled.
+    :ivar attest_asked_at: when one of the two, whose word alone stands, asked the manager to attest it.
+    :ivar attest_refused_at: when the manager could not.
+    :ivar attested_at: when the manager did; who it was, the audit says. None when both confirmed it.
     """
 
     __tablename__ = "mentoring_session"
@@ -23,10 +27,12 @@ class MentoringSession(Base, TenantOwned):
         CheckConstraint(
             "state in ('scheduled', 'claimed', 'disputed', 'confirmed', 'cancelled')", name="state"
         ),
+        CheckConstraint("kind in ('first', 'regular', 'briefing', 'review')", name="kind"),
         CheckConstraint("planned_minutes between 5 and 480", name="planned_minutes"),
         CheckConstraint("(state = 'confirmed') = (counted_minutes is not null)", name="counted"),
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(default="regular")
     state: Mapped[str]
     starts_at: Mapped[datetime]
     planned_minutes: Mapped[int]
@@ -38,8 +44,37 @@ class MentoringSession(Base, TenantOwned):
     cancelled_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     counted_minutes: Mapped[int | None]
     confirmed_at: Mapped[datetime | None]
+    attest_asked_at: Mapped[datetime | None]
+    attest_refused_at: Mapped[datetime | None]
+    attested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class SessionChange(Base, TenantOwned):
+    """Somebody moved or cancelled a session that was planned.
+
+    :ivar what: moved, cancelled.
+    :ivar was_at, was_minutes: when it had been planned, and how long.
+    :ivar to_at: the new start; None for a cancelled one.
+    :ivar reason: a code of `forms.CAUSES`, or pause for a break of the pair; None when none was given.
+    :ivar rebooked_by: who planned the next one after a cancellation; None while nobody has.
+    """
+
+    __tablename__ = "session_change"
+    __table_args__ = (CheckConstraint("what in ('moved', 'cancelled')", name="what"),)
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("mentoring_session.id", ondelete="CASCADE"), index=True
+    )
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    what: Mapped[str]
+    was_at: Mapped[datetime]
+    was_minutes: Mapped[int]
+    to_at: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    rebooked_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime]
 
 
 class SessionClaim(Base, TenantOwned):

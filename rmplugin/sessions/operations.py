@@ -7,14 +7,15 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from rmplugin import jobs, notify
+from rmplugin import audit, jobs, notify
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
-from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.sessions.forms import MOST_AGENDA
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
 from rmplugin.sessions.queries import find_overlap
 from rmplugin.texts import Text
 
@@ -26,6 +27,8 @@ PLAN_WITHIN = timedelta(days=366)
 MAX_MINUTES = 120
 MIN_MINUTES = 15
 TOLERANCE_MINUTES = 15
+# When only one has confirmed so long after the start, the manager can be asked.
+LAPSE = timedelta(days=14)
 
 
 def minutes_that_count(first: int, second: int) -> int | None:
@@ -62,12 +65,12 @@ def plan(
     """Plan a session, or write down one that already took place.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda.
+    :param values: minutes, medium, place, agenda; kind, "regular" without one.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
     :raises ConflictError: before both wanted to go on after their first call, a second session without a
         signed agreement, or the pairing has ended or is on hold.
-    **Touches** writes mentoring_session, notice.
+    **Touches** writes mentoring_session, session_change, notice.
     """
     if lock_active_pairing(db, pairing.id, person_id).introduced_at is None:
         raise ConflictError(
@@ -84,6 +87,7 @@ def plan(
     _check_time(db, pairing, starts_at, values["minutes"], now)
     session = MentoringSession(
         pairing_id=pairing.id,
+        kind=values.get("kind", "regular"),
         state="scheduled",
         starts_at=starts_at,
         planned_minutes=values["minutes"],
@@ -95,6 +99,7 @@ def plan(
         updated_at=now,
     )
     db.add(session)
+    _rebook(db, pairing.id, person_id)
     db.flush()
     _tell_partner(db, pairing, person_id, session, "%(name)s planned a session.", now)
     return session
@@ -111,10 +116,11 @@ def reschedule(
     """Change a session that nobody has confirmed; another start counts as a move.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda.
+    :param values: minutes, medium, place, agenda; kind, the one it had without one; reason, a code of
+        `forms.CAUSES` or None.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
     :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
-    **Touches** writes mentoring_session, notice.
+    **Touches** writes mentoring_session, session_change, notice.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id)
     db.refresh(session, with_for_update=True)
@@ -125,7 +131,9 @@ def reschedule(
     moved = starts_at != session.starts_at
     if moved or values["minutes"] != session.planned_minutes:
         _check_time(db, pairing, starts_at, values["minutes"], now, besides=session.id)
-    session.starts_at = starts_at
+    if moved:
+        _note_change(db, session, person_id, "moved", values.get("reason"), now, to_at=starts_at)
+    session.starts_at, session.kind = starts_at, values.get("kind", session.kind)
     session.planned_minutes = values["minutes"]
     session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
     session.updated_at = now
@@ -134,12 +142,15 @@ def reschedule(
         _tell_partner(db, pairing, person_id, session, "%(name)s moved a session.", now)
 
 
-def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
+def cancel(
+    db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime, reason: str | None = None
+) -> None:
     """Cancel a session. Who did is recorded. One's own word that it took place is taken back with it.
 
     Cancelling a cancelled session changes nothing.
+    :param reason: a code of `forms.CAUSES`, or pause for a break of the pair; None when none was given.
     :raises ConflictError: the other side has said that it took place, or the pairing has ended.
-    **Touches** writes mentoring_session, session_claim, notice.
+    **Touches** writes mentoring_session, session_claim, session_change, notice.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id, on_hold_too=True)
     db.refresh(session, with_for_update=True)
@@ -153,8 +164,102 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
             "talk to each other: they can take their word back.",
         )
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
+    _note_change(db, session, person_id, "cancelled", reason, now)
     session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
     _tell_partner(db, pairing, person_id, session, "%(name)s cancelled a session.", now)
+
+
+def add_point(db: Db, session: MentoringSession, person_id: uuid.UUID, point: str, now: datetime) -> None:
+    """Add a point to the agenda of a session that is still ahead; one that stands there changes nothing.
+
+    :raises InputError: the agenda is full.
+    :raises ConflictError: the session is over, confirmed or cancelled, or the pairing ended or on hold.
+    **Touches** writes mentoring_session.
+    """
+    lock_active_pairing(db, session.pairing_id, person_id)
+    db.refresh(session, with_for_update=True)
+    if session.state != "scheduled" or session.starts_at <= now:
+        raise ConflictError(
+            "not_ahead", "This session has begun or is cancelled, so its agenda stays as it is."
+        )
+    lines = session.agenda.splitlines()
+    if point in lines:
+        return
+    agenda = "\n".join([*lines, point])
+    if len(agenda) > MOST_AGENDA:
+        raise InputError(
+            "agenda_full",
+            "The agenda is full. Nothing was lost.",
+            {"point": "The agenda is full. Please shorten it under “Change time, place or agenda”."},
+        )
+    session.agenda, session.updated_at = agenda, now
+
+
+def ask_attestation(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
+    """Ask the programme manager to attest a session that only this side has confirmed; once.
+
+    :raises ConflictError: not confirmed by this side alone, not two weeks ago yet, or refused before.
+    **Touches** writes mentoring_session, notice.
+    """
+    pairing = lock_pairing(db, session.pairing_id, person_id)
+    db.refresh(session, with_for_update=True)
+    if not can_ask_attestation(session, now) or person_id not in _claims(db, session.id):
+        raise ConflictError(
+            "no_attestation",
+            "The programme manager can be asked once, two weeks after a session that only you have "
+            "confirmed. Nothing was changed.",
+        )
+    if session.attest_asked_at is None:
+        session.attest_asked_at = session.updated_at = now
+        said = "%(name)s asked the programme manager to attest a session. You can still confirm it yourself."
+        _tell_partner(db, pairing, person_id, session, said, now)
+
+
+def can_ask_attestation(session: MentoringSession, now: datetime) -> bool:
+    """Tell whether a session has waited for its second word for long enough, and nobody refused to attest it.
+
+    **Touches** pure.
+    """
+    is_late = session.starts_at + LAPSE <= now
+    return session.state == "claimed" and is_late and session.attest_refused_at is None
+
+
+def attest(
+    db: Db, session: MentoringSession, actor: str, person_id: uuid.UUID | None, now: datetime, *, yes: bool
+) -> None:
+    """Attest as the manager that a session took place as one of the two says, or say that one cannot.
+
+    :param actor: the manager, as in the audit.
+    :param person_id: the manager as a person; None when the roster does not know them.
+    :raises ConflictError: nobody asks for it any more, or it is the manager's own session.
+    **Touches** writes mentoring_session, notice, audit_entry, outbox_event.
+    """
+    pairing = db.get_one(Pairing, session.pairing_id, with_for_update=True)
+    db.refresh(session, with_for_update=True)
+    if person_id is not None and pairing.role_of(person_id):
+        raise ConflictError(
+            "own_session",
+            "This is a session of your own. Somebody else who manages the programme can attest it.",
+        )
+    if session.attest_asked_at is None or not can_ask_attestation(session, now):
+        raise ConflictError(
+            "already_settled",
+            "Nobody waits for this any more: the two have settled it, or somebody answered.",
+        )
+    audit.record(db, actor, "session.attest" if yes else "session.attest_refuse", session.id, now)
+    minutes = next(iter(_claims(db, session.id).values())).minutes
+    said = Text("The programme manager attested one of your sessions. It counts.")
+    if yes:
+        session.attested_at = now
+        _confirm(db, session, pairing, minutes_that_count(minutes, minutes) or 0, now)
+    else:
+        session.attest_refused_at = now
+        said = Text(
+            "The programme manager could not attest one of your sessions. Both of you can still confirm it."
+        )
+    session.updated_at = now
+    for person in (pairing.mentor_id, pairing.mentee_id):
+        notify.tell(db, person, "session_attested", said, now, f"/sessions/{session.id}")
 
 
 def claim(
@@ -232,6 +337,10 @@ def _settle(
             now,
         )
         return
+    _confirm(db, session, pairing, counted, now)
+
+
+def _confirm(db: Db, session: MentoringSession, pairing: Pairing, counted: int, now: datetime) -> None:
     session.state, session.counted_minutes, session.confirmed_at = "confirmed", counted, now
     jobs.enqueue(db, "session_confirmed", now, session_id=str(session.id), minutes=counted)
     for person in (pairing.mentor_id, pairing.mentee_id):
@@ -259,6 +368,44 @@ def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
     query = select(SessionClaim).where(SessionClaim.session_id == session_id)
     rows = db.scalars(query.execution_options(populate_existing=True))
     return {row.person_id: row for row in rows}
+
+
+def _note_change(
+    db: Db,
+    session: MentoringSession,
+    person_id: uuid.UUID,
+    what: str,
+    reason: str | None,
+    now: datetime,
+    to_at: datetime | None = None,
+) -> None:
+    # What was only written down afterwards was never an hour in the calendar.
+    if session.created_at > session.starts_at:
+        return
+    change = SessionChange(
+        pairing_id=session.pairing_id,
+        session_id=session.id,
+        person_id=person_id,
+        what=what,
+        was_at=session.starts_at,
+        was_minutes=session.planned_minutes,
+        to_at=to_at,
+        reason=reason,
+        created_at=now,
+    )
+    db.add(change)
+
+
+def _rebook(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> None:
+    """Say of the last cancellation who planned the next session."""
+    query = select(SessionChange).where(
+        SessionChange.pairing_id == pairing_id, SessionChange.what == "cancelled"
+    )
+    last = db.scalars(
+        query.order_by(SessionChange.created_at.desc(), SessionChange.id.desc()).limit(1)
+    ).first()
+    if last is not None and last.rebooked_by is None:
+        last.rebooked_by = person_id
 
 
 def _check_time(

@@ -10,11 +10,13 @@ from sqlalchemy import func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
+from rmplugin.freebusy.parsing import is_free, joined
+from rmplugin.freebusy.queries import busy_of
 from rmplugin.matching.models import Pairing
-from rmplugin.matching.queries import get_pairing_of
+from rmplugin.matching.queries import get_pairing, get_pairing_of
 from rmplugin.people.models import Profile
 from rmplugin.people.queries import is_zone
-from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
 
 WAITING = ("scheduled", "claimed", "disputed")
 
@@ -98,13 +100,57 @@ def to_confirm(db: Db, person_id: uuid.UUID, now: datetime) -> list[SessionStory
     return [story for story in _stories(db, db.scalars(query).all()) if story.waits_for(person_id, now)]
 
 
-def confirmed_minutes(db: Db, pairing_id: uuid.UUID) -> int:
-    """Give the minutes of a pairing that both confirmed and that count.
+def list_changes(db: Db, session_id: uuid.UUID) -> Sequence[SessionChange]:
+    """List how a session was moved or cancelled, oldest first.
 
-    **Touches** reads mentoring_session.
+    **Touches** reads session_change.
     """
-    query = select(func.coalesce(func.sum(MentoringSession.counted_minutes), 0))
-    return int(db.scalar(query.where(MentoringSession.pairing_id == pairing_id)) or 0)
+    query = select(SessionChange).where(SessionChange.session_id == session_id)
+    return db.scalars(query.order_by(SessionChange.created_at, SessionChange.id)).all()
+
+
+def get_asked(db: Db, session_id: uuid.UUID) -> tuple[MentoringSession, Pairing]:
+    """Give a manager a session that somebody asked to attest; when, how long and by whom is all to see of it.
+
+    :raises NotFoundError: there is no such session, or nobody asked.
+    **Touches** reads mentoring_session, pairing.
+    """
+    session = db.get(MentoringSession, session_id)
+    if session is None or session.attest_asked_at is None:
+        raise NotFoundError("session")
+    return session, get_pairing(db, session.pairing_id)
+
+
+def list_asked(db: Db, programme_id: uuid.UUID) -> list[tuple[SessionStory, Pairing]]:
+    """List the sessions of a programme that wait for the manager's word, oldest first.
+
+    **Touches** reads mentoring_session, session_claim, pairing.
+    """
+    query = (
+        select(MentoringSession, Pairing)
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(Pairing.programme_id == programme_id, *_ASKED)
+        .order_by(MentoringSession.attest_asked_at, MentoringSession.id)
+    )
+    rows = db.execute(query).all()
+    stories = _stories(db, [row[0] for row in rows])
+    return [(story, row[1]) for story, row in zip(stories, rows, strict=True)]
+
+
+def count_asked(db: Db, programme_id: uuid.UUID) -> int:
+    """Count the sessions of a programme that wait for the manager's word.
+
+    **Touches** reads mentoring_session, pairing.
+    """
+    query = select(func.count(MentoringSession.id)).join(Pairing, Pairing.id == MentoringSession.pairing_id)
+    return db.scalar(query.where(Pairing.programme_id == programme_id, *_ASKED)) or 0
+
+
+_ASKED = (
+    MentoringSession.state == "claimed",
+    MentoringSession.attest_asked_at.is_not(None),
+    MentoringSession.attest_refused_at.is_(None),
+)
 
 
 def find_overlap(
@@ -116,6 +162,18 @@ def find_overlap(
     :param besides: a session to leave out of account; None for none.
     **Touches** reads mentoring_session, pairing.
     """
+    ends = starts_at + timedelta(minutes=minutes)
+    for session in sessions_of_both(db, pairing):
+        if session.id != besides and session.starts_at < ends and ends_at(session) > starts_at:
+            return session
+    return None
+
+
+def sessions_of_both(db: Db, pairing: Pairing) -> Sequence[MentoringSession]:
+    """List all sessions of the two people that are not cancelled, whoever they are with, oldest first.
+
+    **Touches** reads mentoring_session, pairing.
+    """
     both = (pairing.mentor_id, pairing.mentee_id)
     query = (
         select(MentoringSession)
@@ -123,29 +181,37 @@ def find_overlap(
         .where(
             or_(Pairing.mentor_id.in_(both), Pairing.mentee_id.in_(both)),
             MentoringSession.state != "cancelled",
-            MentoringSession.starts_at < starts_at + timedelta(minutes=minutes),
         )
     )
-    for session in db.scalars(query.order_by(MentoringSession.starts_at)):
-        if session.id != besides and ends_at(session) > starts_at:
-            return session
-    return None
+    return db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
 
 
 def common_starts(
-    db: Db, pairing: Pairing, earliest: datetime, minutes: int, *, most: int = 3
+    db: Db,
+    pairing: Pairing,
+    earliest: datetime,
+    minutes: int,
+    known: Sequence[MentoringSession],
+    *,
+    most: int = 3,
 ) -> list[datetime]:
-    """Find starts that lie in the working hours of both, at most one a day, within four weeks.
+    """Find starts at which both work and are free, at most one a day, within four weeks.
+
+    What they do then is known from their mentoring sessions, and from their calendars where they gave one.
 
     :param earliest: aware UTC; nothing before it is given.
     :param minutes: length of the session.
+    :param known: what `sessions_of_both` gives.
     :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
-    **Touches** reads profile.
+    **Touches** reads profile, busy_calendar.
     """
     query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
     profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
     if len(profiles) < 2:
         return []
+    busy = busy_of(db, [pairing.mentor_id, pairing.mentee_id])
+    taken = joined([*busy, *((session.starts_at, ends_at(session)) for session in known)])
+    length = timedelta(minutes=minutes)
     found: list[datetime] = []
     half_hour = timedelta(minutes=30)
     start = earliest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
@@ -153,7 +219,8 @@ def common_starts(
         moment = start + step * half_hour
         if found and moment - found[-1] < timedelta(hours=18):
             continue
-        if all(_works_at(profile, moment, minutes) for profile in profiles):
+        works = all(_works_at(profile, moment, minutes) for profile in profiles)
+        if works and is_free(taken, moment, moment + length):
             found.append(moment)
             if len(found) == most:
                 break

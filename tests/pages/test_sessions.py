@@ -353,16 +353,14 @@ def test_session_when_pairing_ended_stays_as_it_is(pair, verb):
         changes[verb]()
 
 
-def test_reads_give_the_next_session_what_waits_and_the_minutes(pair):
+def test_reads_give_the_next_session_and_what_waits(pair):
     pair.agree()
     held = pair.hold()
     ahead = pair.plan(pair.mentor, pair.now + timedelta(days=1))
     with pair.transaction() as db:
         assert queries.next_session(db, pair.pairing.id, pair.now).id == ahead.id
         assert [story.session.id for story in queries.to_confirm(db, pair.mentee.id, pair.now)] == [held.id]
-        assert queries.confirmed_minutes(db, pair.pairing.id) == 0
     pair.claim(held, pair.mentor, 60)
     pair.claim(held, pair.mentee, 55)
     with pair.transaction() as db:
         assert queries.to_confirm(db, pair.mentee.id, pair.now) == []
-        assert queries.confirmed_minutes(db, pair.pairing.id) == 55

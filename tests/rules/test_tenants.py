@@ -33,6 +33,7 @@ UNBOUND = {
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/data_requests/tasks.py": "ids of all tenants, each worked on in its own session",
     "rmplugin/reviews/tasks.py": "ids of programmes with pairs or reviews, each looked at alone",
+    "rmplugin/freebusy/tasks.py:fetch_due": "ids of due calendars, each read in its own tenant's session",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
 }
 OWNED = sorted(

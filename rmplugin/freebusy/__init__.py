@@ -1,0 +1,1 @@
+"""When people are busy, from the calendar address that they may give."""

@@ -1,0 +1,1 @@
+"""The message thread of a pairing."""

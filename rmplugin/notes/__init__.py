@@ -1,0 +1,1 @@
+"""What the two of a pairing keep of a session: notes, takeaways, action items, commitments."""

@@ -104,7 +104,7 @@ def _document(holding: Holding, row: Any, secrets: Secrets, person_id: uuid.UUID
             continue
         value = getattr(row, name)
         if name.endswith(LOCKED):
-            name, value = name.removesuffix(LOCKED), value and secrets.unlock(value)  # noqa: PLW2901
+            name, value = name.removesuffix(LOCKED), secrets.unlock(value) if value else None  # noqa: PLW2901
         found[name] = _plain(value)
     return found
 

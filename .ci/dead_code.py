@@ -27,12 +27,15 @@ NAMES = [
 PROTOCOL = "lti is a package of its own: a part of AGS or deep linking that platforms' tests use"
 OVERRIDES = "PyLTI1p3 calls it: a step of the message's validation"
 CONTRACT = "third parties' tests of their connectors use it"
+DISCLOSURE = "disclosure control is one whole: reports that cut by unit or overlap need these two"
 WANTED: dict[str, str] = {
     "ConnectorContract": CONTRACT,
     "FaultyServer": CONTRACT,
     "_get_request_param": OVERRIDES,
     "generate_signing_key": PROTOCOL,
     "load_signing_key": PROTOCOL,
+    "may_show": DISCLOSURE,
+    "safe_means": DISCLOSURE,
     "make_app": "gunicorn calls it by name",
     "save_launch_data": OVERRIDES,
     "update_line_item": PROTOCOL,

@@ -107,6 +107,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from huey import crontab
 
+    from rmplugin.aims import tasks as aim_tasks
     from rmplugin.checkins import tasks as checkin_tasks
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.data_requests import tasks as privacy_tasks
@@ -154,6 +155,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_presence": ("37", matching_tasks.check_presence),
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
         "nightly_reviews": ("57", review_tasks.review_all),
+        "nightly_aims": ("12", aim_tasks.remind),
         "nightly_removal": ("7", privacy_tasks.remove_due),
     }
     for name, (minute, task) in nightly.items():

@@ -3,6 +3,8 @@
 import uuid
 from datetime import datetime
 
+from sqlalchemy import select
+
 from rmplugin import notify
 from rmplugin.aims import queries
 from rmplugin.aims.models import AimRating, LeadershipAim
@@ -10,6 +12,10 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotAllowedError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
+from rmplugin.notify import Notice
+
+# Kinds of notices: one for each time, so that each is sent once.
+DUE = {"mid": "aim_due_mid", "end": "aim_due_end"}
 
 
 def choose_aim(
@@ -101,6 +107,22 @@ def rate(db: Db, pairing: Pairing, person_id: uuid.UUID, rating: int, note: str,
     row.rating, row.note, row.rated_at = rating, note, now
     db.flush()
     return row
+
+
+def remind(db: Db, now: datetime) -> int:
+    """Remind of a rating half-way and at the end, once each.
+
+    :return: how many people were reminded.
+    **Touches** writes notice.
+    """
+    due = queries.unrated(db, now.date())
+    query = select(Notice.kind, Notice.path, Notice.person_id).where(Notice.kind.in_(DUE.values()))
+    told = {tuple(row) for row in db.execute(query)} if due else set()
+    new = [row for row in due if (DUE[row[2]], _page(row[0]), row[1]) not in told]
+    for pairing, person, moment in new:
+        text = "A leadership aim waits for a rating. It takes a minute, and no manager ever sees it."
+        notify.tell(db, person, DUE[moment], text, now, _page(pairing))
+    return len(new)
 
 
 def _take_as(db: Db, pairing: Pairing, person_id: uuid.UUID, role: str) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
+from rmplugin.agreements.models import Agreement
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.db import Db
@@ -78,6 +79,34 @@ def get_aim_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> tuple[Aim
     if role == "mentee" and (story is None or story.aim.observation not in ("asked", "agreed")):
         raise NotFoundError("aim")
     return story, pairing, role
+
+
+def unrated(db: Db, today: date) -> list[tuple[Pairing, uuid.UUID, str]]:
+    """List who could rate an aim half-way or at the end and has not: mentors, and mentees who agreed to it.
+
+    :return: pairing, person and moment.
+    **Touches** reads leadership_aim, aim_rating, pairing, agreement, programme.
+    """
+    query = (
+        select(LeadershipAim, Pairing, Programme.ends_on, Agreement.ends_on.label("agreed"))
+        .join(Pairing, Pairing.id == LeadershipAim.pairing_id)
+        .join(Programme, Programme.id == Pairing.programme_id)
+        .outerjoin(Agreement, and_(Agreement.pairing_id == Pairing.id, Agreement.state == "signed"))
+        .where(Pairing.state == "active")
+    )
+    rated = {tuple(row) for row in db.execute(select(AimRating.aim_id, AimRating.moment, AimRating.rater))}
+    found = []
+    for aim, pairing, ends, agreed in db.execute(query):
+        moment = moment_of(pairing.started_at.date(), agreed or ends, today)
+        raters = {"mentor": pairing.mentor_id}
+        if aim.observation == "agreed":
+            raters["mentee"] = pairing.mentee_id
+        found += [
+            (pairing, person, moment)
+            for rater, person in raters.items()
+            if moment != "start" and (aim.id, moment, rater) not in rated
+        ]
+    return found
 
 
 def observation_of(db: Db, pairing_id: uuid.UUID) -> str | None:

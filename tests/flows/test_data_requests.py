@@ -46,6 +46,9 @@ def pair(runtime, tenant):
     """Give a pair that checked in, with words of each."""
     scene = make_scene(runtime, tenant, "Ana", "Pia")
     scene.pairing = scene.pair_up("Ana", "Pia")
+    with scene.transaction() as db:
+        scene.pairing = db.merge(scene.pairing)
+        scene.pairing.introduced_at = scene.pairing.started_at
     return scene
 
 

@@ -151,3 +151,23 @@ def test_rating_when_no_step_is_chosen_says_so(sign_in, tenant, pair):
     browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/aim").submit("/aim/rating", note="Kept")
     assert browser.status == 422
     assert "Kept" in browser.text
+
+
+def remind(pair):
+    with pair.transaction() as db:
+        return operations.remind(db, pair.now)
+
+
+def test_ratings_when_half_way_and_at_the_end_are_reminded_of_once_each(pair, clock):
+    choose(pair)
+    agree(pair)
+    assert remind(pair) == 0
+    clock.forward(days=100)
+    assert remind(pair) == 2
+    assert remind(pair) == 0
+    do(pair, operations.rate, pair.mentor, 3, "")
+    clock.forward(days=80)
+    do(pair, operations.rate, pair.mentor, 4, "")
+    assert remind(pair) == 1
+    told = [row.kind for row in pair.rows(Notice, person_id=pair.mentee.id)]
+    assert told == ["aim_observation", "aim_due_mid", "aim_due_end"]

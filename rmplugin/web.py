@@ -1,16 +1,12 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
-import babel
-import babel.dates
-import babel.numbers
 import flask
 import flask_babel
 import itsdangerous
@@ -23,12 +19,13 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin import notify
+from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
-from rmplugin.texts import Text, pack, unpack
+from rmplugin.texts import Language, Text, pack, unpack
 
 log = structlog.get_logger()
 
@@ -89,6 +86,14 @@ class Visit:
         if self.session.person_id is None:
             raise NotAllowedError("not_in_roster", "This page is for people whom the HR roster knows.")
         return self.session.person_id
+
+    def note_access(self, *people: uuid.UUID, programme_id: uuid.UUID | None = None) -> None:
+        """Have it kept that the programme team opened a page about people, or a list of a programme.
+
+        **Touches** writes access_entry, once the page is made and in a transaction of its own.
+        """
+        opened: list[Any] = self.db.info.setdefault("opened", [])
+        opened += [(person, None) for person in people] if people else [(None, programme_id)]
 
     @property
     def actor(self) -> str:
@@ -198,18 +203,26 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         _check_role(session, role)
+        flask.g.role = role
         if write:
             take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)
-        wake = bool(db.info.get("wake"))
+        wake, opened = bool(db.info.get("wake")), db.info.get("opened", ())
     if wake:
         wake_worker()
     elif not write and now - session.seen_at > TOUCH_EVERY:
         _touch(runtime, session.id, now)
+    if opened:
+        _keep_accesses(visit, opened)
     return answer
+
+
+def _keep_accesses(visit: Visit, opened: Iterable[tuple[uuid.UUID | None, uuid.UUID | None]]) -> None:
+    with visit.runtime.database.transaction(visit.tenant_id) as db:
+        audit.record_accesses(db, visit.actor, request.endpoint or "", opened, visit.now)
 
 
 def show(visit: Visit, path: str) -> Answer:
@@ -228,6 +241,7 @@ def show(visit: Visit, path: str) -> Answer:
     if role is Role.PUBLIC:
         raise NotFoundError
     _check_role(visit.session, role)
+    flask.g.role = role
     # The browser's address becomes the page's own, so that reloading works.
     flask.g.settle = path
     view: View = flask.current_app.extensions["rm_views"][endpoint]
@@ -368,9 +382,15 @@ def say(text: str) -> str:
     if not isinstance(text, Text):
         # The empty text would be answered with the head of the catalogue.
         return flask_babel.gettext(text) if text else text
-    values = {name: say(value) if isinstance(value, Text) else value for name, value in text.values.items()}
+    values = {name: _say_value(value) for name, value in text.values.items()}
     translated = flask_babel.gettext(text.template) if text else text
     return translated % values if values else translated
+
+
+def _say_value(value: Any) -> Any:
+    if isinstance(value, Language):
+        return language_name(value.code)
+    return say(value) if isinstance(value, Text) else value
 
 
 def said() -> Text | None:
@@ -452,44 +472,3 @@ def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
     return Text(message)
-
-
-def local_day(day: date) -> str:
-    """Write a day for people: "3 Dec 2026". **Touches** the language of the page."""
-    locale = _locale()
-    if locale.language == "en":
-        return f"{day.day} {day:%b %Y}"
-    return babel.dates.format_skeleton("yMMMd", day, locale=locale)
-
-
-def local_number(number: float) -> str:
-    """Write a number for people: "812,300". **Touches** the language of the page."""
-    return babel.numbers.format_decimal(number, locale=_locale())
-
-
-def local_percent(share: float) -> str:
-    """Write a share for people, to the hundredth of a percent. **Touches** the language of the page."""
-    return babel.numbers.format_percent(share, format="#,##0.## %", locale=_locale())
-
-
-def language_name(code: str) -> str:
-    """Name a language in the language of the page. **Touches** the language of the page."""
-    return str(_locale().languages.get(code, code))
-
-
-def _locale() -> babel.Locale:
-    return flask_babel.get_locale() or babel.Locale("en")
-
-
-def local_moment(moment: datetime, zone: str) -> str:
-    """Write a moment for people, with the zone written out: "Tue 3 Dec 2026, 15:00 (Europe/Berlin)".
-
-    :param zone: IANA name.
-    **Touches** the language of the page.
-    """
-    local = moment.astimezone(ZoneInfo(zone))
-    locale = _locale()
-    if locale.language == "en":
-        return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
-    day = babel.dates.format_skeleton("yMMMEd", local, locale=locale)
-    return f"{day}, {local:%H:%M} ({zone})"

@@ -298,6 +298,19 @@ def _matching_needs(db: Db, programme: Programme, now: datetime) -> list[tuple[s
     return needs
 
 
+def _pair_needs(pairs: Sequence[PairRow]) -> list[tuple[str, str, str]]:
+    held = Counter(row.pairing.interruption for row in pairs)
+    needs: list[tuple[str, str, str]] = [
+        (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
+        for reason, template in HELD.items()
+        if held[reason]
+    ]
+    if upside_down := sum(row.is_upside_down for row in pairs):
+        sentence = Text("Pairs whose mentor is no longer junior to the mentee: %(n)s.", n=upside_down)
+        needs.append((sentence, "/manage#no-longer-junior", Text("See the pairs")))
+    return needs
+
+
 def _review_needs(db: Db, programme: Programme) -> list[tuple[str, str, str]]:
     """Ask for the reviews of the programme and, so that the next one is made better, of those before it."""
     needs: list[tuple[str, str, str]] = []
@@ -331,12 +344,7 @@ def _needs(
         else:
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
     needs += _matching_needs(db, programme, now)
-    held = Counter(row.pairing.interruption for row in pairs)
-    needs += [
-        (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
-        for reason, template in HELD.items()
-        if held[reason]
-    ]
+    needs += _pair_needs(pairs)
     needs += _review_needs(db, programme)
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))

@@ -13,6 +13,7 @@ from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
@@ -214,7 +215,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pair,
         role=role,
         partner=partner,
-        about=view_for_partner(find_profile(visit.db, partner_id), web.language_name),
+        about=view_for_partner(find_profile(visit.db, partner_id), language_name),
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
         zone=zone_of(visit.db, me),
@@ -302,6 +303,8 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
+    if found.programme is not None:
+        visit.note_access(programme_id=found.programme.id)
     return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, or_, select
 
-from rmplugin import audit, notify
+from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError
+from rmplugin.people import consents
 from rmplugin.people.models import Person, Skill
 from rmplugin.programmes import forms, places, profiles, queries
 from rmplugin.programmes.answers import Answers, missing_answers
@@ -165,11 +166,11 @@ def change_programme(
 
 
 def change_state(db: Db, programme: Programme, state: str, actor: str, now: datetime) -> None:
-    """Move a programme on: open or close enrolment, conclude, archive.
+    """Move a programme on: open or close enrolment, conclude, archive. Its pairs end with it.
 
     :param state: one of `STEPS[programme.state]`; the state that it is in already changes nothing.
     :raises ConflictError: there is no such step.
-    **Touches** writes programme, audit_entry.
+    **Touches** writes programme, audit_entry, outbox_event.
     """
     if state == programme.state:
         return
@@ -182,6 +183,8 @@ def change_state(db: Db, programme: Programme, state: str, actor: str, now: date
         programme.opened_at = programme.opened_at or now
     audit.record(db, actor, "programme.state", programme.id, now, before=programme.state, after=state)
     programme.state = state
+    if state == "archived":
+        jobs.enqueue(db, "programme_archived", now, programme_id=str(programme.id))
 
 
 def put_into_course(db: Db, programme: Programme, context_id: uuid.UUID, actor: str, now: datetime) -> None:
@@ -305,6 +308,7 @@ def submit_enrolment(
         )
     enrolment = _keep(db, programme, person_id, answers, now, "submitted")
     enrolment.consented_at = enrolment.consented_at or now
+    consents.give(db, person_id, "participation", now, programme.id)
     return enrolment
 
 

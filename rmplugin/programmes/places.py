@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
+from rmplugin.people import consents
 from rmplugin.programmes import endorsements
 from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS
 from rmplugin.programmes.models import Enrolment, Programme, StageReason
@@ -158,9 +159,10 @@ def _let_go(db: Db, enrolment: Enrolment, now: datetime) -> None:
 def leave(db: Db, enrolment: Enrolment, now: datetime) -> None:
     """Take somebody out of the pool or the line; the next in line has their place.
 
-    **Touches** writes enrolment, outbox_event, notice.
+    **Touches** writes enrolment, consent, outbox_event, notice.
     """
     move(enrolment, "withdrawn", now)
+    consents.withdraw(db, enrolment.person_id, "participation", now, enrolment.programme_id)
     _let_go(db, enrolment, now)
     endorsements.take_back(db, enrolment, now)
     fill_places(db, db.get_one(Programme, enrolment.programme_id), now)

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError, NotFoundError
+from rmplugin.formats import language_name
 from rmplugin.people.models import Person, Skill
 from rmplugin.programmes import answers, copies, endorsements, forms, operations, places, queries
 from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
@@ -37,7 +38,7 @@ STEP_SAID = texts(
         "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
         "running": "The programme is running. The invited can still sign up; nobody else can.",
         "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
-        "archived": "The programme is archived.",
+        "archived": "The programme is archived. Pairs that still ran end now; their people are told kindly.",
     }
 )
 
@@ -101,6 +102,7 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
+        live_pairs=queries.count_live_pairs(visit.db, found.id),
     )
 
 
@@ -171,6 +173,7 @@ def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who is eligible and why, for inviting them."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
     today, role, search = visit.now.date(), asked["role"], asked["q"]
     total = queries.count_eligible_people(visit.db, found, today, role, search=search)
@@ -223,6 +226,7 @@ def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who was invited and who signed up."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
 
     def read(page: int) -> tuple[list[Any], int]:
@@ -389,7 +393,7 @@ def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, An
 def _language_options(own: Sequence[str]) -> list[tuple[str, str]]:
     """Offer the common languages and those that the person has already."""
     codes = dict.fromkeys([*own, *answers.COMMON_LANGUAGES])
-    return [(code, web.language_name(code)) for code in codes]
+    return [(code, language_name(code)) for code in codes]
 
 
 def _said_of(report: operations.InviteReport) -> str:

@@ -16,6 +16,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "goals",
     "hris",
     "launches",
@@ -42,6 +43,7 @@ ALLOWED = {
 }
 # Names of one capability's own: pure calculations.
 EXTRA = {
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "matching": {
@@ -61,6 +63,7 @@ EXTRA = {
         "lists.py",
         "measures.py",
         "pairs.py",
+        "proofs.py",
         "releasing.py",
         "resuming.py",
         "rule_sets.py",
@@ -71,6 +74,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",
@@ -78,6 +82,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",

@@ -1,6 +1,6 @@
 """Enrolment: ways in, waiting lists, endorsements, counted reasons, concerns, readiness, catalogues of skills
 
-Revision: 0012, after: 0010, made: 2026-11-26 11:05:00
+Revision: 0012, after: 0011, made: 2026-11-26 11:05:00
 """
 
 import uuid
@@ -14,7 +14,7 @@ from alembic.operations import BatchOperations
 from rmplugin.db import UtcDateTime
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

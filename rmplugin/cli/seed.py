@@ -24,6 +24,7 @@ from rmplugin.programmes import operations
 from rmplugin.programmes.imports import ImportReport, import_enrolments
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import list_enrolments, list_programmes
+from rmplugin.signup import operations as signup
 from rmplugin.tenants.models import LtiContext, Tenant
 
 MOST_STEPS = 8
@@ -34,6 +35,14 @@ RULES = {
     "note": "After the pilot, people say on short lists whom they would like to meet. A further run keeps "
     "pairs where that costs little.",
 }
+MESSAGE = (
+    "I decide about tools that I have never used myself. That has to change, and I begin with an hour a week "
+    "of my own. Please show us what works for you, and tell us what does not."
+)
+QUESTION, ANSWER = (
+    "Who hears what the two of us talk about?",
+    "Nobody. The programme team sees that you met and for how long, and how pairs are doing on the whole.",
+)
 # Every so many people choose, in this order from the top of their lists.
 EVERY, WISHES = 9, ("2", "1", "", "avoid")
 
@@ -75,6 +84,7 @@ def fill_course(
     numbers = [person.employee_number for person in people if person.employee_number]
     in_course = db.scalars(select(Person.id).where(Person.employee_number.in_(numbers))).all()
     operations.invite(db, programme, ACTOR, now, person_ids=in_course)
+    signup.publish_answer(db, programme, "exposure", QUESTION, ANSWER, ACTOR, now)
     report = import_enrolments(db, programme, _rows(sample_profiles(company)), ACTOR, now)
     if pilot:
         rule_sets.make_live(db, rule_sets.draft(db, programme, RULES, ACTOR, now), ACTOR, now)
@@ -92,7 +102,8 @@ def _choose(db: Db, programme: Programme, now: datetime) -> None:
 
 def _settings(company: Company, name: str) -> dict[str, Any]:
     own_skills = "\n".join(entry.name for entry in CATALOGUE)
-    return {"name": name, "skills": [], "own_skills": own_skills, "sponsor": company.people[0].name}
+    sponsor = {"sponsor": company.people[0].name, "sponsor_message": MESSAGE}
+    return {"name": name, "skills": [], "own_skills": own_skills, **sponsor}
 
 
 def _rows(profiles: Iterable[SampleProfile]) -> list[dict[str, str]]:

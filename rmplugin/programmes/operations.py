@@ -152,6 +152,10 @@ def change_programme(
     _refuse_known_name(db, settings["name"], programme.id)
     if settings.get("ends_on", programme.ends_on) != programme.ends_on:
         _refuse_bad_end(settings["ends_on"], now)
+    until = settings.get("sign_up_until")
+    if until is not None and until > settings.get("ends_on", programme.ends_on):
+        message = "Sign-up must end before the programme does."
+        raise InputError("sign_up_until", message, {"sign_up_until": message})
     for name, value in settings.items():
         setattr(programme, name, value)
     if not fixed:

@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
-from rmplugin.matching import counting
+from rmplugin.matching import counting, health, store
 from rmplugin.people.models import LtiUser
 from rmplugin.privacy import LEAST_FOR_COUNT, Counts, safe_counts
 from rmplugin.programmes import queries as programme_queries
@@ -148,12 +148,18 @@ def steps_of(db: Db, programme: Programme, today: date) -> dict[str, Steps]:
     }
 
 
-def missing_in_pool(db: Db, programme: Programme) -> dict[str, int] | None:
-    """Say how many more of which role the pool needs, by the last count of how it stands.
+def missing_in_pool(
+    db: Db, programme: Programme, now: datetime, criteria: counting.Criteria
+) -> dict[str, int] | None:
+    """Say how many more of which role the pool needs: at once of a small one, else by the last count.
 
-    :return: see `outlook.missing_people`; None when nobody counted yet.
-    **Touches** reads match_count.
+    :param criteria: of plug-ins.
+    :return: see `outlook.missing_people`; None when nobody counted a large pool yet.
+    **Touches** reads what `matching.store.load_pool` reads, or match_count.
     """
+    if counting.is_small(db, programme.id):
+        problem = store.load_pool(db, programme, now, criteria=criteria).free_problem()
+        return missing_people(health.count_sides(problem, health.count_partners(problem)))
     row = counting.find_count(db, programme.id, "health")
     return missing_people(row.answer["sides"]) if row is not None and row.answer else None
 

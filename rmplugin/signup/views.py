@@ -4,6 +4,7 @@ import uuid
 
 from rmplugin import web
 from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.matching.desk import criteria_of
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes import forms as programmes_words
 from rmplugin.programmes import queries as programmes
@@ -221,7 +222,7 @@ def funnel_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         visit,
         programme=found,
         funnel=queries.funnel_of(visit.db, found, visit.now),
-        missing=queries.missing_in_pool(visit.db, found),
+        missing=queries.missing_in_pool(visit.db, found, visit.now, criteria_of(visit)),
         causes=outlook.CAUSES,
         actions=outlook.ACTIONS,
         reasons=programmes_words.DECLINE_REASONS,

@@ -174,6 +174,9 @@ def test_manager_pages_when_read_by_axe_at_every_width_have_no_faults(demo, play
         "/credits",
     ]
     paths += [p] + [f"{p}/{part}" for part in ("settings", "people", "enrolments", "matching", "deliveries")]
+    paths += [
+        f"{p}/{part}" for part in ("sign-up", "concerns", "readiness", "launch", "skills?q=a", "endorsements")
+    ]
     paths += [f"{p}/matching/health", f"{p}/matching/rules", f"{p}/people?q=nobody-has-this-name"]
     parts = ("", "/left-out", "/compare", "/release", "/pick?mentor_name=a&mentee_name=e", "?q=nobody-at-all")
     paths += [places.card] + [f"{places.run}{part}" for part in parts]
@@ -191,6 +194,7 @@ def test_participant_pages_when_read_by_axe_at_every_width_have_no_faults(demo, 
         f"{places.goal}/half-way",
         pairing,
     ]
+    paths += [f"{enrol}/time", f"{enrol}/nominate", f"{places.programme}/questions", "/about-me"]
     parts = ("agreement", "agreement/new", "agreement/draft", "introduction", "help", "goals/new")
     parts += ("sessions/new", "checkin", "end")
     paths += [f"{pairing}/{part}" for part in parts]

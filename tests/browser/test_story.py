@@ -121,15 +121,19 @@ def test_story_when_third_party_cookies_blocked_reaches_the_gradebook(demo, open
     mentor_row, mentee_row = choose_pair(demo.company)
     manager = open_as(demo.company.advisor)
 
-    # The manager makes a programme from a template, sees who is eligible, and invites.
+    # The manager makes a programme from a template, launches it for a reason, and invites.
     manager.open_tool(COURSE)
     manager.sees("Start a programme")
     manager.click("Start from a template")
     manager.click("Use “Digital fluency”")
     manager.fill("Name", "Pilot in the browser")
     manager.press("Create the programme")
-    manager.sees("Now look who is eligible")
-    manager.click("Look who is eligible")
+    manager.sees("Now see whether it is ready")
+    manager.click("Check readiness and launch")
+    manager.sees("No sponsor is named.")
+    manager.choose("Why", "We start small, as a pilot, and watch these points")
+    manager.press("Open enrolment all the same")
+    manager.sees("Enrolment is open.")
     manager.press("Invite all")
     manager.sees("invited. They find the invitation")
     manager.press("Invite all")

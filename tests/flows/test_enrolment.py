@@ -26,6 +26,7 @@ def test_enrolment_when_manager_invites_and_two_sign_up_fills_the_pool(sign_in, 
     mentor = sign_in(tenant, junior, context=context)
     assert "has not opened for enrolment yet" in mentor.get(path).says()
 
+    manager.get(f"/programmes/{programme.id}/launch").submit("/launch", reason="pilot")
     manager.get(f"/programmes/{programme.id}/people?role=mentee").submit(
         "/invite-ticked", people=[str(leader.id)]
     )

@@ -165,8 +165,8 @@ class Site:
             needs_goal_review="", needs_agreement="",
         )  # fmt: skip
         programme = self.only(Programme)
-        teacher.get(f"/programmes/{programme.id}")
-        teacher.submit("/state", state="enrolling")
+        teacher.get(f"/programmes/{programme.id}/launch")
+        teacher.submit("/launch", reason="pilot")
         assert self.only(Programme).state == "enrolling"
         path = self.folder / "enrolments.csv"
         columns = "employee_number,role,offers,wants,languages,motivation,motivation_level,time_zone"

@@ -33,10 +33,14 @@ def test_manager_of_another_course_reaches_nothing_of_a_programme(runtime, tenan
     pages = [
         programme + rest for rest in ("", "/settings", "/people", "/enrolments", "/matching", "/deliveries")
     ]
+    signup = ("/sign-up", "/concerns", "/readiness", "/launch", "/skills", "/endorsements")
+    pages += [programme + rest for rest in signup]
     forms = [
         programme + rest
         for rest in ("/settings", "/state", "/course", "/invite-ticked", "/invite-all", "/matching")
     ]
+    forms += [programme + rest for rest in ("/concerns", "/readiness", "/launch", "/skills", "/endorsements")]
+    forms += [f"{programme}/sign-up/{verb}" for verb in ("nudge", "taster", "extend", "ease")]
     forms += [f"/runs/{run_id}/{verb}" for verb in ("release", "pin")]
     forms += [f"/proposals/{proposal.id}/{verb}" for verb in ("pin", "unpin", "drop", "restore")]
     for context in (there, None):

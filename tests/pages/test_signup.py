@@ -14,7 +14,7 @@ from rmplugin.signup import forms
 from rmplugin.signup import operations as signup
 from rmplugin.signup.models import Concern, Readiness, ReadinessTaken
 from tests.factories.people import make_leader, make_person
-from tests.factories.programmes import enrol, make_context, make_programme
+from tests.factories.programmes import OFFER, WANT, enrol, make_context, make_programme
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_funnel_when_people_go_on_counts_each_step_and_warns_at_half_time(
         leader = make_leader(db)
         operations.invite(db, programme, "command", clock.now)
         enrol(db, programme, people[0], clock.now)
-        enrol(db, programme, leader, clock.now)
+        enrol(db, programme, leader, clock.now, offers={WANT: 3}, wants={OFFER: (2, 1)})
     sign_in(tenant, people[1]).get(f"/enrol/{programme.id}")
     manager.get(f"/programmes/{programme.id}/sign-up")
     assert "On the way" in manager.says()
@@ -226,7 +226,19 @@ def test_funnel_when_people_go_on_counts_each_step_and_warns_at_half_time(
     assert "Invited 6 1" in says
     assert "Opened it 2 1" in says
     assert "Signed up 1 1" in says
+    # One offers what the other wants, so nobody lacks a partner.
+    assert "everybody in the pool can have a partner" in says
     assert "Fewer people sign up than you want." in manager.get("/manage").says()
+
+
+def test_pool_when_mentors_lack_says_how_many_of_which_role(manager, database, tenant, programme, clock):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, make_person(db), clock.now)
+        for _ in range(2):
+            wants = {"offers": {WANT: 3}, "wants": {OFFER: (2, 1)}}
+            enrol(db, programme, make_leader(db), clock.now, **wants)
+    says = manager.get(f"/programmes/{programme.id}/sign-up").says()
+    assert "Mentors (juniors who teach): at least 1 more, so that everybody can have a partner" in says
 
 
 def test_reasons_when_few_gave_them_are_hidden_and_never_stand_beside_a_name(

@@ -55,6 +55,8 @@ PAGES = (
     "sessions",
     "checkins",
     "credits",
+    "leaving",
+    "preparation",
 )
 ASSETS = {
     "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),
@@ -357,6 +359,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.hris import tasks as hris_tasks
+    from rmplugin.leaving import tasks as leaving_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
@@ -382,6 +385,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     def tidy() -> None:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
+        leaving_tasks.look_after(runtime)
 
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

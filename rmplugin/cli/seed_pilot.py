@@ -46,7 +46,7 @@ def seed_pilot(
     for pairing, ending in _endings(db, programme):
         person = pairing.mentor_id if ending.by == "mentor" else pairing.mentee_id
         matching.end_pairing(
-            db, pairing, person, ending.reason, "leave", pairing.started_at + ending.day * DAY
+            db, pairing, person, [ending.reason], "leave", pairing.started_at + ending.day * DAY
         )
     over = datetime.combine(programme.ends_on, now.timetz()) + DAY
     operations.change_state(db, programme, "concluding", ACTOR, over)

@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,6 +14,7 @@ from rmplugin.checkins.queries import pair_health
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.db import Db
+from rmplugin.leaving.queries import paused_until
 from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import find_open_run, list_pairings, list_pairings_of, open_proposals_of
@@ -63,6 +64,7 @@ class Home:
 
     :ivar fit: None when the person is enrolled already or there is no programme.
     :ivar short_list: whether the person can put a short list in order now.
+    :ivar paused_until: the day on which a pause ends; None without a pause.
     """
 
     programme: Programme | None
@@ -75,6 +77,7 @@ class Home:
     completion: Completion | None
     notices: Sequence[notify.Notice]
     time_zone: str
+    paused_until: date | None
 
 
 def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: datetime) -> Home:
@@ -101,6 +104,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
         completion=completion,
         notices=notify.unread(db, person_id),
         time_zone=credit_queries.time_zone_of(db, person_id),
+        paused_until=paused_until(db, enrolment) if enrolment else None,
     )
 
 

@@ -156,8 +156,14 @@ def _enrolment_step(home: Home) -> Step:
         "withdrawn": Step(
             "You have left the programme. You can come back while it runs.", path, "See the programme"
         ),
-        "completed": Step("You have completed the programme. Thank you!", "/credits", "See your credits"),
+        "completed": Step(
+            "You have completed the programme. Thank you!",
+            f"/programmes/{home.programme.id}/record",
+            "See what you reached",
+        ),
     }
+    if home.paused_until is not None:
+        return Step("You pause, and then you are in the pool again by yourself.")
     return steps[home.enrolment.state]
 
 
@@ -222,7 +228,11 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     """Choose the one thing to do next in a pairing: the first that is open, in this order."""
     here = f"/pairings/{pairing_id}"
     steps = {
-        "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
+        "over": Step(
+            "This pairing has ended. What the two of you wrote stays readable for you.",
+            f"{here}/parting",
+            "See what comes next, and say thank you",
+        ),
         "on_hold": Step(Text(ON_HOLD, name=partner)),
         "sign": Step(
             Text("A version of the agreement with %(partner)s waits for your signature.", partner=partner),

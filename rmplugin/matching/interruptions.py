@@ -11,7 +11,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs
 from rmplugin.matching.models import LIVE, Pairing, Proposal
-from rmplugin.matching.operations import NEUTRAL_ENDED, close_pairing
+from rmplugin.matching.operations import close_pairing, tell_ended
 from rmplugin.matching.queries import Pair
 from rmplugin.matching.releasing import close_stale_proposals, tell_closed
 from rmplugin.people.models import Person
@@ -144,7 +144,7 @@ def end_interrupted(db: Db, pairing: Pairing, actor: str, now: datetime) -> None
             "themselves.",
         )
     close_pairing(db, pairing, now)
-    _tell(db, [pair], NEUTRAL_ENDED, now)
+    tell_ended(db, pairing, [one.id for one in (pair.mentor, pair.mentee) if one.is_working], now)
     audit.record(db, actor, "pairing.end", pairing.id, now)
 
 

@@ -277,7 +277,7 @@ class Pairing(Base, TenantOwned):
 class Closure(Base, TenantOwned):
     """Who ended a pairing and, if they said so, why. Never shown to the partner, nor by person to a manager.
 
-    :ivar reason: a code of `closure_reasons`; None when none was given.
+    :ivar reasons: up to three codes of `forms.CLOSURE_REASONS`; empty when none was given.
     :ivar next_choice: rematch, pause or leave.
     """
 
@@ -288,6 +288,6 @@ class Closure(Base, TenantOwned):
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
     initiator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
-    reason: Mapped[str | None]
+    reasons: Mapped[list[str]]
     next_choice: Mapped[str]
     created_at: Mapped[datetime]

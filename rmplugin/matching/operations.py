@@ -1,7 +1,7 @@
 """Verbs of matching: run it and change what it found; answer a proposal; end a pairing."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -302,11 +302,16 @@ def answer(
 
 
 def end_pairing(
-    db: Db, pairing: Pairing, person_id: uuid.UUID, reason: str | None, next_choice: str, now: datetime
+    db: Db,
+    pairing: Pairing,
+    person_id: uuid.UUID,
+    reasons: Sequence[str],
+    next_choice: str,
+    now: datetime,
 ) -> Closure:
     """End a pairing without blame, by either of the two; the partner is told in fixed neutral words.
 
-    :param reason: a code of `forms.CLOSURE_REASONS`; None when none was given.
+    :param reasons: up to three codes of `forms.CLOSURE_REASONS`; empty when none was given.
     :param next_choice: "rematch" keeps the person in the pool, "pause" and "leave" take them out.
     :raises NotFoundError: it is not the person's.
     :raises ConflictError: it has ended already.
@@ -320,7 +325,7 @@ def end_pairing(
     closure = Closure(
         pairing_id=pairing.id,
         initiator_id=person_id,
-        reason=reason,
+        reasons=list(reasons),
         next_choice=next_choice,
         created_at=now,
     )
@@ -330,22 +335,32 @@ def end_pairing(
         # Another pairing of the same person goes on; only new partners are no longer looked for.
         enrolment.state, enrolment.updated_at = "withdrawn", now
         close_stale_proposals(db, now)
-    name = display_names(db, {person_id})[person_id]
-    notify.tell(
-        db, pairing.partner_of(person_id), "pairing_ended", Text(NEUTRAL_ENDED, name=name), now, "/home"
-    )
+    tell_ended(db, pairing, [pairing.partner_of(person_id)], now)
     return closure
 
 
-def close_pairing(db: Db, pairing: Pairing, now: datetime) -> None:
+def tell_ended(db: Db, pairing: Pairing, person_ids: Iterable[uuid.UUID], now: datetime) -> None:
+    """Tell people of a pairing that it has ended: in the same words, whoever ended it and why.
+
+    **Touches** writes notice.
+    """
+    names = display_names(db, {pairing.mentor_id, pairing.mentee_id})
+    notify.take_back(db, [f"/pairings/{pairing.id}"], now, "pairing_state")
+    for person in person_ids:
+        text = Text(NEUTRAL_ENDED, name=names[pairing.partner_of(person)])
+        notify.tell(db, person, "pairing_ended", text, now, f"/pairings/{pairing.id}/parting")
+
+
+def close_pairing(db: Db, pairing: Pairing, now: datetime, state: str = "ended") -> None:
     """Put an end to a pairing whose programme the caller has locked; nobody is told.
 
+    :param state: ended (early) or completed.
     :raises ConflictError: it has ended already.
     **Touches** writes pairing, enrolment, outbox_event.
     """
     if pairing.state not in LIVE:
         raise ConflictError("already_ended", "This pairing has ended already. Nothing was done twice.")
-    pairing.move_on("ended")
+    pairing.move_on(state)
     pairing.ended_at = now
     for person in (pairing.mentor_id, pairing.mentee_id):
         programmes.count_pairing(db, pairing.programme_id, person, -1)

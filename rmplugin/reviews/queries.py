@@ -14,7 +14,7 @@ from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.models import OPEN, MatchmakingReview
-from rmplugin.reviews.outcomes import Outcome, judge
+from rmplugin.reviews.outcomes import Outcome, judge, telling_reason
 
 TENURE_YEARS = (1, 3, 10)
 RANK_STEPS = (20, 40)
@@ -54,7 +54,7 @@ def _pairs() -> Select[Any]:
             Pairing.state,
             Pairing.started_at,
             Pairing.ended_at,
-            Closure.reason,
+            Closure.reasons.label("closing"),
             Proposal.score,
             Proposal.contributions,
             Proposal.reasons,
@@ -77,14 +77,15 @@ def _pairs() -> Select[Any]:
 
 
 def _outcome(row: Any, *, is_over: bool) -> Outcome:
-    result = judge(row.state, row.reason, is_over=is_over)
+    reason = telling_reason(row.closing or ())
+    result = judge(row.state, reason, is_over=is_over)
     most = {name: int(row.weights.get(name) or 0) for name in row.contributions}
     shares = {name: int(row.contributions[name]) / most[name] for name in most if most[name] > 0}
     total = sum(most.values())
     return Outcome(
         pair=str(row.id),
         result=result,
-        reason=row.reason if result == "failed" else None,
+        reason=reason if result == "failed" else None,
         started_at=row.started_at,
         ended_at=row.ended_at,
         segments=dict(_segments(row, shares)),

@@ -23,17 +23,17 @@ def pairing(scene):
     return scene.pair_up("Ana", "Pia")
 
 
-def end(scene: Scene, pairing, person, reason=None, next_choice="rematch") -> Closure:
+def end(scene: Scene, pairing, person, reasons=(), next_choice="rematch") -> Closure:
     with scene.transaction() as db:
         row = queries.get_pairing_of(db, pairing.id, person.id)
-        return operations.end_pairing(db, row, person.id, reason, next_choice, scene.runtime.clock())
+        return operations.end_pairing(db, row, person.id, reasons, next_choice, scene.runtime.clock())
 
 
 @pytest.mark.parametrize("leaver", ["Ana", "Pia"])
 def test_either_side_ends_without_a_reason_and_both_are_free(scene, pairing, leaver):
     person = scene.people[leaver]
     closure = end(scene, pairing, person)
-    assert (closure.reason, closure.initiator_id) == (None, person.id)
+    assert (closure.reasons, closure.initiator_id) == ([], person.id)
     with scene.transaction() as db:
         row = queries.get_pairing_of(db, pairing.id, person.id)
         assert (row.state, row.ended_at) == ("ended", scene.runtime.clock())
@@ -46,7 +46,7 @@ def test_either_side_ends_without_a_reason_and_both_are_free(scene, pairing, lea
 
 
 def test_partner_reads_fixed_neutral_words(scene, pairing):
-    end(scene, pairing, scene.Ana, reason="distancing", next_choice="leave")
+    end(scene, pairing, scene.Ana, reasons=["distancing", "time"], next_choice="leave")
     with scene.transaction() as db:
         texts = [notice.text for notice in unread(db, scene.Pia.id)]
         own = [notice.kind for notice in unread(db, scene.Ana.id)]
@@ -107,13 +107,13 @@ def test_one_screen_ends_the_pairing_and_leads_home(scene, pairing, sign_in, ten
     browser.submit("/end", next_choice="rematch")
     assert browser.status == 200
     assert "The pairing has ended" in browser.says()
-    assert browser.path == "/home"
+    assert browser.path == f"/pairings/{pairing.id}/parting"
     assert browser.get(f"/pairings/{pairing.id}/end").status == 409
 
 
 def test_screen_without_a_choice_is_shown_again(scene, pairing, sign_in, tenant):
     browser = sign_in(tenant, scene.Ana)
-    browser.post(f"/pairings/{pairing.id}/end", reason="time")
+    browser.post(f"/pairings/{pairing.id}/end", reasons="time")
     assert browser.status == 422
     assert "Choose what should happen next for you." in browser.says()
 

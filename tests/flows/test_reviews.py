@@ -90,7 +90,7 @@ def test_review_when_a_pair_ends_and_too_many_have_failed_opens_by_event(
                 )
             )
         db.flush()
-        matching.end_pairing(db, pairing, pairing.mentor_id, "lack_of_expertise", "rematch", clock.now)
+        matching.end_pairing(db, pairing, pairing.mentor_id, ["lack_of_expertise"], "rematch", clock.now)
     work_outbox(runtime)
     with runtime.database.transaction(tenant.id) as db:
         opened = queries.list_reviews(db, programme.id)

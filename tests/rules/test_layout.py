@@ -19,8 +19,10 @@ CAPABILITIES = (
     "goals",
     "hris",
     "launches",
+    "leaving",
     "matching",
     "people",
+    "preparation",
     "programmes",
     "reviews",
     "scim",
@@ -42,6 +44,7 @@ ALLOWED = {
 EXTRA = {
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
+    "leaving": {"documents.py", "words.py"},
     "matching": {
         "changes.py",
         "columns.py",

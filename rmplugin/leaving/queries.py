@@ -1,0 +1,122 @@
+"""Reads about leaving: pauses, thanks, what a person takes along, and what a manager may know about ends."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import or_, select
+
+from rmplugin.credits.models import Completion
+from rmplugin.credits.queries import Facts, completion_of, facts_of
+from rmplugin.db import Db
+from rmplugin.errors import NotFoundError
+from rmplugin.goals.queries import GoalStory, list_goals_of
+from rmplugin.leaving.models import Pause, Thanks
+from rmplugin.matching.models import Pairing
+from rmplugin.people.models import Person
+from rmplugin.people.queries import display_names
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.queries import get_programme
+
+
+@dataclass(frozen=True, slots=True)
+class Kudos:
+    """A thank-you with the name of who gave it."""
+
+    thanks: Thanks
+    giver: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a person takes along from a programme: their own words and numbers, and thanks given to them.
+
+    :ivar pairings: theirs in the programme, the oldest first, each with the name of the partner.
+    :ivar completion: None before anything happened.
+    :ivar goals: their own, in their own words.
+    :ivar kudos: all that were delivered to them; only those that are kept are printed.
+    """
+
+    person: Person
+    programme: Programme
+    pairings: Sequence[tuple[Pairing, str]]
+    completion: Completion | None
+    facts: Facts
+    goals: Sequence[GoalStory]
+    kudos: Sequence[Kudos]
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every criterion is met."""
+        return self.completion is not None and self.completion.met_at is not None
+
+
+def paused_until(db: Db, enrolment: Enrolment) -> date | None:
+    """Give the day on which somebody's pause ends; None when they do not pause.
+
+    **Touches** reads enrolment_pause.
+    """
+    if enrolment.state != "withdrawn":
+        return None
+    return db.scalars(select(Pause.until).where(Pause.enrolment_id == enrolment.id)).one_or_none()
+
+
+def thanks_given(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Thanks | None:
+    """Give the thank-you that somebody gave in a pairing; None for none. **Touches** reads thanks."""
+    query = select(Thanks).where(Thanks.pairing_id == pairing_id, Thanks.giver_id == person_id)
+    return db.scalars(query).one_or_none()
+
+
+def kudos_of(db: Db, person_id: uuid.UUID, pairing_ids: Sequence[uuid.UUID]) -> list[Kudos]:
+    """List the thanks that were delivered to a person in some pairings, the oldest first.
+
+    **Touches** reads thanks, person.
+    """
+    query = select(Thanks).where(
+        Thanks.receiver_id == person_id,
+        Thanks.pairing_id.in_(pairing_ids),
+        Thanks.delivered_at.is_not(None),
+    )
+    rows = db.scalars(query.order_by(Thanks.delivered_at, Thanks.id)).all()
+    names = display_names(db, {row.giver_id for row in rows}) if rows else {}
+    return [Kudos(row, names[row.giver_id]) for row in rows]
+
+
+def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
+    """Gather what a person takes along from a programme. Nothing in it was written by a partner but thanks.
+
+    :raises NotFoundError: there is no such programme, or the person has had no pairing in it.
+    **Touches** reads programme, person, pairing, completion, credit_entry, agreement, goal, thanks.
+    """
+    programme = get_programme(db, programme_id)
+    own = or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
+    query = select(Pairing).where(Pairing.programme_id == programme_id, own)
+    pairings = db.scalars(query.order_by(Pairing.started_at, Pairing.id)).all()
+    if not pairings:
+        raise NotFoundError("record")
+    names = display_names(db, {row.partner_of(person_id) for row in pairings})
+    ids = [row.id for row in pairings]
+    goals = [
+        story
+        for story in list_goals_of(db, person_id)
+        if story.goal.pairing_id in ids and story.goal.state != "dropped"
+    ]
+    return Record(
+        person=db.get_one(Person, person_id),
+        programme=programme,
+        pairings=[(row, names[row.partner_of(person_id)]) for row in pairings],
+        completion=completion_of(db, programme_id, person_id),
+        facts=facts_of(db, programme_id, person_id),
+        goals=[_own_words(story, person_id) for story in reversed(goals)],
+        kudos=kudos_of(db, person_id, ids),
+    )
+
+
+def _own_words(story: GoalStory, person_id: uuid.UUID) -> GoalStory:
+    """Leave out of a goal what somebody else wrote."""
+    return GoalStory(
+        story.goal,
+        [version for version in story.versions if version.written_by == person_id],
+        [entry for entry in story.progress if entry.written_by == person_id],
+    )

@@ -1,0 +1,5 @@
+"""Pages of the preparation."""
+
+from rmplugin import web
+
+pages = web.Pages("preparation", __name__)

@@ -1,9 +1,11 @@
 """Reads about leaving: pauses, thanks, what a person takes along, and what a manager may know about ends."""
 
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from fractions import Fraction
 
 from sqlalchemy import or_, select
 
@@ -13,11 +15,12 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
 from rmplugin.leaving.models import Pause, Thanks
-from rmplugin.matching.models import Pairing
+from rmplugin.matching.models import Closure, Pairing
 from rmplugin.people.models import Person
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import get_programme
+from rmplugin.reviews.outcomes import FEWEST_SHOWN, suppress
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +123,92 @@ def _own_words(story: GoalStory, person_id: uuid.UUID) -> GoalStory:
         [version for version in story.versions if version.written_by == person_id],
         [entry for entry in story.progress if entry.written_by == person_id],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a manager may know about the ends of a programme's pairs: numbers about five pairs and more.
+
+    :ivar counted: ends that are counted, a multiple of five; 0 when fewer have ended.
+    :ivar reasons: code -> how many of them gave it, the most frequent first; only counts that may be shown.
+    :ivar hides: whether other reasons were given, each too seldom to be shown.
+    :ivar waits: people who wanted another partner; None for fewer than five.
+    :ivar median_days: days after which half of them had one; None when fewer than half have.
+    """
+
+    counted: int
+    reasons: Mapping[str, int]
+    hides: bool
+    waits: int | None
+    median_days: int | None
+
+
+def ends_of(db: Db, programme_id: uuid.UUID, now: datetime) -> Ends:
+    """Sum up the early ends of a programme.
+
+    Whoever looks often must not see what the newest end changed, so that ends count in groups of five.
+
+    **Touches** reads pairing, closure, enrolment.
+    """
+    query = (
+        select(Pairing.ended_at, Closure.reasons)
+        .outerjoin(Closure, Closure.pairing_id == Pairing.id)
+        .where(Pairing.programme_id == programme_id, Pairing.state == "ended")
+    )
+    rows = db.execute(query.order_by(Pairing.ended_at, Pairing.id)).all()
+    counted = rows[: len(rows) - len(rows) % FEWEST_SHOWN]
+    given = Counter(reason for row in counted for reason in set(row.reasons or ()))
+    shown = {reason: count for reason, count in suppress(given).items() if count is not None}
+    until = counted[-1].ended_at if counted else None
+    spans = _waits(db, programme_id, until, now) if until else []
+    enough = len(spans) >= FEWEST_SHOWN
+    return Ends(
+        counted=len(counted),
+        reasons=dict(sorted(shown.items(), key=lambda item: (-item[1], item[0]))),
+        hides=len(shown) < len(given),
+        waits=len(spans) if enough else None,
+        median_days=median_wait(spans) if enough else None,
+    )
+
+
+def _waits(db: Db, programme_id: uuid.UUID, until: datetime, now: datetime) -> list[tuple[timedelta, bool]]:
+    """Give how long people waited for another partner after an end, and whether they have one.
+
+    Who left or pauses without another partner wants none.
+    """
+    enrolled = select(Enrolment.person_id, Enrolment.state).where(Enrolment.programme_id == programme_id)
+    states = {row.person_id: row.state for row in db.execute(enrolled)}
+    query = select(Pairing).where(Pairing.programme_id == programme_id)
+    pairings = db.scalars(query.order_by(Pairing.started_at, Pairing.id)).all()
+    starts: dict[uuid.UUID, list[datetime]] = {}
+    for pairing in pairings:
+        for person in (pairing.mentor_id, pairing.mentee_id):
+            starts.setdefault(person, []).append(pairing.started_at)
+    spans = []
+    for pairing in pairings:
+        if pairing.state != "ended" or pairing.ended_at is None or pairing.ended_at > until:
+            continue
+        for person in (pairing.mentor_id, pairing.mentee_id):
+            again = next((start for start in starts[person] if start > pairing.ended_at), None)
+            if again is not None or states.get(person) == "submitted":
+                spans.append(((again or now) - pairing.ended_at, again is not None))
+    return spans
+
+
+def median_wait(spans: Sequence[tuple[timedelta, bool]]) -> int | None:
+    """Estimate after how many days half of the people have another partner; who waits counts as waiting.
+
+    :param spans: (time, whether it ended with another partner).
+    :return: whole days; None when so far fewer than half have one.
+    **Source** Kaplan and Meier 1958. **Touches** pure.
+    """
+    waiting = Fraction(1)
+    at_risk = len(spans)
+    # Of those who are matched and those who still wait after the same time, the matched come first.
+    for time, matched in sorted(spans, key=lambda span: (span[0], not span[1])):
+        if matched:
+            waiting *= Fraction(at_risk - 1, at_risk)
+            if waiting <= Fraction(1, 2):
+                return time.days
+        at_risk -= 1
+    return None

@@ -13,7 +13,7 @@ from rmplugin.matching.models import LIVE
 from rmplugin.matching.operations import NEUTRAL_ENDED
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names
-from rmplugin.programmes.queries import find_enrolment, get_programme
+from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
@@ -166,3 +166,17 @@ def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     answer.headers["Content-Type"] = "application/pdf"
     answer.headers["Content-Disposition"] = 'attachment; filename="reverse-mentoring.pdf"'
     return answer
+
+
+@pages.get("/manage/programmes/<uuid:programme_id>/ends", role=Role.MANAGER)
+def ends(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Show the manager how pairs end, in numbers about five pairs and more."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    return web.render(
+        "leaving/ends.html",
+        visit,
+        programme=programme,
+        ends=queries.ends_of(visit.db, programme.id, visit.now),
+        reasons=dict(CLOSURE_REASONS),
+        current="/manage",
+    )

@@ -362,6 +362,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.leaving import tasks as leaving_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
+    from rmplugin.preparation import tasks as preparation_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.reviews import tasks as review_tasks
     from rmplugin.tenants import tasks as tenant_tasks
@@ -386,6 +387,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
         leaving_tasks.look_after(runtime)
+        preparation_tasks.remind_due(runtime)
 
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

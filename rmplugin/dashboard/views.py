@@ -27,6 +27,7 @@ from rmplugin.people.queries import (
     roster_event,
     zone_of,
 )
+from rmplugin.preparation.queries import Outlook, not_ready, outlook_of
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
@@ -82,8 +83,20 @@ def first_page(visit: Visit) -> web.Answer:
     if visit.is_manager and found.enrolment is None and not found.cards:
         return desk(visit)
     return web.render(
-        "dashboard/home.html", visit, home=found, step=_next_step(visit, found), settle=True, current="/home"
+        "dashboard/home.html",
+        visit,
+        home=found,
+        step=_next_step(visit, found),
+        preparation=_preparation(visit, found),
+        settle=True,
+        current="/home",
     )
+
+
+def _preparation(visit: Visit, home: Home) -> Outlook | None:
+    if home.enrolment is None or home.enrolment.state != "submitted":
+        return None
+    return outlook_of(visit.db, visit.person_id, home.enrolment.role)
 
 
 def _next_step(visit: Visit, home: Home) -> Step:
@@ -179,6 +192,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     waiting_sessions = [] if pair.is_on_hold else reversed(sessions)
     to_confirm = [story for story in waiting_sessions if story.waits_for(me, visit.now)]
     coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
+    met = any(story.session.state != "cancelled" for story in sessions)
     wave = due_checkin(visit.db, pair, me, visit.now)
     partner_id = pair.partner_of(me)
     partner = people_by_id(visit.db, [partner_id])[partner_id]
@@ -191,7 +205,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "checkin": wave is not None,
             "agreement": in_force is None and waiting is None,
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
-            "first": not any(story.session.state != "cancelled" for story in sessions),
+            "prepare": not met and me in not_ready(visit.db, pair),
+            "first": not met,
             "wait_for_signature": in_force is None and not coming,
             "plan": not coming,
         },
@@ -258,6 +273,11 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         ),
         "goal": Step(
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
+        ),
+        "prepare": Step(
+            "Prepare for your first session with a few short modules. You can plan it when both are ready.",
+            f"{here}/preparation",
+            "Go to your preparation",
         ),
         "first": Step(
             Text("Plan your first session with %(partner)s.", partner=partner),

@@ -10,6 +10,7 @@ from rmplugin.agreements.queries import current_agreement
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names, zone_of
+from rmplugin.preparation.queries import not_ready
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions import forms, operations, queries
 from rmplugin.sessions.models import MentoringSession
@@ -160,5 +161,8 @@ def _form(
         names=display_names(visit.db, {pairing.mentor_id, pairing.mentee_id}),
         partner_id=pairing.partner_of(visit.person_id),
         partner_zone=zone_of(visit.db, pairing.partner_of(visit.person_id)),
+        not_ready={}
+        if session or operations.has_sessions(visit.db, pairing.id)
+        else not_ready(visit.db, pairing),
         blocked=session is None and operations.needs_agreement_first(visit.db, pairing.id),
     )

@@ -86,6 +86,7 @@ EXTRA = {
         "roster.py",
         "side_lines.py",
     },
+    "preparation": {"catalogue.py"},
     "programmes": {"catalogue.py", "copies.py", "imports.py"},
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},

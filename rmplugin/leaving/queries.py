@@ -10,13 +10,12 @@ from fractions import Fraction
 from sqlalchemy import or_, select
 
 from rmplugin.credits.models import Completion
-from rmplugin.credits.queries import Facts, completion_of, facts_of
+from rmplugin.credits.queries import completion_of, time_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
 from rmplugin.leaving.models import Pause, Thanks
 from rmplugin.matching.models import Closure, Pairing
-from rmplugin.people.models import Person
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import get_programme
@@ -36,16 +35,19 @@ class Record:
     """What a person takes along from a programme: their own words and numbers, and thanks given to them.
 
     :ivar pairings: theirs in the programme, the oldest first, each with the name of the partner.
+    :ivar sessions: confirmed ones that count; `minutes`: their minutes.
     :ivar completion: None before anything happened.
     :ivar goals: their own, in their own words.
     :ivar kudos: all that were delivered to them; only those that are kept are printed.
     """
 
-    person: Person
+    person_id: uuid.UUID
+    name: str
     programme: Programme
     pairings: Sequence[tuple[Pairing, str]]
     completion: Completion | None
-    facts: Facts
+    sessions: int
+    minutes: int
     goals: Sequence[GoalStory]
     kudos: Sequence[Kudos]
 
@@ -71,10 +73,13 @@ def thanks_given(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Thanks 
     return db.scalars(query).one_or_none()
 
 
-def kudos_of(db: Db, person_id: uuid.UUID, pairing_ids: Sequence[uuid.UUID]) -> list[Kudos]:
+def kudos_of(
+    db: Db, person_id: uuid.UUID, pairing_ids: Sequence[uuid.UUID], names: Mapping[uuid.UUID, str]
+) -> list[Kudos]:
     """List the thanks that were delivered to a person in some pairings, the oldest first.
 
-    **Touches** reads thanks, person.
+    :param names: of the partners in these pairings.
+    **Touches** reads thanks.
     """
     query = select(Thanks).where(
         Thanks.receiver_id == person_id,
@@ -82,7 +87,6 @@ def kudos_of(db: Db, person_id: uuid.UUID, pairing_ids: Sequence[uuid.UUID]) -> 
         Thanks.delivered_at.is_not(None),
     )
     rows = db.scalars(query.order_by(Thanks.delivered_at, Thanks.id)).all()
-    names = display_names(db, {row.giver_id for row in rows}) if rows else {}
     return [Kudos(row, names[row.giver_id]) for row in rows]
 
 
@@ -90,7 +94,7 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
     """Gather what a person takes along from a programme. Nothing in it was written by a partner but thanks.
 
     :raises NotFoundError: there is no such programme, or the person has had no pairing in it.
-    **Touches** reads programme, person, pairing, completion, credit_entry, agreement, goal, thanks.
+    **Touches** reads programme, person, pairing, completion, credit_entry, goal, thanks.
     """
     programme = get_programme(db, programme_id)
     own = or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
@@ -98,7 +102,8 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
     pairings = db.scalars(query.order_by(Pairing.started_at, Pairing.id)).all()
     if not pairings:
         raise NotFoundError("record")
-    names = display_names(db, {row.partner_of(person_id) for row in pairings})
+    names = display_names(db, {person_id, *(row.partner_of(person_id) for row in pairings)})
+    sessions, minutes = time_given(db, programme_id, person_id)
     ids = [row.id for row in pairings]
     goals = [
         story
@@ -106,13 +111,15 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
         if story.goal.pairing_id in ids and story.goal.state != "dropped"
     ]
     return Record(
-        person=db.get_one(Person, person_id),
+        person_id=person_id,
+        name=names[person_id],
         programme=programme,
         pairings=[(row, names[row.partner_of(person_id)]) for row in pairings],
         completion=completion_of(db, programme_id, person_id),
-        facts=facts_of(db, programme_id, person_id),
+        sessions=sessions,
+        minutes=minutes,
         goals=[_own_words(story, person_id) for story in reversed(goals)],
-        kudos=kudos_of(db, person_id, ids),
+        kudos=kudos_of(db, person_id, ids, names),
     )
 
 

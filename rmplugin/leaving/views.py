@@ -71,6 +71,8 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     """Show what comes after a pairing: what is next, thanks, and the record. Both of the two see the same."""
     me = visit.person_id
     pairing = get_pairing_of(visit.db, pairing_id, me)
+    partner_id = pairing.partner_of(me)
+    names = display_names(visit.db, {partner_id})
     enrolment = find_enrolment(visit.db, pairing.programme_id, me)
     until = queries.paused_until(visit.db, enrolment) if enrolment else None
     choice = "pause" if until else "leave" if enrolment and enrolment.state == "withdrawn" else "rematch"
@@ -79,7 +81,7 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         "leaving/parting.html",
         visit,
         pairing=pairing,
-        partner=display_names(visit.db, {pairing.partner_of(me)})[pairing.partner_of(me)],
+        partner=names[partner_id],
         programme=get_programme(visit.db, pairing.programme_id),
         is_live=pairing.state in LIVE,
         chooses=chooses and enrolment is not None and enrolment.state in ("submitted", "withdrawn"),
@@ -89,7 +91,7 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         weeks=WEEKS,
         given=queries.thanks_given(visit.db, pairing.id, me),
         may_thank=operations.may_thank(visit.db, pairing, me),
-        kudos=queries.kudos_of(visit.db, me, [pairing.id]),
+        kudos=queries.kudos_of(visit.db, me, [pairing.id], names),
         most=forms.THANKS_LENGTH,
     )
 
@@ -159,7 +161,7 @@ def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     pdf = documents.make_pdf(
         lines,
         title=lines[0][1],
-        author=found.person.display_name,
+        author=found.name,
         language=web.language_of_page(),
     )
     answer = flask.make_response(pdf)

@@ -30,11 +30,11 @@ def lines_of(record: Record, day: Callable[[date], str]) -> Iterator[tuple[str, 
     :param day: writes a day for people.
     **Touches** pure.
     """
-    name = record.person.display_name
+    name = record.name
     yield "title", Text("What I reached with reverse mentoring")
     yield "heading", name
     yield "text", record.programme.name
-    roles = {pairing.role_of(record.person.id) for pairing, _partner in record.pairings}
+    roles = {pairing.role_of(record.person_id) for pairing, _partner in record.pairings}
     for role in sorted(str(role) for role in roles):
         yield "text", Text(ROLES[role].template, name=name)
     began = min(pairing.started_at for pairing, _partner in record.pairings)
@@ -42,12 +42,12 @@ def lines_of(record: Record, day: Callable[[date], str]) -> Iterator[tuple[str, 
     if record.completion is not None and record.completion.met_at is not None:
         yield "text", Text("Completed on %(day)s.", day=day(record.completion.met_at.date()))
     yield "heading", Text("Time given to each other")
-    hours, minutes = divmod(record.facts.minutes, 60)
+    hours, minutes = divmod(record.minutes, 60)
     yield (
         "text",
         Text(
             "Sessions that both confirmed: %(n)s. Together %(h)s h %(m)s min.",
-            n=record.facts.sessions,
+            n=record.sessions,
             h=hours,
             m=minutes,
         ),

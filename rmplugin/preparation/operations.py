@@ -45,7 +45,7 @@ def require_ready(db: Db, pairing: Pairing) -> None:
         raise ConflictError(
             "preparation_first",
             "Before your first session, both of you work through the preparation. It takes about twenty "
-            "minutes and stands on your home page. Nothing was lost: plan the session when you are both ready.",
+            "minutes and stands on your home page. Nothing was lost: plan the session when both are ready.",
         )
 
 

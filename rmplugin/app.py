@@ -55,6 +55,7 @@ PAGES = (
     "sessions",
     "checkins",
     "credits",
+    "data_requests",
     "leaving",
     "preparation",
 )
@@ -215,6 +216,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
+                NavLink("Personal data", "/admin/people", "administrator"),
             ]
         own = []
         if visit.session.person_id is not None:
@@ -358,6 +360,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     **Touches** the queue's registry only.
     """
     from rmplugin.credits import tasks as credit_tasks
+    from rmplugin.data_requests import tasks as privacy_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.leaving import tasks as leaving_tasks
     from rmplugin.matching import tasks as matching_tasks
@@ -400,6 +403,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_presence": ("37", matching_tasks.check_presence),
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
         "nightly_reviews": ("57", review_tasks.review_all),
+        "nightly_removal": ("7", privacy_tasks.remove_due),
     }
     for name, (minute, task) in nightly.items():
         queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))

@@ -7,6 +7,8 @@ source: see `.ci/translations.py`.
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
+from babel import Locale
+
 Code = TypeVar("Code")
 
 
@@ -33,8 +35,25 @@ class Text(str):  # noqa: SLOT000 - texts are few, and pickling needs no care.
         return self
 
 
+class Language(str):  # noqa: SLOT000 - as above.
+    """A language by its English name, for a blank of a `Text`; a page names it in its own language.
+
+    :param code: ISO 639-1.
+    """
+
+    code: str
+
+    def __new__(cls, code: str, /) -> Self:
+        """Name it in English; a code that nobody knows stays. **Touches** pure."""
+        name = super().__new__(cls, Locale("en").languages.get(code, code))
+        name.code = code
+        return name
+
+
 def pack(text: Any) -> Any:
     """Make a text, and the texts in its blanks, fit for JSON. **Touches** pure."""
+    if isinstance(text, Language):
+        return {"language": text.code}
     if isinstance(text, Text):
         return [text.template, {name: pack(value) for name, value in text.values.items()}]
     return text
@@ -45,7 +64,7 @@ def unpack(packed: Any) -> Any:
     if isinstance(packed, list):
         template, values = packed
         return Text(template, **{name: unpack(value) for name, value in values.items()})
-    return packed
+    return Language(packed["language"]) if isinstance(packed, dict) else packed
 
 
 def joined(parts: Iterable[str], between: str = " ") -> Text:

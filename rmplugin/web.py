@@ -1,7 +1,7 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -23,12 +23,12 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin import notify
+from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
-from rmplugin.texts import Text, pack, unpack
+from rmplugin.texts import Language, Text, pack, unpack
 
 log = structlog.get_logger()
 
@@ -89,6 +89,14 @@ class Visit:
         if self.session.person_id is None:
             raise NotAllowedError("not_in_roster", "This page is for people whom the HR roster knows.")
         return self.session.person_id
+
+    def note_access(self, *people: uuid.UUID, programme_id: uuid.UUID | None = None) -> None:
+        """Have it kept that the programme team opened a page about people, or a list of a programme.
+
+        **Touches** writes access_entry, once the page is made and in a transaction of its own.
+        """
+        opened: list[Any] = self.db.info.setdefault("opened", [])
+        opened += [(person, None) for person in people] if people else [(None, programme_id)]
 
     @property
     def actor(self) -> str:
@@ -210,12 +218,19 @@ def _visit(
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)
-        wake = bool(db.info.get("wake"))
+        wake, opened = bool(db.info.get("wake")), db.info.get("opened", ())
     if wake:
         wake_worker()
     elif not write and now - session.seen_at > TOUCH_EVERY:
         _touch(runtime, session.id, now)
+    if opened:
+        _keep_accesses(visit, opened)
     return answer
+
+
+def _keep_accesses(visit: Visit, opened: Iterable[tuple[uuid.UUID | None, uuid.UUID | None]]) -> None:
+    with visit.runtime.database.transaction(visit.tenant_id) as db:
+        audit.record_accesses(db, visit.actor, request.endpoint or "", opened, visit.now)
 
 
 def show(visit: Visit, path: str) -> Answer:
@@ -374,9 +389,15 @@ def say(text: str) -> str:
     if not isinstance(text, Text):
         # The empty text would be answered with the head of the catalogue.
         return flask_babel.gettext(text) if text else text
-    values = {name: say(value) if isinstance(value, Text) else value for name, value in text.values.items()}
+    values = {name: _say_value(value) for name, value in text.values.items()}
     translated = flask_babel.gettext(text.template) if text else text
     return translated % values if values else translated
+
+
+def _say_value(value: Any) -> Any:
+    if isinstance(value, Language):
+        return language_name(value.code)
+    return say(value) if isinstance(value, Text) else value
 
 
 def said() -> Text | None:

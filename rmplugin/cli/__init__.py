@@ -51,7 +51,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except NotFoundError as error:
-        click.echo(f"There is no {error.what}. Nothing was changed.", err=True)
+        named = "" if error.typed is None else f" '{error.typed}'"
+        click.echo(f"There is no {error.what}{named}. Nothing was changed.", err=True)
         sys.exit(1)
     except RmError as error:
         click.echo(error.message_for_user, err=True)

@@ -102,10 +102,13 @@ def _cell(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
+def read_assignments(
+    pairs: Sequence[str], option: str, example: str = "path=/data/people.csv"
+) -> dict[str, Any]:
     """Read ``key=value`` options; a dotted key goes into a nested object.
 
     :param option: name for messages.
+    :param example: what the command takes, for messages.
     :raises click.UsageError: there is no "=".
     **Touches** pure.
     """
@@ -113,7 +116,7 @@ def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise click.UsageError(f"{option} needs KEY=VALUE, for example {option} path=/data/people.csv.")
+            raise click.UsageError(f"{option} needs KEY=VALUE, for example {option} {example}.")
         place = result
         *outer, last = key.split(".")
         for part in outer:

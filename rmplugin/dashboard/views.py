@@ -316,6 +316,8 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
+    if found.programme is not None:
+        visit.note_access(programme_id=found.programme.id)
     return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
 
 

@@ -14,11 +14,13 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.leaving.forms import LONGEST_PAUSE
 from rmplugin.leaving.models import Pause, Thanks
+from rmplugin.leaving.queries import paused_until
 from rmplugin.matching import interruptions, runs
 from rmplugin.matching import operations as matching
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import people_by_id
 from rmplugin.matching.releasing import close_stale_proposals
+from rmplugin.people import consents
 from rmplugin.people.canonical import LEFT
 from rmplugin.people.models import Person
 from rmplugin.people.queries import display_names
@@ -62,23 +64,34 @@ def choose_next(
     """Let somebody whose pairing has ended, by whomever, say what comes next; it holds at once.
 
     :param next_choice, weeks: as `forms.NextForm` loads them.
-    :raises ConflictError: the pairing goes on, or the person is not in the programme.
+    :raises ConflictError: the pairing goes on, or the person has left: signing up again asks for consent.
     :raises NotAllowedError: the programme takes them in no more.
-    **Touches** locks programme; writes enrolment, enrolment_pause, proposal, notice.
+    **Touches** locks programme; writes enrolment, enrolment_pause, consent, proposal, notice.
     """
     programme = runs.lock_programme(db, pairing.programme_id)
     if pairing.state in LIVE:
         raise ConflictError("pairing_goes_on", "This pairing goes on. Nothing was changed.")
     enrolment = find_enrolment(db, programme.id, person_id)
-    if enrolment is None or enrolment.state not in ("submitted", "withdrawn"):
-        raise ConflictError("not_in_pool", "You are not in this programme any more. Nothing was changed.")
+    if enrolment is None or not may_choose(db, enrolment):
+        raise ConflictError(
+            "left",
+            "You are not in this programme any more, so nothing was changed. While it takes people in, you "
+            "can sign up again on its page.",
+        )
     if next_choice == "rematch":
         _come_back(db, programme, enrolment, now)
         return
+    if next_choice == "leave":
+        consents.withdraw(db, person_id, "participation", now, programme.id)
     if enrolment.state == "submitted":
         enrolment.state, enrolment.updated_at = "withdrawn", now
         close_stale_proposals(db, now)
     _set_pause(db, enrolment, weeks if next_choice == "pause" else None, now)
+
+
+def may_choose(db: Db, enrolment: Enrolment) -> bool:
+    """Tell whether somebody is in the pool, or pauses. **Touches** reads enrolment_pause."""
+    return enrolment.state == "submitted" or paused_until(db, enrolment) is not None
 
 
 def come_back(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:

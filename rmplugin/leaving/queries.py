@@ -85,6 +85,7 @@ def kudos_of(
         Thanks.receiver_id == person_id,
         Thanks.pairing_id.in_(pairing_ids),
         Thanks.delivered_at.is_not(None),
+        Thanks.text != "",  # Words go when their time is over.
     )
     rows = db.scalars(query.order_by(Thanks.delivered_at, Thanks.id)).all()
     return [Kudos(row, names[row.giver_id]) for row in rows]

@@ -75,8 +75,8 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     names = display_names(visit.db, {partner_id})
     enrolment = find_enrolment(visit.db, pairing.programme_id, me)
     until = queries.paused_until(visit.db, enrolment) if enrolment else None
-    choice = "pause" if until else "leave" if enrolment and enrolment.state == "withdrawn" else "rematch"
-    chooses = pairing.state == "ended" and enrolment is not None
+    in_pool = enrolment is not None and enrolment.state == "submitted"
+    has_left = enrolment is not None and enrolment.state == "withdrawn" and until is None
     return web.render(
         "leaving/parting.html",
         visit,
@@ -84,8 +84,9 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         partner=names[partner_id],
         programme=get_programme(visit.db, pairing.programme_id),
         is_live=pairing.state in LIVE,
-        chooses=chooses and enrolment is not None and enrolment.state in ("submitted", "withdrawn"),
-        choice=choice,
+        chooses=pairing.state == "ended" and (in_pool or until is not None),
+        has_left=pairing.state == "ended" and has_left,
+        choice="pause" if until else "rematch",
         until=until,
         choices=forms.NEXT_CHOICES,
         weeks=WEEKS,

@@ -19,6 +19,7 @@ from rmplugin.matching.models import LIVE, Closure, MatchRun, Pairing, Proposal
 from rmplugin.matching.pairs import find_contributions, find_points
 from rmplugin.matching.releasing import NEUTRAL_CLOSED, close_stale_proposals, tell_closed
 from rmplugin.matching.scoring import FACTORS
+from rmplugin.people import consents
 from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Programme
@@ -44,11 +45,15 @@ def start_run(
     now: datetime,
     objective: str | None = None,
     scope: str = "all",
+    *,
+    takes_over: bool = False,
 ) -> MatchRun:
     """Ask for a matching; the worker computes it after the commit, from the data as they are then.
 
     :param objective: one of `forms.OBJECTIVES`; None for that of the live rule set.
     :param scope: all with a free place, or waiting: only those who have no partner and no proposal.
+    :param takes_over: the caller holds the matching of the programme, so that nobody computes a run that is
+        queued: it is given back when it is what is asked for, else it is thrown away.
     :return: the run, state "queued".
     :raises ConflictError: one is queued already, the programme is archived, or nobody waits on one side.
     :raises InputError: the objective is unknown.
@@ -63,15 +68,20 @@ def start_run(
     programme = runs.lock_programme(db, programme.id)
     if programme.state == "archived":
         raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    runs.refuse_while_queued(db, programme.id)
+    if not takes_over:
+        runs.refuse_while_queued(db, programme.id)
     rule_set = rule_sets.ensure_live(db, programme, actor, now)
     if scope == "waiting":
         _refuse_when_nobody_waits(db, programme)
+    objective = objective or rule_set.objective
+    left = _take_over(db, programme, actor, now, objective, scope)
+    if left is not None:
+        return left
     run = MatchRun(
         programme_id=programme.id,
         state="queued",
         scope=scope,
-        objective=objective or rule_set.objective,
+        objective=objective,
         rule_set_id=rule_set.id,
         rule_set_version=rule_set.version,
         rules={},
@@ -88,6 +98,18 @@ def start_run(
     return run
 
 
+def _take_over(
+    db: Db, programme: Programme, actor: str, now: datetime, objective: str, scope: str
+) -> MatchRun | None:
+    """Give the queued run that nobody computes if it is what is asked for; throw another one away."""
+    left = runs.find_queued(db, programme.id)
+    if left is None or (left.objective, left.scope) == (objective, scope):
+        return left
+    left.state, left.finished_at, left.metrics = "dropped", now, {}
+    audit.record(db, actor, "match_run.drop", left.id, now)
+    return None
+
+
 def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
     members = queries.list_pool(db, programme.id, scope="waiting")
     if {member.role for member in members if member.places} != {"mentor", "mentee"}:
@@ -100,12 +122,13 @@ def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
 def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: int) -> None:
     """Keep with a queued run that the worker is at it, for the page that watches it.
 
-    :param facts: what is known by now, such as how many mentors and mentees there are.
+    :param facts: what is known by now, such as how many mentors and mentees there are; none at the start.
     **Touches** writes match_run.
     """
     run = queries.get_run(db, run_id)
     if run.state == "queued":
-        run.metrics = {"since": now.isoformat(), **run.metrics, **facts}
+        # Without facts somebody begins, maybe once more after another one was killed.
+        run.metrics = {**run.metrics, **facts} if facts else {"since": now.isoformat()}
 
 
 def record_proposals(
@@ -315,7 +338,7 @@ def end_pairing(
     :param next_choice: "rematch" keeps the person in the pool, "pause" and "leave" take them out.
     :raises NotFoundError: it is not the person's.
     :raises ConflictError: it has ended already.
-    **Touches** writes pairing, closure, enrolment, proposal, notice, outbox_event.
+    **Touches** writes pairing, closure, enrolment, consent, proposal, notice, outbox_event.
     """
     runs.lock_programme(db, pairing.programme_id)
     db.refresh(pairing)
@@ -335,6 +358,8 @@ def end_pairing(
         # Another pairing of the same person goes on; only new partners are no longer looked for.
         enrolment.state, enrolment.updated_at = "withdrawn", now
         close_stale_proposals(db, now)
+    if next_choice == "leave":
+        consents.withdraw(db, person_id, "participation", now, pairing.programme_id)
     tell_ended(db, pairing, [pairing.partner_of(person_id)], now)
     return closure
 

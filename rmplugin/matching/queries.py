@@ -53,7 +53,7 @@ def get_run(db: Db, run_id: uuid.UUID) -> MatchRun:
     """
     run = db.scalars(select(MatchRun).where(MatchRun.id == run_id)).one_or_none()
     if run is None:
-        raise NotFoundError("match run")
+        raise NotFoundError("match run", typed=str(run_id))
     return run
 
 

@@ -16,6 +16,11 @@ from rmplugin.programmes.models import Programme
 
 PROPOSAL: Table = Proposal.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 LEFT_OUT: Table = LeftOut.__table__  # type: ignore[assignment]
+BEING_COMPUTED = (
+    "A matching of this programme is being computed. Nothing was changed. Wait until it is ready. If nothing "
+    "seems to happen, nobody computes it: ask your administrator to start “rmplugin worker”, or to run "
+    "“rmplugin match run” again, which takes it over."
+)
 
 
 def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
@@ -24,18 +29,23 @@ def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     return db.scalars(query.execution_options(populate_existing=True)).one()
 
 
+def find_queued(db: Db, programme_id: uuid.UUID) -> MatchRun | None:
+    """Find the run of a programme that waits for a worker or is being computed; there is one at most.
+
+    **Touches** reads match_run.
+    """
+    query = select(MatchRun).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
+    return db.scalars(query).one_or_none()
+
+
 def refuse_while_queued(db: Db, programme_id: uuid.UUID) -> None:
     """Leave a programme's proposals alone while a matching of it is being computed.
 
     :raises ConflictError: one is.
     **Touches** reads match_run.
     """
-    query = select(MatchRun.id).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
-    if db.execute(query.limit(1)).first() is not None:
-        raise ConflictError(
-            "run_queued",
-            "A matching of this programme is being computed. Nothing was changed. Wait until it is ready.",
-        )
+    if find_queued(db, programme_id) is not None:
+        raise ConflictError("run_queued", BEING_COMPUTED)
 
 
 def lock_open_run(db: Db, run: MatchRun) -> None:

@@ -13,11 +13,11 @@ from sqlalchemy import Select, String, literal, null, select
 from sqlalchemy import cast as cast_to
 
 from rmplugin.db import Db
-from rmplugin.errors import InputError, NotFoundError
-from rmplugin.matching import documents, queries, words
+from rmplugin.errors import InputError
+from rmplugin.matching import queries
 from rmplugin.matching.columns import Problem, build
 from rmplugin.matching.models import MatchRun, MatchWish, Proposal
-from rmplugin.matching.pairs import find_bars, find_contributions
+from rmplugin.matching.pairs import find_bars
 from rmplugin.matching.rules import RuleBook, book_in_force
 from rmplugin.matching.scoring import (
     Candidate,
@@ -29,7 +29,7 @@ from rmplugin.matching.scoring import (
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
-from rmplugin.people.queries import display_names, reporting_map
+from rmplugin.people.queries import reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.records import MatchCriterion
@@ -143,7 +143,9 @@ class Pool:
         )
 
     def digest(self, objective: str) -> str:
-        """Give a digest of everything that decides the outcome, the same for the same data in any order.
+        """Give a digest of what decides the outcome, the same for the same data in any order.
+
+        Pairs of the run before, which may have a bonus, are left out: they change with the run itself.
 
         **Touches** nothing.
         """
@@ -159,7 +161,6 @@ class Pool:
             sorted(self.pins),
             sorted(self.wishes),
             sorted(self.avoided),
-            sorted(self.kept),
             [criterion.key for criterion in self.criteria],
             rules_document(self.rules),
             asdict(self.weights),
@@ -459,51 +460,3 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
 
 def _texts(pair: tuple[uuid.UUID, uuid.UUID]) -> tuple[str, str]:
     return str(pair[0]), str(pair[1])
-
-
-def explain(
-    db: Db,
-    run: MatchRun,
-    mentor_id: uuid.UUID,
-    mentee_id: uuid.UUID,
-    now: datetime,
-    criteria: Iterable[MatchCriterion] = (),
-) -> dict[str, Any]:
-    """Say why two people are, or are not, a pair of a run: what `match explain --json` prints.
-
-    For a pair that the run did not propose, rules and points are those of today's data; `same_inputs` tells
-    whether they are still those of the run.
-
-    :raises NotFoundError: one of the two is not a person of this tenant.
-    **Touches** reads match_run, proposal and what `load_pool` reads.
-    """
-    if len(display_names(db, {mentor_id, mentee_id})) < len({mentor_id, mentee_id}):
-        raise NotFoundError("person")
-    found = {(pair.row.mentor_id, pair.row.mentee_id): pair for pair in queries.list_proposals(db, run.id)}
-    document: dict[str, Any] = {"run_id": str(run.id), "proposed": (mentor_id, mentee_id) in found}
-    if document["proposed"]:
-        return document | documents.proposal_document(found[mentor_id, mentee_id])
-    pool = load_pool(db, queries.programme_of(db, run), now, scope=run.scope, criteria=criteria)
-    ids = str(mentor_id), str(mentee_id)
-    codes = check_pairs(pool, [ids])[ids]
-    mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
-    document |= {
-        "mentor": {"id": ids[0]},
-        "mentee": {"id": ids[1]},
-        "same_inputs": pool.digest(run.objective) == run.inputs_hash,
-        "barred_by": codes,
-        "because": [words.PAIR_FAULTS[code] for code in codes],
-        "score": None,
-        "contributions": {},
-        "instead": [
-            documents.proposal_document(pair)
-            for key, pair in found.items()
-            if mentor_id == key[0] or mentee_id == key[1]
-        ],
-    }
-    if mentor and mentee and not codes:
-        problem = pool.problem([mentor], [mentee]).without_extras()
-        contributions = find_contributions(problem, 0, 0)
-        document |= {"score": sum(contributions.values()), "contributions": contributions}
-        document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
-    return document

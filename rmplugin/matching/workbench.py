@@ -50,6 +50,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run: its numbers, its pairs a page at a time, and what can be done with it."""
     run = _managed_run(visit, run_id)
     programme = get_programme(visit.db, run.programme_id)
+    visit.note_access(programme_id=run.programme_id)
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
     asked = web.load_query(forms.PairQuery())
@@ -83,6 +84,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show who of the pool has no pair in a run, why, and what would change it."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.LeftOutQuery())
     listed = lists.page_of_left_out(visit.db, run, asked)
     best = [entry["details"]["best"]["id"] for entry in listed.rows if entry["details"].get("best")]
@@ -107,6 +109,7 @@ def pair_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
     pair = lists.pairs_by_id(visit.db, [proposal_id])[0]
+    visit.note_access(pair.mentor.id, pair.mentee.id)
     asked = web.load_query(forms.CardQuery())
     zone, reasons = zone_for(visit), proposal.reasons
     found = lists.find_members_named(visit.db, run.programme_id, asked["name"]) if asked["name"] else []
@@ -189,6 +192,7 @@ def pick_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run beside another one of its programme."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.CompareQuery())
     runs = [
         one

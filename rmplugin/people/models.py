@@ -237,6 +237,24 @@ class CourseMember(Base, TenantOwned):
     last_launch_at: Mapped[datetime | None]
 
 
+class Consent(Base, TenantOwned):
+    """A person agreed to something, for a purpose. Withdrawing does not undo what happened before.
+
+    :ivar purpose: what it is for, a word of `consents.PURPOSES`.
+    :ivar programme_id: None when it holds for all. No foreign key: programmes stand above people.
+    :ivar wording: number of the words that were agreed to; older ones are in the history of the code.
+    """
+
+    __tablename__ = "consent"
+    __table_args__ = (Index("ix_consent_person", "person_id", "purpose"),)
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    programme_id: Mapped[uuid.UUID | None]
+    wording: Mapped[int]
+    given_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+
+
 class SideLine(Base, TenantOwned):
     """A line of authority beside the reporting line, without a direction: the two never become a pair.
 

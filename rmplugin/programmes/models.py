@@ -23,6 +23,8 @@ class Programme(Base, TenantOwned):
     :ivar needs_goal_review: and a reviewed goal of one's own,
     :ivar needs_agreement: and an agreement that both signed.
     :ivar topics: what pairs are encouraged to talk about, in words.
+    :ivar keep_months: so long after its last day what pairs wrote is kept; then it is removed,
+    :ivar words_removed_at: which was done then; None before.
     """
 
     __tablename__ = "programme"
@@ -32,6 +34,7 @@ class Programme(Base, TenantOwned):
         CheckConstraint("starts_on < ends_on", name="dates"),
         CheckConstraint("mentee_min_rank between 0 and 100", name="mentee_rank"),
         CheckConstraint("mentor_max_rank between 0 and 100", name="mentor_rank"),
+        CheckConstraint("keep_months between 0 and 120", name="keep_months"),
     )
     context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_context.id", ondelete="SET NULL"))
     name: Mapped[str]
@@ -52,6 +55,8 @@ class Programme(Base, TenantOwned):
     needs_goal_review: Mapped[bool]
     needs_agreement: Mapped[bool]
     topics: Mapped[list[str]]
+    keep_months: Mapped[int] = mapped_column(default=12)
+    words_removed_at: Mapped[datetime | None]
     created_by: Mapped[str]
     created_at: Mapped[datetime]
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError
+from rmplugin.people import consents
 from rmplugin.people.models import PersonSkill, Profile, Skill
 from rmplugin.programmes import forms, queries
 from rmplugin.programmes.catalogue import CatalogueSkill, get_template
@@ -313,6 +314,7 @@ def submit_enrolment(
         )
     enrolment = _keep(db, programme, person_id, answers, now, "submitted")
     enrolment.consented_at = enrolment.consented_at or now
+    consents.give(db, person_id, "participation", now, programme.id)
     return enrolment
 
 
@@ -455,6 +457,7 @@ def withdraw(db: Db, enrolment: Enrolment, now: datetime) -> None:
             "enrolment_not_open", "You are not enrolled, so there is nothing to withdraw from."
         )
     enrolment.state, enrolment.updated_at = "withdrawn", now
+    consents.withdraw(db, enrolment.person_id, "participation", now, enrolment.programme_id)
     # Whoever keeps proposals with this person must let go of them.
     jobs.enqueue(
         db,

@@ -168,7 +168,7 @@ def find_programme(db: Db, name_or_id: str) -> Programme:
     for programme in list_programmes(db):
         if name_or_id.strip().casefold() in (str(programme.id), programme.name.casefold()):
             return programme
-    raise NotFoundError("programme")
+    raise NotFoundError("programme", typed=name_or_id)
 
 
 def programme_of_person(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID) -> Programme | None:

@@ -160,6 +160,7 @@ def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who is eligible and why, for inviting them."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
     today, role, search = visit.now.date(), asked["role"], asked["q"]
     total = queries.count_eligible_people(visit.db, found, today, role, search=search)
@@ -208,6 +209,7 @@ def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who was invited and who signed up."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
 
     def read(page: int) -> tuple[list[Any], int]:

@@ -13,6 +13,7 @@ from rmplugin.leaving.models import Pause, Thanks
 from rmplugin.matching import interruptions
 from rmplugin.matching.models import Closure, Pairing
 from rmplugin.notify import unread
+from rmplugin.people import consents
 from rmplugin.people.models import Person
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
@@ -125,15 +126,28 @@ def test_partner_chooses_too_and_may_choose_again(scene, pairing, clock):
     end(scene, pairing, "Ana")
     with scene.transaction() as db:
         row = db.get_one(Pairing, pairing.id)
-        for choice, state in (("pause", "withdrawn"), ("leave", "withdrawn"), ("rematch", "submitted")):
+        for choice, state in (("pause", "withdrawn"), ("rematch", "submitted"), ("leave", "withdrawn")):
             operations.choose_next(db, row, scene.Pia.id, choice, 3, clock())
             assert find_enrolment(db, scene.programme.id, scene.Pia.id).state == state
             assert len(db.scalars(select(Pause)).all()) == (choice == "pause")
         assert len(db.scalars(select(Closure)).all()) == 1
 
 
-def test_nobody_comes_back_into_a_programme_that_is_over(scene, pairing, clock):
+@pytest.mark.parametrize("leaver", ["Ana", "Pia"])
+def test_who_left_is_asked_for_consent_again_before_coming_back(scene, pairing, clock, leaver):
     end(scene, pairing, "Ana", choice="leave")
+    with scene.transaction() as db:
+        row, person = db.get_one(Pairing, pairing.id), scene.people[leaver]
+        if leaver == "Pia":
+            assert consents.stands(db, person.id, "participation", scene.programme.id)
+            operations.choose_next(db, row, person.id, "leave", 4, clock())
+        assert not consents.stands(db, person.id, "participation", scene.programme.id)
+        with pytest.raises(ConflictError, match="left"):
+            operations.choose_next(db, row, person.id, "rematch", 4, clock())
+
+
+def test_nobody_comes_back_into_a_programme_that_is_over(scene, pairing, clock):
+    end(scene, pairing, "Ana", choice="pause")
     with scene.transaction() as db:
         db.get_one(Programme, scene.programme.id).state = "archived"
         row = db.get_one(Pairing, pairing.id)

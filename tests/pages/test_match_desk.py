@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from rmplugin import web
 from rmplugin.jobs import work_outbox
 from rmplugin.matching import changes, counting, lists, operations, queries, rules, tasks
 from rmplugin.matching.models import MatchCount, MatchWish, Proposal
@@ -276,6 +277,17 @@ def test_people_left_out_are_listed_with_reason_and_filters(scene, manager):
     assert "would be enough" in says
     assert "1 person" in manager.get(f"{path}?role=mentee&reason=language&q=ida").says()
     assert "Nobody fits this filter." in manager.get(f"{path}?role=mentor").says()
+
+
+def test_language_that_would_place_somebody_is_named_in_the_language_of_the_page(scene, manager):
+    with scene.transaction() as db:
+        add_mentor(db, scene.programme, "Cem", scene.runtime.clock())
+        add_mentee(db, scene.programme, "Ida", scene.runtime.clock(), languages=["fr"])
+    path = f"/runs/{scene.run()}/left-out"
+    assert "With the language “English”, mentors would come within reach" in manager.get(path).says()
+    headers = {"Accept-Language": "de", web.HTTP_HEADER: manager.token}
+    page = manager.client.get(path, headers=headers).get_data(as_text=True)
+    assert "Mit der Sprache „Englisch“ kämen" in page
 
 
 # ---- 5: changes ----

@@ -16,6 +16,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "goals",
     "hris",
     "launches",
@@ -42,6 +43,7 @@ ALLOWED = {
 }
 # Names of one capability's own: pure calculations.
 EXTRA = {
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "leaving": {"documents.py", "words.py"},
@@ -72,6 +74,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",
@@ -79,6 +82,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",

@@ -1,6 +1,6 @@
 """Leaving well and preparation: several reasons of an end, pauses, thanks, modules, supervision groups
 
-Revision: 0016, after: 0010, made: 2026-11-26 11:10:00
+Revision: 0016, after: 0017, made: 2026-11-26 11:10:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0016"
-down_revision = "0010"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

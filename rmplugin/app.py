@@ -240,10 +240,10 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     )
     app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
     app.jinja_env.filters.update(
-        moment=web.local_moment,
-        day=web.local_day,
-        number=web.local_number,
-        percent=web.local_percent,
+        moment=languages.local_moment,
+        day=languages.local_day,
+        number=languages.local_number,
+        percent=languages.local_percent,
         say=web.say,
     )
     app.jinja_env.add_extension("jinja2.ext.do")

@@ -4,7 +4,7 @@ import uuid
 
 import flask
 
-from rmplugin import web
+from rmplugin import languages, web
 from rmplugin.errors import ConflictError
 from rmplugin.goals.queries import level_text
 from rmplugin.leaving import documents, forms, operations, queries, words
@@ -158,12 +158,12 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Give the same as a PDF."""
     found = queries.record_of(visit.db, programme_id, visit.person_id)
-    lines = [(kind, web.say(text)) for kind, text in words.lines_of(found, web.local_day)]
+    lines = [(kind, web.say(text)) for kind, text in words.lines_of(found, languages.local_day)]
     pdf = documents.make_pdf(
         lines,
         title=lines[0][1],
         author=found.name,
-        language=web.language_of_page(),
+        language=languages.locale_of_page().language,
     )
     answer = flask.make_response(pdf)
     answer.headers["Content-Type"] = "application/pdf"

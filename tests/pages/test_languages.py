@@ -7,6 +7,7 @@ import flask
 import pytest
 from werkzeug.datastructures import LanguageAccept
 
+from rmplugin import languages
 from rmplugin.languages import choose
 from tests.factories.launches import ROLES, TOOL
 from tests.fakes.lti_platform import CLAIM, INSTRUCTOR

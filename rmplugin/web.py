@@ -22,8 +22,8 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
-from rmplugin.languages import locale_of_page
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
 from rmplugin.texts import Language, Text, pack, unpack
 
@@ -209,6 +209,7 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         _check_role(session, role)
+        flask.g.role = role
         if write:
             take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
@@ -246,6 +247,7 @@ def show(visit: Visit, path: str) -> Answer:
     if role is Role.PUBLIC:
         raise NotFoundError
     _check_role(visit.session, role)
+    flask.g.role = role
     # The browser's address becomes the page's own, so that reloading works.
     flask.g.settle = path
     view: View = flask.current_app.extensions["rm_views"][endpoint]
@@ -437,6 +439,22 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
         ) from error
 
 
+def read_upload(name: str) -> str:
+    """Read a text file that was sent with a form.
+
+    :raises InputError: there is none, or it is not UTF-8.
+    **Touches** reads the request.
+    """
+    sent = request.files.get(name)
+    if sent is None or not sent.filename:
+        raise InputError("file_missing", "Choose a file first.", {name: "Choose a file first."})
+    try:
+        return _clean(sent.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        text = "The file is not UTF-8 text. Save it as “CSV UTF-8”."
+        raise InputError("not_utf8", text, {name: text}) from error
+
+
 def _clean(text: str) -> str:
     # PostgreSQL stores no NUL character, and nobody can type one.
     return text.replace("\x00", "").strip()
@@ -460,8 +478,3 @@ def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
     return Text(message)
-
-
-def language_name(code: str) -> str:
-    """Name a language in the language of the page. **Touches** the language of the page."""
-    return str(locale_of_page().languages.get(code, code))

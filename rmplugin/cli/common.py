@@ -10,14 +10,15 @@ from typing import Any
 import click
 import structlog
 
-from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.db import Db
 from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.migrations import is_current
+from rmplugin.programmes import models as _programmes  # noqa: F401 - Rows of lower capabilities refer to them.
 from rmplugin.settings import read_settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.queries import get_tenant
+from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 log = structlog.get_logger()
 

@@ -13,6 +13,7 @@ from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
@@ -29,8 +30,10 @@ from rmplugin.people.queries import (
 )
 from rmplugin.preparation.queries import Outlook, not_ready, outlook_of
 from rmplugin.programmes.forms import STATES
+from rmplugin.programmes.profiles import find_profile, view_for_partner
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
+from rmplugin.signup.queries import open_survey
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -88,6 +91,7 @@ def first_page(visit: Visit) -> web.Answer:
         home=found,
         step=_next_step(visit, found),
         preparation=_preparation(visit, found),
+        survey=open_survey(visit.db, visit.session.context_id, visit.session.lti_user_id),
         settle=True,
         current="/home",
     )
@@ -164,6 +168,13 @@ def _enrolment_step(home: Home) -> Step:
             "You are invited. See what it asks of you, and say yes or no.", path, "Answer the invitation"
         ),
         "started": Step("Your answers are not sent yet.", path, "Go on with your answers"),
+        "endorsing": Step(
+            "Your line manager is asked for the weekly time; you hear from us.",
+            path,
+            "See how it stands",
+        ),
+        "waitlisted": Step("You are on the waiting list.", path, "See how it stands"),
+        "paused": Step("You pause, and come back by yourself.", path, "See until when"),
         "submitted": Step("You are in. As soon as there is a partner for you, you find the proposal here."),
         "declined": Step("You declined. You can still change your mind.", path, "See the programme"),
         "withdrawn": Step(
@@ -175,8 +186,6 @@ def _enrolment_step(home: Home) -> Step:
             "See what you reached",
         ),
     }
-    if home.paused_until is not None:
-        return Step("You pause, and then you are in the pool again by yourself.")
     return steps[home.enrolment.state]
 
 
@@ -220,6 +229,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pair,
         role=role,
         partner=partner,
+        about=view_for_partner(find_profile(visit.db, partner_id), language_name),
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
         zone=zone_of(visit.db, me),

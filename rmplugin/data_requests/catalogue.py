@@ -12,14 +12,15 @@ from rmplugin.audit import AccessEntry
 from rmplugin.checkins.models import Checkin
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.leaving.models import Pause, Thanks
+from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
 from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
 from rmplugin.notify import Notice
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
 from rmplugin.preparation.models import PreparationStep, SupervisionSeat
-from rmplugin.programmes.models import Enrolment
+from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
 Erase = Literal["delete", "words", "keep"]
@@ -88,13 +89,28 @@ HOLDINGS = (
     Holding(
         Enrolment,
         Text("Programmes that you take part in"),
+        hidden=("nominated_by",),
         erase="words",
         words={"motivation": None},
         fades=True,
     ),
-    Holding(Pause, Text("Until when you pause"), (), through=("enrolment_id", Enrolment), erase="delete"),
     Holding(PreparationStep, Text("What you did to prepare"), erase="delete"),
     Holding(SupervisionSeat, Text("Supervision groups that you joined"), erase="delete"),
+    Holding(
+        Endorsement,
+        Text("Whether your line manager agreed to the weekly time"),
+        (),
+        through=("enrolment_id", Enrolment),
+        hidden=("manager_id", "token"),
+        erase="delete",
+    ),
+    Holding(
+        ReadinessTaken,
+        Text("That you answered a survey before a launch; your answers are not kept"),
+        (),
+        through=("lti_user_id", LtiUser),
+        erase="delete",
+    ),
     Holding(MatchWish, Text("Whom you would like to meet, or not"), erase="delete", also=("other_id",)),
     Holding(LeftOut, Text("Why a matching left you without a partner"), erase="delete", hidden=("told",)),
     Holding(

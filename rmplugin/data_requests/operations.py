@@ -47,8 +47,8 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
             done[holding.model.__tablename__] = count
     db.execute(
         update(Enrolment)
-        .where(Enrolment.person_id == person.id, Enrolment.state.in_(("invited", "started", "submitted")))
-        .values(state="withdrawn", updated_at=now)
+        .where(Enrolment.person_id == person.id, Enrolment.state.not_in(("declined", "completed")))
+        .values(state="withdrawn", paused_until=None, updated_at=now)
     )
     done |= _forget_sources(db, person)
     _make_pseudonym(person, now)

@@ -6,10 +6,10 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from rmplugin.matching.forms import CLOSURE_REASONS, codes
+from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS
 from rmplugin.texts import Text, texts
 
 MOST_REASONS = 3
-LONGEST_PAUSE = 6
 THANKS_LENGTH = 600
 NEXT_CHOICES = tuple(
     texts(
@@ -39,7 +39,7 @@ class NextForm(ma.Schema):
     )
     weeks = ma.fields.Int(
         load_default=4,
-        validate=Range(1, LONGEST_PAUSE, error="A pause lasts one to six weeks."),
+        validate=Range(1, LONGEST_PAUSE_WEEKS, error="A pause lasts one to six weeks."),
         error_messages=_asked("A pause lasts one to six weeks."),  # type: ignore[arg-type]
     )
 

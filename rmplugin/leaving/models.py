@@ -1,25 +1,12 @@
-"""Pauses between two pairings, and thanks between two people."""
+"""Thanks between two people."""
 
 import uuid
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned
-
-
-class Pause(Base, TenantOwned):
-    """Somebody who is out of the pool for a while; meanwhile their enrolment is withdrawn.
-
-    :ivar until: the day on which they are in the pool again by themselves.
-    """
-
-    __tablename__ = "enrolment_pause"
-    __table_args__ = (UniqueConstraint("enrolment_id"),)
-    enrolment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("enrolment.id", ondelete="CASCADE"))
-    until: Mapped[date]
-    created_at: Mapped[datetime]
 
 
 class Thanks(Base, TenantOwned):

@@ -1,7 +1,6 @@
-"""Verbs of leaving: end a pairing, choose what comes next, pause, thank, complete."""
+"""Verbs of leaving: choose what comes next, thank, complete."""
 
 import uuid
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,20 +11,16 @@ from rmplugin.credits.models import Completion
 from rmplugin.credits.queries import completion_of
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.leaving.forms import LONGEST_PAUSE
-from rmplugin.leaving.models import Pause, Thanks
-from rmplugin.leaving.queries import paused_until
+from rmplugin.leaving.models import Thanks
 from rmplugin.matching import interruptions, runs
 from rmplugin.matching import operations as matching
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import people_by_id
-from rmplugin.matching.releasing import close_stale_proposals
-from rmplugin.people import consents
 from rmplugin.people.canonical import LEFT
 from rmplugin.people.models import Person
 from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
-from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.texts import Text
 
@@ -33,29 +28,6 @@ from rmplugin.texts import Text
 THANKS_LATER = timedelta(hours=24)
 # Staff lists are wrong now and then: a pair waits so long before an absence that HR calls final ends it.
 GRACE = timedelta(days=14)
-RUNS = ("enrolling", "running")
-
-
-def end(
-    db: Db,
-    pairing: Pairing,
-    person_id: uuid.UUID,
-    reasons: Sequence[str],
-    next_choice: str,
-    weeks: int,
-    now: datetime,
-) -> None:
-    """End a pairing without blame, by either of the two, and note what comes next for them.
-
-    :param reasons, next_choice, weeks: as `forms.EndForm` loads them.
-    :raises NotFoundError: it is not the person's.
-    :raises ConflictError: it has ended already.
-    **Touches** what `matching.operations.end_pairing` touches; writes enrolment_pause.
-    """
-    matching.end_pairing(db, pairing, person_id, reasons, next_choice, now)
-    enrolment = find_enrolment(db, pairing.programme_id, person_id)
-    if enrolment is not None:
-        _set_pause(db, enrolment, weeks if next_choice == "pause" else None, now)
 
 
 def choose_next(
@@ -66,97 +38,21 @@ def choose_next(
     :param next_choice, weeks: as `forms.NextForm` loads them.
     :raises ConflictError: the pairing goes on, or the person has left: signing up again asks for consent.
     :raises NotAllowedError: the programme takes them in no more.
-    **Touches** locks programme; writes enrolment, enrolment_pause, consent, proposal, notice.
+    **Touches** locks programme; what `matching.operations.choose_next` touches.
     """
     programme = runs.lock_programme(db, pairing.programme_id)
     if pairing.state in LIVE:
         raise ConflictError("pairing_goes_on", "This pairing goes on. Nothing was changed.")
     enrolment = find_enrolment(db, programme.id, person_id)
-    if enrolment is None or not may_choose(db, enrolment):
+    if enrolment is None or enrolment.state not in ("submitted", "paused"):
         raise ConflictError(
             "left",
             "You are not in this programme any more, so nothing was changed. While it takes people in, you "
             "can sign up again on its page.",
         )
-    if next_choice == "rematch":
-        _come_back(db, programme, enrolment, now)
-        return
-    if next_choice == "leave":
-        consents.withdraw(db, person_id, "participation", now, programme.id)
-    if enrolment.state == "submitted":
-        enrolment.state, enrolment.updated_at = "withdrawn", now
-        close_stale_proposals(db, now)
-    _set_pause(db, enrolment, weeks if next_choice == "pause" else None, now)
-
-
-def may_choose(db: Db, enrolment: Enrolment) -> bool:
-    """Tell whether somebody is in the pool, or pauses. **Touches** reads enrolment_pause."""
-    return enrolment.state == "submitted" or paused_until(db, enrolment) is not None
-
-
-def come_back(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:
-    """Let somebody who pauses come back into the pool sooner; who is there already stays.
-
-    :raises NotFoundError: they have no pause in this programme.
-    :raises NotAllowedError: the programme takes them in no more.
-    **Touches** writes enrolment, enrolment_pause.
-    """
-    enrolment = find_enrolment(db, programme.id, person_id)
-    if enrolment is None or _pause_of(db, enrolment) is None:
-        raise NotFoundError("pause")
-    _come_back(db, programme, enrolment, now)
-
-
-def _come_back(db: Db, programme: Programme, enrolment: Enrolment, now: datetime) -> None:
-    if enrolment.state == "withdrawn":
-        programmes.open_roles(db, programme, enrolment, enrolment.person_id, now)
-        enrolment.state, enrolment.updated_at = "submitted", now
-    _set_pause(db, enrolment, None, now)
-
-
-def _pause_of(db: Db, enrolment: Enrolment) -> Pause | None:
-    return db.scalars(select(Pause).where(Pause.enrolment_id == enrolment.id)).one_or_none()
-
-
-def _set_pause(db: Db, enrolment: Enrolment, weeks: int | None, now: datetime) -> None:
-    """Make a pause of so many weeks from today; None for no pause."""
-    assert weeks is None or 1 <= weeks <= LONGEST_PAUSE
-    pause = _pause_of(db, enrolment)
-    if weeks is None:
-        if pause is not None:
-            db.delete(pause)
-        return
-    until = now.date() + timedelta(weeks=weeks)
-    if pause is None:
-        db.add(Pause(enrolment_id=enrolment.id, until=until, created_at=now))
-    else:
-        pause.until = until
-
-
-def end_pauses(db: Db, now: datetime) -> int:
-    """Bring back into the pool whose pause is over, and tell them; pauses without a meaning are dropped.
-
-    :return: how many people came back.
-    **Touches** writes enrolment, enrolment_pause, notice.
-    """
-    query = (
-        select(Pause, Enrolment, Programme)
-        .join(Enrolment, Enrolment.id == Pause.enrolment_id)
-        .join(Programme, Programme.id == Enrolment.programme_id)
-        .where(or_(Pause.until <= now.date(), Enrolment.state != "withdrawn"))
-    )
-    back = 0
-    for pause, enrolment, programme in db.execute(query).all():
-        db.delete(pause)
-        if enrolment.state != "withdrawn" or programme.state not in RUNS:
-            continue
-        enrolment.state, enrolment.updated_at = "submitted", now
-        text = Text(
-            "Your pause is over: in “%(name)s” we look for a partner for you again.", name=programme.name
-        )
-        notify.tell(db, enrolment.person_id, "pause_over", text, now, "/home")
-        back += 1
-    return back
+    if next_choice == "rematch" and enrolment.state == "paused":
+        programmes.open_roles(db, programme, enrolment, person_id, now)
+    matching.choose_next(db, enrolment, next_choice, weeks, now)
 
 
 def end_pairs_of_leavers(db: Db, now: datetime) -> int:
@@ -251,7 +147,7 @@ def complete_pairs(db: Db, now: datetime) -> int:
     query = (
         select(Pairing)
         .join(Programme, Programme.id == Pairing.programme_id)
-        .where(Pairing.state == "active", Programme.state.in_(("concluding", "archived")))
+        .where(Pairing.state == "active", Programme.state == "concluding")
         .where(*(_has_met(person) for person in (Pairing.mentor_id, Pairing.mentee_id)))
     )
     pairings = db.scalars(query).all()

@@ -1,10 +1,10 @@
-"""Reads about leaving: pauses, thanks, what a person takes along, and what a manager may know about ends."""
+"""Reads about leaving: thanks, what a person takes along, and what a manager may know about ends."""
 
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from sqlalchemy import or_, select
@@ -14,8 +14,8 @@ from rmplugin.credits.queries import completion_of, time_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
-from rmplugin.leaving.models import Pause, Thanks
-from rmplugin.matching.models import Closure, Pairing
+from rmplugin.leaving.models import Thanks
+from rmplugin.matching.models import PROGRAMME_OVER, Closure, Pairing
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import get_programme
@@ -55,16 +55,6 @@ class Record:
     def is_complete(self) -> bool:
         """Tell whether every criterion is met."""
         return self.completion is not None and self.completion.met_at is not None
-
-
-def paused_until(db: Db, enrolment: Enrolment) -> date | None:
-    """Give the day on which somebody's pause ends; None when they do not pause.
-
-    **Touches** reads enrolment_pause.
-    """
-    if enrolment.state != "withdrawn":
-        return None
-    return db.scalars(select(Pause.until).where(Pause.enrolment_id == enrolment.id)).one_or_none()
 
 
 def thanks_given(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Thanks | None:
@@ -163,7 +153,8 @@ def ends_of(db: Db, programme_id: uuid.UUID, now: datetime) -> Ends:
         .outerjoin(Closure, Closure.pairing_id == Pairing.id)
         .where(Pairing.programme_id == programme_id, Pairing.state == "ended")
     )
-    rows = db.execute(query.order_by(Pairing.ended_at, Pairing.id)).all()
+    ended = db.execute(query.order_by(Pairing.ended_at, Pairing.id)).all()
+    rows = [row for row in ended if PROGRAMME_OVER not in (row.reasons or ())]
     counted = rows[: len(rows) - len(rows) % FEWEST_SHOWN]
     given = Counter(reason for row in counted for reason in set(row.reasons or ()))
     shown = {reason: count for reason, count in suppress(given).items() if count is not None}

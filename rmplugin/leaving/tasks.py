@@ -1,4 +1,4 @@
-"""Leaving in the background: pauses that are over, pairs of leavers, thanks that are due, completed pairs."""
+"""Leaving in the background: pairs of leavers, thanks that are due, completed pairs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,6 @@ from rmplugin.tenants.models import Tenant
 log = structlog.get_logger()
 WORK: tuple[Callable[[Db, datetime], int], ...] = (
     operations.complete_pairs,
-    operations.end_pauses,
     operations.end_pairs_of_leavers,
     operations.deliver_thanks,
 )

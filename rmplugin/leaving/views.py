@@ -4,22 +4,24 @@ import uuid
 
 import flask
 
-from rmplugin import languages, web
+from rmplugin import formats, web
 from rmplugin.errors import ConflictError
 from rmplugin.goals.queries import level_text
 from rmplugin.leaving import documents, forms, operations, queries, words
 from rmplugin.matching.forms import CLOSURE_REASONS
 from rmplugin.matching.models import LIVE
-from rmplugin.matching.operations import NEUTRAL_ENDED
+from rmplugin.matching.operations import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names
+from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS
 from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("leaving", __name__)
 
-WEEKS = [(1, Text("one week")), *((n, Text("%(n)s weeks", n=n)) for n in range(2, forms.LONGEST_PAUSE + 1))]
+LENGTHS = range(2, LONGEST_PAUSE_WEEKS + 1)
+WEEKS = [(1, Text("one week")), *((n, Text("%(n)s weeks", n=n)) for n in LENGTHS)]
 
 
 @pages.get("/pairings/<uuid:pairing_id>/end", role=Role.PARTICIPANT)
@@ -49,14 +51,14 @@ def end(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     """End a pairing."""
     given = web.load_form(forms.EndForm())
     pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
-    operations.end(
+    end_pairing(
         visit.db,
         pairing,
         visit.person_id,
         given["reasons"],
         given["next_choice"],
-        given["weeks"],
         visit.now,
+        given["weeks"],
     )
     said = {
         "rematch": "The pairing has ended. You are in the pool; the next matching looks for a new partner.",
@@ -74,9 +76,8 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     partner_id = pairing.partner_of(me)
     names = display_names(visit.db, {partner_id})
     enrolment = find_enrolment(visit.db, pairing.programme_id, me)
-    until = queries.paused_until(visit.db, enrolment) if enrolment else None
-    in_pool = enrolment is not None and enrolment.state == "submitted"
-    has_left = enrolment is not None and enrolment.state == "withdrawn" and until is None
+    state = enrolment.state if enrolment else None
+    until = enrolment.paused_until if enrolment else None
     return web.render(
         "leaving/parting.html",
         visit,
@@ -84,8 +85,8 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         partner=names[partner_id],
         programme=get_programme(visit.db, pairing.programme_id),
         is_live=pairing.state in LIVE,
-        chooses=pairing.state == "ended" and (in_pool or until is not None),
-        has_left=pairing.state == "ended" and has_left,
+        chooses=pairing.state == "ended" and state in ("submitted", "paused"),
+        has_left=pairing.state == "ended" and state == "withdrawn",
         choice="pause" if until else "rematch",
         until=until,
         choices=forms.NEXT_CHOICES,
@@ -111,14 +112,6 @@ def choose_next(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         "leave": "You have left the programme. Your credits stay yours.",
     }[given["next_choice"]]
     return web.go("leaving.parting", said, pairing_id=pairing_id)
-
-
-@pages.post("/programmes/<uuid:programme_id>/come-back", role=Role.PARTICIPANT)
-def come_back(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
-    """Come back from a pause sooner."""
-    programme = get_programme(visit.db, programme_id)
-    operations.come_back(visit.db, programme, visit.person_id, visit.now)
-    return web.go("dashboard.home", "Welcome back. You are in the pool again.")
 
 
 @pages.post("/pairings/<uuid:pairing_id>/parting/thanks", role=Role.PARTICIPANT, on_input_error=parting)
@@ -158,12 +151,12 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Give the same as a PDF."""
     found = queries.record_of(visit.db, programme_id, visit.person_id)
-    lines = [(kind, web.say(text)) for kind, text in words.lines_of(found, languages.local_day)]
+    lines = [(kind, web.say(text)) for kind, text in words.lines_of(found, formats.local_day)]
     pdf = documents.make_pdf(
         lines,
         title=lines[0][1],
         author=found.name,
-        language=languages.locale_of_page().language,
+        language=formats.language_of_page(),
     )
     answer = flask.make_response(pdf)
     answer.headers["Content-Type"] = "application/pdf"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from ortools.graph.python.max_flow import SimpleMaxFlow
-from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
 from rmplugin.matching.columns import BoolArray, IntArray, Problem, join_ranges
 from rmplugin.matching.scoring import Candidate
@@ -55,6 +53,9 @@ def find_flow(
     :raises RuntimeError: the solver gave no optimum.
     **Touches** nothing.
     """
+    # What loads slowly is loaded where it is needed: every command and page imports this module.
+    from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
+
     if len(graph) == 0:
         return np.zeros(0, dtype=bool)
     givers, tail = np.unique(graph.mentor, return_inverse=True)
@@ -99,6 +100,8 @@ def push_most(graph: Graph, supply: IntArray, demand: IntArray) -> MostFlow:
     :raises RuntimeError: the solver gave no optimum.
     **Source** maximum flow, OR-tools SimpleMaxFlow. **Touches** nothing.
     """
+    from ortools.graph.python.max_flow import SimpleMaxFlow
+
     mentors, mentees = len(supply), len(demand)
     source, sink = mentors + mentees, mentors + mentees + 1
     flow = SimpleMaxFlow()

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from rmplugin.matching.models import LIVE, Closure, MatchRun, Pairing, Proposal
 from rmplugin.matching.pairs import find_contributions, find_points
 from rmplugin.matching.releasing import NEUTRAL_CLOSED, close_stale_proposals, tell_closed
 from rmplugin.matching.scoring import FACTORS
-from rmplugin.people import consents
 from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
-from rmplugin.programmes.models import Programme
+from rmplugin.programmes import places
+from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS
+from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text, joined
@@ -70,6 +71,7 @@ def start_run(
         raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
     if not takes_over:
         runs.refuse_while_queued(db, programme.id)
+    runs.refuse_while_asked(db, programme.id)
     rule_set = rule_sets.ensure_live(db, programme, actor, now)
     if scope == "waiting":
         _refuse_when_nobody_waits(db, programme)
@@ -119,10 +121,11 @@ def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
         )
 
 
-def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: int) -> None:
+def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: float) -> None:
     """Keep with a queued run that the worker is at it, for the page that watches it.
 
-    :param facts: what is known by now, such as how many mentors and mentees there are; none at the start.
+    :param facts: what is known by now, none at the start: "mentors" and "mentees" that are read, "round" and
+        "gap" of the solver.
     **Touches** writes match_run.
     """
     run = queries.get_run(db, run_id)
@@ -216,29 +219,42 @@ def drop_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None
     audit.record(db, actor, "proposal.drop", proposal.id, now)
 
 
-def restore_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+def restore_proposal(
+    db: Db, proposal: Proposal, actor: str, now: datetime, criteria: Iterable[MatchCriterion] = ()
+) -> None:
     """Bring a dropped pair back: into its run while that is open, else only into what may be proposed.
 
-    :raises ConflictError: it is not dropped, or one of the two has another proposal in the run by now.
+    :param criteria: of plug-ins.
+    :raises ConflictError: it is not dropped, the rules bar it by now, or one of the two has another proposal
+        in the run.
     **Touches** writes proposal, audit_entry.
     """
     runs.lock_proposal(db, proposal)
     if proposal.state != "dropped":
         raise ConflictError("not_dropped", "This pair is not dropped. Nothing was changed.")
     run = queries.get_run(db, proposal.run_id)
-    if run.state != "solved":
-        proposal.state = "void"
-    else:
-        only = (proposal.mentor_id, proposal.mentee_id)
-        pool = store.load_pool(db, queries.programme_of(db, run), now, only=only)
-        if runs.over_places(db, pool, run, proposal.mentor_id, proposal.mentee_id) != []:
-            raise ConflictError(
-                "no_place",
-                "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
-                "first, or run the matching again.",
-            )
-        proposal.state = "proposed"
+    if run.state == "solved":
+        _refuse_restored(db, run, proposal, now, criteria)
+    proposal.state = "proposed" if run.state == "solved" else "void"
     audit.record(db, actor, "proposal.restore", proposal.id, now)
+
+
+def _refuse_restored(
+    db: Db, run: MatchRun, proposal: Proposal, now: datetime, criteria: Iterable[MatchCriterion]
+) -> None:
+    only, programme = (proposal.mentor_id, proposal.mentee_id), queries.programme_of(db, run)
+    pool = store.load_pool(db, programme, now, without=proposal.id, only=only, criteria=criteria)
+    ids = str(proposal.mentor_id), str(proposal.mentee_id)
+    if codes := store.check_pairs(pool, [ids])[ids]:
+        why = joined(words.PAIR_FAULTS[code] for code in codes)
+        text = Text("This pair cannot be brought back. %(why)s Nothing was changed.", why=why)
+        raise ConflictError("restore_not_allowed", text)
+    if runs.over_places(db, pool, run, *only) != []:
+        raise ConflictError(
+            "no_place",
+            "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
+            "first, or run the matching again.",
+        )
 
 
 def pin_pair(
@@ -331,11 +347,13 @@ def end_pairing(
     reasons: Sequence[str],
     next_choice: str,
     now: datetime,
+    weeks: int = LONGEST_PAUSE_WEEKS,
 ) -> Closure:
     """End a pairing without blame, by either of the two; the partner is told in fixed neutral words.
 
     :param reasons: up to three codes of `forms.CLOSURE_REASONS`; empty when none was given.
     :param next_choice: "rematch" keeps the person in the pool, "pause" and "leave" take them out.
+    :param weeks: how long a pause lasts.
     :raises NotFoundError: it is not the person's.
     :raises ConflictError: it has ended already.
     **Touches** writes pairing, closure, enrolment, consent, proposal, notice, outbox_event.
@@ -354,14 +372,28 @@ def end_pairing(
     )
     db.add(closure)
     enrolment = find_enrolment(db, pairing.programme_id, person_id)
-    if next_choice != "rematch" and enrolment is not None:
-        # Another pairing of the same person goes on; only new partners are no longer looked for.
-        enrolment.state, enrolment.updated_at = "withdrawn", now
-        close_stale_proposals(db, now)
-    if next_choice == "leave":
-        consents.withdraw(db, person_id, "participation", now, pairing.programme_id)
+    if enrolment is not None:
+        choose_next(db, enrolment, next_choice, weeks, now)
     tell_ended(db, pairing, [pairing.partner_of(person_id)], now)
     return closure
+
+
+def choose_next(db: Db, enrolment: Enrolment, next_choice: str, weeks: int, now: datetime) -> None:
+    """Let somebody stay in the pool, pause or leave after a pairing; who is in it no more stays as they are.
+
+    Another pairing of the same person goes on; only new partners are no longer looked for.
+    :param weeks: how long a pause lasts.
+    **Touches** writes enrolment, consent, endorsement, proposal, notice, outbox_event.
+    """
+    if enrolment.state not in ("submitted", "paused"):
+        return
+    if next_choice == "leave":
+        places.leave(db, enrolment, now)
+    elif next_choice == "pause":
+        places.move(enrolment, "paused", now, now.date() + timedelta(weeks=weeks))
+    else:
+        places.come_back(enrolment, now)
+    close_stale_proposals(db, now)
 
 
 def tell_ended(db: Db, pairing: Pairing, person_ids: Iterable[uuid.UUID], now: datetime) -> None:

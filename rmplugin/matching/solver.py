@@ -22,6 +22,7 @@ from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import find_failed, find_points
 
 Objective = Literal["total", "fair", "stable"]
+Progress = Callable[[int, float], None]
 OBJECTIVES: tuple[Objective, ...] = ("total", "fair", "stable")
 
 # Up to so many cells every allowed pair goes into the flow at once.
@@ -99,6 +100,7 @@ class _Case:
     threads: int | None
     least: int = 1
     bonus: int = 0
+    progress: Progress | None = None
 
     @property
     def is_small(self) -> bool:
@@ -147,6 +149,7 @@ def solve(
     start: Graph | None = None,
     kernel: Kernel = "auto",
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Solution:
     """Choose pairs; nobody gets more partners than their capacity.
 
@@ -159,6 +162,8 @@ def solve(
         people on a side, and `TOLERANCE` above.
     :param start: allowed pairs of this problem to begin with, from an earlier solution or `resume`.
     :param threads: None for as many as there are processors.
+    :param progress: told after each round of the proof: its number, and the gap by then. A small pool has
+        none, and neither has `stable`.
     :raises InputError: "pin_not_allowed" with the failed rules of each such pin, or "pin_over_capacity".
     :raises RuntimeError: the solver contradicts itself; nothing half-good is returned.
     **Source** min-cost flow with a dummy node, OR-tools SimpleMinCostFlow. **Touches** nothing.
@@ -170,7 +175,7 @@ def solve(
     _refuse_overfull(problem, supply, demand)
     # A pinned pair is decided: nobody meets the same person twice.
     decided = np.union1d(problem.blocked, problem.key(pinned[:, 0], pinned[:, 1]))
-    case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads)
+    case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads, progress=progress)
     graph = _still_open(case, start) if start is not None and not case.is_small else _first_graph(case)
     if tolerance is None:
         tolerance = 0.0 if max(len(supply), len(demand)) <= PEOPLE_PROVED else TOLERANCE
@@ -238,6 +243,8 @@ def _optimise(case: _Case, tolerance: float, graph: Graph) -> _Found:
         total = int(graph.score[taken].sum())
         # A bound that an earlier round found stays true while the solution only gets better.
         lowest = total + surplus if lowest is None or case.bonus else min(lowest, total + surplus)
+        if case.progress:
+            case.progress(rounds, (lowest - total) / lowest if lowest else 0.0)
         if surplus == 0 or len(better) == 0 or lowest - total <= tolerance * lowest:
             return _Found(graph, taken, prices, mentee_prices, lowest - total, rounds)
         graph = Graph.of(case.problem, [graph.key, better.key], [graph.score, better.score])

@@ -10,7 +10,7 @@ from marshmallow.validate import OneOf
 
 from rmplugin.fields import choice, day, whole
 from rmplugin.preparation.catalogue import ANSWERS, BOTH
-from rmplugin.programmes.forms import known_zones
+from rmplugin.programmes.answers import known_zones
 
 LINK_LENGTH = 500
 

@@ -10,7 +10,7 @@ from rmplugin.people.queries import zone_of
 from rmplugin.preparation import forms, operations, queries
 from rmplugin.preparation.catalogue import BY_KEY, MODULES, Module
 from rmplugin.preparation.models import SupervisionGroup
-from rmplugin.programmes.forms import time_zones
+from rmplugin.programmes.answers import time_zones
 from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
 from rmplugin.web import Role, Visit
 

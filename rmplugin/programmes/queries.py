@@ -146,6 +146,13 @@ def get_managed_programme(db: Db, programme_id: uuid.UUID, context_id: uuid.UUID
     return programme
 
 
+def count_live_pairs(db: Db, programme_id: uuid.UUID) -> int:
+    """Count the pairs of a programme that have not ended. **Touches** reads enrolment."""
+    query = select(func.sum(Enrolment.active_pairings))
+    query = query.where(Enrolment.programme_id == programme_id, Enrolment.role == "mentor")
+    return db.scalar(query) or 0
+
+
 def get_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     """Give a programme.
 

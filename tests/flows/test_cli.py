@@ -60,7 +60,9 @@ def refused(said, *words, code=1):
 
 
 def commands_of(group, path=()):
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands_of(command, (*path, name))
         else:

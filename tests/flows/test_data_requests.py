@@ -37,6 +37,7 @@ NAMES_NOBODY = {
     "proposal": {"decline_reason"},
     "access_entry": {"actor", "page"},
     "goal_version": {"theme"},
+    "endorsement": {"token"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Leaving well: what comes after a pairing, pauses, leavers, thanks, completion."""
+"""Leaving well: what comes after a pairing, leavers, thanks, completion."""
 
 import re
 from datetime import timedelta
@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 from rmplugin.credits.models import Completion
 from rmplugin.errors import ConflictError, NotAllowedError, NotFoundError
 from rmplugin.leaving import operations, tasks
-from rmplugin.leaving.models import Pause, Thanks
+from rmplugin.leaving.models import Thanks
 from rmplugin.matching import interruptions
 from rmplugin.matching.models import Closure, Pairing
+from rmplugin.matching.operations import end_pairing
 from rmplugin.notify import unread
 from rmplugin.people import consents
 from rmplugin.people.models import Person
@@ -35,12 +36,7 @@ def pairing(scene) -> Pairing:
 def end(scene: Scene, pairing: Pairing, name: str, reasons=(), choice="rematch", weeks=4) -> None:
     with scene.transaction() as db:
         row = db.get_one(Pairing, pairing.id)
-        operations.end(db, row, scene.people[name].id, reasons, choice, weeks, scene.runtime.clock())
-
-
-def state_of(scene: Scene, name: str) -> str:
-    with scene.transaction() as db:
-        return find_enrolment(db, scene.programme.id, scene.people[name].id).state
+        end_pairing(db, row, scene.people[name].id, reasons, choice, scene.runtime.clock(), weeks)
 
 
 def read_by(scene: Scene, name: str) -> list[tuple[str, str, str | None]]:
@@ -99,37 +95,14 @@ def test_pair_of_a_leaver_waits_two_weeks_for_a_mistake_of_the_staff_list(scene,
         assert db.get_one(Pairing, pairing.id).state == "paused"
 
 
-def test_pause_ends_by_itself_at_its_day(scene, pairing, clock):
-    end(scene, pairing, "Ana", choice="pause", weeks=2)
-    clock.forward(days=13)
-    assert tasks.look_after(scene.runtime) == 0
-    assert state_of(scene, "Ana") == "withdrawn"
-    clock.forward(days=1)
-    assert tasks.look_after(scene.runtime) == 1
-    assert state_of(scene, "Ana") == "submitted"
-    assert [kind for kind, _text, _path in read_by(scene, "Ana")][-1] == "pause_over"
-    assert tasks.look_after(scene.runtime) == 0
-
-
-def test_pause_when_the_programme_is_over_brings_nobody_back(scene, pairing, clock):
-    end(scene, pairing, "Ana", choice="pause", weeks=1)
-    with scene.transaction() as db:
-        db.get_one(Programme, scene.programme.id).state = "concluding"
-    clock.forward(days=8)
-    tasks.look_after(scene.runtime)
-    assert state_of(scene, "Ana") == "withdrawn"
-    with scene.transaction() as db:
-        assert db.scalars(select(Pause)).all() == []
-
-
 def test_partner_chooses_too_and_may_choose_again(scene, pairing, clock):
     end(scene, pairing, "Ana")
     with scene.transaction() as db:
         row = db.get_one(Pairing, pairing.id)
-        for choice, state in (("pause", "withdrawn"), ("rematch", "submitted"), ("leave", "withdrawn")):
+        for choice, state in (("pause", "paused"), ("rematch", "submitted"), ("leave", "withdrawn")):
             operations.choose_next(db, row, scene.Pia.id, choice, 3, clock())
-            assert find_enrolment(db, scene.programme.id, scene.Pia.id).state == state
-            assert len(db.scalars(select(Pause)).all()) == (choice == "pause")
+            enrolment = find_enrolment(db, scene.programme.id, scene.Pia.id)
+            assert (enrolment.state, enrolment.paused_until is not None) == (state, choice == "pause")
         assert len(db.scalars(select(Closure)).all()) == 1
 
 
@@ -258,13 +231,5 @@ def test_one_screen_takes_three_reasons_and_no_more(scene, pairing, sign_in, ten
     assert "You pause until" in browser.says()
     with scene.transaction() as db:
         assert db.scalars(select(Closure.reasons)).one() == ["time", "distancing", "role_change"]
-        assert db.scalars(select(Pause.until)).one() == scene.runtime.clock().date() + timedelta(weeks=6)
-
-
-def test_home_of_who_pauses_offers_to_come_back(scene, pairing, sign_in, tenant, runtime):
-    end(scene, pairing, "Ana", choice="pause")
-    browser = sign_in(tenant, scene.Ana).get("/home")
-    assert "Your pause ends on 21 Dec 2026." in browser.says()
-    browser.submit("/come-back")
-    assert "Welcome back." in browser.says()
-    assert state_of(scene, "Ana") == "submitted"
+        enrolment = find_enrolment(db, scene.programme.id, scene.Ana.id)
+        assert enrolment.paused_until == scene.runtime.clock().date() + timedelta(weeks=6)

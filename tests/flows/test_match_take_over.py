@@ -18,7 +18,7 @@ RUN = """
 import sys, time, uuid
 from pathlib import Path
 from rmplugin.api import hookimpl
-from rmplugin.app import make_runtime
+from rmplugin.wiring import make_runtime
 from rmplugin.matching import tasks
 from rmplugin.programmes.queries import get_programme
 from rmplugin.settings import Settings

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.matching import documents, lists, operations, queries, releasing, store, tasks, verdicts, words
@@ -19,6 +18,7 @@ from rmplugin.people.models import Person
 from rmplugin.programmes.models import Enrolment
 from rmplugin.programmes.operations import withdraw
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.wiring import make_worker
 from tests.factories.matching import add_mentee, add_mentor, make_scene
 from tests.factories.people import make_leader, make_person
 from tests.factories.programmes import OFFER, WANT

@@ -65,7 +65,8 @@ def test_old_pair_is_never_matched_again(scene, pairing):
 def test_who_pauses_or_leaves_is_out_of_the_pool_and_the_partner_stays(scene, pairing, choice):
     end(scene, pairing, scene.Ana, next_choice=choice)
     with scene.transaction() as db:
-        assert find_enrolment(db, scene.programme.id, scene.Ana.id).state == "withdrawn"
+        state = {"pause": "paused", "leave": "withdrawn"}[choice]
+        assert find_enrolment(db, scene.programme.id, scene.Ana.id).state == state
         assert [member.person_id for member in queries.list_pool(db, scene.programme.id)] == [scene.Pia.id]
 
 

@@ -11,7 +11,7 @@ from rmplugin.preparation import operations, queries, tasks
 from rmplugin.preparation.catalogue import MODULES, modules_for
 from rmplugin.preparation.models import PreparationStep, SupervisionGroup, SupervisionSeat
 from rmplugin.programmes.models import Programme
-from rmplugin.programmes.operations import new_enrolment
+from rmplugin.programmes.places import new_enrolment
 from tests.factories.pairs import Pair, make_pair
 from tests.factories.people import make_person
 from tests.factories.programmes import make_context, make_programme

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rmplugin.leaving.queries import ends_of, median_wait
 from rmplugin.matching.models import Pairing
-from rmplugin.programmes.operations import new_enrolment
+from rmplugin.programmes.places import new_enrolment
 from tests.factories.programmes import make_context, make_programme
 from tests.factories.reviews import add_pairing, make_run
 

@@ -3,6 +3,7 @@
 import re
 import uuid
 from datetime import date, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
@@ -117,6 +118,25 @@ def test_rules_are_tried_without_being_saved(scene, manager):
     assert 'value="600"' in manager.text
     with scene.transaction() as db:
         assert rules.list_rule_sets(db, scene.programme.id) == []
+
+
+def test_rules_are_counted_while_they_are_typed_unless_the_pool_is_large(scene, manager, monkeypatch):
+    manager.get(desk(scene, "/rules"))
+    assert 'id="live"' in manager.text
+    form = next(form for form in manager.forms() if form["action"].endswith("/rules/try"))
+    typed = {name: value for name, value in form["fields"].items() if not name.startswith("_")}
+
+    def count(**changed: str) -> str:
+        query = urlencode(typed | changed, doseq=True)
+        return manager.get(f"{desk(scene, '/rules/count')}?{query}").says()
+
+    assert "the rules allow 4 pairs. Mentees with at least one possible mentor: 2" in count()
+    assert "the rules allow 0 pairs" in count(bar_same_team="false", min_common_minutes="600")
+    assert "Working minutes in common: Give a whole number" in count(min_common_minutes="-1")
+    monkeypatch.setattr(counting, "FEW", 3)
+    assert 'id="live"' not in manager.get(desk(scene, "/rules")).text
+    count()
+    assert manager.status == 404
 
 
 def test_rules_are_tried_by_the_worker_when_the_pool_is_large(scene, manager, monkeypatch, runtime):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from rmplugin.leaving import operations
+from rmplugin.matching.operations import end_pairing
 from rmplugin.preparation.operations import join, plan_group
 from tests.factories.pairs import make_pair
 from tests.factories.programmes import make_context
@@ -39,7 +40,7 @@ def ended(runtime, tenant):
         pair.programme = db.merge(pair.programme)
         context = make_context(db)
         pair.programme.context_id = context.id
-        operations.end(db, pair.get(db), pair.mentee.id, [], "rematch", 4, pair.now)
+        end_pairing(db, pair.get(db), pair.mentee.id, [], "rematch", pair.now)
         operations.thank(db, pair.get(db), pair.mentee.id, "Thank you.", pair.now - timedelta(days=2))
         operations.deliver_thanks(db, pair.now)
         for day in range(1, 4):

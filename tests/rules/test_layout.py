@@ -28,6 +28,8 @@ CAPABILITIES = (
     "reviews",
     "scim",
     "sessions",
+    "signup",
+    "skills",
     "tenants",
 )
 ALLOWED = {
@@ -91,8 +93,19 @@ EXTRA = {
         "side_lines.py",
     },
     "preparation": {"catalogue.py"},
-    "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "programmes": {
+        "answers.py",
+        "catalogue.py",
+        "copies.py",
+        "endorsements.py",
+        "imports.py",
+        "places.py",
+        "profiles.py",
+        "ways.py",
+    },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
+    "signup": {"outlook.py"},
+    "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

@@ -1,4 +1,4 @@
-"""Leaving well and preparation: several reasons of an end, pauses, thanks, modules, supervision groups
+"""Leaving well and preparation: several reasons of an end, thanks, modules, supervision groups
 
 Revision: 0016, after: 0017, made: 2026-11-26 11:10:00
 """
@@ -20,7 +20,6 @@ CLOSURE = sa.table(
     sa.column("reasons", sa.JSON()),
 )
 TABLES = (
-    "enrolment_pause",
     "thanks",
     "preparation_step",
     "preparation_rule",
@@ -45,15 +44,6 @@ def upgrade() -> None:
 
 
 def _leaving() -> None:
-    op.create_table(
-        "enrolment_pause",
-        sa.Column("enrolment_id", sa.Uuid(), nullable=False),
-        sa.Column("until", sa.Date(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        *_own("enrolment_pause"),
-        _key("enrolment_pause", "enrolment_id", "enrolment"),
-        sa.UniqueConstraint("enrolment_id", name=op.f("uq_enrolment_pause_enrolment_id")),
-    )
     op.create_table(
         "thanks",
         sa.Column("pairing_id", sa.Uuid(), nullable=False),

@@ -14,8 +14,8 @@ from rmplugin.data_requests.queries import belongs_to, find_holding
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.hris.models import NoticedPerson
+from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import LIVE, Pairing
-from rmplugin.matching.operations import end_pairing
 from rmplugin.people.models import Person, RosterFuture
 from rmplugin.programmes.models import Enrolment
 from rmplugin.scim.models import ScimResource

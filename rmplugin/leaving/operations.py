@@ -12,8 +12,7 @@ from rmplugin.credits.queries import completion_of
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.leaving.models import Thanks
-from rmplugin.matching import interruptions, runs
-from rmplugin.matching import operations as matching
+from rmplugin.matching import ending, interruptions, runs
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import people_by_id
 from rmplugin.people.canonical import LEFT
@@ -38,7 +37,7 @@ def choose_next(
     :param next_choice, weeks: as `forms.NextForm` loads them.
     :raises ConflictError: the pairing goes on, or the person has left: signing up again asks for consent.
     :raises NotAllowedError: the programme takes them in no more.
-    **Touches** locks programme; what `matching.operations.choose_next` touches.
+    **Touches** locks programme; what `matching.ending.choose_next` touches.
     """
     programme = runs.lock_programme(db, pairing.programme_id)
     if pairing.state in LIVE:
@@ -52,7 +51,7 @@ def choose_next(
         )
     if next_choice == "rematch" and enrolment.state == "paused":
         programmes.open_roles(db, programme, enrolment, person_id, now)
-    matching.choose_next(db, enrolment, next_choice, weeks, now)
+    ending.choose_next(db, enrolment, next_choice, weeks, now)
 
 
 def end_pairs_of_leavers(db: Db, now: datetime) -> int:
@@ -173,7 +172,7 @@ def complete(db: Db, pairing: Pairing, now: datetime) -> None:
     """
     programme = runs.lock_programme(db, pairing.programme_id)
     db.refresh(pairing)
-    matching.close_pairing(db, pairing, now, "completed")
+    ending.close_pairing(db, pairing, now, "completed")
     people = people_by_id(db, (pairing.mentor_id, pairing.mentee_id))
     for person_id in people:
         enrolment = find_enrolment(db, programme.id, person_id)

@@ -8,9 +8,9 @@ from rmplugin import formats, web
 from rmplugin.errors import ConflictError
 from rmplugin.goals.queries import level_text
 from rmplugin.leaving import documents, forms, operations, queries, words
+from rmplugin.matching.ending import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.forms import CLOSURE_REASONS
 from rmplugin.matching.models import LIVE
-from rmplugin.matching.operations import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS

@@ -13,8 +13,8 @@ from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs
+from rmplugin.matching.ending import close_pairing, tell_ended
 from rmplugin.matching.models import LIVE, PROGRAMME_OVER, Closure, Pairing, Proposal
-from rmplugin.matching.operations import close_pairing, tell_ended
 from rmplugin.matching.queries import Pair
 from rmplugin.matching.releasing import close_stale_proposals, tell_closed
 from rmplugin.people.models import Person

@@ -11,8 +11,8 @@ from rmplugin.errors import ConflictError, NotAllowedError, NotFoundError
 from rmplugin.leaving import operations, tasks
 from rmplugin.leaving.models import Thanks
 from rmplugin.matching import interruptions
+from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import Closure, Pairing
-from rmplugin.matching.operations import end_pairing
 from rmplugin.notify import unread
 from rmplugin.people import consents
 from rmplugin.people.models import Person

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
-from rmplugin.matching import operations, queries, releasing
+from rmplugin.matching import ending, queries, releasing
 from rmplugin.matching.models import Closure
 from rmplugin.notify import unread
 from rmplugin.programmes.queries import find_enrolment
@@ -26,7 +26,7 @@ def pairing(scene):
 def end(scene: Scene, pairing, person, reasons=(), next_choice="rematch") -> Closure:
     with scene.transaction() as db:
         row = queries.get_pairing_of(db, pairing.id, person.id)
-        return operations.end_pairing(db, row, person.id, reasons, next_choice, scene.runtime.clock())
+        return ending.end_pairing(db, row, person.id, reasons, next_choice, scene.runtime.clock())
 
 
 @pytest.mark.parametrize("leaver", ["Ana", "Pia"])
@@ -50,7 +50,7 @@ def test_partner_reads_fixed_neutral_words(scene, pairing):
     with scene.transaction() as db:
         texts = [notice.text for notice in unread(db, scene.Pia.id)]
         own = [notice.kind for notice in unread(db, scene.Ana.id)]
-    assert texts[-1] == operations.NEUTRAL_ENDED % {"name": "Ana Junior"}
+    assert texts[-1] == ending.NEUTRAL_ENDED % {"name": "Ana Junior"}
     assert "pairing_ended" not in own
 
 
@@ -104,7 +104,7 @@ def test_leaver_with_another_open_proposal_frees_the_other_side(runtime, tenant)
 
 def test_one_screen_ends_the_pairing_and_leads_home(scene, pairing, sign_in, tenant):
     browser = sign_in(tenant, scene.Ana).get(f"/pairings/{pairing.id}/end")
-    assert operations.NEUTRAL_ENDED % {"name": "Ana Junior"} in browser.says()
+    assert ending.NEUTRAL_ENDED % {"name": "Ana Junior"} in browser.says()
     browser.submit("/end", next_choice="rematch")
     assert browser.status == 200
     assert "The pairing has ended" in browser.says()

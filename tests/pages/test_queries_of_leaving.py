@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from rmplugin.leaving import operations
-from rmplugin.matching.operations import end_pairing
+from rmplugin.matching.ending import end_pairing
 from rmplugin.preparation.operations import join, plan_group
 from tests.factories.pairs import make_pair
 from tests.factories.programmes import make_context

@@ -57,6 +57,7 @@ EXTRA = {
         "counting.py",
         "desk.py",
         "documents.py",
+        "ending.py",
         "explaining.py",
         "findings.py",
         "flows.py",

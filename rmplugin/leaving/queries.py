@@ -17,9 +17,9 @@ from rmplugin.goals.queries import GoalStory, list_goals_of
 from rmplugin.leaving.models import Thanks
 from rmplugin.matching.models import PROGRAMME_OVER, Closure, Pairing
 from rmplugin.people.queries import display_names
+from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import get_programme
-from rmplugin.reviews.outcomes import FEWEST_SHOWN, suppress
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ def ends_of(db: Db, programme_id: uuid.UUID, now: datetime) -> Ends:
     )
     ended = db.execute(query.order_by(Pairing.ended_at, Pairing.id)).all()
     rows = [row for row in ended if PROGRAMME_OVER not in (row.reasons or ())]
-    counted = rows[: len(rows) - len(rows) % FEWEST_SHOWN]
+    counted = rows[: len(rows) - len(rows) % LEAST_FOR_COUNT]
     given = Counter(reason for row in counted for reason in set(row.reasons or ()))
-    shown = {reason: count for reason, count in suppress(given).items() if count is not None}
+    shown = {reason: count for reason, count in safe_counts(given).cells.items() if count is not None}
     until = counted[-1].ended_at if counted else None
     spans = _waits(db, programme_id, until, now) if until else []
-    enough = len(spans) >= FEWEST_SHOWN
+    enough = len(spans) >= LEAST_FOR_COUNT
     return Ends(
         counted=len(counted),
         reasons=dict(sorted(shown.items(), key=lambda item: (-item[1], item[0]))),

@@ -13,9 +13,9 @@ from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.preparation.catalogue import BOTH, Module, modules_for
 from rmplugin.preparation.models import PreparationRule, PreparationStep, SupervisionGroup, SupervisionSeat
+from rmplugin.privacy import LEAST_FOR_COUNT, safe_count, safe_counts
 from rmplugin.programmes.models import Enrolment
 from rmplugin.programmes.queries import find_enrolment
-from rmplugin.reviews.outcomes import shown, suppress
 
 # Whoever has one of these states takes part; the others are neither counted nor reminded.
 TAKES_PART = ("submitted",)
@@ -124,12 +124,14 @@ def count_done(db: Db, programme_id: uuid.UUID) -> dict[str, tuple[int | None, l
         done = Counter(key for keys in those for key in keys)
         ready = sum(_is_ready(role, keys) for keys in those)
         rows = [Count(module, _shown(done[module.key], len(those))) for module in modules_for(role)]
-        counts[role] = shown(len(those)), [*rows, Count(None, _shown(ready, len(those)))]
+        counts[role] = safe_count(len(those)), [*rows, Count(None, _shown(ready, len(those)))]
     return counts
 
 
 def _shown(done: int, people: int) -> int | None:
-    return suppress({"done": done, "open": people - done})["done"] if people else None
+    if people < LEAST_FOR_COUNT:
+        return None
+    return safe_counts({"done": done, "open": people - done}).cells["done"]
 
 
 def _people(db: Db, programme_id: uuid.UUID) -> list[tuple[uuid.UUID, str, frozenset[str]]]:

@@ -146,8 +146,8 @@ def test_counts_hide_fewer_than_five_and_what_gives_them_away(runtime, tenant, c
     people, rows = counts["mentor"]
     shown = {row.module.key if row.module else "ready": row.done for row in rows}
     assert people == 13
-    # Safety: 11 of 13 would tell about the two who have not. Listening: 6 of 13 tells of nobody.
-    assert (shown["safety"], shown["listening"], shown["ready"]) == (None, 6, None)
+    # Safety: 11 of 13 would tell about the two who have not. Listening: 6 of 13 tells of nobody; nor does 0.
+    assert (shown["safety"], shown["listening"], shown["ready"]) == (None, 6, 0)
     people, rows = counts["mentee"]
     assert people is None
     assert {row.done for row in rows} == {None}

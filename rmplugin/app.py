@@ -60,6 +60,8 @@ PAGES = (
     "introductions",
     "credits",
     "data_requests",
+    "leaving",
+    "preparation",
 )
 ASSETS = {
     "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),

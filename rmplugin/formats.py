@@ -32,6 +32,11 @@ def language_name(code: str) -> str:
     return str(_locale().languages.get(code, code))
 
 
+def language_of_page() -> str:
+    """Give the language of the page, as an ISO 639-1 code. **Touches** the language of the page."""
+    return str(_locale().language)
+
+
 def _locale() -> babel.Locale:
     return flask_babel.get_locale() or babel.Locale("en")
 

@@ -134,6 +134,13 @@ class Pages:
         """
         return self._register(rule, "POST", role, on_input_error)
 
+    def download(self, rule: str, *, role: Role) -> Callable[[View], View]:
+        """Register a form's target that only reads and answers with a file; it may be sent again and again.
+
+        A form, because a link could not say who asks in a frame without cookies.
+        """
+        return self._register(rule, "POST", role, None, write=False)
+
     def calls(self, rule: str, *, methods: Sequence[str]) -> Callable[[View], View]:
         """Register an address that other programs call; public, because the view looks at their token."""
 
@@ -146,13 +153,14 @@ class Pages:
         return register
 
     def _register(
-        self, rule: str, method: str, role: Role, on_input_error: View | None
+        self, rule: str, method: str, role: Role, on_input_error: View | None, *, write: bool | None = None
     ) -> Callable[[View], View]:
         role = Role(role)
+        writes = method == "POST" if write is None else write
 
         def register(view: View) -> View:
             endpoint = view.__name__
-            run = view if role is Role.PUBLIC else _signed_in(view, method, role, on_input_error)
+            run = view if role is Role.PUBLIC else _signed_in(view, role, on_input_error, write=writes)
             self.blueprint.add_url_rule(rule, endpoint, run, methods=[method])
             self.roles[f"{self.blueprint.name}.{endpoint}"] = role
             self.views[f"{self.blueprint.name}.{endpoint}"] = view
@@ -161,9 +169,7 @@ class Pages:
         return register
 
 
-def _signed_in(view: View, method: str, role: Role, on_input_error: View | None) -> View:
-    write = method == "POST"
-
+def _signed_in(view: View, role: Role, on_input_error: View | None, *, write: bool) -> View:
     def run(**path: Any) -> Answer:
         try:
             try:

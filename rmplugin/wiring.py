@@ -114,8 +114,10 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.freebusy import tasks as freebusy_tasks
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.introductions import tasks as introduction_tasks
+    from rmplugin.leaving import tasks as leaving_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
+    from rmplugin.preparation import tasks as preparation_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.reviews import tasks as review_tasks
     from rmplugin.tenants import tasks as tenant_tasks
@@ -142,6 +144,8 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         hris_tasks.tidy(runtime)
         introduction_tasks.see_after(runtime)
         checkin_tasks.ask_due(runtime)
+        leaving_tasks.look_after(runtime)
+        preparation_tasks.remind_due(runtime)
 
     queue.periodic_task(crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

@@ -12,6 +12,7 @@ from rmplugin.db import Db
 from rmplugin.demo.company_pilot import BEGAN, BEST_COVERED, LEAST_COVERED, RULES, Ending
 from rmplugin.matching import operations as matching
 from rmplugin.matching import releasing, rule_sets, store
+from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.findings import compute
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing, Proposal
@@ -46,9 +47,7 @@ def seed_pilot(
     operations.change_state(db, programme, "running", ACTOR, began + 5 * DAY)
     for pairing, ending in _endings(db, programme):
         person = pairing.mentor_id if ending.by == "mentor" else pairing.mentee_id
-        matching.end_pairing(
-            db, pairing, person, ending.reason, "leave", pairing.started_at + ending.day * DAY
-        )
+        end_pairing(db, pairing, person, [ending.reason], "leave", pairing.started_at + ending.day * DAY)
     over = datetime.combine(programme.ends_on, now.timetz()) + DAY
     operations.change_state(db, programme, "concluding", ACTOR, over)
     operations.change_state(db, programme, "archived", ACTOR, over + 14 * DAY)

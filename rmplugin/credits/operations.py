@@ -202,7 +202,7 @@ def update_completion(
             "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
             name=programme.name,
         )
-        notify.tell(db, person_id, "programme_completed", text, now, "/credits")
+        notify.tell(db, person_id, "programme_completed", text, now, f"/programmes/{programme.id}/record")
     elif not progress.met and not kept:
         row.met_at = None
     db.flush()

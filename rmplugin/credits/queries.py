@@ -70,14 +70,7 @@ def facts_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Facts:
 
     **Touches** reads credit_entry, agreement, goal, pairing.
     """
-    mine = (CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
-    minutes = db.scalar(select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(*mine)) or 0
-    reversed_ids = select(CreditEntry.reverses_id).where(*mine, CreditEntry.reverses_id.is_not(None))
-    sessions = db.scalar(
-        select(func.count(CreditEntry.session_id.distinct())).where(
-            *mine, CreditEntry.kind == "award", CreditEntry.minutes > 0, CreditEntry.id.not_in(reversed_ids)
-        )
-    )
+    sessions, minutes = time_given(db, programme_id, person_id)
     own = select(Pairing.id).where(
         Pairing.programme_id == programme_id,
         or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id),
@@ -91,11 +84,27 @@ def facts_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Facts:
         Goal.pairing_id.in_(own), Goal.owner_id == person_id, Goal.state == "reviewed"
     )
     return Facts(
-        sessions=sessions or 0,
-        minutes=int(minutes),
+        sessions=sessions,
+        minutes=minutes,
         signed_agreement=db.execute(signed.limit(1)).first() is not None,
         reviewed_goal=db.execute(reviewed.limit(1)).first() is not None,
     )
+
+
+def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[int, int]:
+    """Give how many confirmed sessions count for a person in a programme, and their minutes.
+
+    **Touches** reads credit_entry.
+    """
+    mine = (CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
+    minutes = db.scalar(select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(*mine)) or 0
+    reversed_ids = select(CreditEntry.reverses_id).where(*mine, CreditEntry.reverses_id.is_not(None))
+    sessions = db.scalar(
+        select(func.count(CreditEntry.session_id.distinct())).where(
+            *mine, CreditEntry.kind == "award", CreditEntry.minutes > 0, CreditEntry.id.not_in(reversed_ids)
+        )
+    )
+    return sessions or 0, int(minutes)
 
 
 def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:

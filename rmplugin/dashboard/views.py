@@ -31,6 +31,7 @@ from rmplugin.people.queries import (
     roster_event,
     zones_of,
 )
+from rmplugin.preparation.queries import Outlook, not_ready, outlook_of
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.profiles import find_profile, view_for_partner
 from rmplugin.programmes.queries import get_programme
@@ -93,10 +94,17 @@ def first_page(visit: Visit) -> web.Answer:
         home=found,
         step=_next_step(visit, found),
         meeting=home_part(visit, [card.pairing.id for card in found.cards]),
+        preparation=_preparation(visit, found),
         survey=open_survey(visit.db, visit.session.context_id, visit.session.lti_user_id),
         settle=True,
         current="/home",
     )
+
+
+def _preparation(visit: Visit, home: Home) -> Outlook | None:
+    if home.enrolment is None or home.enrolment.state != "submitted":
+        return None
+    return outlook_of(visit.db, visit.person_id, home.enrolment.role)
 
 
 def _next_step(visit: Visit, home: Home) -> Step:
@@ -176,7 +184,11 @@ def _enrolment_step(home: Home) -> Step:
         "withdrawn": Step(
             "You have left the programme. You can come back while it runs.", path, "See the programme"
         ),
-        "completed": Step("You have completed the programme. Thank you!", "/credits", "See your credits"),
+        "completed": Step(
+            "You have completed the programme. Thank you!",
+            f"/programmes/{home.programme.id}/record",
+            "See what you reached",
+        ),
     }
     return steps[home.enrolment.state]
 
@@ -193,6 +205,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     waiting_sessions = [] if pair.is_on_hold else reversed(sessions)
     to_confirm = [story for story in waiting_sessions if story.waits_for(me, visit.now)]
     coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
+    met = any(story.session.state != "cancelled" for story in sessions)
     wave = due_checkin(visit.db, pair, me, visit.now)
     intro = standing_of(visit.db, pair, me)
     stage = None if in_force or waiting else draft_stage(visit.db, pair.id, me)
@@ -213,7 +226,8 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "expect": stage == "write",
             "compare": stage == "compare",
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
-            "first": not any(story.session.state != "cancelled" for story in sessions),
+            "prepare": not met and me in not_ready(visit.db, pair),
+            "first": not met,
             "wait_for_signature": waiting is not None and in_force is None and not coming,
             "wait_for_draft": stage == "wait" and not coming,
             "plan": not coming,
@@ -255,7 +269,11 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
     """Choose the one thing to do next in a pairing: the first that is open, in this order."""
     here = f"/pairings/{pairing_id}"
     steps = {
-        "over": Step("This pairing has ended. What the two of you wrote stays readable for you."),
+        "over": Step(
+            "This pairing has ended. What the two of you wrote stays readable for you.",
+            f"{here}/parting",
+            "See what comes next, and say thank you",
+        ),
         "on_hold": Step(Text(ON_HOLD, name=partner)),
         "intro": Step(
             Text("Talk with %(partner)s first, and then say for yourself whether to go on.", partner=partner),
@@ -302,6 +320,11 @@ def _pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sess
         ),
         "goal": Step(
             "What do you want to take with you? Set a goal of your own.", f"{here}/goals/new", "Set a goal"
+        ),
+        "prepare": Step(
+            "Prepare for your first session with a few short modules. You can plan it when both are ready.",
+            f"{here}/preparation",
+            "Go to your preparation",
         ),
         "first": Step(
             Text("Plan your first session with %(partner)s.", partner=partner),

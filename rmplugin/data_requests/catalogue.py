@@ -16,12 +16,14 @@ from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
+from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
 from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
 from rmplugin.messages.models import Message, ThreadRead
 from rmplugin.notes.models import ActionItem, Note
 from rmplugin.notify import Notice
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
+from rmplugin.preparation.models import PreparationStep, SupervisionSeat
 from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
@@ -101,6 +103,8 @@ HOLDINGS = (
         words={"motivation": None},
         fades=True,
     ),
+    Holding(PreparationStep, Text("What you did to prepare"), erase="delete"),
+    Holding(SupervisionSeat, Text("Supervision groups that you joined"), erase="delete"),
     Holding(
         Endorsement,
         Text("Whether your line manager agreed to the weekly time"),
@@ -127,7 +131,16 @@ HOLDINGS = (
         words={"reasons": {}, "contributions": {}},
     ),
     Holding(Pairing, Text("Your pairs"), BOTH, hidden=("interruption",)),
-    Holding(Closure, Text("Why you ended a pair"), ("initiator_id",), erase="words", words={"reason": None}),
+    Holding(Closure, Text("Why you ended a pair"), ("initiator_id",), erase="words", words={"reasons": []}),
+    Holding(
+        Thanks,
+        Text("Thanks between you and your partners"),
+        ("giver_id", "receiver_id"),
+        erase="words",
+        words={"text": ""},
+        author="giver_id",
+        fades=True,
+    ),
     Holding(
         Agreement,
         Text("Agreements of your pairs"),

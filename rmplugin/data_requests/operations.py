@@ -14,8 +14,8 @@ from rmplugin.data_requests.queries import belongs_to, find_holding
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.hris.models import NoticedPerson
+from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import LIVE, Pairing
-from rmplugin.matching.operations import end_pairing
 from rmplugin.people.models import Person, RosterFuture
 from rmplugin.programmes.models import Enrolment
 from rmplugin.scim.models import ScimResource
@@ -39,7 +39,7 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
     if person.source_key.startswith(PSEUDONYM):
         raise ConflictError("erased_before", "This person was erased before. Nothing was changed.")
     for pairing in _live_pairings(db, person.id):
-        end_pairing(db, pairing, person.id, None, "leave", now)
+        end_pairing(db, pairing, person.id, [], "leave", now)
     done: dict[str, int] = {}
     # What hangs on other rows goes before them.
     for holding in reversed(HOLDINGS):

@@ -40,10 +40,9 @@ def my_data(visit: Visit) -> web.Answer:
     )
 
 
-@pages.post("/my-data/file", role=Role.PARTICIPANT)
+@pages.download("/my-data/file", role=Role.PARTICIPANT)
 def my_file(visit: Visit) -> web.Answer:
     """Give a person everything that is held about them, as a file."""
-    audit.record(visit.db, visit.actor, "person.export", visit.person_id, visit.now)
     return _file(visit, visit.person_id)
 
 
@@ -79,12 +78,10 @@ def person_page(visit: Visit, person_id: uuid.UUID) -> web.Answer:
     )
 
 
-@pages.post("/admin/people/<uuid:person_id>/file", role=Role.ADMINISTRATOR)
+@pages.download("/admin/people/<uuid:person_id>/file", role=Role.ADMINISTRATOR)
 def person_file(visit: Visit, person_id: uuid.UUID) -> web.Answer:
     """Give everything that is held about a person, as a file for them."""
-    person = _get_person(visit, person_id)
-    audit.record(visit.db, visit.actor, "person.export", person.id, visit.now)
-    return _file(visit, person.id)
+    return _file(visit, _get_person(visit, person_id).id)
 
 
 @pages.post("/admin/people/<uuid:person_id>/erase", role=Role.ADMINISTRATOR, on_input_error=person_page)
@@ -107,6 +104,7 @@ def _get_person(visit: Visit, person_id: uuid.UUID) -> Person:
 
 
 def _file(visit: Visit, person_id: uuid.UUID) -> web.Answer:
+    visit.afterwards.append(lambda db: audit.record(db, visit.actor, "person.export", person_id, visit.now))
     document = queries.export_person(visit.db, visit.runtime.database.secrets, person_id, visit.now)
     answer = flask.make_response(json.dumps(document, indent=2, ensure_ascii=False))
     answer.headers["Content-Type"] = "application/json"

@@ -97,7 +97,7 @@ def say_no_time(visit: Visit, pairing_id: UUID) -> web.Answer:
         said = "Please change the length of your sessions here; both of you sign the new version."
         return web.go("agreements.propose_page", said=said, pairing_id=pairing_id)
     if values["choice"] == "leave":
-        return web.go("matching.end_pairing_page", pairing_id=pairing_id)
+        return web.go("leaving.end_page", pairing_id=pairing_id)
     if values["choice"] == "pause":
         said = "Your break has begun. Your partner reads until when, not why."
         return web.go("dashboard.pairing", said=said, pairing_id=pairing_id)

@@ -11,8 +11,8 @@ from rmplugin.errors import ConflictError
 from rmplugin.introductions import queries
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.matching import runs
+from rmplugin.matching.ending import end_pairing, tell_ended
 from rmplugin.matching.models import Pairing
-from rmplugin.matching.operations import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.queries import lock_active_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.sessions.models import MentoringSession
@@ -68,10 +68,8 @@ def _keep(db: Db, pairing: Pairing, person_id: uuid.UUID, turn: int, word: str, 
 
 def _end(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> str:
     """End it as any pairing ends: both read the same words, and both stay in the pool."""
-    end_pairing(db, pairing, person_id, None, "rematch", now)
-    partner = pairing.partner_of(person_id)
-    name = display_names(db, {partner})[partner]
-    notify.tell(db, person_id, "pairing_ended", Text(NEUTRAL_ENDED, name=name), now, "/home")
+    end_pairing(db, pairing, person_id, [], "rematch", now)
+    tell_ended(db, pairing, [person_id], now)
     notify.take_back(db, [queries.page_of(pairing.id)], now)
     return "ended"
 

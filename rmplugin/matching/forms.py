@@ -43,15 +43,6 @@ CLOSURE_REASONS = tuple(
         }
     ).items()
 )
-NEXT_CHOICES = tuple(
-    texts(
-        {
-            "rematch": "Find me another partner",
-            "pause": "Pause: keep me out of the next matching",
-            "leave": "Leave the programme",
-        }
-    ).items()
-)
 
 PROPOSAL_CODES = ("proposed", "dropped", "released", "accepted", "declined", "expired", "void")
 # What people can say of somebody on their short list.
@@ -89,20 +80,6 @@ class AnswerForm(ma.Schema):
     reason = ma.fields.Str(
         load_default=None,
         validate=OneOf(codes(DECLINE_REASONS), error="Choose a reason from the list, or none."),
-    )
-
-
-class EndForm(ma.Schema):
-    """The end of a pairing, without blame."""
-
-    reason = ma.fields.Str(
-        load_default=None,
-        validate=OneOf(codes(CLOSURE_REASONS), error="Choose a reason from the list, or none."),
-    )
-    next_choice = ma.fields.Str(
-        required=True,
-        validate=OneOf(codes(NEXT_CHOICES), error="Choose what should happen next for you."),
-        error_messages={"required": "Choose what should happen next for you."},
     )
 
 

@@ -13,8 +13,8 @@ from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs
+from rmplugin.matching.ending import close_pairing, tell_ended
 from rmplugin.matching.models import LIVE, PROGRAMME_OVER, Closure, Pairing, Proposal
-from rmplugin.matching.operations import NEUTRAL_ENDED, close_pairing
 from rmplugin.matching.queries import Pair
 from rmplugin.matching.releasing import close_stale_proposals, tell_closed
 from rmplugin.people.models import Person
@@ -154,7 +154,7 @@ def end_interrupted(db: Db, pairing: Pairing, actor: str, now: datetime) -> None
             "themselves.",
         )
     close_pairing(db, pairing, now)
-    _tell(db, [pair], NEUTRAL_ENDED, now)
+    tell_ended(db, pairing, [one.id for one in (pair.mentor, pair.mentee) if one.is_working], now)
     audit.record(db, actor, "pairing.end", pairing.id, now)
 
 
@@ -174,11 +174,10 @@ def end_with_programme(db: Db, programme: Programme, met: Collection[uuid.UUID],
     for pair in pairs:
         row: Pairing = pair.row
         lasted = row.state == "active"
-        close_pairing(db, row, now)
-        if lasted and {row.mentor_id, row.mentee_id} <= set(met):
-            row.state = "completed"
-        elif lasted:
-            over = {"initiator_id": None, "reason": PROGRAMME_OVER, "next_choice": "rematch"}
+        completed = lasted and {row.mentor_id, row.mentee_id} <= set(met)
+        close_pairing(db, row, now, "completed" if completed else "ended")
+        if lasted and not completed:
+            over = {"initiator_id": None, "reasons": [PROGRAMME_OVER], "next_choice": "rematch"}
             db.add(Closure(pairing_id=row.id, created_at=now, **over))
     _tell(db, pairs, PROGRAMME_IS_OVER, now, programme=programme.name)
     close_stale_proposals(db, now)

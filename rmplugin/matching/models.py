@@ -282,7 +282,7 @@ class Closure(Base, TenantOwned):
     """Who ended a pairing and, if they said so, why. Never shown to the partner, nor by person to a manager.
 
     :ivar initiator_id: None when it ended with its programme.
-    :ivar reason: a code of `forms.CLOSURE_REASONS`, or `PROGRAMME_OVER`; None when none was given.
+    :ivar reasons: up to three codes of `forms.CLOSURE_REASONS`, or `PROGRAMME_OVER` alone; empty for none.
     :ivar next_choice: rematch, pause or leave.
     """
 
@@ -293,6 +293,6 @@ class Closure(Base, TenantOwned):
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
     initiator_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
-    reason: Mapped[str | None]
+    reasons: Mapped[list[str]]
     next_choice: Mapped[str]
     created_at: Mapped[datetime]

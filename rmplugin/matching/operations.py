@@ -15,21 +15,16 @@ from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.matching import queries, rule_sets, rules, runs, store, words
 from rmplugin.matching.findings import Findings
 from rmplugin.matching.forms import OBJECTIVES
-from rmplugin.matching.models import LIVE, Closure, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.matching.pairs import find_contributions, find_points
-from rmplugin.matching.releasing import NEUTRAL_CLOSED, close_stale_proposals, tell_closed
+from rmplugin.matching.releasing import NEUTRAL_CLOSED, tell_closed
 from rmplugin.matching.scoring import FACTORS
-from rmplugin.people.queries import display_names
 from rmplugin.programmes import operations as programmes
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text, joined
 
-NEUTRAL_ENDED = (
-    "Your pairing with %(name)s has ended. Pairings end for many reasons and nobody is to blame. Your "
-    "confirmed sessions and credits stay yours."
-)
 NOBODY_TO_PLACE = "Nobody of those who wait could be placed anew. Nothing was changed."
 COULD_NOT_SOLVE = (
     "The matching could not be computed because of a fault on our side. Nothing was changed. Run it again; "
@@ -336,57 +331,6 @@ def answer(
     elif proposal.mentor_answer == proposal.mentee_answer == "yes":
         _start_pairing(db, proposal, now, criteria)
     return proposal
-
-
-def end_pairing(
-    db: Db, pairing: Pairing, person_id: uuid.UUID, reason: str | None, next_choice: str, now: datetime
-) -> Closure:
-    """End a pairing without blame, by either of the two; the partner is told in fixed neutral words.
-
-    :param reason: a code of `forms.CLOSURE_REASONS`; None when none was given.
-    :param next_choice: "rematch" keeps the person in the pool, "pause" and "leave" take them out.
-    :raises NotFoundError: it is not the person's.
-    :raises ConflictError: it has ended already.
-    **Touches** writes pairing, closure, enrolment, proposal, notice, outbox_event.
-    """
-    runs.lock_programme(db, pairing.programme_id)
-    db.refresh(pairing)
-    if pairing.role_of(person_id) is None:
-        raise NotFoundError("pairing")
-    close_pairing(db, pairing, now)
-    closure = Closure(
-        pairing_id=pairing.id,
-        initiator_id=person_id,
-        reason=reason,
-        next_choice=next_choice,
-        created_at=now,
-    )
-    db.add(closure)
-    enrolment = find_enrolment(db, pairing.programme_id, person_id)
-    if next_choice != "rematch" and enrolment is not None:
-        # Another pairing of the same person goes on; only new partners are no longer looked for.
-        enrolment.state, enrolment.updated_at = "withdrawn", now
-        close_stale_proposals(db, now)
-    name = display_names(db, {person_id})[person_id]
-    notify.tell(
-        db, pairing.partner_of(person_id), "pairing_ended", Text(NEUTRAL_ENDED, name=name), now, "/home"
-    )
-    return closure
-
-
-def close_pairing(db: Db, pairing: Pairing, now: datetime) -> None:
-    """Put an end to a pairing whose programme the caller has locked; nobody is told.
-
-    :raises ConflictError: it has ended already.
-    **Touches** writes pairing, enrolment, outbox_event.
-    """
-    if pairing.state not in LIVE:
-        raise ConflictError("already_ended", "This pairing has ended already. Nothing was done twice.")
-    pairing.move_on("ended")
-    pairing.ended_at = now
-    for person in (pairing.mentor_id, pairing.mentee_id):
-        programmes.count_pairing(db, pairing.programme_id, person, -1)
-    jobs.enqueue(db, "pairing_closed", now, pairing_id=str(pairing.id))
 
 
 def _pin_new(

@@ -1,14 +1,12 @@
-"""Pages of matching for its people: short list, proposal, the end of a pairing; a manager's pairs on hold."""
+"""Pages of matching for its people: short list, proposal; a manager's pairs on hold."""
 
 import uuid
 
 from rmplugin import web
-from rmplugin.errors import ConflictError
 from rmplugin.matching import forms, interruptions, operations, queries, wishes, words
 from rmplugin.matching.desk import criteria_of, name_languages, zone_for
-from rmplugin.matching.models import LIVE, Pairing
+from rmplugin.matching.models import Pairing
 from rmplugin.matching.workbench import pages
-from rmplugin.people.queries import display_names
 from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -98,42 +96,6 @@ def answer_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
         "void": "Your yes is noted, but this pairing is no longer possible. You stay in the pool.",
     }[proposal.state]
     return web.go("matching.proposal_page", said, proposal_id=proposal_id)
-
-
-@pages.get("/pairings/<uuid:pairing_id>/end", role=Role.PARTICIPANT)
-def end_pairing_page(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
-    """Show the one screen on which either of the two can end a pairing."""
-    pairing = queries.get_pairing_of(visit.db, pairing_id, visit.person_id)
-    if pairing.state not in LIVE:
-        raise ConflictError(
-            "already_ended", "This pairing has ended already. There is nothing more that you need to do."
-        )
-    names = display_names(visit.db, {pairing.mentor_id, pairing.mentee_id})
-    return web.render(
-        "matching/end.html",
-        visit,
-        pairing=pairing,
-        partner=names[pairing.partner_of(visit.person_id)],
-        words_for_partner=Text(operations.NEUTRAL_ENDED, name=names[visit.person_id]),
-        reasons=[("", Text("No reason")), *forms.CLOSURE_REASONS],
-        choices=forms.NEXT_CHOICES,
-    )
-
-
-@pages.post("/pairings/<uuid:pairing_id>/end", role=Role.PARTICIPANT, on_input_error=end_pairing_page)
-def end_pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
-    """End a pairing."""
-    given = web.load_form(forms.EndForm())
-    pairing = queries.get_pairing_of(visit.db, pairing_id, visit.person_id)
-    operations.end_pairing(
-        visit.db, pairing, visit.person_id, given["reason"], given["next_choice"], visit.now
-    )
-    said = {
-        "rematch": "The pairing has ended. You are in the pool; the next matching looks for a new partner.",
-        "pause": "The pairing has ended. You are out of the pool until you enrol again.",
-        "leave": "The pairing has ended and you have left the programme. Your credits stay yours.",
-    }[given["next_choice"]]
-    return web.go("dashboard.home", said)
 
 
 @pages.post("/manage/pairings/<uuid:pairing_id>/resume", role=Role.MANAGER)

@@ -1,6 +1,6 @@
 """What became of a pair, and which numbers about groups of pairs may be shown. Words and numbers only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -51,6 +51,18 @@ class Outcome:
     def is_decided(self) -> bool:
         """Tell whether it is known how it came out."""
         return self.result in ("failed", "good")
+
+
+def telling_reason(reasons: Sequence[str]) -> str | None:
+    """Give of the reasons for an end the one that says most about the matching; None for none.
+
+    Reaching the goals early is no failure, whatever else is said. Of what failed, lack of time tells least.
+    **Touches** pure.
+    """
+    failing = [reason for reason in reasons if reason in FAMILIES]
+    matched = [reason for reason in failing if reason not in TIME_REASONS]
+    goals = [reason for reason in reasons if reason == GOALS_MET]
+    return next(iter((*goals, *matched, *failing, *reasons)), None)
 
 
 def judge(state: str, reason: str | None, *, is_over: bool) -> Result:

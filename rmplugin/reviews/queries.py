@@ -15,7 +15,7 @@ from rmplugin.matching.models import PROGRAMME_OVER, Closure, MatchRun, Pairing,
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.models import OPEN, MatchmakingReview
-from rmplugin.reviews.outcomes import Outcome, judge
+from rmplugin.reviews.outcomes import Outcome, judge, telling_reason
 
 TENURE_YEARS = (1, 3, 10)
 RANK_STEPS = (20, 40)
@@ -55,7 +55,7 @@ def _pairs() -> Select[Any]:
             Pairing.state,
             Pairing.started_at,
             Pairing.ended_at,
-            Closure.reason,
+            Closure.reasons.label("closing"),
             Proposal.score,
             Proposal.contributions,
             Proposal.reasons,
@@ -78,15 +78,16 @@ def _pairs() -> Select[Any]:
 
 
 def _outcome(row: Any, *, is_over: bool) -> Outcome:
-    result = judge(row.state, row.reason, is_over=is_over)
-    lasted = row.state == "completed" or row.reason == PROGRAMME_OVER
+    reason = telling_reason(row.closing or ())
+    result = judge(row.state, reason, is_over=is_over)
+    lasted = row.state == "completed" or reason == PROGRAMME_OVER
     most = {name: int(row.weights.get(name) or 0) for name in row.contributions}
     shares = {name: int(row.contributions[name]) / most[name] for name in most if most[name] > 0}
     total = sum(most.values())
     return Outcome(
         pair=str(row.id),
         result=result,
-        reason=row.reason if result == "failed" else None,
+        reason=reason if result == "failed" else None,
         started_at=row.started_at,
         ended_at=None if lasted else row.ended_at,
         segments=dict(_segments(row, shares)),

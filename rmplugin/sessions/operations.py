@@ -14,6 +14,7 @@ from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
+from rmplugin.preparation.operations import require_ready
 from rmplugin.sessions.forms import MOST_AGENDA
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
 from rmplugin.sessions.queries import find_overlap
@@ -49,9 +50,14 @@ def needs_agreement_first(db: Db, pairing_id: uuid.UUID) -> bool:
 
     **Touches** reads mentoring_session, agreement.
     """
+    return has_sessions(db, pairing_id) and current_agreement(db, pairing_id) is None
+
+
+def has_sessions(db: Db, pairing_id: uuid.UUID) -> bool:
+    """Tell whether a pair has planned or held a session. **Touches** reads mentoring_session."""
     query = select(func.count()).select_from(MentoringSession)
     query = query.where(MentoringSession.pairing_id == pairing_id, MentoringSession.state != "cancelled")
-    return bool(db.scalar(query)) and current_agreement(db, pairing_id) is None
+    return bool(db.scalar(query))
 
 
 def plan(
@@ -68,8 +74,9 @@ def plan(
     :param values: minutes, medium, place, agenda; kind, "regular" without one.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
-    :raises ConflictError: before both wanted to go on after their first call, a second session without a
-        signed agreement, or the pairing has ended or is on hold.
+    :raises ConflictError: before both wanted to go on after their first call, a first session ahead without
+        the preparation that the programme asks for, a second one without a signed agreement, or the pairing
+        has ended or is on hold.
     **Touches** writes mentoring_session, session_change, notice.
     """
     if lock_active_pairing(db, pairing.id, person_id).introduced_at is None:
@@ -84,6 +91,8 @@ def plan(
             "Before your second session, please write and sign your agreement together. Nothing was lost: "
             "your first session stays as it is.",
         )
+    if starts_at > now and not has_sessions(db, pairing.id):
+        require_ready(db, pairing)
     _check_time(db, pairing, starts_at, values["minutes"], now)
     session = MentoringSession(
         pairing_id=pairing.id,

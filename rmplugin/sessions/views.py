@@ -16,6 +16,7 @@ from rmplugin.notes.forms import ItemForm, NoteForm, TakeawayForm
 from rmplugin.notes.queries import list_items, notes_of
 from rmplugin.notes.views import words_of
 from rmplugin.people.queries import display_names, zone_of, zones_of
+from rmplugin.preparation.queries import not_ready
 from rmplugin.programmes.queries import get_managed_programme, get_programme, programme_of_course
 from rmplugin.sessions import forms, operations, queries
 from rmplugin.sessions.models import MentoringSession
@@ -312,5 +313,8 @@ def _form(
         kind_names=KIND_NAMES,
         prompts=PROMPTS,
         causes=forms.CAUSES,
+        not_ready={}
+        if session or operations.has_sessions(visit.db, pairing.id)
+        else not_ready(visit.db, pairing),
         blocked=session is None and operations.needs_agreement_first(visit.db, pairing.id),
     )

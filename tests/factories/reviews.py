@@ -88,7 +88,7 @@ def _closure(pairing: Pairing, mentor: Person, reason: str | None, ended: dateti
     return Closure(
         pairing_id=pairing.id,
         initiator_id=mentor.id,
-        reason=reason,
+        reasons=[reason] if reason else [],
         next_choice="rematch",
         created_at=ended,
     )

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent
-from rmplugin.matching import operations, queries, releasing
+from rmplugin.matching import ending, queries, releasing
 from rmplugin.matching.models import Closure
 from rmplugin.notify import unread
 from rmplugin.programmes.queries import find_enrolment
@@ -23,17 +23,17 @@ def pairing(scene):
     return scene.pair_up("Ana", "Pia")
 
 
-def end(scene: Scene, pairing, person, reason=None, next_choice="rematch") -> Closure:
+def end(scene: Scene, pairing, person, reasons=(), next_choice="rematch") -> Closure:
     with scene.transaction() as db:
         row = queries.get_pairing_of(db, pairing.id, person.id)
-        return operations.end_pairing(db, row, person.id, reason, next_choice, scene.runtime.clock())
+        return ending.end_pairing(db, row, person.id, reasons, next_choice, scene.runtime.clock())
 
 
 @pytest.mark.parametrize("leaver", ["Ana", "Pia"])
 def test_either_side_ends_without_a_reason_and_both_are_free(scene, pairing, leaver):
     person = scene.people[leaver]
     closure = end(scene, pairing, person)
-    assert (closure.reason, closure.initiator_id) == (None, person.id)
+    assert (closure.reasons, closure.initiator_id) == ([], person.id)
     with scene.transaction() as db:
         row = queries.get_pairing_of(db, pairing.id, person.id)
         assert (row.state, row.ended_at) == ("ended", scene.runtime.clock())
@@ -46,11 +46,11 @@ def test_either_side_ends_without_a_reason_and_both_are_free(scene, pairing, lea
 
 
 def test_partner_reads_fixed_neutral_words(scene, pairing):
-    end(scene, pairing, scene.Ana, reason="distancing", next_choice="leave")
+    end(scene, pairing, scene.Ana, reasons=["distancing", "time"], next_choice="leave")
     with scene.transaction() as db:
         texts = [notice.text for notice in unread(db, scene.Pia.id)]
         own = [notice.kind for notice in unread(db, scene.Ana.id)]
-    assert texts[-1] == operations.NEUTRAL_ENDED % {"name": "Ana Junior"}
+    assert texts[-1] == ending.NEUTRAL_ENDED % {"name": "Ana Junior"}
     assert "pairing_ended" not in own
 
 
@@ -65,7 +65,8 @@ def test_old_pair_is_never_matched_again(scene, pairing):
 def test_who_pauses_or_leaves_is_out_of_the_pool_and_the_partner_stays(scene, pairing, choice):
     end(scene, pairing, scene.Ana, next_choice=choice)
     with scene.transaction() as db:
-        assert find_enrolment(db, scene.programme.id, scene.Ana.id).state == "withdrawn"
+        state = {"pause": "paused", "leave": "withdrawn"}[choice]
+        assert find_enrolment(db, scene.programme.id, scene.Ana.id).state == state
         assert [member.person_id for member in queries.list_pool(db, scene.programme.id)] == [scene.Pia.id]
 
 
@@ -103,17 +104,17 @@ def test_leaver_with_another_open_proposal_frees_the_other_side(runtime, tenant)
 
 def test_one_screen_ends_the_pairing_and_leads_home(scene, pairing, sign_in, tenant):
     browser = sign_in(tenant, scene.Ana).get(f"/pairings/{pairing.id}/end")
-    assert operations.NEUTRAL_ENDED % {"name": "Ana Junior"} in browser.says()
+    assert ending.NEUTRAL_ENDED % {"name": "Ana Junior"} in browser.says()
     browser.submit("/end", next_choice="rematch")
     assert browser.status == 200
     assert "The pairing has ended" in browser.says()
-    assert browser.path == "/home"
+    assert browser.path == f"/pairings/{pairing.id}/parting"
     assert browser.get(f"/pairings/{pairing.id}/end").status == 409
 
 
 def test_screen_without_a_choice_is_shown_again(scene, pairing, sign_in, tenant):
     browser = sign_in(tenant, scene.Ana)
-    browser.post(f"/pairings/{pairing.id}/end", reason="time")
+    browser.post(f"/pairings/{pairing.id}/end", reasons="time")
     assert browser.status == 422
     assert "Choose what should happen next for you." in browser.says()
 

@@ -72,8 +72,8 @@ def test_archived_programme_ends_its_pairs_by_whether_both_met_the_criteria(scen
         states = {name: db.get_one(Pairing, row.id).state for name, row in pairs.items()}
         assert states == {"Ana": "completed", "Ben": "ended", "Cem": "ended"}
         closures = db.scalars(select(Closure)).all()
-        assert [(row.pairing_id, row.initiator_id, row.reason) for row in closures] == [
-            (half.id, None, "programme_over")
+        assert [(row.pairing_id, row.initiator_id, row.reasons) for row in closures] == [
+            (half.id, None, ["programme_over"])
         ]
         for person in scene.people.values():
             assert find_enrolment(db, scene.programme.id, person.id).active_pairings == 0

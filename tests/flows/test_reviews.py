@@ -9,8 +9,8 @@ from sqlalchemy import select
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import enqueue, work_outbox
-from rmplugin.matching import operations as matching
 from rmplugin.matching import rule_sets
+from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import Pairing
 from rmplugin.notify import unread
 from rmplugin.programmes.models import Enrolment, Programme
@@ -91,7 +91,7 @@ def test_review_when_a_pair_ends_and_too_many_have_failed_opens_by_event(
                 )
             )
         db.flush()
-        matching.end_pairing(db, pairing, pairing.mentor_id, "lack_of_expertise", "rematch", clock.now)
+        end_pairing(db, pairing, pairing.mentor_id, ["lack_of_expertise"], "rematch", clock.now)
     work_outbox(runtime)
     with runtime.database.transaction(tenant.id) as db:
         opened = queries.list_reviews(db, programme.id)

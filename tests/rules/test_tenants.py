@@ -34,6 +34,8 @@ UNBOUND = {
     "rmplugin/data_requests/tasks.py": "ids of all tenants, each worked on in its own session",
     "rmplugin/reviews/tasks.py": "ids of programmes with pairs or reviews, each looked at alone",
     "rmplugin/freebusy/tasks.py:fetch_due": "ids of due calendars, each read in its own tenant's session",
+    "rmplugin/leaving/tasks.py": "ids of tenants, each looked after alone",
+    "rmplugin/preparation/tasks.py": "ids of tenants with supervision groups, each reminded alone",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
 }
 OWNED = sorted(

@@ -1,6 +1,6 @@
 """Consents, who opened what about whom, how long the words of a programme are kept
 
-Revision: 0017, after: 0015, made: 2026-11-26 11:00:00
+Revision: 0017, after: 0016, made: 2026-11-26 11:00:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

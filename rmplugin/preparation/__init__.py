@@ -1,0 +1,1 @@
+"""Preparation of mentors and mentees: modules, the gate, supervision groups."""

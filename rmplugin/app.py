@@ -55,6 +55,8 @@ PAGES = (
     "sessions",
     "checkins",
     "credits",
+    "mailing",
+    "calendars",
 )
 ASSETS = {
     "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),
@@ -84,6 +86,7 @@ def make_runtime(
     from rmplugin.scim.store import ScimServerPlugin
 
     known = Plugins([ScimServerPlugin(), *plugins])
+    known.mailer(settings.smtp_url)
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
@@ -91,7 +94,7 @@ def make_runtime(
         http=http_session or http.make_session(),
         clock=clock,
         queue=make_queue(settings.queue_url),
-        handlers=_handlers(known),
+        handlers=_handlers(settings, known),
         tasks=_tasks(),
         hooks={
             "roster_synced": "rm_roster_synced",
@@ -103,14 +106,19 @@ def make_runtime(
     )
 
 
-def _handlers(plugins: Plugins) -> dict[str, Any]:
+def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
+    from rmplugin.calendars import operations as calendars
     from rmplugin.credits import operations as credits
+    from rmplugin.mailing.tasks import make_post
     from rmplugin.matching import interruptions, releasing
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks = tuple(plugins.sinks.values())
+    post = make_post(settings, plugins) if settings.smtp_url else None
+    session_kinds = ("session_planned", "session_moved", "session_cancelled")
     return {
+        **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
@@ -125,6 +133,8 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 def _tasks() -> dict[str, Any]:
     from rmplugin.hris import queries as hris_kinds
     from rmplugin.hris import tasks as hris
+    from rmplugin.mailing import tasks as mailing
+    from rmplugin.mailing.operations import NEWS_TO_POST
     from rmplugin.matching import tasks as matching
     from rmplugin.matching.counting import WANTED
     from rmplugin.people import tasks as people
@@ -140,6 +150,7 @@ def _tasks() -> dict[str, Any]:
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
         CHANGED: scim.take_in_changes,
         WANTED: matching.count,
+        NEWS_TO_POST: mailing.post_news,
     }
 
 
@@ -213,6 +224,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
+                NavLink("Mails", "/admin/mails", "administrator"),
             ]
         own = []
         if visit.session.person_id is not None:
@@ -220,6 +232,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("Home", "/home", "participant"),
                 NavLink("My goals", "/goals", "participant"),
                 NavLink("My credits", "/credits", "participant"),
+                NavLink("Notifications", "/notifications", "participant"),
             ]
         if visit.is_manager:
             own.append(NavLink("Programme desk", "/manage", "manager"))
@@ -357,6 +370,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     """
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.hris import tasks as hris_tasks
+    from rmplugin.mailing import tasks as mail_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.programmes import tasks as programme_tasks
@@ -369,6 +383,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         hris_tasks.want_due_runs(runtime)
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
+        mail_tasks.send_due(runtime)
         matching_tasks.expire_due(runtime)
         tenant_tasks.run_asked_checks(runtime)
         work_outbox(runtime, slow=True)
@@ -382,6 +397,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     def tidy() -> None:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
+        mail_tasks.tidy(runtime)
 
     queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Index, select, update
+from sqlalchemy import text as condition
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Db, TenantOwned, Told, chunks
@@ -17,27 +18,50 @@ class Notice(Base, TenantOwned):
     :ivar kind: stable word, e.g. "pairing_ended".
     :ivar text: plain words, without anything private of another person.
     :ivar path: page to go on to; None when there is none.
+    :ivar to_mail: nobody has looked yet whether a mail goes with it.
     """
 
     __tablename__ = "notice"
-    __table_args__ = (Index("ix_notice_person", "person_id", "read_at"),)
+    __table_args__ = (
+        Index("ix_notice_person", "person_id", "read_at"),
+        Index(
+            "ix_notice_to_mail",
+            "id",
+            sqlite_where=condition("to_mail"),
+            postgresql_where=condition("to_mail"),
+        ),
+    )
     person_id: Mapped[uuid.UUID]
     kind: Mapped[str]
     text: Mapped[str] = mapped_column(Told)
     path: Mapped[str | None]
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+    to_mail: Mapped[bool] = mapped_column(default=True)
 
 
-def tell(db: Db, person_id: uuid.UUID, kind: str, text: str, now: datetime, path: str | None = None) -> None:
+def tell(
+    db: Db,
+    person_id: uuid.UUID,
+    kind: str,
+    text: str,
+    now: datetime,
+    path: str | None = None,
+    *,
+    mail: bool = True,
+) -> None:
     """Leave a notice for a person. An unread one of the same kind about the same page gives way to it.
 
+    A mail may go with it, as the person wishes: the worker looks for notices of which none was made yet.
+
+    :param mail: False when another mail says it already.
     **Touches** writes notice.
     """
     for older in unread(db, person_id):
         if path != "/home" and (older.kind, older.path) == (kind, path):
             older.read_at = now
-    db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now))
+    db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now, to_mail=mail))
+    db.info["wake"] = True
 
 
 def tell_all(
@@ -58,6 +82,7 @@ def tell_all(
         Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now)
         for person_id, text, path in told
     )
+    db.info["wake"] = True
 
 
 def take_back(db: Db, paths: Iterable[str], now: datetime, kind: str | None = None) -> None:

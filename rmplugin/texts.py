@@ -4,7 +4,7 @@ A page translates every `Text` that it is given (`web.say`). `make translations`
 source: see `.ci/translations.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 Code = TypeVar("Code")
@@ -31,6 +31,22 @@ class Text(str):  # noqa: SLOT000 - texts are few, and pickling needs no care.
     def format(self, *_args: object, **_kwargs: object) -> "Text":
         """Stay the same: marshmallow fills its own blanks into all messages. **Touches** pure."""
         return self
+
+
+def say(text: str, gettext: Callable[[str], str]) -> str:
+    """Say a text in another language: itself first, then what fills its blanks.
+
+    :param gettext: translates a template.
+    **Touches** pure, as far as `gettext` is.
+    """
+    if not isinstance(text, Text):
+        # The empty text would be answered with the head of the catalogue.
+        return gettext(text) if text else text
+    values = {
+        name: say(value, gettext) if isinstance(value, Text) else value for name, value in text.values.items()
+    }
+    translated = gettext(text.template) if text else text
+    return translated % values if values else translated
 
 
 def pack(text: Any) -> Any:

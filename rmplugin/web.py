@@ -23,7 +23,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin import notify
+from rmplugin import notify, texts
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.jobs import Runtime
@@ -365,12 +365,7 @@ def say(text: str) -> str:
 
     **Touches** the language of the page.
     """
-    if not isinstance(text, Text):
-        # The empty text would be answered with the head of the catalogue.
-        return flask_babel.gettext(text) if text else text
-    values = {name: say(value) if isinstance(value, Text) else value for name, value in text.values.items()}
-    translated = flask_babel.gettext(text.template) if text else text
-    return translated % values if values else translated
+    return texts.say(text, flask_babel.gettext)
 
 
 def said() -> Text | None:

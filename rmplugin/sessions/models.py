@@ -16,6 +16,7 @@ class MentoringSession(Base, TenantOwned):
     :ivar planned_minutes: length in the calendar.
     :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
     :ivar moves: how often it was rescheduled.
+    :ivar sequence: how often what calendars hold of it has changed (iCalendar's SEQUENCE).
     """
 
     __tablename__ = "mentoring_session"
@@ -35,6 +36,7 @@ class MentoringSession(Base, TenantOwned):
     agenda: Mapped[str]
     planned_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     moves: Mapped[int] = mapped_column(default=0)
+    sequence: Mapped[int] = mapped_column(default=0)
     cancelled_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     counted_minutes: Mapped[int | None]
     confirmed_at: Mapped[datetime | None]

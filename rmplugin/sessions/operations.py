@@ -15,7 +15,7 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.sessions.models import MentoringSession, SessionClaim
-from rmplugin.sessions.queries import find_overlap
+from rmplugin.sessions.queries import ends_at, find_overlap
 from rmplugin.texts import Text
 
 # A session that was never planned can be written down this long after it took place.
@@ -67,7 +67,7 @@ def plan(
         the two is at that time.
     :raises ConflictError: a second session without a signed agreement, or the pairing has ended or is on
         hold.
-    **Touches** writes mentoring_session, notice.
+    **Touches** writes mentoring_session, notice, outbox_event.
     """
     lock_active_pairing(db, pairing.id, person_id)
     if needs_agreement_first(db, pairing.id):
@@ -91,7 +91,10 @@ def plan(
     )
     db.add(session)
     db.flush()
-    _tell_partner(db, pairing, person_id, session, "%(name)s planned a session.", now)
+    jobs.enqueue(db, "session_planned", now, session_id=str(session.id), sequence=session.sequence)
+    _tell_partner(
+        db, pairing, person_id, session, "%(name)s planned a session.", now, mail=ends_at(session) <= now
+    )
     return session
 
 
@@ -109,7 +112,7 @@ def reschedule(
     :param values: minutes, medium, place, agenda.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
     :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
-    **Touches** writes mentoring_session, notice.
+    **Touches** writes mentoring_session, notice, outbox_event.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id)
     db.refresh(session, with_for_update=True)
@@ -120,13 +123,17 @@ def reschedule(
     moved = starts_at != session.starts_at
     if moved or values["minutes"] != session.planned_minutes:
         _check_time(db, pairing, starts_at, values["minutes"], now, besides=session.id)
+        session.sequence += 1
+        jobs.enqueue(db, "session_moved", now, session_id=str(session.id), sequence=session.sequence)
     session.starts_at = starts_at
     session.planned_minutes = values["minutes"]
     session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
     session.updated_at = now
     if moved:
         session.moves += 1
-        _tell_partner(db, pairing, person_id, session, "%(name)s moved a session.", now)
+        _tell_partner(
+            db, pairing, person_id, session, "%(name)s moved a session.", now, mail=ends_at(session) <= now
+        )
 
 
 def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
@@ -134,7 +141,7 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
 
     Cancelling a cancelled session changes nothing.
     :raises ConflictError: the other side has said that it took place, or the pairing has ended.
-    **Touches** writes mentoring_session, session_claim, notice.
+    **Touches** writes mentoring_session, session_claim, notice, outbox_event.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id, on_hold_too=True)
     db.refresh(session, with_for_update=True)
@@ -148,8 +155,11 @@ def cancel(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetim
             "talk to each other: they can take their word back.",
         )
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
-    session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
-    _tell_partner(db, pairing, person_id, session, "%(name)s cancelled a session.", now)
+    session.cancelled_by = person_id
+    _call_off(db, session, now)
+    _tell_partner(
+        db, pairing, person_id, session, "%(name)s cancelled a session.", now, mail=ends_at(session) <= now
+    )
 
 
 def claim(
@@ -239,7 +249,7 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
     """Cancel what an ended pairing had planned for later. By nobody: it says nothing about who ended it.
 
     :param payload: pairing_id.
-    **Touches** writes mentoring_session.
+    **Touches** writes mentoring_session, outbox_event.
     """
     query = select(MentoringSession).where(
         MentoringSession.pairing_id == uuid.UUID(payload["pairing_id"]),
@@ -247,7 +257,13 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
         MentoringSession.starts_at > now,
     )
     for session in db.scalars(query.with_for_update()):
-        session.state, session.updated_at = "cancelled", now
+        _call_off(db, session, now)
+
+
+def _call_off(db: Db, session: MentoringSession, now: datetime) -> None:
+    session.state, session.updated_at = "cancelled", now
+    session.sequence += 1
+    jobs.enqueue(db, "session_cancelled", now, session_id=str(session.id), sequence=session.sequence)
 
 
 def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
@@ -288,8 +304,20 @@ def _check_time(
 
 
 def _tell_partner(
-    db: Db, pairing: Pairing, person_id: uuid.UUID, session: MentoringSession, did: str, now: datetime
+    db: Db,
+    pairing: Pairing,
+    person_id: uuid.UUID,
+    session: MentoringSession,
+    did: str,
+    now: datetime,
+    *,
+    mail: bool = True,
 ) -> None:
+    """Leave the partner a notice.
+
+    :param mail: False when the mail for their calendar says it, which goes to both.
+    """
     name = display_names(db, {person_id}).get(person_id, Text("Your partner"))
     text = Text(did, name=name)
-    notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, f"/sessions/{session.id}")
+    page = f"/sessions/{session.id}"
+    notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, page, mail=mail)

@@ -32,6 +32,8 @@ UNBOUND = {
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
     "rmplugin/reviews/tasks.py": "ids of programmes with pairs or reviews, each looked at alone",
+    "rmplugin/mailing/tasks.py": "ids of due mails, tenants with new notices; forgets old mails",
+    "rmplugin/calendars/tasks.py": "finds a feed by its token, then reads in its tenant's session",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
 }
 OWNED = sorted(

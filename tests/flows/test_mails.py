@@ -102,8 +102,8 @@ def test_mail_when_quiet_hours_are_on_waits_and_comes_with_the_others_in_one(
     mailing, tenant, server, ada, clock
 ):
     clock.forward(hours=9.5)  # 19:30 in Berlin
-    for kind in ("message", "message", "proposal"):
-        tell(mailing, tenant, ada, kind)
+    for number, kind in enumerate(("message", "message", "proposal")):
+        tell(mailing, tenant, ada, kind, f"/pairings/{number}")
     assert send(mailing) == {}
     clock.forward(hours=12)  # 7:30
     assert send(mailing) == {}
@@ -160,7 +160,7 @@ def test_mail_when_the_person_reads_german_is_german(mailing, tenant, server, ad
     tell(mailing, tenant, ada)
     send(mailing)
     (mail,) = server.mails
-    assert mail["Subject"] == "Eine Nachricht wartet auf dich"
+    assert mail["Subject"] == "Eine Nachricht wartet auf Sie"
     assert "Hallo Ada," in part(mail, "text/plain")
     assert '<html lang="de"' in part(mail, "text/html")
 

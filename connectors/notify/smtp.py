@@ -98,7 +98,8 @@ def _send(server: smtplib.SMTP, letter: Letter) -> NotifierAnswer:
     except smtplib.SMTPSenderRefused as error:
         # About the tool's own address, so an administrator mends it, and the mail is still wanted.
         return NotifierAnswer(outcome="retry", message_for_user=NO_SENDER, status=error.smtp_code)
-    except smtplib.SMTPNotSupportedError:
+    except (ValueError, smtplib.SMTPNotSupportedError):
+        # An address that no mail can be written to, or one in letters that this server does not take.
         return NotifierAnswer(outcome="stopped", message_for_user=NO_SUCH_ADDRESS)
     except smtplib.SMTPDataError as error:
         return _answer(error.smtp_code, "refused", REFUSED)

@@ -53,12 +53,15 @@ class Kind(NamedTuple):
     :param subject: also its line in a letter that bundles several.
     :param sentence: what waits.
     :param button: what the button leads to.
+    :param direct: the button leads to the notice's own page, which opens without a login; such a mail goes
+        alone.
     """
 
     group: str
     subject: Text
     sentence: Text
     button: Text
+    direct: bool = False
 
 
 OPEN = Text("Open the programme")
@@ -87,6 +90,55 @@ KINDS = {
         Text("One of your proposals was taken back. You need not do anything."),
         OPEN,
     ),
+    "endorsement_asked": Kind(
+        "proposals",
+        Text("A colleague asks for your word"),
+        Text("Somebody whom you lead would like to take part in reverse mentoring. Please say yes or no."),
+        Text("Answer with one click"),
+        direct=True,
+    ),
+    "endorsement_answered": Kind(
+        "proposals",
+        Text("Your manager has answered"),
+        Text("There is an answer about the time that you need for reverse mentoring."),
+        OPEN,
+    ),
+    "place_free": Kind(
+        "proposals",
+        Text("There is a place for you"),
+        Text("A place in a programme that you waited for is free."),
+        OPEN,
+    ),
+    "pause_over": Kind(
+        "proposals",
+        Text("Your break is over"),
+        Text("The break that you asked for is over. Have a look at how it goes on."),
+        OPEN,
+    ),
+    "programme_taster": Kind(
+        "news",
+        Text("A taster of a mentoring programme"),
+        Text("You can get to know a programme before you decide."),
+        Text("Have a look"),
+    ),
+    "programme_eased": Kind(
+        "news",
+        Text("A programme asks for less time"),
+        Text("A programme that you know asks for less time than before."),
+        Text("Have a look"),
+    ),
+    "preparation_reminder": Kind(
+        "sessions",
+        Text("A short preparation waits for you"),
+        Text("A few minutes of preparation wait for you, before your first session."),
+        Text("Prepare"),
+    ),
+    "supervision_group": Kind(
+        "news",
+        Text("News of your exchange group"),
+        Text("Something is new about the group in which you talk over mentoring with others."),
+        OPEN,
+    ),
     "pairing_started": Kind(
         "proposals",
         Text("Your pairing begins"),
@@ -104,6 +156,48 @@ KINDS = {
         Text("Your pairing has ended"),
         Text("Your pairing has ended. The programme's page says what you can do next."),
         OPEN,
+    ),
+    "pairing_completed": Kind(
+        SERVICE,
+        Text("Your pairing is completed"),
+        Text("You have come to the end together. What you take along waits for you."),
+        Text("Open your pairing"),
+    ),
+    "thanks": Kind(
+        "messages",
+        Text("Somebody thanks you"),
+        Text("A word of thanks waits for you."),
+        Text("Read it"),
+    ),
+    "pairing_break": Kind(
+        "sessions",
+        Text("Something is new about a break"),
+        Text("A break in your pairing begins, ends or is asked for."),
+        Text("Open your pairing"),
+    ),
+    "intro_done": Kind(
+        "sessions",
+        Text("Your first call is done"),
+        Text("Both of you have said how to go on."),
+        Text("Open your pairing"),
+    ),
+    "intro_again": Kind(
+        "sessions",
+        Text("A short question about your pairing"),
+        Text("After your second session, please say again whether you want to go on."),
+        Text("Answer"),
+    ),
+    "draft_missing": Kind(
+        "sessions",
+        Text("Your part of the agreement is missing"),
+        Text("Your partner has written what they expect. Please write your part, too."),
+        Text("Write your part"),
+    ),
+    "drafts_ready": Kind(
+        "sessions",
+        Text("Both of you have written what you expect"),
+        Text("You can look at both parts together and make one agreement of them."),
+        Text("Compare"),
     ),
     "agreement_to_sign": Kind(
         "sessions",
@@ -141,6 +235,24 @@ KINDS = {
         Text("Something is new about one of your sessions, or it waits for your word."),
         Text("See the session"),
     ),
+    "session_attested": Kind(
+        "sessions",
+        Text("A session was attested"),
+        Text("The programme's team has attested a session of yours."),
+        Text("See the session"),
+    ),
+    "item_done": Kind(
+        "sessions",
+        Text("Something that was promised is done"),
+        Text("Your partner has done something that you noted together."),
+        Text("Open your pairing"),
+    ),
+    "aim_observation": Kind(
+        "sessions",
+        Text("A look at a leadership aim"),
+        Text("An observation about a leadership aim waits."),
+        Text("Open your pairing"),
+    ),
     "message": Kind(
         "messages",
         Text("A message waits for you"),
@@ -152,6 +264,30 @@ KINDS = {
         Text("A short check-in is due"),
         Text("How is it going? Your answers are never shown to your partner."),
         Text("Answer the check-in"),
+    ),
+    "support_offered": Kind(
+        SERVICE,
+        Text("Something waits for you"),
+        Text("Something that is meant for you alone waits in the tool."),
+        OPEN,
+    ),
+    "help_news": Kind(
+        SERVICE,
+        Text("Something new waits for you alone"),
+        Text("Something that is meant for you alone waits in the tool."),
+        OPEN,
+    ),
+    "help_asked": Kind(
+        SERVICE,
+        Text("Somebody needs you as a contact"),
+        Text("You are a confidential contact of a programme. Something waits for you alone."),
+        OPEN,
+    ),
+    "contact_named": Kind(
+        SERVICE,
+        Text("You are a confidential contact"),
+        Text("A programme names you as a contact to whom people can turn privately."),
+        OPEN,
     ),
     "programme_completed": Kind(
         "news",

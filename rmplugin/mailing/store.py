@@ -14,7 +14,7 @@ from rmplugin.db import Db, new_id
 from rmplugin.errors import NotFoundError
 from rmplugin.jobs import MOST_ATTEMPTS, wait_after
 from rmplugin.mailing import letters, queries
-from rmplugin.mailing.catalogue import SERVICE, find_kind
+from rmplugin.mailing.catalogue import KINDS, SERVICE, find_kind
 from rmplugin.mailing.models import BlockedAddress, Mail
 from rmplugin.notifiers import Letter, NotifierAnswer
 from rmplugin.notify import Notice
@@ -130,9 +130,14 @@ def _letter_of(db: Db, mail_id: uuid.UUID, now: datetime) -> Sequence[Mail]:
         return []
     if first.letter_id is not None:
         return db.scalars(query.where(Mail.letter_id == first.letter_id)).all()
-    if first.person_id is None or first.invitation is not None:
+    if first.person_id is None or first.invitation is not None or find_kind(first.kind).direct:
         return [first]
-    together = (Mail.person_id == first.person_id, Mail.invitation.is_(None), Mail.letter_id.is_(None))
+    together = (
+        Mail.person_id == first.person_id,
+        Mail.invitation.is_(None),
+        Mail.letter_id.is_(None),
+        Mail.kind.not_in([key for key, kind in KINDS.items() if kind.direct]),
+    )
     return db.scalars(query.where(*together)).all()
 
 
@@ -160,15 +165,18 @@ def _needed(db: Db, rows: Sequence[Mail], person: Person | None) -> list[Mail]:
 def _write(
     db: Db, rows: Sequence[Mail], person: Person | None, letter_id: uuid.UUID, post: Post, now: datetime
 ) -> Letter:
-    kinds = [row.kind for row in rows]
+    first, kinds = rows[0], [row.kind for row in rows]
     if person is None:
-        to, stop = rows[0].address, None
-        language = languages.first_translated([rows[0].language])
+        to, stop = first.address, None
+        language = languages.first_translated([first.language])
         draft = sample(kinds[0], language, post)
     else:
         to, stop = person.email, post.stop_url(db.tenant_id, person.id, letters.groups_of(kinds))
         wishes = queries.wishes_of(db, [person.id])[person.id]
         reader = queries.reader_of(db, person, wishes, post.public_url, post.quirks_of)
+        notice = db.get(Notice, first.notice_id) if find_kind(first.kind).direct else None
+        if notice is not None and notice.path is not None:
+            reader = reader._replace(url=f"{post.public_url}{notice.path}", in_lms=True)
         draft = letters.write(kinds, reader, stop)
     assert to is not None
     return Letter(
@@ -179,9 +187,9 @@ def _write(
         text=draft.text,
         html=draft.html,
         unsubscribe_url=stop,
-        invitation=rows[0].invitation,
-        method="CANCEL" if rows[0].kind == "session_cancelled" else "REQUEST",
-        written_at=rows[0].created_at if rows[0].attempts > 1 else now,
+        invitation=first.invitation,
+        method="CANCEL" if first.kind == "session_cancelled" else "REQUEST",
+        written_at=first.created_at if first.attempts > 1 else now,
     )
 
 

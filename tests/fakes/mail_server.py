@@ -72,7 +72,7 @@ class MailServer:
     def _check(self, _server, _session, _envelope, _mechanism, data) -> AuthResult:
         right = (data.login, data.password) == (b"rm", PASSWORD.encode())
         self.logins.append(right)
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)
 
     async def handle_EHLO(self, _server, session, _envelope, hostname, responses):  # noqa: N802
         self.connections += 1

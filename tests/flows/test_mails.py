@@ -5,7 +5,6 @@ from sqlalchemy import select
 
 from connectors.notify import smtp
 from rmplugin import notify
-from rmplugin.db import Base
 from rmplugin.mailing import operations, tasks
 from rmplugin.mailing.catalogue import KINDS
 from rmplugin.mailing.models import BlockedAddress, Mail
@@ -345,6 +344,20 @@ def test_mails_of_every_kind_when_sent_hold_no_words_and_not_the_partner(
     assert pair.programme.name in said
 
 
+def test_mail_when_its_page_opens_without_a_login_leads_there_and_goes_alone(
+    mailing, tenant, server, ada, clock
+):
+    clock.forward(hours=11)
+    tell(mailing, tenant, ada, "proposal", "/proposals/1")
+    tell(mailing, tenant, ada, "endorsement_asked", "/endorse/abc")
+    tell(mailing, tenant, ada, "message", "/pairings/1/messages")
+    clock.forward(hours=12)
+    assert send(mailing) == {"sent": 2}
+    direct = next(mail for mail in server.mails if mail["Subject"] == "A colleague asks for your word")
+    assert "http://localhost:5000/endorse/abc" in part(direct, "text/plain")
+    assert "/endorse/" not in "".join(part(mail, "text/plain") for mail in server.mails if mail is not direct)
+
+
 def test_mails_when_old_are_forgotten_unless_they_wait(mailing, tenant, server, ada, clock):
     tell(mailing, tenant, ada)
     send(mailing)
@@ -356,4 +369,3 @@ def test_mails_when_old_are_forgotten_unless_they_wait(mailing, tenant, server, 
     clock.forward(days=91)
     tasks.tidy(mailing)
     assert states(mailing, tenant) == ["waiting"]
-    assert "mail" in Base.metadata.tables

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from rmplugin.notifiers import Notifier
+    from rmplugin.notifiers import MailNotifier, NewsNotifier
     from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, NavLink, PlatformQuirks
 
 PROJECT = "rmplugin"
@@ -52,7 +52,7 @@ def rm_register_platform_quirks() -> "Sequence[PlatformQuirks]":
 
 
 @hookspec
-def rm_register_notifiers() -> "Sequence[Notifier]":
+def rm_register_notifiers() -> "Sequence[MailNotifier | NewsNotifier]":
     """Return what carries notices out of the tool. Called once, at start-up.
 
     A `MailNotifier` takes letters to people when the setting `RM_SMTP_URL` begins with one of its schemes. A

@@ -115,6 +115,3 @@ class NewsNotifier(Protocol):
         :param settings: loaded by `settings_schema`.
         """
         ...
-
-
-Notifier = MailNotifier | NewsNotifier

@@ -67,18 +67,29 @@ class _NoServerError(Exception):
 
 
 def _connect(url: SplitResult) -> smtplib.SMTP:
-    host = url.hostname or ""
-    trusted = ssl.create_default_context()
+    host, trusted = url.hostname or "", ssl.create_default_context()
     try:
         if url.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=SECONDS, context=trusted)
         else:
             server = smtplib.SMTP(host, url.port or 587, timeout=SECONDS)
+    except ssl.SSLError:
+        raise _NoServerError(BAD_TLS) from None
+    try:
+        _sign_in(server, url, trusted)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _sign_in(server: smtplib.SMTP, url: SplitResult, trusted: ssl.SSLContext) -> None:
+    try:
         server.ehlo_or_helo_if_needed()
         if url.scheme == "smtp" and server.has_extn("starttls"):
             server.starttls(context=trusted)
             server.ehlo()
-        elif url.scheme == "smtp" and url.username and host not in LOOPBACK:
+        elif url.scheme == "smtp" and url.username and url.hostname not in LOOPBACK:
             raise _NoServerError(NO_TLS)
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
@@ -86,7 +97,6 @@ def _connect(url: SplitResult) -> smtplib.SMTP:
         raise _NoServerError(BAD_TLS) from None
     except smtplib.SMTPAuthenticationError as error:
         raise _NoServerError(NO_LOGIN, error.smtp_code) from None
-    return server
 
 
 def _send(server: smtplib.SMTP, letter: Letter) -> NotifierAnswer:

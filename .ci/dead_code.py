@@ -20,7 +20,8 @@ DECORATORS = [
 # Called by a framework because of the name.
 NAMES = [
     "process_bind_param", "process_result_value", "_serialize", "_deserialize", "Meta", "do_GET", "do_POST",
-    "handle_*", "log_message", "log_request", "upgrade", "downgrade", "return_ok_*",
+    "handle_*", "log_message", "log_request", "upgrade", "downgrade", "return_ok_*", "list_commands",
+    "get_command",
 ]  # fmt: skip
 # Not used by the product itself, and wanted all the same: name -> why.
 PROTOCOL = "lti is a package of its own: a part of AGS or deep linking that platforms' tests use"

@@ -40,13 +40,14 @@ from sqlalchemy.engine import make_url
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from rmplugin import migrations
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.logins import WebSession
 from rmplugin.people.models import LtiUser, Person
 from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import PlatformValues, add_platform, ensure_tenant
+from rmplugin.wiring import make_runtime
 
 ISSUER = "https://lms.example"
 CLIENT = "client-1"

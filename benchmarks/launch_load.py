@@ -43,7 +43,6 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.crowd import STEPS, Crowd, Member, SigningPlatform, Wave
 from rmplugin import migrations, notify
-from rmplugin.app import make_runtime
 from rmplugin.cli.setup import gunicorn_command
 from rmplugin.db import Database
 from rmplugin.logins import WebSession
@@ -53,6 +52,7 @@ from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.operations import add_account, ensure_tenant
+from rmplugin.wiring import make_runtime
 from tests.factories.launches import register
 from tests.postgres import cluster, find_binaries
 

@@ -14,7 +14,6 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Table, select
 
 from rmplugin import migrations
-from rmplugin.app import make_runtime
 from rmplugin.db import insert_rows, new_id
 from rmplugin.jobs import Runtime
 from rmplugin.matching import operations, rule_sets, tasks
@@ -23,6 +22,7 @@ from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.settings import Settings
 from rmplugin.tenants.models import HrAccount, Tenant
 from rmplugin.tenants.operations import ensure_tenant
+from rmplugin.wiring import make_runtime
 from tests.factories.programmes import make_programme
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

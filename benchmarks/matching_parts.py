@@ -232,7 +232,8 @@ def measure_resume(size: int, capacities: bool, *, exact: bool) -> dict[str, Any
     changed = Company(mentors, company.mentees, company.reporting)
     with Clock() as clock:
         new = problem_of(changed)
-        again = solver.solve(new, tolerance=tolerance, start=resume(new, problem, found.graph))
+        start, proof = resume(new, problem, found)
+        again = solver.solve(new, tolerance=tolerance, start=start, proof=proof)
     afresh = solver.solve(new, tolerance=tolerance)
     if exact:
         assert facts(again)["total"] == facts(afresh)["total"]

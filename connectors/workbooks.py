@@ -11,9 +11,6 @@ from datetime import date, datetime
 from itertools import repeat
 from typing import Any, BinaryIO
 
-from openpyxl import load_workbook
-from openpyxl.utils.datetime import from_excel
-
 from connectors.tables import DATE_FIELDS, UNCOMPUTED, fatal, resolve_columns
 
 # How a workbook begins, and how an encrypted one or the format before 2007 does.
@@ -63,6 +60,9 @@ def sheet_rows(
 
 @contextmanager
 def _opened(file: BinaryIO, *, values: bool) -> Iterator[Any]:
+    # It is slow to load, numpy with it, and every command loads the connectors.
+    from openpyxl import load_workbook
+
     with warnings.catch_warnings():
         # About styles and the like, which nobody reads here.
         warnings.simplefilter("ignore")
@@ -146,6 +146,8 @@ def _text(cell: Any, date_format: str, epoch: datetime | None) -> str:
     if isinstance(value, int | float):
         if epoch is None or not 1 <= value <= LAST_SERIAL:
             return _number(value, cell.number_format)
+        from openpyxl.utils.datetime import from_excel
+
         value = from_excel(value, epoch)
     if isinstance(value, datetime):
         # A time of day stays, so that the row is refused: it could mean another day.

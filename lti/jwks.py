@@ -29,6 +29,8 @@ MINIMUM_KEY_BITS = 2048
 CONNECT_AND_READ_SECONDS = (3.05, 6.0)
 FRESH_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
+# So long others may keep the tool's own set.
+PUBLISHED_SECONDS = 3600
 # A platform that does not answer holds back so long, and no longer, who asks for a key of it.
 WAIT_SECONDS = 3.0
 KEEP_LAST_GOOD = timedelta(days=7)

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from lti.claims import loggable_names
 from lti.errors import LaunchError
-from lti.jwks import KeySets
+from lti.jwks import PUBLISHED_SECONDS, KeySets
 from lti.launch import Launch, confirm, new_reference, validate
 from lti.login import (
     LOGIN_TTL,
@@ -33,7 +33,6 @@ from lti.platforms import Store
 from lti.redaction import redacted
 from lti.storage import SCRIPT, SCRIPT_VERSION, asking_form, plain_page, putting_link
 
-JWKS_SECONDS = 3600
 # Values of Sec-Fetch-Dest with which browsers ask for what another site's page shows.
 FRAMES = frozenset({"iframe", "frame", "embed", "object"})
 # So long a browser that kept a cookie once is believed; each launch is bound to its own cookie all the same.
@@ -256,7 +255,7 @@ def create_blueprint(  # noqa: C901, PLR0915 - short views that share their argu
     def jwks() -> Response:
         """Publish the tool's keys. **Source** LTI Security 1.0, section 6.3."""
         response = jsonify({"keys": store_for().published_jwks()})
-        response.headers["Cache-Control"] = f"public, max-age={JWKS_SECONDS}"
+        response.headers["Cache-Control"] = f"public, max-age={PUBLISHED_SECONDS}"
         return response
 
     return blueprint

@@ -1,33 +1,28 @@
-"""Wiring only: settings in, an app or a worker out. Errors become pages here and nowhere else."""
+"""Wiring of the pages: settings in, an app out. Errors become pages here and nowhere else."""
 
 import importlib.resources
-import logging
-import sys
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import flask
 import flask_babel
-import huey
 import structlog
 from flask import Flask, Response, request
 from flask.sessions import SessionInterface
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from rmplugin import http, languages, logins, web
-from rmplugin.db import Database, Secrets
+from rmplugin import formats, languages, logins, web
 from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedError
-from rmplugin.jobs import Clock, Runtime, make_queue, work_outbox
-from rmplugin.plugins import Plugins
+from rmplugin.jobs import Runtime
 from rmplugin.records import NavLink
 from rmplugin.settings import Settings
 from rmplugin.texts import Text
+from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 log = structlog.get_logger()
 
@@ -50,6 +45,8 @@ PAGES = (
     "programmes",
     "matching",
     "reviews",
+    "signup",
+    "skills",
     "agreements",
     "goals",
     "sessions",
@@ -57,6 +54,7 @@ PAGES = (
     "credits",
     "mailing",
     "calendars",
+    "data_requests",
 )
 ASSETS = {
     "bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css", "text/css"),
@@ -66,92 +64,6 @@ ASSETS = {
     "mentoring.svg": ("rmplugin", "static/mentoring.svg", "image/svg+xml"),
     "lti_close.js": ("rmplugin", "static/lti_close.js", "text/javascript"),
 }
-
-
-def utc_now() -> datetime:
-    """Tell the time, aware UTC. **Touches** the clock."""
-    return datetime.now(UTC)
-
-
-def make_runtime(
-    settings: Settings, *, plugins: Iterable[Any] = (), clock: Clock = utc_now, http_session: Any = None
-) -> Runtime:
-    """Open database, queue and plug-ins.
-
-    :param plugins: plug-in objects that no entry point names.
-    :param clock: tells aware UTC.
-    :raises ConfigError: what is missing or wrong.
-    **Touches** the database file and the queue file.
-    """
-    from rmplugin.scim.store import ScimServerPlugin
-
-    known = Plugins([ScimServerPlugin(), *plugins])
-    known.mailer(settings.smtp_url)
-    return Runtime(
-        settings=settings,
-        database=Database(settings.database_url, Secrets(settings.secret_key)),
-        plugins=known,
-        http=http_session or http.make_session(),
-        clock=clock,
-        queue=make_queue(settings.queue_url),
-        handlers=_handlers(settings, known),
-        tasks=_tasks(),
-        hooks={
-            "roster_synced": "rm_roster_synced",
-            "pairing_started": "rm_pairing_started",
-            "session_confirmed": "rm_session_confirmed",
-            "credit_awarded": "rm_credit_awarded",
-            "pairing_closed": "rm_pairing_closed",
-        },
-    )
-
-
-def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
-    from rmplugin.calendars import operations as calendars
-    from rmplugin.credits import operations as credits
-    from rmplugin.mailing.tasks import make_post
-    from rmplugin.matching import interruptions, releasing
-    from rmplugin.reviews import operations as reviews
-    from rmplugin.sessions import operations as sessions
-
-    sinks = tuple(plugins.sinks.values())
-    post = make_post(settings, plugins) if settings.smtp_url else None
-    session_kinds = ("session_planned", "session_moved", "session_cancelled")
-    return {
-        **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
-        "session_confirmed": (partial(credits.on_session_confirmed, sinks=sinks),),
-        "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
-        "member_seen": (credits.on_member_seen,),
-        "course_roster_read": (credits.on_course_roster_read,),
-        "roster_synced": (interruptions.on_roster_synced,),
-        "side_lines_changed": (interruptions.on_side_lines_changed,),
-        "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
-        "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
-    }
-
-
-def _tasks() -> dict[str, Any]:
-    from rmplugin.hris import queries as hris_kinds
-    from rmplugin.hris import tasks as hris
-    from rmplugin.mailing import tasks as mailing
-    from rmplugin.mailing.operations import NEWS_TO_POST
-    from rmplugin.matching import tasks as matching
-    from rmplugin.matching.counting import WANTED
-    from rmplugin.people import tasks as people
-    from rmplugin.people.queries import ACCEPTED_RUN, ROSTER_WANTED
-    from rmplugin.scim import tasks as scim
-    from rmplugin.scim.queries import CHANGED
-
-    return {
-        ROSTER_WANTED: people.read_course_roster,
-        ACCEPTED_RUN: people.apply_accepted_run,
-        hris_kinds.RUN_WANTED: hris.run_wanted,
-        hris_kinds.CHECK_WANTED: hris.check_wanted,
-        hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
-        CHANGED: scim.take_in_changes,
-        WANTED: matching.count,
-        NEWS_TO_POST: mailing.post_news,
-    }
 
 
 def create_app(settings: Settings, plugins: Iterable[Any] = (), runtime: Runtime | None = None) -> Flask:
@@ -223,8 +135,10 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
             return [
                 NavLink("Learning platforms", "/admin", "administrator"),
                 NavLink("HR systems", "/admin/hr", "administrator"),
+                NavLink("Skills", "/admin/skills", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
                 NavLink("Mails", "/admin/mails", "administrator"),
+                NavLink("Personal data", "/admin/people", "administrator"),
             ]
         own = []
         if visit.session.person_id is not None:
@@ -249,10 +163,10 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     )
     app.jinja_env.finalize = lambda value: web.say(value) if isinstance(value, Text) else value
     app.jinja_env.filters.update(
-        moment=web.local_moment,
-        day=web.local_day,
-        number=web.local_number,
-        percent=web.local_percent,
+        moment=formats.local_moment,
+        day=formats.local_day,
+        number=formats.local_number,
+        percent=formats.local_percent,
         say=web.say,
     )
     app.jinja_env.add_extension("jinja2.ext.do")
@@ -360,79 +274,3 @@ def _protect(response: Response) -> Response:
     if request.endpoint not in ("asset", "lti.jwks", "lti.script"):
         response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def make_worker(runtime: Runtime) -> dict[str, Any]:
-    """Register the worker's tasks on the queue.
-
-    :return: name -> huey task, callable to enqueue it.
-    **Touches** the queue's registry only.
-    """
-    from rmplugin.credits import tasks as credit_tasks
-    from rmplugin.hris import tasks as hris_tasks
-    from rmplugin.mailing import tasks as mail_tasks
-    from rmplugin.matching import tasks as matching_tasks
-    from rmplugin.people import tasks as people_tasks
-    from rmplugin.programmes import tasks as programme_tasks
-    from rmplugin.reviews import tasks as review_tasks
-    from rmplugin.tenants import tasks as tenant_tasks
-
-    queue = runtime.queue
-
-    def work() -> None:
-        hris_tasks.want_due_runs(runtime)
-        work_outbox(runtime)
-        credit_tasks.deliver_due(runtime)
-        mail_tasks.send_due(runtime)
-        matching_tasks.expire_due(runtime)
-        tenant_tasks.run_asked_checks(runtime)
-        work_outbox(runtime, slow=True)
-        # Last, because it can take long; a queued run is its own outbox row.
-        matching_tasks.run_queued(runtime)
-        work_outbox(runtime)
-
-    tasks = {"work": queue.task(name="work")(work)}
-    queue.periodic_task(huey.crontab(minute="*"), name="every_minute")(work)
-
-    def tidy() -> None:
-        tenant_tasks.tidy(runtime)
-        hris_tasks.tidy(runtime)
-        mail_tasks.tidy(runtime)
-
-    queue.periodic_task(huey.crontab(minute="7"), name="every_hour")(tidy)
-    # It is midnight somewhere every quarter of an hour.
-    dates = partial(people_tasks.refresh_all_dates, runtime)
-    queue.periodic_task(huey.crontab(minute="*/15"), name="every_quarter")(dates)
-    # The firewall has a turn of its own, so that nothing else that fails at night can keep it from running.
-    nightly = {
-        "every_night": ("17", programme_tasks.want_rosters),
-        "nightly_firewall": ("27", matching_tasks.check_firewall),
-        "nightly_presence": ("37", matching_tasks.check_presence),
-        "nightly_rerun": ("47", matching_tasks.rerun_waiting),
-        "nightly_reviews": ("57", review_tasks.review_all),
-    }
-    for name, (minute, task) in nightly.items():
-        queue.periodic_task(huey.crontab(hour="2", minute=minute), name=name)(partial(task, runtime))
-    return tasks
-
-
-def configure_logging(log_format: str) -> None:
-    """Send the log to standard error, for people or for machines.
-
-    **Touches** the process's logging.
-    """
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -36,12 +36,17 @@ class NotAllowedError(RmError):
 
 
 class NotFoundError(RmError):
-    """There is no such thing here. Another tenant's object is answered in the same words."""
+    """There is no such thing here. Another tenant's object is answered in the same words.
+
+    :param what: kind of thing.
+    :param typed: what somebody typed to name it. Commands alone say it again; it is in no message and no log.
+    """
 
     status = 404
 
-    def __init__(self, what: str = "page") -> None:
+    def __init__(self, what: str = "page", *, typed: str | None = None) -> None:
         self.what = what
+        self.typed = typed
         super().__init__("not_found", f"This {what} does not exist, or it is not yours to open.")
 
 

@@ -1,14 +1,14 @@
 """Work after the commit: the outbox, the queue that wakes the worker, and what a task is given."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import huey
 import requests
 import structlog
 from sqlalchemy import CheckConstraint, ColumnElement, Index, select
@@ -18,6 +18,9 @@ from rmplugin.db import Base, Database, Db, TenantOwned
 from rmplugin.errors import ConfigError, RetriableError, RmError
 from rmplugin.settings import Settings
 
+if TYPE_CHECKING:
+    import huey
+
 log = structlog.get_logger()
 
 FIRST_WAIT = timedelta(minutes=1)
@@ -25,10 +28,12 @@ LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
 # Plug-ins and tasks that take longer may be given the same event twice.
 OUTSIDE_TAKES = timedelta(minutes=10)
+POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 Clock = Callable[[], datetime]
 Handler = Callable[[Db, Mapping[str, Any], datetime], None]
 Task = Callable[["Runtime", uuid.UUID, Mapping[str, Any]], None]
+Value = TypeVar("Value")
 
 
 class OutboxEvent(Base, TenantOwned):
@@ -53,6 +58,28 @@ class OutboxEvent(Base, TenantOwned):
     done_at: Mapped[datetime | None]
 
 
+class LateMapping(Mapping[str, Value]):
+    """A mapping that is made when it is first looked into: every command has one, and few need what is in it.
+
+    :param make: makes it; called once.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, Value]]) -> None:
+        self._made = cache(make)
+
+    def __getitem__(self, key: str) -> Value:
+        """Look a value up."""
+        return self._made()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the keys."""
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return len(self._made())
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What pages, tasks and commands are given: nothing of it is a module's global.
@@ -61,7 +88,6 @@ class Runtime:
     :ivar handlers: kind of event -> functions that run in the transaction that marks the event done.
     :ivar tasks: kind of event -> slow work for it, with calls to other systems, outside any transaction.
     :ivar hooks: kind of event -> notification hook that is told afterwards.
-    :ivar queue: wakes the worker; a lost wake-up costs a minute, never an effect.
     :ivar kept: what is made once per process when it is first needed, by name (e.g. the LTI service client).
     """
 
@@ -70,11 +96,15 @@ class Runtime:
     plugins: Any
     http: requests.Session
     clock: Clock
-    queue: huey.Huey
     handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     hooks: Mapping[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def queue(self) -> "huey.Huey":
+        """Open what wakes the worker; a lost wake-up costs a minute, never an effect."""
+        return make_queue(self.settings.queue_url)
 
 
 def enqueue(db: Db, kind: str, now: datetime, **payload: Any) -> None:
@@ -240,23 +270,36 @@ def revive_dead(db: Db, now: datetime) -> int:
     return len(dead)
 
 
-def make_queue(url: str) -> huey.Huey:
+def check_queue_url(url: str) -> None:
+    """Refuse the address of a queue that `make_queue` cannot open.
+
+    :raises ConfigError: its scheme is unknown.
+    **Touches** pure.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in ("sqlite", "redis", "rediss", *POSTGRESQL):
+        raise ConfigError(
+            [f"RM_QUEUE_URL begins with {scheme}:, but must begin with sqlite:, redis: or postgresql:."]
+        )
+
+
+def make_queue(url: str) -> "huey.Huey":
     """Open the queue that wakes the worker.
 
     :param url: sqlite:///path, redis://… or postgresql://…
     :raises ConfigError: the scheme is none of these.
     **Touches** makes the SQLite file; others connect when first used.
     """
+    # It loads the clients of all its stores, and most commands wake nobody.
+    import huey
+
+    check_queue_url(url)
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
         path = Path(url.removeprefix("sqlite:///"))
         path.parent.mkdir(parents=True, exist_ok=True)
         return huey.SqliteHuey("rmplugin", filename=str(path), results=False, timeout=30)
-    if scheme in ("redis", "rediss"):
-        return huey.RedisHuey("rmplugin", url=url, results=False)
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+    if scheme in POSTGRESQL:
         dsn = url.replace("postgresql+psycopg:", "postgresql:")
         return huey.PostgresHuey("rmplugin", dsn=dsn, results=False)
-    raise ConfigError(
-        [f"RM_QUEUE_URL begins with {scheme}:, but must begin with sqlite:, redis: or postgresql:."]
-    )
+    return huey.RedisHuey("rmplugin", url=url, results=False)

@@ -6,14 +6,16 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, ForeignKey, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
-from werkzeug.wrappers import Request
 
 from rmplugin.db import Base, Db, HasId, new_id
 from rmplugin.errors import SessionEndedError
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Request
 
 IDLE = timedelta(hours=2)
 ABSOLUTE = timedelta(hours=12)
@@ -151,7 +153,7 @@ def entry_cookie(code: str, secret_key: str, public_url: str) -> tuple[str, str]
     return f"{prefix}entry-{digest(code)[:12]}", value
 
 
-def is_right_browser(code: str, cookie: tuple[str, str], request: Request) -> bool:
+def is_right_browser(code: str, cookie: tuple[str, str], request: "Request") -> bool:
     """Tell whether the browser that brings a code is the one that launched.
 
     :param cookie: from `entry_cookie`.

@@ -7,6 +7,8 @@ source: see `.ci/translations.py`.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
+from babel import Locale
+
 Code = TypeVar("Code")
 
 
@@ -33,24 +35,46 @@ class Text(str):  # noqa: SLOT000 - texts are few, and pickling needs no care.
         return self
 
 
-def say(text: str, gettext: Callable[[str], str]) -> str:
+class Language(str):  # noqa: SLOT000 - as above.
+    """A language by its English name, for a blank of a `Text`; a page names it in its own language.
+
+    :param code: ISO 639-1.
+    """
+
+    code: str
+
+    def __new__(cls, code: str, /) -> Self:
+        """Name it in English; a code that nobody knows stays. **Touches** pure."""
+        name = super().__new__(cls, Locale("en").languages.get(code, code))
+        name.code = code
+        return name
+
+
+def say(text: str, gettext: Callable[[str], str], name_language: Callable[[str], str] = str) -> str:
     """Say a text in another language: itself first, then what fills its blanks.
 
     :param gettext: translates a template.
-    **Touches** pure, as far as `gettext` is.
+    :param name_language: names a language by its code.
+    **Touches** pure, as far as these are.
     """
     if not isinstance(text, Text):
         # The empty text would be answered with the head of the catalogue.
         return gettext(text) if text else text
-    values = {
-        name: say(value, gettext) if isinstance(value, Text) else value for name, value in text.values.items()
-    }
+
+    def say_value(value: Any) -> Any:
+        if isinstance(value, Language):
+            return name_language(value.code)
+        return say(value, gettext, name_language) if isinstance(value, Text) else value
+
+    values = {name: say_value(value) for name, value in text.values.items()}
     translated = gettext(text.template) if text else text
     return translated % values if values else translated
 
 
 def pack(text: Any) -> Any:
     """Make a text, and the texts in its blanks, fit for JSON. **Touches** pure."""
+    if isinstance(text, Language):
+        return {"language": text.code}
     if isinstance(text, Text):
         return [text.template, {name: pack(value) for name, value in text.values.items()}]
     return text
@@ -61,7 +85,7 @@ def unpack(packed: Any) -> Any:
     if isinstance(packed, list):
         template, values = packed
         return Text(template, **{name: unpack(value) for name, value in values.items()})
-    return packed
+    return Language(packed["language"]) if isinstance(packed, dict) else packed
 
 
 def joined(parts: Iterable[str], between: str = " ") -> Text:

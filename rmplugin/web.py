@@ -1,16 +1,12 @@
 """Requests: who is asking, may they, one transaction, one answer. The only user of Flask's request state."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
-import babel
-import babel.dates
-import babel.numbers
 import flask
 import flask_babel
 import itsdangerous
@@ -23,9 +19,10 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin import notify, texts
+from rmplugin import audit, notify, texts
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
 from rmplugin.texts import Text, pack, unpack
@@ -89,6 +86,14 @@ class Visit:
         if self.session.person_id is None:
             raise NotAllowedError("not_in_roster", "This page is for people whom the HR roster knows.")
         return self.session.person_id
+
+    def note_access(self, *people: uuid.UUID, programme_id: uuid.UUID | None = None) -> None:
+        """Have it kept that the programme team opened a page about people, or a list of a programme.
+
+        **Touches** writes access_entry, once the page is made and in a transaction of its own.
+        """
+        opened: list[Any] = self.db.info.setdefault("opened", [])
+        opened += [(person, None) for person in people] if people else [(None, programme_id)]
 
     @property
     def actor(self) -> str:
@@ -198,18 +203,26 @@ def _visit(
         visit = Visit(db, now, session, token, runtime, values or MultiDict(), errors or {})
         flask.g.visit = visit
         _check_role(session, role)
+        flask.g.role = role
         if write:
             take_form_once(db, now)
             db.execute(update(WebSession).where(WebSession.id == session.id).values(seen_at=now))
         answer = flask.make_response(view(visit, **path))
         if write and session.person_id is not None:
             notify.settle(db, session.person_id, request.path, now)
-        wake = bool(db.info.get("wake"))
+        wake, opened = bool(db.info.get("wake")), db.info.get("opened", ())
     if wake:
         wake_worker()
     elif not write and now - session.seen_at > TOUCH_EVERY:
         _touch(runtime, session.id, now)
+    if opened:
+        _keep_accesses(visit, opened)
     return answer
+
+
+def _keep_accesses(visit: Visit, opened: Iterable[tuple[uuid.UUID | None, uuid.UUID | None]]) -> None:
+    with visit.runtime.database.transaction(visit.tenant_id) as db:
+        audit.record_accesses(db, visit.actor, request.endpoint or "", opened, visit.now)
 
 
 def show(visit: Visit, path: str) -> Answer:
@@ -228,6 +241,7 @@ def show(visit: Visit, path: str) -> Answer:
     if role is Role.PUBLIC:
         raise NotFoundError
     _check_role(visit.session, role)
+    flask.g.role = role
     # The browser's address becomes the page's own, so that reloading works.
     flask.g.settle = path
     view: View = flask.current_app.extensions["rm_views"][endpoint]
@@ -365,7 +379,7 @@ def say(text: str) -> str:
 
     **Touches** the language of the page.
     """
-    return texts.say(text, flask_babel.gettext)
+    return texts.say(text, flask_babel.gettext, language_name)
 
 
 def said() -> Text | None:
@@ -408,6 +422,22 @@ def load_form(schema: ma.Schema) -> dict[str, Any]:
         ) from error
 
 
+def read_upload(name: str) -> str:
+    """Read a text file that was sent with a form.
+
+    :raises InputError: there is none, or it is not UTF-8.
+    **Touches** reads the request.
+    """
+    sent = request.files.get(name)
+    if sent is None or not sent.filename:
+        raise InputError("file_missing", "Choose a file first.", {name: "Choose a file first."})
+    try:
+        return _clean(sent.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        text = "The file is not UTF-8 text. Save it as “CSV UTF-8”."
+        raise InputError("not_utf8", text, {name: text}) from error
+
+
 def _clean(text: str) -> str:
     # PostgreSQL stores no NUL character, and nobody can type one.
     return text.replace("\x00", "").strip()
@@ -431,44 +461,3 @@ def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
     return Text(message)
-
-
-def local_day(day: date) -> str:
-    """Write a day for people: "3 Dec 2026". **Touches** the language of the page."""
-    locale = _locale()
-    if locale.language == "en":
-        return f"{day.day} {day:%b %Y}"
-    return babel.dates.format_skeleton("yMMMd", day, locale=locale)
-
-
-def local_number(number: float) -> str:
-    """Write a number for people: "812,300". **Touches** the language of the page."""
-    return babel.numbers.format_decimal(number, locale=_locale())
-
-
-def local_percent(share: float) -> str:
-    """Write a share for people, to the hundredth of a percent. **Touches** the language of the page."""
-    return babel.numbers.format_percent(share, format="#,##0.## %", locale=_locale())
-
-
-def language_name(code: str) -> str:
-    """Name a language in the language of the page. **Touches** the language of the page."""
-    return str(_locale().languages.get(code, code))
-
-
-def _locale() -> babel.Locale:
-    return flask_babel.get_locale() or babel.Locale("en")
-
-
-def local_moment(moment: datetime, zone: str) -> str:
-    """Write a moment for people, with the zone written out: "Tue 3 Dec 2026, 15:00 (Europe/Berlin)".
-
-    :param zone: IANA name.
-    **Touches** the language of the page.
-    """
-    local = moment.astimezone(ZoneInfo(zone))
-    locale = _locale()
-    if locale.language == "en":
-        return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
-    day = babel.dates.format_skeleton("yMMMEd", local, locale=locale)
-    return f"{day}, {local:%H:%M} ({zone})"

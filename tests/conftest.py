@@ -16,13 +16,14 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from rmplugin import migrations
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.db import Base, Database, Secrets
 from rmplugin.jobs import Runtime
 from rmplugin.settings import Settings
 from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.operations import ensure_tenant
+from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.launches import Launcher, register
 from tests.fakes.lti_platform import LtiPlatform, make_key

@@ -3,19 +3,52 @@
 import gc
 import sys
 import traceback
+from importlib import import_module
 
 import click
 from sqlalchemy.exc import OperationalError
 
-from rmplugin.cli import credits as credits_commands
-from rmplugin.cli import demo, hris_decisions, match, platforms, programmes, reviews, scim, setup
 from rmplugin.errors import NotFoundError, RmError
 
 # How many new objects Python waits for before it looks for circles among them.
 COLLECT_AFTER = (50_000, 20, 20)
+# Which module of this folder has a command. It is loaded when it is called: all of them take seconds.
+COMMANDS = {
+    "admin-link": "setup",
+    "credits": "credits",
+    "demo": "demo",
+    "doctor": "setup",
+    "hris": "hris_decisions",
+    "init": "setup",
+    "keys": "setup",
+    "match": "match",
+    "person": "programmes",
+    "platform": "platforms",
+    "programme": "programmes",
+    "review": "reviews",
+    "scim": "scim",
+    "serve": "setup",
+    "skills": "skills",
+    "worker": "setup",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LateCommands(click.Group):
+    """The commands of `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's.
+        """Name all commands. **Touches** pure."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's.
+        """Give a command; None when there is none of that name. **Touches** loads its module."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: tuple[click.Command, ...] = import_module(f"rmplugin.cli.{COMMANDS[cmd_name]}").commands
+        return next(command for command in found if command.name == cmd_name)
+
+
+@click.group(cls=LateCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rmplugin")
 def rmplugin() -> None:
     """Reverse mentoring inside the LMS that a company already has.
@@ -27,11 +60,6 @@ def rmplugin() -> None:
       rmplugin hris add --help
       rmplugin serve     and, beside it,     rmplugin worker
     """
-
-
-for _group in (setup, platforms, hris_decisions, scim, programmes, match, reviews, credits_commands, demo):
-    for _command in _group.commands:
-        rmplugin.add_command(_command)
 
 
 def main() -> None:
@@ -51,7 +79,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except NotFoundError as error:
-        click.echo(f"There is no {error.what}. Nothing was changed.", err=True)
+        named = "" if error.typed is None else f" '{error.typed}'"
+        click.echo(f"There is no {error.what}{named}. Nothing was changed.", err=True)
         sys.exit(1)
     except RmError as error:
         click.echo(error.message_for_user, err=True)

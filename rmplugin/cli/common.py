@@ -10,14 +10,15 @@ from typing import Any
 import click
 import structlog
 
-from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.db import Db
 from rmplugin.errors import ConfigError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.migrations import is_current
+from rmplugin.programmes import models as _programmes  # noqa: F401 - Rows of lower capabilities refer to them.
 from rmplugin.settings import read_settings
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.queries import get_tenant
+from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 log = structlog.get_logger()
 
@@ -102,10 +103,13 @@ def _cell(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
+def read_assignments(
+    pairs: Sequence[str], option: str, example: str = "path=/data/people.csv"
+) -> dict[str, Any]:
     """Read ``key=value`` options; a dotted key goes into a nested object.
 
     :param option: name for messages.
+    :param example: what the command takes, for messages.
     :raises click.UsageError: there is no "=".
     **Touches** pure.
     """
@@ -113,7 +117,7 @@ def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise click.UsageError(f"{option} needs KEY=VALUE, for example {option} path=/data/people.csv.")
+            raise click.UsageError(f"{option} needs KEY=VALUE, for example {option} {example}.")
         place = result
         *outer, last = key.split(".")
         for part in outer:

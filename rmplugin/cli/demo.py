@@ -18,7 +18,6 @@ import click
 import requests
 
 from rmplugin import migrations
-from rmplugin.app import make_runtime
 from rmplugin.cli.seed import seed
 from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
 from rmplugin.demo.company_pilot import PILOT, pilot_profiles
@@ -31,6 +30,7 @@ from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
 from rmplugin.tenants.operations import PlatformValues, add_account, add_platform, ensure_tenant
 from rmplugin.tenants.queries import list_accounts, list_platforms
+from rmplugin.wiring import make_runtime
 
 START_SECONDS = 60
 LOG = "tool.log"

@@ -1,10 +1,13 @@
 """Commands for matching."""
 
 import uuid
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
 
+from rmplugin.cli import match_words
 from rmplugin.cli.common import (
     as_json,
     find_tenant,
@@ -19,18 +22,17 @@ from rmplugin.db import Db
 from rmplugin.matching import (
     changes,
     documents,
-    operations,
     queries,
     releasing,
     rule_sets,
-    store,
     tasks,
     trials,
+    verdicts,
 )
 from rmplugin.matching import rules as rule_books
 from rmplugin.matching.forms import OBJECTIVES
 from rmplugin.matching.models import MatchRuleSet
-from rmplugin.people.queries import find_person
+from rmplugin.people.queries import display_names, find_person
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_programme
 
@@ -58,19 +60,16 @@ def run(
     """Compute the best pairs of the pool. Example: rmplugin match run "Digital 2027" --json"""
     with opened() as runtime:
         tenant_id = find_tenant(runtime, tenant).id
-        with runtime.database.transaction(tenant_id) as db:
-            queued = operations.start_run(
-                db,
-                find_programme(db, programme),
-                "command",
-                runtime.clock(),
-                objective,
-                "waiting" if waiting else "all",
-            )
-        tasks.run(runtime, tenant_id, queued.id)
         with runtime.database.transaction(tenant_id, write=False) as db:
-            document = documents.run_document(db, queries.get_run(db, queued.id))
-    show(document, as_json=as_json, human=_tell)
+            found = find_programme(db, programme)
+            is_whole = waiting and not queries.taken_pairs(db, found.id)
+        scope = "waiting" if waiting else "all"
+        run_id = tasks.run_at_once(runtime, tenant_id, found, objective, scope)
+        with runtime.database.transaction(tenant_id, write=False) as db:
+            document = documents.run_document(db, queries.get_run(db, run_id))
+            names = _name_left_out(db, document)
+    tell = partial(match_words.tell_run, names=names, is_whole=is_whole)
+    show(document, as_json=as_json, human=tell)
     if document["state"] != "solved":
         raise click.exceptions.Exit(1)
 
@@ -93,31 +92,7 @@ def bench(size: int, seed: int, objective: str, most_partners: int, as_json: boo
     Example: rmplugin match bench --size 1000 --json
     """
     document = trials.try_out(size, seed, objective, most_partners)
-    show(document, as_json=as_json, human=_tell_trial)
-
-
-def _tell_trial(run: dict[str, Any]) -> str:
-    optimality = run["optimality"]
-    proved = (
-        "no better total exists" if optimality["proved"] else f"at most {optimality['gap']:.4%} is missing"
-    )
-    return (
-        f"{run['pairs']} pairs of {run['mentors']} mentors and {run['mentees']} mentees in "
-        f"{run['seconds']} s, total score {run['total_score']} ({proved})."
-    )
-
-
-def _tell(run: dict[str, Any]) -> str:
-    if run["failure"]:
-        return f"The run failed: {run['failure']}"
-    proved = "no better total exists" if run["optimality"]["proved"] else "a better total may exist"
-    head = (
-        f"{run['pairs']} pairs of {run['mentors']} mentors and {run['mentees']} mentees, total score "
-        f"{run['total_score']} ({proved}), by version {run['rule_set']['version']} of the rules. "
-        f"Run {run['run_id']}"
-    )
-    left = [{key: entry[key] for key in ("person", "role", "sentence")} for entry in run["unmatched"]]
-    return f"{head}\n\nWithout a partner:\n{table(left)}"
+    show(document, as_json=as_json, human=match_words.tell_trial)
 
 
 @match.command("show")
@@ -128,12 +103,19 @@ def show_run(run_id: uuid.UUID, as_json: bool, tenant: str | None) -> None:
     """Show a run with its proposals. Example: rmplugin match show 0190… --json"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
         document = documents.show_document(db, queries.get_run(db, run_id))
-    names = ("mentor", "mentee", "score", "state")
+        names = _name_left_out(db, document)
     show(
         document,
         as_json=as_json,
-        human=lambda d: _tell(d) + "\n\n" + table([{n: p[n] for n in names} for p in d["proposals"]]),
+        human=lambda d: f"{match_words.tell_run(d, names)}\n\n{match_words.tell_proposals(d['proposals'])}",
     )
+
+
+def _name_left_out(db: Db, document: Mapping[str, Any]) -> dict[str, str]:
+    """Name those of the people without a partner whom the command names."""
+    named = document["unmatched"][: match_words.PEOPLE_NAMED]
+    names = display_names(db, {uuid.UUID(one["person"]) for one in named})
+    return {str(person): name for person, name in names.items()}
 
 
 @match.command()
@@ -152,7 +134,7 @@ def explain(run_id: uuid.UUID, mentor: str, mentee: str, as_json: bool, tenant: 
         found = queries.get_run(db, run_id)
         one, other = find_person(db, mentor), find_person(db, mentee)
         criteria = runtime.plugins.criteria.values()
-        document = store.explain(db, found, one.id, other.id, runtime.clock(), criteria)
+        document = verdicts.explain(db, found, one.id, other.id, runtime.clock(), criteria)
         if document.get("score") is not None and not document["proposed"] and found.state == "solved":
             effect = changes.weigh_pair(db, found, (one.id, other.id), runtime.clock(), criteria)
             document["effect"] = {
@@ -161,7 +143,9 @@ def explain(run_id: uuid.UUID, mentor: str, mentee: str, as_json: bool, tenant: 
                 "best": effect.best_unchanged,
                 "best_with": effect.best,
             }
-    show(document, as_json=as_json)
+    titles = found.metrics.get("criteria", {})
+    tell = partial(match_words.tell_pair, criteria=titles, typed=(mentor, mentee))
+    show(document, as_json=as_json, human=tell)
 
 
 @match.command()
@@ -248,7 +232,7 @@ def preview(
 
     Example: rmplugin match rules preview "Digital 2027" --set min_rank_gap=2 --json
     """
-    changes = read_assignments(settings, "--set")
+    changes = read_assignments(settings, "--set", "coverage=50000")
     with tenant_transaction(tenant, write=False) as (runtime, db):
         found = find_programme(db, programme)
         based_on = _find_rules(db, found, version)
@@ -279,7 +263,7 @@ def set_rules(
 
     Example: rmplugin match rules set "Digital 2027" --set coverage=50000 --set answer_days=10
     """
-    changes = read_assignments(settings, "--set")
+    changes = read_assignments(settings, "--set", "coverage=50000")
     with tenant_transaction(tenant) as (runtime, db):
         now = runtime.clock()
         row = rule_sets.draft(db, find_programme(db, programme), changes, "command", now, version)

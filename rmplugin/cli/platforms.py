@@ -214,7 +214,7 @@ def refuse(name: str, deployment_id: str, tenant: str | None) -> None:
         row = queries.get_platform(db, name)
         found = [d for d in queries.list_deployments(db, row.id) if d.deployment_id == deployment_id]
         if not found:
-            raise NotFoundError(f"deployment '{deployment_id}'")
+            raise NotFoundError("deployment", typed=deployment_id)
         operations.refuse_deployment(db, found[0], "command", runtime.clock())
     click.echo("Refused. If it launches again, it waits again.")
 

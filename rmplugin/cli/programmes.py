@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from rmplugin import audit
 from rmplugin.cli.common import (
     as_json,
     find_tenant,
@@ -15,6 +16,8 @@ from rmplugin.cli.common import (
     tenant_option,
     tenant_transaction,
 )
+from rmplugin.data_requests.operations import erase_person
+from rmplugin.data_requests.queries import export_person
 from rmplugin.people import side_lines
 from rmplugin.people.queries import find_person
 from rmplugin.programmes import operations, queries
@@ -63,7 +66,7 @@ def create(
     Example:
       rmplugin programme create --template digital_fluency --name "Digital 2027" --set session_minutes=45
     """
-    values = read_assignments(settings, "--set") | {"name": name}
+    values = read_assignments(settings, "--set", "session_minutes=45") | {"name": name}
     with tenant_transaction(tenant) as (runtime, db):
         now = runtime.clock()
         row = operations.create_programme(db, template, values, "command", now)
@@ -139,6 +142,46 @@ def show_person(reference: str, as_json: bool, tenant: str | None) -> None:
         row = find_person(db, reference)
         document = {name: getattr(row, name) for name in PERSON_FIELDS}
     show(document, as_json=as_json)
+
+
+@person.command("export")
+@click.argument("reference")
+@as_json
+@tenant_option
+def export(reference: str, as_json: bool, tenant: str | None) -> None:
+    """Print everything that is held about a person, what they wrote included: hand it to nobody else.
+
+    By employee number, e-mail address or id. Example: rmplugin person export 10042 --json > file.json
+    """
+    with tenant_transaction(tenant) as (runtime, db):
+        row = find_person(db, reference)
+        document = export_person(db, runtime.database.secrets, row.id, runtime.clock())
+        audit.record(db, "command", "person.export", row.id, runtime.clock())
+    show(document, as_json=as_json)
+
+
+@person.command("erase")
+@click.argument("reference")
+@click.option("--yes", is_flag=True, help="Do not ask. It cannot be undone.")
+@as_json
+@tenant_option
+def erase(reference: str, yes: bool, as_json: bool, tenant: str | None) -> None:
+    """Erase a person: their pairs end without a reason, what they wrote goes, credits stay without a name.
+
+    While the HR system lists them, its next reading adds them anew, without any of this.
+    Example: rmplugin person erase 10042 --yes --json
+    """
+    if not yes:
+        click.confirm(f"Erase {reference}? This cannot be undone.", abort=True, err=True)
+    with tenant_transaction(tenant) as (runtime, db):
+        row = find_person(db, reference)
+        done = erase_person(db, row, "command", runtime.clock())
+    document = {"person_id": str(row.id), "removed": done}
+    show(
+        document,
+        as_json=as_json,
+        human=lambda d: f"Erased. Rows removed or emptied: {sum(d['removed'].values())}.",
+    )
 
 
 @person.command("side-lines")

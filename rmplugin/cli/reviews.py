@@ -44,6 +44,10 @@ def show_review(review_id: uuid.UUID, as_json: bool, tenant: str | None) -> None
 @click.option("--finding", required=True, help="What is wrong with the matching, or that nothing is.")
 @click.option("--change", required=True, help="What will be done differently.")
 @click.option("--rule-set", required=True, type=int, help="The version of the rules from now on.")
+@click.option(
+    "--programme",
+    help="Whose version that is; without it this programme's, and of those that follow in the course.",
+)
 @click.option("--owner", required=True, help="Who sees to it.")
 @click.option("--date", "decided_on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Decided on.")
 @as_json
@@ -53,6 +57,7 @@ def decide(
     finding: str,
     change: str,
     rule_set: int,
+    programme: str | None,
     owner: str,
     decided_on: datetime,
     as_json: bool,
@@ -71,6 +76,7 @@ def decide(
             finding=finding,
             change=change,
             rule_set=rule_set,
+            programme=find_programme(db, programme) if programme else None,
             owner=owner,
             decided_on=decided_on.replace(tzinfo=UTC).date(),
             actor="command",

@@ -13,6 +13,7 @@ from rmplugin.demo.company_pilot import BEGAN, BEST_COVERED, LEAST_COVERED, RULE
 from rmplugin.matching import operations as matching
 from rmplugin.matching import releasing, rule_sets, store
 from rmplugin.matching.findings import compute
+from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing, Proposal
 from rmplugin.programmes import operations
 from rmplugin.programmes.imports import import_enrolments
@@ -51,6 +52,8 @@ def seed_pilot(
     over = datetime.combine(programme.ends_on, now.timetz()) + DAY
     operations.change_state(db, programme, "concluding", ACTOR, over)
     operations.change_state(db, programme, "archived", ACTOR, over + 14 * DAY)
+    # The worker would do it today.
+    end_with_programme(db, programme, (), over + 14 * DAY)
     review_programme(db, programme.id, now)
     return programme
 

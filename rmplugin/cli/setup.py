@@ -10,7 +10,6 @@ import click
 from sqlalchemy import select
 
 from rmplugin import audit, logins, migrations
-from rmplugin.app import configure_logging, make_runtime, make_worker
 from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
 from rmplugin.hris.tasks import examine_schedules
 from rmplugin.records import CheckResult
@@ -20,6 +19,7 @@ from rmplugin.tenants.keys import ensure_tool_keys, rotate_tool_keys
 from rmplugin.tenants.models import Tenant, ToolKey
 from rmplugin.tenants.operations import ensure_tenant
 from rmplugin.tenants.tasks import examine
+from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 LONGEST_LINK = timedelta(hours=24)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -16,6 +16,7 @@ from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
+from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
 from rmplugin.programmes.models import Programme
 from rmplugin.records import CompletionSink, PolicyProgress
@@ -127,6 +128,19 @@ def on_progress_changed(
     programme = db.get(Programme, uuid.UUID(payload["programme_id"]))
     if programme is not None:
         update_completion(db, programme, uuid.UUID(payload["person_id"]), sinks, now)
+
+
+def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """End the pairs of a programme that is over; completed are those of which both met its criteria.
+
+    :param payload: {"programme_id": text}.
+    **Touches** reads completion, and what `interruptions.end_with_programme` touches.
+    """
+    programme = db.get_one(Programme, uuid.UUID(payload["programme_id"]))
+    met = select(Completion.person_id).where(
+        Completion.programme_id == programme.id, Completion.met_at.is_not(None)
+    )
+    end_with_programme(db, programme, set(db.scalars(met)), now)
 
 
 def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:

@@ -76,6 +76,7 @@ def person_credits(visit: Visit, person_id: UUID) -> web.Answer:
     """Show the manager how far one person of the course is: states and counts, no partner, no words."""
     context_id = visit.session.context_id
     person = queries.get_person_of_course(visit.db, person_id, context_id)
+    visit.note_access(person.id)
     programmes = [p for p in queries.programmes_of(visit.db, person_id) if p.context_id == context_id]
     entries = [row for p in programmes for row in queries.credits_of(visit.db, person_id, p.id)]
     return web.render(
@@ -109,6 +110,7 @@ def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
 def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
     """Show what each sink was told about each person of a programme."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    visit.note_access(programme_id=programme_id)
     rows = queries.current_deliveries(visit.db, programme_id)
     counts = {state: sum(row.state == state for row, _person in rows) for state in STATES}
     wanted = flask.request.args.get("state")

@@ -27,6 +27,7 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.reviews.queries import count_open, earlier_programmes
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import to_confirm
+from rmplugin.signup import queries as signup
 from rmplugin.texts import Text, texts
 
 MONTH = timedelta(days=30)
@@ -244,7 +245,7 @@ def people_not_in_course(
             .join(Programme, Programme.id == Enrolment.programme_id)
             .join(Person, Person.id == Enrolment.person_id)
             .where(Programme.context_id == context_id, Programme.state != "archived")
-            .where(Enrolment.state.in_(("invited", "started", "submitted")), ~here.exists())
+            .where(Enrolment.state.not_in(("declined", "withdrawn", "completed")), ~here.exists())
             .where(Person.display_name.icontains(text, autoescape=True))
         )
 
@@ -297,6 +298,19 @@ def _matching_needs(db: Db, programme: Programme, now: datetime) -> list[tuple[s
     return needs
 
 
+def _pair_needs(pairs: Sequence[PairRow]) -> list[tuple[str, str, str]]:
+    held = Counter(row.pairing.interruption for row in pairs)
+    needs: list[tuple[str, str, str]] = [
+        (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
+        for reason, template in HELD.items()
+        if held[reason]
+    ]
+    if upside_down := sum(row.is_upside_down for row in pairs):
+        sentence = Text("Pairs whose mentor is no longer junior to the mentee: %(n)s.", n=upside_down)
+        needs.append((sentence, "/manage#no-longer-junior", Text("See the pairs")))
+    return needs
+
+
 def _review_needs(db: Db, programme: Programme) -> list[tuple[str, str, str]]:
     """Ask for the reviews of the programme and, so that the next one is made better, of those before it."""
     needs: list[tuple[str, str, str]] = []
@@ -317,6 +331,7 @@ def _needs(
     needs: list[tuple[str, str, str]] = []
     if not any(counts.values()):
         needs.append((Text("Nobody is invited yet."), f"{here}", Text("Invite people")))
+    needs += signup.desk_needs(db, programme, counts, now)
     waiting = _count_waiting(db, programme)
     if any(waiting.values()):
         sentence = Text(
@@ -329,12 +344,7 @@ def _needs(
         else:
             needs.append((sentence, f"{here}/people", Text("Invite more people")))
     needs += _matching_needs(db, programme, now)
-    held = Counter(row.pairing.interruption for row in pairs)
-    needs += [
-        (Text(template.template, n=held[reason]), "/manage#on-hold", Text("See the pairs"))
-        for reason, template in HELD.items()
-        if held[reason]
-    ]
+    needs += _pair_needs(pairs)
     needs += _review_needs(db, programme)
     stuck = select(func.count(Delivery.id)).where(
         Delivery.programme_id == programme.id, Delivery.state.in_(("blocked", "needs_human", "dead"))

@@ -13,6 +13,7 @@ from rmplugin.credits.queries import completion_of
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of, people_by_id
@@ -28,8 +29,10 @@ from rmplugin.people.queries import (
     zone_of,
 )
 from rmplugin.programmes.forms import STATES
+from rmplugin.programmes.profiles import find_profile, view_for_partner
 from rmplugin.programmes.queries import get_programme
 from rmplugin.sessions.queries import confirmed_minutes, list_sessions
+from rmplugin.signup.queries import open_survey
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -82,7 +85,13 @@ def first_page(visit: Visit) -> web.Answer:
     if visit.is_manager and found.enrolment is None and not found.cards:
         return desk(visit)
     return web.render(
-        "dashboard/home.html", visit, home=found, step=_next_step(visit, found), settle=True, current="/home"
+        "dashboard/home.html",
+        visit,
+        home=found,
+        step=_next_step(visit, found),
+        survey=open_survey(visit.db, visit.session.context_id, visit.session.lti_user_id),
+        settle=True,
+        current="/home",
     )
 
 
@@ -151,6 +160,13 @@ def _enrolment_step(home: Home) -> Step:
             "You are invited. See what it asks of you, and say yes or no.", path, "Answer the invitation"
         ),
         "started": Step("Your answers are not sent yet.", path, "Go on with your answers"),
+        "endorsing": Step(
+            "Your line manager is asked for the weekly time; you hear from us.",
+            path,
+            "See how it stands",
+        ),
+        "waitlisted": Step("You are on the waiting list.", path, "See how it stands"),
+        "paused": Step("You pause, and come back by yourself.", path, "See until when"),
         "submitted": Step("You are in. As soon as there is a partner for you, you find the proposal here."),
         "declined": Step("You declined. You can still change your mind.", path, "See the programme"),
         "withdrawn": Step(
@@ -199,6 +215,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pair,
         role=role,
         partner=partner,
+        about=view_for_partner(find_profile(visit.db, partner_id), language_name),
         step=step,
         programme=get_programme(visit.db, pair.programme_id),
         zone=zone_of(visit.db, me),
@@ -286,6 +303,8 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
+    if found.programme is not None:
+        visit.note_access(programme_id=found.programme.id)
     return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
 
 

@@ -1,5 +1,7 @@
 """Pages of goals."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from rmplugin import web
@@ -10,6 +12,7 @@ from rmplugin.people.queries import display_names
 from rmplugin.programmes.queries import get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
+from rmplugin.wording import with_hint
 
 pages = web.Pages("goals", __name__)
 
@@ -58,9 +61,12 @@ def add_page(visit: Visit, pairing_id: UUID) -> web.Answer:
 def add_goal(visit: Visit, pairing_id: UUID) -> web.Answer:
     """Set a goal."""
     pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
-    operations.add_goal(visit.db, pairing, web.load_form(GoalForm()), visit.person_id, visit.now)
+    values = web.load_form(GoalForm())
+    operations.add_goal(visit.db, pairing, values, visit.person_id, visit.now)
     return web.go(
-        "dashboard.pairing", said="Your goal is set. Both of you can see it here.", pairing_id=pairing_id
+        "dashboard.pairing",
+        said=with_hint("Your goal is set. Both of you can see it here.", *_words(values)),
+        pairing_id=pairing_id,
     )
 
 
@@ -94,7 +100,7 @@ def change_goal(visit: Visit, goal_id: UUID) -> web.Answer:
         "Your change is saved as version %(version)s. The first version stays for comparison.",
         version=version.version,
     )
-    return web.go("goals.goal_page", said=said, goal_id=goal_id)
+    return web.go("goals.goal_page", said=with_hint(said, *_words(values)), goal_id=goal_id)
 
 
 @pages.post("/goals/<uuid:goal_id>/progress", role=Role.PARTICIPANT, on_input_error=goal_page)
@@ -130,6 +136,10 @@ def drop_goal(visit: Visit, goal_id: UUID) -> web.Answer:
     story, pairing = queries.get_goal_of(visit.db, goal_id, visit.person_id)
     operations.drop_goal(visit.db, story.goal, visit.person_id)
     return web.go("dashboard.pairing", said="The goal is dropped. Its words are kept.", pairing_id=pairing.id)
+
+
+def _words(values: Mapping[str, Any]) -> list[str]:
+    return [value for value in values.values() if isinstance(value, str)]
 
 
 def _page(visit: Visit, goal_id: UUID, template: str) -> web.Answer:

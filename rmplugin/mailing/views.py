@@ -9,6 +9,7 @@ import marshmallow as ma
 
 from rmplugin import languages, web
 from rmplugin.errors import InputError, NotFoundError
+from rmplugin.formats import language_name
 from rmplugin.mailing import forms, operations, queries, store, tasks
 from rmplugin.mailing.catalogue import GROUP_HINTS, GROUPS, KINDS, SERVICE, WAYS, find_kind
 from rmplugin.mailing.models import NewsChannel
@@ -28,7 +29,7 @@ NO_ADDRESS = "Neither the staff list nor your learning platform says your mail a
 def notifications(visit: Visit) -> web.Answer:
     """Show how the person is told, and let them choose."""
     wishes = queries.wishes_of(visit.db, [visit.person_id])[visit.person_id]
-    names = [(language, web.language_name(language)) for language in languages.translated()]
+    names = [(language, language_name(language)) for language in languages.translated()]
     return web.render(
         "mailing/notifications.html",
         visit,
@@ -131,7 +132,7 @@ def preview(visit: Visit, programme_id: UUID, kind: str) -> web.Answer:
         raise NotFoundError("mail")
     post = _post(visit)
     drafts = [
-        (language, web.language_name(language), store.sample(kind, language, post))
+        (language, language_name(language), store.sample(kind, language, post))
         for language in languages.translated()
     ]
     return web.render(

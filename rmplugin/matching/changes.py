@@ -137,14 +137,16 @@ def drop(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
         operations.drop_proposal(db, proposal, actor, now)
 
 
-def restore(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+def restore(db: Db, proposal: Proposal, actor: str, now: datetime, criteria: counting.Criteria = ()) -> None:
     """Bring a dropped pair back, so that it can be undone while its run is open.
 
-    :raises ConflictError: it is not dropped, or one of the two has another proposal in the run by now.
+    :param criteria: of plug-ins.
+    :raises ConflictError: it is not dropped, the rules bar it by now, or one of the two has another proposal
+        in the run.
     **Touches** what `operations.restore_proposal` touches; match_run.
     """
     with _noting_of(db, proposal, "restore", actor, now):
-        operations.restore_proposal(db, proposal, actor, now)
+        operations.restore_proposal(db, proposal, actor, now, criteria)
 
 
 def swap(

@@ -170,6 +170,38 @@ class Problem:
         """
         return np.asarray(mentee, dtype=np.int64) * max(len(self.mentors), 1) + mentor
 
+    def part(self, mentors: IntArray | None = None, mentees: IntArray | None = None) -> "Problem":
+        """Give the pool of some mentors and some mentees, with all that is known about single pairs of them.
+
+        :param mentors: rows that rise; None for all. `mentees` likewise.
+        **Touches** nothing.
+        """
+        sides = [
+            (side, np.arange(len(side)) if rows is None else rows, rows is None)
+            for side, rows in ((self.mentors, mentors), (self.mentees, mentees))
+        ]
+
+        def inside(keys: IntArray) -> tuple[IntArray, BoolArray]:
+            mentee, mentor = np.divmod(keys, max(len(self.mentors), 1))
+            (a, has_a), (b, has_b) = (
+                find_keys(rows, row) for (_, rows, _), row in zip(sides, (mentor, mentee), strict=True)
+            )
+            kept: BoolArray = has_a & has_b
+            return b[kept] * max(len(sides[0][1]), 1) + a[kept], kept
+
+        extra_keys, kept = inside(self.extra_keys)
+        a, b = (side if whole else side.part(rows) for side, rows, whole in sides)
+        return replace(
+            self,
+            mentors=a,
+            mentees=b,
+            blocked=inside(self.blocked)[0],
+            dotted=inside(self.dotted)[0],
+            extra_keys=extra_keys,
+            extra_points={name: points[kept] for name, points in self.extra_points.items()},
+            cache={},
+        )
+
     def rows(self, mentor_id: str, mentee_id: str) -> tuple[int, int] | None:
         """Find the rows of two people; None when one of them is not in the pool. **Touches** nothing."""
         mentor, mentee = self.mentors.row(mentor_id), self.mentees.row(mentee_id)
@@ -360,20 +392,16 @@ def _wants(
 ) -> Skills:
     """Give wanted skills with their points: at least 1 for any offer, `weight` for everything wanted."""
     rows = []
-    counts = []
     for person in people:
         everything = sum(priorities[priority - 1] for _, priority in person.wants.values())
-        counts.append(len(person.wants))
         for skill, (wanted, priority) in sorted((numbers[s], want) for s, want in person.wants.items()):
-            share, full = weight * priorities[priority - 1] // everything, max(wanted, 1)
-            by_level = (
-                max(1, share * min(level, full) // full) if weight else 0
-                for level in range(1, HIGHEST_LEVEL + 1)
-            )
-            rows.append((skill, wanted, 0, *by_level))
-    flat = np.array(rows, dtype=np.int32).reshape(-1, 3 + HIGHEST_LEVEL)
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Skills(starts, flat[:, 0].copy(), flat[:, 1].copy(), flat[:, 2:].copy())
+            rows.append((skill, wanted, weight * priorities[priority - 1] // everything))
+    flat = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    starts = np.concatenate([[0], np.cumsum([len(person.wants) for person in people])]).astype(np.int64)
+    full, share = np.maximum(flat[:, 1:2], 1), flat[:, 2:3]
+    points = np.maximum(1, share * np.minimum(np.arange(HIGHEST_LEVEL + 1), full) // full) * bool(weight)
+    points[:, 0] = 0
+    return Skills(starts, *(part.astype(np.int32) for part in (flat[:, 0], flat[:, 1], points)))
 
 
 Rows = tuple[Mapping[str, int], ...]

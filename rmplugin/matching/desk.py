@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmplugin import web
+from rmplugin.errors import InputError, NotFoundError
+from rmplugin.formats import language_name
 from rmplugin.matching import (
     counting,
     forms,
@@ -125,6 +127,7 @@ def rules_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         values=trial.question if trial else rules.values_of(base),
         base=base,
         trial=trial,
+        is_small=counting.is_small(visit.db, programme_id),
         versions=versions,
         who=queries.actor_names(visit.db, {row.created_by for row in versions}),
         states=RULE_SET_STATES,
@@ -133,6 +136,21 @@ def rules_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         objectives=forms.OBJECTIVE_WORDS,
         zone=zone_for(visit),
     )
+
+
+@pages.get("/programmes/<uuid:programme_id>/matching/rules/count", role=Role.MANAGER)
+def count_rules(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
+    """Count while rules are typed which pairs of a small pool they allow; nothing is kept."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    if not counting.is_small(visit.db, programme_id):
+        raise NotFoundError("count")
+    typed = web.load_query(forms.rules_as_typed())
+    found, faults = None, {}
+    try:
+        found = rule_sets.preview(visit.db, programme, typed, visit.now, criteria=criteria_of(visit))
+    except InputError as error:
+        faults = {forms.SETTING_NAMES.get(name, name): text for name, text in error.details.items()}
+    return web.render("matching/count.html", visit, programme=programme, found=found, faults=faults)
 
 
 @pages.post(
@@ -192,4 +210,4 @@ def zone_for(visit: Visit) -> str:
 
 def name_languages(codes: list[str]) -> list[str]:
     """Name languages in the language of the page. **Touches** the language of the page."""
-    return [web.language_name(code) for code in codes]
+    return [language_name(code) for code in codes]

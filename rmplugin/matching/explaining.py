@@ -27,20 +27,20 @@ class Unmatched:
     details: dict[str, Any]
 
 
-def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[str]]:
+def compare_skills(wanter: Candidate, offerer: Candidate) -> dict[str, list[tuple[str, int, int]]]:
     """Sort the wanted skills of one person by what another offers: the words behind the points.
 
     :return: "covered" (offered at the wanted level or above), "partly" (below it), "uncovered"; the most
-        wanted first.
+        wanted first: the skill, and at which level it is wanted and offered.
     **Touches** nothing.
     """
-    found: dict[str, list[str]] = {"covered": [], "partly": [], "uncovered": []}
-    for _, skill, level in sorted(
-        (priority, skill, level) for skill, (level, priority) in wanter.wants.items()
-    ):
+    found: dict[str, list[tuple[str, int, int]]] = {"covered": [], "partly": [], "uncovered": []}
+    wanted = [(priority, skill, level) for skill, (level, priority) in wanter.wants.items()]
+    wanted.sort()
+    for _, skill, level in wanted:
         offered = offerer.offers.get(skill, 0)
         group = "uncovered" if offered == 0 else "covered" if offered >= level else "partly"
-        found[group].append(skill)
+        found[group].append((skill, level, offered))
     return found
 
 
@@ -144,8 +144,10 @@ def _find_best(view: _View, allowed: IntArray) -> tuple[dict[str, Any], int]:
     others = np.nonzero(one.others.id != one.side.id[row])[0]
     met = int(np.count_nonzero(find_bars(view.problem, *one.rows(others)) == 0))
     # Somebody without a partner has no price: what is missing is the price of the other one's place.
-    prices = view.solution.top_prices if view.role == "mentee" else view.solution.mentee_prices
-    short = max(0, int(prices[row]) - int(score.max())) if view.solution.objective == "total" else None
+    short = None
+    if view.solution.objective == "total":
+        prices = view.solution.top_prices[0 if view.role == "mentee" else 1]
+        short = max(0, int(prices[row]) - int(score.max()))
     return {
         "id": view.others.people[row].id,
         "score": int(score.max()),

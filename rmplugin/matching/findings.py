@@ -11,7 +11,7 @@ from rmplugin.matching.columns import IntArray, Problem
 from rmplugin.matching.explaining import Unmatched, explain_unmatched
 from rmplugin.matching.measures import measure
 from rmplugin.matching.pairs import find_points
-from rmplugin.matching.solver import OBJECTIVES, Objective, Solution, solve
+from rmplugin.matching.solver import OBJECTIVES, Objective, Progress, Solution, solve
 from rmplugin.matching.surveys import Survey, shake, survey
 
 # Up to so many cells all objectives are computed, so that the manager sees what each costs.
@@ -58,16 +58,17 @@ class Findings:
         }
 
 
-def compute(pool: store.Pool, objective: str, today: date) -> Findings:
+def compute(pool: store.Pool, objective: str, today: date, progress: Progress | None = None) -> Findings:
     """Match everybody with a free place, explain and measure it.
 
+    :param progress: as of `solver.solve`.
     :raises InputError: a pin cannot be kept.
     :raises RuntimeError: the solver contradicts itself.
     **Touches** nothing.
     """
     problem = pool.free_problem()
     chosen: Objective = next(known for known in OBJECTIVES if known == objective)
-    solution = solve(problem, pool.pins, objective=chosen)
+    solution = solve(problem, pool.pins, objective=chosen, progress=progress)
     steered = len(problem.extra_keys) > 0
     plain = problem.without_extras() if steered else problem
     shown = _score_by(plain, solution) if steered else solution
@@ -90,7 +91,7 @@ def _score_by(problem: Problem, solution: Solution) -> Solution:
     """Give a solution with its pairs, total, bound and graph in the points of another view of its problem."""
     rows = np.array([(pair.mentor, pair.mentee) for pair in solution.pairs], dtype=np.int64).reshape(-1, 2)
     points = _scores(problem, *rows.T)
-    pairs = [replace(pair, score=score) for pair, score in zip(solution.pairs, points.tolist(), strict=True)]
+    pairs = [pair._replace(score=score) for pair, score in zip(solution.pairs, points.tolist(), strict=True)]
     total, graph = int(points.sum()), solution.graph
     return replace(
         solution,

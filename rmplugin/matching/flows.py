@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from ortools.graph.python.max_flow import SimpleMaxFlow
-from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
 from rmplugin.matching.columns import BoolArray, IntArray, Problem, join_ranges
 from rmplugin.matching.scoring import Candidate
@@ -55,6 +53,9 @@ def find_flow(
     :raises RuntimeError: the solver gave no optimum.
     **Touches** nothing.
     """
+    # What loads slowly is loaded where it is needed: every command and page imports this module.
+    from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
+
     if len(graph) == 0:
         return np.zeros(0, dtype=bool)
     givers, tail = np.unique(graph.mentor, return_inverse=True)
@@ -99,6 +100,8 @@ def push_most(graph: Graph, supply: IntArray, demand: IntArray) -> MostFlow:
     :raises RuntimeError: the solver gave no optimum.
     **Source** maximum flow, OR-tools SimpleMaxFlow. **Touches** nothing.
     """
+    from ortools.graph.python.max_flow import SimpleMaxFlow
+
     mentors, mentees = len(supply), len(demand)
     source, sink = mentors + mentees, mentors + mentees + 1
     flow = SimpleMaxFlow()
@@ -164,17 +167,18 @@ def find_prices(
 def find_top_prices(
     graph: Graph, taken: BoolArray, supply: IntArray, demand: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Find the highest prices of mentors, and so the lowest of mentees, that go with the taken pairs.
+    """Find what a place is worth at most, per side: prices as for `find_prices`, but the highest.
 
     What somebody without a partner falls short of is the highest price of a place, not the lowest: the one
     who has it would have to be outdone, not the next in line.
-    :return: prices per mentor's row and per mentee's row.
+
+    :return: per mentor's row and per mentee's row.
     **Touches** nothing.
     """
     order = np.lexsort((graph.mentee, graph.mentor))
     turned = Graph(graph.key[order], graph.mentee[order], graph.mentor[order], graph.score[order])
-    mentee_prices, prices = find_prices(turned, taken[order], demand, supply)
-    return prices, mentee_prices
+    # Where the one side is cheapest, the other is dearest.
+    return find_prices(turned, taken[order], demand, supply)[1], find_prices(graph, taken, supply, demand)[1]
 
 
 def _decisive_gains(problem: Problem, graph: Graph, bonus: int, *, nodes: int, most: int) -> IntArray:

@@ -1,6 +1,9 @@
-"""What a changed roster means for pairs: some pause and go on by themselves, some wait for a manager."""
+"""What a changed roster and the end of a programme mean for pairs: some pause and go on by themselves, some
+wait for a manager, some end.
+"""
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +13,7 @@ from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs
-from rmplugin.matching.models import LIVE, Pairing, Proposal
+from rmplugin.matching.models import LIVE, PROGRAMME_OVER, Closure, Pairing, Proposal
 from rmplugin.matching.operations import NEUTRAL_ENDED, close_pairing
 from rmplugin.matching.queries import Pair
 from rmplugin.matching.releasing import close_stale_proposals, tell_closed
@@ -26,6 +29,13 @@ NEUTRAL_ON_HOLD = (
 )
 NEUTRAL_GOES_ON = (
     "Your pairing with %(name)s goes on. Everything that the two of you wrote is as you left it."
+)
+
+
+PROGRAMME_IS_OVER = (
+    "The programme “%(programme)s” is over, and your pairing with %(name)s ends with it. Thank you both for "
+    "the time that you gave each other. Your confirmed sessions and credits stay yours, and sessions that "
+    "you held can still be confirmed."
 )
 
 
@@ -148,6 +158,33 @@ def end_interrupted(db: Db, pairing: Pairing, actor: str, now: datetime) -> None
     audit.record(db, actor, "pairing.end", pairing.id, now)
 
 
+def end_with_programme(db: Db, programme: Programme, met: Collection[uuid.UUID], now: datetime) -> int:
+    """End the pairs of an archived programme kindly, and close what waits for an answer in it.
+
+    A pair is completed when both people met the programme's criteria. Another one that went on until now has
+    ended with its programme, which is no failure; one on hold has ended without a reason.
+
+    :param met: who met the criteria.
+    :return: how many pairs ended.
+    **Touches** locks programme; writes pairing, closure, enrolment, proposal, notice, outbox_event.
+    """
+    runs.lock_programme(db, programme.id)
+    live = Pairing.programme_id == programme.id, Pairing.state.in_(LIVE)
+    pairs = queries.lock_pairings(db, *live, archived_too=True)
+    for pair in pairs:
+        row: Pairing = pair.row
+        lasted = row.state == "active"
+        close_pairing(db, row, now)
+        if lasted and {row.mentor_id, row.mentee_id} <= set(met):
+            row.state = "completed"
+        elif lasted:
+            over = {"initiator_id": None, "reason": PROGRAMME_OVER, "next_choice": "rematch"}
+            db.add(Closure(pairing_id=row.id, created_at=now, **over))
+    _tell(db, pairs, PROGRAMME_IS_OVER, now, programme=programme.name)
+    close_stale_proposals(db, now)
+    return len(pairs)
+
+
 def _stand_in_line(db: Db) -> None:
     """Wait for everything else that changes pairs: what is read after this is the newest roster's."""
     query = select(Programme.id).where(Programme.state != "archived").order_by(Programme.id)
@@ -162,7 +199,7 @@ def _take(db: Db, pairing: Pairing) -> Pair:
     return Pair(pairing, people[pairing.mentor_id], people[pairing.mentee_id])
 
 
-def _tell(db: Db, pairs: Iterable[Pair], words: str, now: datetime) -> None:
+def _tell(db: Db, pairs: Iterable[Pair], words: str, now: datetime, **known: str) -> None:
     """Tell those of each pair who are at work, each with the name of the other one."""
     told, about = [], []
     for pair in pairs:
@@ -170,7 +207,7 @@ def _tell(db: Db, pairs: Iterable[Pair], words: str, now: datetime) -> None:
         about.append(page)
         for person, partner in ((pair.mentor, pair.mentee), (pair.mentee, pair.mentor)):
             if person.is_working:
-                told.append((person.id, Text(words, name=partner.display_name), page))
+                told.append((person.id, Text(words, name=partner.display_name, **known), page))
     notify.tell_all(db, "pairing_state", told, now, about)
 
 

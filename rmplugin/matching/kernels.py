@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy
 
 from rmplugin.matching.columns import (
     TENURE_STEP_DAYS,
@@ -300,7 +300,7 @@ def _offered(side: Side, skills: int) -> Any:
     owner = np.repeat(np.arange(len(side)), np.diff(offers.starts))
     feature = offers.skill.astype(np.int64) * HIGHEST_LEVEL + offers.level - 1
     shape = max(skills, 1) * HIGHEST_LEVEL, len(side)
-    return csr_array((np.ones(len(owner), dtype=np.int32), (feature, owner)), shape=shape)
+    return scipy.sparse.csr_array((np.ones(len(owner), dtype=np.int32), (feature, owner)), shape=shape)
 
 
 def _wanted(wants: Skills, skills: int, low: int, high: int) -> Any:
@@ -312,7 +312,7 @@ def _wanted(wants: Skills, skills: int, low: int, high: int) -> Any:
     points = wants.points[first:last, 1:]
     shape = high - low, max(skills, 1) * HIGHEST_LEVEL
     rows = np.repeat(owner, HIGHEST_LEVEL)
-    return csr_array((points.ravel(), (rows, feature.ravel())), shape=shape)
+    return scipy.sparse.csr_array((points.ravel(), (rows, feature.ravel())), shape=shape)
 
 
 def _count(problem: Problem, allowed: BoolArray, low: int) -> Block:

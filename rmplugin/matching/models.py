@@ -11,6 +11,8 @@ from rmplugin.db import Base, TenantOwned, Told
 
 # In these states two people are each other's partners: each takes a place.
 LIVE = ("active", "paused", "suspended")
+# Why a pair ended that lasted as long as its programme.
+PROGRAMME_OVER = "programme_over"
 _IS_LIVE = text("state in ('active', 'paused', 'suspended')")
 
 
@@ -277,7 +279,8 @@ class Pairing(Base, TenantOwned):
 class Closure(Base, TenantOwned):
     """Who ended a pairing and, if they said so, why. Never shown to the partner, nor by person to a manager.
 
-    :ivar reason: a code of `closure_reasons`; None when none was given.
+    :ivar initiator_id: None when it ended with its programme.
+    :ivar reason: a code of `forms.CLOSURE_REASONS`, or `PROGRAMME_OVER`; None when none was given.
     :ivar next_choice: rematch, pause or leave.
     """
 
@@ -287,7 +290,7 @@ class Closure(Base, TenantOwned):
         CheckConstraint("next_choice in ('rematch', 'pause', 'leave')", name="next_choice"),
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
-    initiator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    initiator_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     reason: Mapped[str | None]
     next_choice: Mapped[str]
     created_at: Mapped[datetime]

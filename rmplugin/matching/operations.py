@@ -44,11 +44,15 @@ def start_run(
     now: datetime,
     objective: str | None = None,
     scope: str = "all",
+    *,
+    takes_over: bool = False,
 ) -> MatchRun:
     """Ask for a matching; the worker computes it after the commit, from the data as they are then.
 
     :param objective: one of `forms.OBJECTIVES`; None for that of the live rule set.
     :param scope: all with a free place, or waiting: only those who have no partner and no proposal.
+    :param takes_over: the caller holds the matching of the programme, so that nobody computes a run that is
+        queued: it is given back when it is what is asked for, else it is thrown away.
     :return: the run, state "queued".
     :raises ConflictError: one is queued already, the programme is archived, or nobody waits on one side.
     :raises InputError: the objective is unknown.
@@ -63,15 +67,21 @@ def start_run(
     programme = runs.lock_programme(db, programme.id)
     if programme.state == "archived":
         raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    runs.refuse_while_queued(db, programme.id)
+    if not takes_over:
+        runs.refuse_while_queued(db, programme.id)
+    runs.refuse_while_asked(db, programme.id)
     rule_set = rule_sets.ensure_live(db, programme, actor, now)
     if scope == "waiting":
         _refuse_when_nobody_waits(db, programme)
+    objective = objective or rule_set.objective
+    left = _take_over(db, programme, actor, now, objective, scope)
+    if left is not None:
+        return left
     run = MatchRun(
         programme_id=programme.id,
         state="queued",
         scope=scope,
-        objective=objective or rule_set.objective,
+        objective=objective,
         rule_set_id=rule_set.id,
         rule_set_version=rule_set.version,
         rules={},
@@ -88,6 +98,18 @@ def start_run(
     return run
 
 
+def _take_over(
+    db: Db, programme: Programme, actor: str, now: datetime, objective: str, scope: str
+) -> MatchRun | None:
+    """Give the queued run that nobody computes if it is what is asked for; throw another one away."""
+    left = runs.find_queued(db, programme.id)
+    if left is None or (left.objective, left.scope) == (objective, scope):
+        return left
+    left.state, left.finished_at, left.metrics = "dropped", now, {}
+    audit.record(db, actor, "match_run.drop", left.id, now)
+    return None
+
+
 def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
     members = queries.list_pool(db, programme.id, scope="waiting")
     if {member.role for member in members if member.places} != {"mentor", "mentee"}:
@@ -97,15 +119,17 @@ def _refuse_when_nobody_waits(db: Db, programme: Programme) -> None:
         )
 
 
-def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: int) -> None:
+def note_progress(db: Db, run_id: uuid.UUID, now: datetime, **facts: float) -> None:
     """Keep with a queued run that the worker is at it, for the page that watches it.
 
-    :param facts: what is known by now, such as how many mentors and mentees there are.
+    :param facts: what is known by now, none at the start: "mentors" and "mentees" that are read, "round" and
+        "gap" of the solver.
     **Touches** writes match_run.
     """
     run = queries.get_run(db, run_id)
     if run.state == "queued":
-        run.metrics = {"since": now.isoformat(), **run.metrics, **facts}
+        # Without facts somebody begins, maybe once more after another one was killed.
+        run.metrics = {**run.metrics, **facts} if facts else {"since": now.isoformat()}
 
 
 def record_proposals(
@@ -193,29 +217,42 @@ def drop_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None
     audit.record(db, actor, "proposal.drop", proposal.id, now)
 
 
-def restore_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> None:
+def restore_proposal(
+    db: Db, proposal: Proposal, actor: str, now: datetime, criteria: Iterable[MatchCriterion] = ()
+) -> None:
     """Bring a dropped pair back: into its run while that is open, else only into what may be proposed.
 
-    :raises ConflictError: it is not dropped, or one of the two has another proposal in the run by now.
+    :param criteria: of plug-ins.
+    :raises ConflictError: it is not dropped, the rules bar it by now, or one of the two has another proposal
+        in the run.
     **Touches** writes proposal, audit_entry.
     """
     runs.lock_proposal(db, proposal)
     if proposal.state != "dropped":
         raise ConflictError("not_dropped", "This pair is not dropped. Nothing was changed.")
     run = queries.get_run(db, proposal.run_id)
-    if run.state != "solved":
-        proposal.state = "void"
-    else:
-        only = (proposal.mentor_id, proposal.mentee_id)
-        pool = store.load_pool(db, queries.programme_of(db, run), now, only=only)
-        if runs.over_places(db, pool, run, proposal.mentor_id, proposal.mentee_id) != []:
-            raise ConflictError(
-                "no_place",
-                "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
-                "first, or run the matching again.",
-            )
-        proposal.state = "proposed"
+    if run.state == "solved":
+        _refuse_restored(db, run, proposal, now, criteria)
+    proposal.state = "proposed" if run.state == "solved" else "void"
     audit.record(db, actor, "proposal.restore", proposal.id, now)
+
+
+def _refuse_restored(
+    db: Db, run: MatchRun, proposal: Proposal, now: datetime, criteria: Iterable[MatchCriterion]
+) -> None:
+    only, programme = (proposal.mentor_id, proposal.mentee_id), queries.programme_of(db, run)
+    pool = store.load_pool(db, programme, now, without=proposal.id, only=only, criteria=criteria)
+    ids = str(proposal.mentor_id), str(proposal.mentee_id)
+    if codes := store.check_pairs(pool, [ids])[ids]:
+        why = joined(words.PAIR_FAULTS[code] for code in codes)
+        text = Text("This pair cannot be brought back. %(why)s Nothing was changed.", why=why)
+        raise ConflictError("restore_not_allowed", text)
+    if runs.over_places(db, pool, run, *only) != []:
+        raise ConflictError(
+            "no_place",
+            "One of the two has another proposal in this run by now. Nothing was changed. Drop that one "
+            "first, or run the matching again.",
+        )
 
 
 def pin_pair(

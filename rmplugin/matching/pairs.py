@@ -140,8 +140,7 @@ def plain_tests(problem: Problem, mentor: IntArray, mentee: IntArray) -> dict[st
     **Touches** nothing.
     """
     a, b, rules = problem.mentors, problem.mentees, problem.rules
-    # Intervals of a tree lie apart or one in the other, so those that overlap are one line.
-    line = (a.first[mentor] <= b.last[mentee]) & (b.first[mentee] <= a.last[mentor])
+    line = in_line(problem, mentor, mentee)
     same = a.id[mentor] == b.id[mentee]
     tests = {
         "same_person": same,
@@ -157,6 +156,14 @@ def plain_tests(problem: Problem, mentor: IntArray, mentee: IntArray) -> dict[st
     if rules.min_common_minutes:
         tests["hours"] = ~_meet(a.hours, a.hours_words, b.hours, b.hours_words, mentor, mentee)
     return tests
+
+
+def in_line(problem: Problem, mentor: IntArray, mentee: IntArray) -> BoolArray:
+    """Say of which pairs one stands above the other, or both are one person. **Touches** nothing."""
+    a, b = problem.mentors, problem.mentees
+    # Intervals of a tree lie apart or one in the other, so those that overlap are one line.
+    line: BoolArray = (a.first[mentor] <= b.last[mentee]) & (b.first[mentee] <= a.last[mentor])
+    return line
 
 
 def _meet(

@@ -53,7 +53,7 @@ def get_run(db: Db, run_id: uuid.UUID) -> MatchRun:
     """
     run = db.scalars(select(MatchRun).where(MatchRun.id == run_id)).one_or_none()
     if run is None:
-        raise NotFoundError("match run")
+        raise NotFoundError("match run", typed=str(run_id))
     return run
 
 
@@ -181,10 +181,11 @@ def lock_pairing(
     return pairing
 
 
-def lock_pairings(db: Db, *conditions: Any) -> list[Pair]:
+def lock_pairings(db: Db, *conditions: Any, archived_too: bool = False) -> list[Pair]:
     """Take the pairings of programmes that are not archived for a change, with both people, in one query.
 
     :param conditions: on `Pairing`.
+    :param archived_too: those of archived programmes as well.
     **Touches** locks pairing; reads person, programme.
     """
     mentor, mentee = aliased(Person), aliased(Person)
@@ -193,7 +194,7 @@ def lock_pairings(db: Db, *conditions: Any) -> list[Pair]:
         .join(mentor, mentor.id == Pairing.mentor_id)
         .join(mentee, mentee.id == Pairing.mentee_id)
         .join(Programme, Programme.id == Pairing.programme_id)
-        .where(Programme.state != "archived", *conditions)
+        .where(*conditions if archived_too else (Programme.state != "archived", *conditions))
         .order_by(Pairing.id)
         .with_for_update(of=Pairing, key_share=True)
     )

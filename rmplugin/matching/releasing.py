@@ -1,15 +1,17 @@
 """From the release to the end of the time to answer: release, take back, remind, expire."""
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+import structlog
+from sqlalchemy import Row, or_, select, update
 
-from rmplugin import audit, notify
-from rmplugin.db import Db
+from rmplugin import audit, jobs, notify
+from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError
-from rmplugin.matching import queries, runs, store, words
+from rmplugin.matching import counting, queries, runs, store, words
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import Options, book_in_force
 from rmplugin.people.models import Person
@@ -18,6 +20,10 @@ from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.records import MatchCriterion
 from rmplugin.texts import Text
 
+log = structlog.get_logger()
+
+# The columns of a proposal that waits for nobody.
+UNTIMED = {"expires_at": None, "remind_at": None, "reminded_at": None}
 # Fixed words: whoever reads them learns neither who decided nor why.
 NEUTRAL_CLOSED = (
     "A pairing that was proposed to you did not come about. That happens for many reasons, and there is "
@@ -29,33 +35,71 @@ NEUTRAL_TAKEN_BACK = (
 )
 
 
+def ask_release(
+    db: Db, run: MatchRun, actor: str, now: datetime, criteria: counting.Criteria = ()
+) -> tuple[int, int] | None:
+    """Release a run: of a small pool at once, of a large one by the worker.
+
+    :param criteria: of plug-ins.
+    :return: what `release_run` gives; None when the worker does it.
+    :raises ConflictError: what `release_run` raises, or the worker was asked before.
+    **Touches** what `release_run` touches; writes outbox_event.
+    """
+    if counting.is_small(db, run.programme_id):
+        return release_run(db, run, actor, now, criteria)
+    programme, _ = _lock_releasable(db, run)
+    ids = {"run_id": str(run.id), "programme_id": str(programme.id)}
+    jobs.enqueue(db, runs.RELEASE_WANTED, now, actor=actor, **ids)
+    return None
+
+
+def on_release_wanted(
+    db: Db, payload: Mapping[str, Any], now: datetime, *, criteria: Iterable[MatchCriterion] = ()
+) -> None:
+    """Release a run that a manager had the worker release: all of it, or nothing.
+
+    :param payload: of the event `runs.RELEASE_WANTED`.
+    :param criteria: of plug-ins.
+    **Touches** what `release_run` touches.
+    """
+    run = queries.get_run(db, uuid.UUID(payload["run_id"]))
+    try:
+        release_run(db, run, payload["actor"], now, criteria, asked=True)
+    except ConflictError as error:
+        # Others were faster, and the run's page shows what they made of it: there is nothing to do again.
+        log.warning("release_not_possible", run=str(run.id), code=error.code)
+
+
 def release_run(
-    db: Db, run: MatchRun, actor: str, now: datetime, criteria: Iterable[MatchCriterion] = ()
+    db: Db,
+    run: MatchRun,
+    actor: str,
+    now: datetime,
+    criteria: Iterable[MatchCriterion] = (),
+    *,
+    asked: bool = False,
 ) -> tuple[int, int]:
     """Send a run's proposals to the people. Each pair is checked against today's roster and rules first.
 
     :param criteria: of plug-ins.
+    :param asked: the worker does what `ask_release` left to it.
     :return: how many were released, and how many were left out; the reason stands in each one's `reasons`.
     :raises ConflictError: it was released before, is not open, or has no proposal.
     **Touches** writes match_run, proposal, notice, audit_entry.
     """
-    runs.lock_open_run(db, run)
-    programme = queries.programme_of(db, run)
-    if programme.state == "archived":
-        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
-    pairs = runs.lock_proposed(db, run)
-    if not pairs:
-        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    programme, pairs = _lock_releasable(db, run, asked=asked)
     book = book_in_force(db, programme)
     pool = store.load_pool(db, programme, now, book=book, criteria=criteria)
-    released = _let_go(pool, pairs, book.options, now)
-    _tell_both(
-        db, "proposal", [(row, invitation(row.expires_at), f"/proposals/{row.id}") for row in released], now
-    )
+    left_out = _find_barred(pool, pairs)
+    runs.leave_out_all(db, left_out)
+    _let_go(db, run, book.options, now)
+    released = [row for row in pairs if row.id not in left_out]
+    text = invitation(now + book.options.answer_time)
+    _tell_both(db, "proposal", [(row, text, f"/proposals/{row.id}") for row in released], now)
     run.state, run.released_at = "released", now
-    left_out = len(pairs) - len(released)
-    audit.record(db, actor, "match_run.release", run.id, now, released=len(released), left_out=left_out)
-    return len(released), left_out
+    counts = len(released), len(left_out)
+    audit.record(db, actor, "match_run.release", run.id, now, released=counts[0], left_out=counts[1])
+    return counts
 
 
 def invitation(expires_at: datetime | None) -> Text:
@@ -86,11 +130,11 @@ def withdraw_run(db: Db, run: MatchRun, actor: str, now: datetime) -> int:
     rows = _lock_unanswered(db, Proposal.run_id == run.id)
     newer = queries.find_open_run(db, run.programme_id)
     _take_back(db, rows, now)
-    for row in rows:
-        if newer is None:
-            row.state = "proposed"
-        else:
-            runs.leave_out(row, ["withdrawn"])
+    if newer is None:
+        waiting = Proposal.run_id == run.id, Proposal.state == "released"
+        db.execute(update(Proposal).where(*waiting).values(state="proposed", **UNTIMED))
+    else:
+        runs.leave_out_all(db, {row.id: ["withdrawn"] for row in rows}, **UNTIMED)
     run.state, run.released_at = "solved" if newer is None else "dropped", None
     audit.record(db, actor, "match_run.withdraw", run.id, now, withdrawn=len(rows))
     return len(rows)
@@ -103,10 +147,11 @@ def withdraw_proposal(db: Db, proposal: Proposal, actor: str, now: datetime) -> 
     **Touches** locks programme; writes proposal, notice, audit_entry.
     """
     runs.lock_programme(db, proposal.programme_id)
-    (row,) = _lock_unanswered(db, Proposal.id == proposal.id)
-    _take_back(db, [row], now)
-    runs.leave_out(row, ["withdrawn"])
-    audit.record(db, actor, "proposal.withdraw", row.id, now)
+    rows = _lock_unanswered(db, Proposal.id == proposal.id)
+    _take_back(db, rows, now)
+    runs.leave_out_all(db, {proposal.id: ["withdrawn"]}, **UNTIMED)
+    db.refresh(proposal)
+    audit.record(db, actor, "proposal.withdraw", proposal.id, now)
 
 
 def remind(db: Db, now: datetime) -> int:
@@ -188,40 +233,64 @@ def tell_closed(db: Db, proposals: Collection[Proposal], now: datetime) -> None:
 
     **Touches** writes notice.
     """
-    notify.take_back(db, (f"/proposals/{proposal.id}" for proposal in proposals), now)
-    people = [person for row in proposals for person in (row.mentor_id, row.mentee_id)]
-    notify.tell_all(db, "proposal_closed", [(one, NEUTRAL_CLOSED, "/home") for one in people], now, ())
+    _put_away(db, proposals, now)
+    _tell_both(db, "proposal_closed", [(row, NEUTRAL_CLOSED, "/home") for row in proposals], now)
 
 
-def _let_go(pool: store.Pool, pairs: Sequence[Proposal], options: Options, now: datetime) -> list[Proposal]:
-    """Release each pair that may be today, the pinned and the best first; close the others."""
+def _lock_releasable(
+    db: Db, run: MatchRun, *, asked: bool = False
+) -> tuple[Programme, Sequence[Row[*tuple[Any, ...]]]]:
+    """Give the programme of a run and the pairs that stand in it, if it can be released."""
+    runs.lock_open_run(db, run, asked=asked)
+    programme = queries.programme_of(db, run)
+    if programme.state == "archived":
+        raise ConflictError("programme_archived", "This programme is archived. Nothing was changed.")
+    pairs = runs.lock_proposed(db, run)
+    if not pairs:
+        raise ConflictError("nothing_to_release", "This run has no proposal to release. Nothing was changed.")
+    return programme, pairs
+
+
+def _find_barred(pool: store.Pool, pairs: Sequence[Any]) -> dict[uuid.UUID, list[str]]:
+    """Say which pairs may not be today, and why; the pinned and the best take the places first."""
     faults = store.check_pairs(pool, [(str(row.mentor_id), str(row.mentee_id)) for row in pairs])
     places = {c.id: c.capacity for c in (*pool.mentors, *pool.mentees)}
-    released = []
+    barred = {}
     for row in sorted(pairs, key=lambda row: (not row.pinned, -row.score, row.id)):
         pair = str(row.mentor_id), str(row.mentee_id)
         codes = faults[pair] or ([] if all(places[person] > 0 for person in pair) else ["no_place"])
-        row.pinned = False
         if codes:
-            runs.leave_out(row, codes)
+            barred[row.id] = codes
             continue
-        released.append(row)
         for person in pair:
             places[person] -= 1
-        row.state, row.expires_at, row.reminded_at = "released", now + options.answer_time, None
-        row.remind_at = row.expires_at - options.last_call if options.last_call else None
-    return released
+    return barred
 
 
-def _lock_unanswered(db: Db, which: Any) -> list[Proposal]:
+def _let_go(db: Db, run: MatchRun, options: Options, now: datetime) -> None:
+    """Release what stands in a run."""
+    expires_at = now + options.answer_time
+    values = {
+        "state": "released",
+        "pinned": False,
+        "expires_at": expires_at,
+        "remind_at": expires_at - options.last_call if options.last_call else None,
+        "reminded_at": None,
+    }
+    standing = Proposal.run_id == run.id, Proposal.state == "proposed"
+    db.execute(update(Proposal).where(*standing).values(values))
+
+
+def _lock_unanswered(db: Db, which: Any) -> Sequence[Any]:
     """Take released proposals to which nobody said anything, all of them or none."""
     answered = or_(Proposal.mentor_answer.is_not(None), Proposal.mentee_answer.is_not(None))
     said = select(Proposal.id).where(which, answered).limit(1)
-    waiting = select(Proposal).where(which, Proposal.state == "released").order_by(Proposal.id)
-    count = len(db.execute(waiting.with_only_columns(Proposal.id)).all())
+    waiting = select(Proposal.id, Proposal.mentor_id, Proposal.mentee_id).where(
+        which, Proposal.state == "released"
+    )
+    count = len(db.execute(waiting).all())
     # Whoever answers at this moment holds the proposal and may wait for us: that is an answer, too.
-    query = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
-    rows = list(db.scalars(query))
+    rows = db.execute(waiting.order_by(Proposal.id).with_for_update(skip_locked=True)).all()
     if db.execute(said).first() is not None or len(rows) < count:
         raise ConflictError(
             "answered",
@@ -233,14 +302,19 @@ def _lock_unanswered(db: Db, which: Any) -> list[Proposal]:
     return rows
 
 
-def _take_back(db: Db, rows: Collection[Proposal], now: datetime) -> None:
-    notify.take_back(db, (f"/proposals/{row.id}" for row in rows), now)
+def _take_back(db: Db, rows: Collection[Any], now: datetime) -> None:
+    _put_away(db, rows, now)
     _tell_both(db, "proposal_withdrawn", [(row, NEUTRAL_TAKEN_BACK, "/home") for row in rows], now)
-    for row in rows:
-        row.expires_at = row.remind_at = row.reminded_at = None
 
 
-def _tell_both(db: Db, kind: str, told: Collection[tuple[Proposal, str, str]], now: datetime) -> None:
+def _put_away(db: Db, rows: Iterable[Any], now: datetime) -> None:
+    """Put away what the people of some proposals were told about them."""
+    for some in chunks(rows):
+        people = {person for row in some for person in (row.mentor_id, row.mentee_id)}
+        notify.take_back(db, [f"/proposals/{row.id}" for row in some], now, people=people)
+
+
+def _tell_both(db: Db, kind: str, told: Iterable[tuple[Any, str, str]], now: datetime) -> None:
     people = [(person, text, path) for row, text, path in told for person in (row.mentor_id, row.mentee_id)]
     notify.tell_all(db, kind, people, now, ())
 

@@ -191,7 +191,7 @@ def get_rule_set(db: Db, programme_id: uuid.UUID, version: int) -> MatchRuleSet:
     )
     row = db.scalars(query).one_or_none()
     if row is None:
-        raise NotFoundError("rule set")
+        raise NotFoundError("rule set", typed=str(version))
     return row
 
 

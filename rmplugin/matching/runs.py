@@ -2,13 +2,14 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, or_, select, update
+from sqlalchemy import Row, Table, or_, select, update
 
-from rmplugin.db import Db, insert_rows, new_id
+from rmplugin import jobs
+from rmplugin.db import Db, change_rows, chunks, insert_rows, new_id
 from rmplugin.errors import ConflictError
 from rmplugin.matching import store
 from rmplugin.matching.models import LeftOut, MatchRun, Proposal
@@ -16,6 +17,15 @@ from rmplugin.programmes.models import Programme
 
 PROPOSAL: Table = Proposal.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 LEFT_OUT: Table = LeftOut.__table__  # type: ignore[assignment]
+BEING_COMPUTED = (
+    "A matching of this programme is being computed. Nothing was changed. Wait until it is ready. If nothing "
+    "seems to happen, nobody computes it: ask your administrator to start “rmplugin worker”, or to run "
+    "“rmplugin match run” again, which takes it over."
+)
+
+
+# The event with which a manager has the worker release a large run.
+RELEASE_WANTED = "match_release_wanted"
 
 
 def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
@@ -24,25 +34,56 @@ def lock_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     return db.scalars(query.execution_options(populate_existing=True)).one()
 
 
-def refuse_while_queued(db: Db, programme_id: uuid.UUID) -> None:
-    """Leave a programme's proposals alone while a matching of it is being computed.
+def find_queued(db: Db, programme_id: uuid.UUID) -> MatchRun | None:
+    """Find the run of a programme that waits for a worker or is being computed; there is one at most.
 
-    :raises ConflictError: one is.
     **Touches** reads match_run.
     """
-    query = select(MatchRun.id).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
-    if db.execute(query.limit(1)).first() is not None:
+    query = select(MatchRun).where(MatchRun.programme_id == programme_id, MatchRun.state == "queued")
+    return db.scalars(query).one_or_none()
+
+
+def find_asked(db: Db, programme_id: uuid.UUID) -> jobs.OutboxEvent | None:
+    """Find the release of a programme's run that a manager asked for and the worker has not done yet.
+
+    **Touches** reads outbox_event.
+    """
+    return jobs.find_pending(db, [RELEASE_WANTED], programme_id=programme_id)
+
+
+def refuse_while_queued(db: Db, programme_id: uuid.UUID, *, asked: bool = False) -> None:
+    """Leave a programme's proposals alone while the worker computes or releases a matching of it.
+
+    :param asked: it is the worker who asks, so that it need not wait for its own release.
+    :raises ConflictError: it does.
+    **Touches** reads match_run, outbox_event.
+    """
+    if find_queued(db, programme_id) is not None:
+        raise ConflictError("run_queued", BEING_COMPUTED)
+    if not asked:
+        refuse_while_asked(db, programme_id)
+
+
+def refuse_while_asked(db: Db, programme_id: uuid.UUID) -> None:
+    """Leave a programme's proposals alone while the worker releases a matching of it.
+
+    :raises ConflictError: it does.
+    **Touches** reads outbox_event.
+    """
+    if find_asked(db, programme_id) is not None:
         raise ConflictError(
-            "run_queued",
-            "A matching of this programme is being computed. Nothing was changed. Wait until it is ready.",
+            "release_asked",
+            "A matching of this programme is being released. Nothing was changed. Wait until everybody is "
+            "told.",
         )
 
 
-def lock_open_run(db: Db, run: MatchRun) -> None:
+def lock_open_run(db: Db, run: MatchRun, *, asked: bool = False) -> None:
     """Wait for others who change the programme's runs; then the run must still be open for changes.
 
+    :param asked: as of `refuse_while_queued`.
     :raises ConflictError: it was released, replaced, or is not ready.
-    **Touches** locks programme, reads match_run.
+    **Touches** locks programme, reads match_run, outbox_event.
     """
     lock_programme(db, run.programme_id)
     db.refresh(run)
@@ -55,7 +96,7 @@ def lock_open_run(db: Db, run: MatchRun) -> None:
         raise ConflictError(
             "run_not_open", "This run was replaced by a newer one, or is not ready. Nothing was changed."
         )
-    refuse_while_queued(db, run.programme_id)
+    refuse_while_queued(db, run.programme_id, asked=asked)
 
 
 def lock_proposal(db: Db, proposal: Proposal) -> None:
@@ -65,14 +106,15 @@ def lock_proposal(db: Db, proposal: Proposal) -> None:
     db.refresh(proposal, with_for_update=True)
 
 
-def lock_proposed(db: Db, run: MatchRun) -> list[Proposal]:
+def lock_proposed(db: Db, run: MatchRun) -> Sequence[Row[*tuple[Any, ...]]]:
     """Give a run's proposals that stand; whoever drops one at this moment comes before or after.
 
+    :return: id, mentor_id, mentee_id, pinned, score of each: objects of very many cost too much.
     **Touches** locks proposal.
     """
-    query = select(Proposal).where(Proposal.run_id == run.id, Proposal.state == "proposed")
-    query = query.order_by(Proposal.id).with_for_update()
-    return list(db.scalars(query.execution_options(populate_existing=True)))
+    columns = Proposal.id, Proposal.mentor_id, Proposal.mentee_id, Proposal.pinned, Proposal.score
+    query = select(*columns).where(Proposal.run_id == run.id, Proposal.state == "proposed")
+    return db.execute(query.order_by(Proposal.id).with_for_update()).all()
 
 
 def supersede(db: Db, run: MatchRun) -> None:
@@ -187,6 +229,20 @@ def make_room(
     for row in going:
         leave_out(row, ["gave_way"])
     return []
+
+
+def leave_out_all(db: Db, codes: Mapping[uuid.UUID, list[str]], **same: Any) -> None:
+    """Close proposals that may no longer be, however many; objects of them that are loaded become stale.
+
+    :param codes: proposal -> keys of `words.PAIR_FAULTS`.
+    :param same: new values of other columns, the same for all.
+    **Touches** writes proposal.
+    """
+    db.flush()
+    for some in chunks(codes):
+        found = db.execute(select(Proposal.id, Proposal.reasons).where(Proposal.id.in_(some)))
+        rows = [{"id": row.id, "reasons": row.reasons | {"left_out": codes[row.id]}} for row in found]
+        change_rows(db.connection(), PROPOSAL, rows, state="void", pinned=False, **same)
 
 
 def leave_out(proposal: Proposal, codes: list[str]) -> None:

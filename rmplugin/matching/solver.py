@@ -10,7 +10,8 @@ work on few arcs; the bound holds for any prices by weak duality.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from rmplugin.matching.columns import BoolArray, IntArray, Problem, find_keys
 from rmplugin.matching.flows import Graph, find_flow, find_prices, find_top_prices, mix_ids, push_most
 from rmplugin.matching.kernels import Kernel
 from rmplugin.matching.pairs import find_failed, find_points
+from rmplugin.matching.proofs import Proof, price_last
 
 Objective = Literal["total", "fair", "stable"]
+Progress = Callable[[int, float], None]
 OBJECTIVES: tuple[Objective, ...] = ("total", "fair", "stable")
 
 # Up to so many cells every allowed pair goes into the flow at once.
@@ -33,10 +36,11 @@ MOST_STABLE_ROUNDS = 1_000
 # Up to so many people on the larger side the proof is complete; above, up to so small a share is left open.
 PEOPLE_PROVED = 10_000
 TOLERANCE = 0.001
+# With a proof to begin with, what is worth less than it costs by so large a part of a pair is left out.
+NEAR = 1 / 16
 
 
-@dataclass(frozen=True)
-class MatchedPair:
+class MatchedPair(NamedTuple):
     """One pair of the solution.
 
     :param pinned: a person chose it before the solver did.
@@ -56,23 +60,23 @@ class Solution:
 
     :param pairs: sorted by mentee, then mentor.
     :param bound: no set of pairs has a higher total under the objective.
-    :param prices: per mentor's row what a place there is worth at least; `mentee_prices` at most, likewise.
-    :param top_prices: per mentor's row what a place there is worth at most, among the pairs of the graph.
     :param least: under `fair` the lowest score allowed: the highest for which nobody more is left out.
-    :param graph: the pairs that the last flow was solved over.
+    :param graph: the pairs that the solution was chosen from; `taken` says which of them are in it.
+    :param places: per mentor's row and per mentee's row how many the pins left.
     :param rounds: how many flows were solved.
+    :param proof: of the bound under `total`; None for a small pool, all of whose pairs are in the graph.
     """
 
     pairs: tuple[MatchedPair, ...]
     total_score: int
     objective: Objective
     bound: int
-    prices: IntArray
-    mentee_prices: IntArray
-    top_prices: IntArray
     graph: Graph
+    taken: BoolArray
+    places: tuple[IntArray, IntArray]
     rounds: int
     least: int = 0
+    proof: Proof | None = None
 
     @property
     def proved(self) -> bool:
@@ -83,6 +87,11 @@ class Solution:
     def gap(self) -> float:
         """Give how far below the optimum the total may be at most, as a share; 0.0 when proved."""
         return (self.bound - self.total_score) / self.bound if self.bound else 0.0
+
+    @cached_property
+    def top_prices(self) -> tuple[IntArray, IntArray]:
+        """Give what a place is worth at most under `total`, per mentor's row and per mentee's row."""
+        return find_top_prices(self.graph, self.taken, *self.places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +108,14 @@ class _Case:
     threads: int | None
     least: int = 1
     bonus: int = 0
+    progress: Progress | None = None
 
     @property
     def is_small(self) -> bool:
         return len(self.supply) * len(self.demand) <= CELLS_IN_FULL
+
+    def bound(self, proof: Proof) -> int:
+        return proof.bound(self.supply, self.demand)
 
     def walk(self, visit: Callable[[kernels.Block], Any]) -> Iterator[Any]:
         """Walk over all pairs that have places and enough points."""
@@ -128,14 +141,13 @@ class _Case:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A solution over rows: pairs of a graph, prices, and what the objective could at most be above it."""
+    """A solution over rows: pairs of a graph, and what the objective could at most be above it."""
 
     graph: Graph
     taken: BoolArray
-    prices: IntArray
-    mentee_prices: IntArray
     surplus: int
     rounds: int
+    proof: Proof | None = None
 
 
 def solve(
@@ -145,8 +157,10 @@ def solve(
     objective: Objective = "total",
     tolerance: float | None = None,
     start: Graph | None = None,
+    proof: Proof | None = None,
     kernel: Kernel = "auto",
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Solution:
     """Choose pairs; nobody gets more partners than their capacity.
 
@@ -158,7 +172,11 @@ def solve(
     :param tolerance: share of the total that may be left unproved; None for none up to `PEOPLE_PROVED`
         people on a side, and `TOLERANCE` above.
     :param start: allowed pairs of this problem to begin with, from an earlier solution or `resume`.
+    :param proof: of this problem, from `resume`; under `total` all pairs are only walked over where it leaves
+        more open than `tolerance`.
     :param threads: None for as many as there are processors.
+    :param progress: told after each round of the proof: its number, and the gap by then. A small pool has
+        none, and neither has `stable`.
     :raises InputError: "pin_not_allowed" with the failed rules of each such pin, or "pin_over_capacity".
     :raises RuntimeError: the solver contradicts itself; nothing half-good is returned.
     **Source** min-cost flow with a dummy node, OR-tools SimpleMinCostFlow. **Touches** nothing.
@@ -170,7 +188,7 @@ def solve(
     _refuse_overfull(problem, supply, demand)
     # A pinned pair is decided: nobody meets the same person twice.
     decided = np.union1d(problem.blocked, problem.key(pinned[:, 0], pinned[:, 1]))
-    case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads)
+    case = _Case(replace(problem, blocked=decided), supply, demand, kernel, threads, progress=progress)
     graph = _still_open(case, start) if start is not None and not case.is_small else _first_graph(case)
     if tolerance is None:
         tolerance = 0.0 if max(len(supply), len(demand)) <= PEOPLE_PROVED else TOLERANCE
@@ -179,8 +197,8 @@ def solve(
     elif objective == "fair":
         case, found = _optimise_fairly(case, tolerance, graph)
     else:
-        found = _optimise(case, tolerance, graph)
-    return _pack(problem, pinned, objective, found, case.least)
+        found = _optimise(case, tolerance, graph, None if case.is_small else proof)
+    return _pack(problem, pinned, objective, found, case)
 
 
 def all_pairs(problem: Problem) -> list[MatchedPair]:
@@ -226,22 +244,42 @@ def _still_open(case: _Case, graph: Graph) -> Graph:
     return graph.where(~barred & (case.supply[graph.mentor] > 0) & (case.demand[graph.mentee] > 0))
 
 
-def _optimise(case: _Case, tolerance: float, graph: Graph) -> _Found:
+def _optimise(case: _Case, tolerance: float, graph: Graph, proof: Proof | None = None) -> _Found:
     """Solve, price all pairs, take in those that would pay, until nothing is to be gained any more."""
-    lowest = None
+    if proof and (found := _take_over(case, tolerance, graph, proof)):
+        return found
     for rounds in range(1, MOST_ROUNDS + 1):
         taken = find_flow(case.problem, graph, case.supply, case.demand, case.bonus)
-        prices, mentee_prices = find_prices(graph, taken, case.supply, case.demand, case.bonus)
+        prices = find_prices(graph, taken, case.supply, case.demand, case.bonus)
         if case.is_small:
-            return _Found(graph, taken, prices, mentee_prices, 0, rounds)
-        surplus, better = _price_all(case, graph, taken, prices, mentee_prices)
+            return _Found(graph, taken, 0, rounds)
+        latest, better = _price_all(case, graph, *prices)
+        # A bound that was found earlier stays true while the solution only gets better.
+        if proof is None or case.bonus or case.bound(latest) < case.bound(proof):
+            proof = latest
         total = int(graph.score[taken].sum())
-        # A bound that an earlier round found stays true while the solution only gets better.
-        lowest = total + surplus if lowest is None or case.bonus else min(lowest, total + surplus)
-        if surplus == 0 or len(better) == 0 or lowest - total <= tolerance * lowest:
-            return _Found(graph, taken, prices, mentee_prices, lowest - total, rounds)
+        left = case.bound(proof) - total - case.bonus * int(taken.sum())
+        if case.progress:
+            case.progress(rounds, left / (total + left) if total + left else 0.0)
+        if len(better) == 0 or left <= tolerance * (total + left):
+            return _Found(graph, taken, left, rounds, proof)
         graph = Graph.of(case.problem, [graph.key, better.key], [graph.score, better.score])
     raise RuntimeError("the proof did not come to an end")
+
+
+def _take_over(case: _Case, tolerance: float, graph: Graph, proof: Proof) -> _Found | None:
+    """Solve over the pairs that are worth nearly their price; None when that is not good enough."""
+    lowest = case.bound(proof)
+    missing = proof.prices[graph.mentor] + proof.mentee_prices[graph.mentee] - graph.score
+    near = np.nonzero(missing <= NEAR * lowest / max(1, min(case.supply.sum(), case.demand.sum())))[0]
+    part = Graph(*(column[near] for column in (graph.key, graph.mentor, graph.mentee, graph.score)))
+    chosen = find_flow(case.problem, part, case.supply, case.demand)
+    surplus = lowest - int(part.score[chosen].sum())
+    if surplus > tolerance * lowest:
+        return None
+    taken = np.zeros(len(graph), dtype=bool)
+    taken[near[chosen]] = True
+    return _Found(graph, taken, surplus, 1, proof)
 
 
 def _optimise_fairly(case: _Case, tolerance: float, graph: Graph) -> tuple[_Case, _Found]:
@@ -306,15 +344,14 @@ def _settle(case: _Case, graph: Graph) -> _Found:
     Points are the same for both of a pair, so taking the best pair that is left, again and again, is what
     deferred acceptance ends with. Pairs outside the graph that two people would prefer come in.
     """
-    nothing = np.zeros(len(case.supply), dtype=np.int64), np.zeros(len(case.demand), dtype=np.int64)
     for rounds in range(1, MOST_STABLE_ROUNDS + 1):
         taken = _take_best(case, graph)
         if case.is_small:
-            return _Found(graph, taken, *nothing, 0, rounds)
+            return _Found(graph, taken, 0, rounds)
         better = _blocking(case, graph.where(taken))
         new = better.where(~find_keys(graph.key, better.key)[1])
         if len(new) == 0:
-            return _Found(graph, taken, *nothing, 0, rounds)
+            return _Found(graph, taken, 0, rounds)
         graph = Graph.of(case.problem, [graph.key, new.key], [graph.score, new.score])
     raise RuntimeError("the pairs did not settle")
 
@@ -359,29 +396,19 @@ def worst_scores(person: IntArray, score: IntArray, places: IntArray) -> IntArra
     return np.where(np.bincount(person, minlength=len(places)) < places, 0, worst)
 
 
-def _price_all(
-    case: _Case,
-    graph: Graph,
-    taken: BoolArray,
-    prices: IntArray,
-    mentee_prices: IntArray,
-) -> tuple[int, Graph]:
+def _price_all(case: _Case, graph: Graph, prices: IntArray, mentee_prices: IntArray) -> tuple[Proof, Graph]:
     """Look at every pair with the prices of a flow.
 
-    :return: how much more the objective can be at most; the pairs that would pay and are not in the graph.
+    :return: what the prices prove; the pairs that would pay and are not in the graph.
     """
     best = case.best(prices - case.bonus, mentee_prices, case.demand + MORE_PER_ROUND)
-    # A mentee's best partners at these prices: those above the price of the worst one they have, then that.
-    place = np.arange(len(best.person)) - np.searchsorted(best.person, best.person)
-    first = place < case.demand[best.person]
-    counted = np.bincount(best.person[first], minlength=len(case.demand))
-    bound = int((case.supply * prices).sum() + best.value[first].sum())
-    bound += int(((case.demand - counted) * mentee_prices).sum())
-    gain = int((graph.score[taken] + case.bonus).sum())
+    last, above = price_last(best, mentee_prices, case.demand)
+    over = np.zeros(len(last), dtype=np.int64)
+    np.add.at(over, best.person, above)
     key = case.problem.key(best.other, best.person)
     new = ~find_keys(graph.key, key)[1]
     score = best.value + prices[best.other] - case.bonus
-    return bound - gain, Graph.of(case.problem, [key[new]], [score[new]])
+    return Proof(case.problem, prices, last, over), Graph.of(case.problem, [key[new]], [score[new]])
 
 
 def _pinned_rows(problem: Problem, pins: Iterable[tuple[str, str]]) -> IntArray:
@@ -417,16 +444,7 @@ def _refuse_overfull(problem: Problem, supply: IntArray, demand: IntArray) -> No
         )
 
 
-def _top_prices(problem: Problem, pinned: IntArray, objective: Objective, found: _Found) -> IntArray:
-    if objective != "total":
-        return found.prices
-    supply, demand = problem.mentors.capacity.copy(), problem.mentees.capacity.copy()
-    np.subtract.at(supply, pinned[:, 0], 1)
-    np.subtract.at(demand, pinned[:, 1], 1)
-    return find_top_prices(found.graph, found.taken, supply, demand)[0]
-
-
-def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Found, least: int) -> Solution:
+def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Found, case: _Case) -> Solution:
     """Put pins and chosen pairs into one solution."""
     graph = found.graph.where(found.taken)
     pins = find_points(problem, pinned[:, 0], pinned[:, 1])
@@ -448,10 +466,10 @@ def _pack(problem: Problem, pinned: IntArray, objective: Objective, found: _Foun
         total_score=total,
         objective=objective,
         bound=total + found.surplus,
-        prices=found.prices,
-        mentee_prices=found.mentee_prices,
-        top_prices=_top_prices(problem, pinned, objective, found),
         graph=found.graph,
+        taken=found.taken,
+        places=(case.supply, case.demand),
         rounds=found.rounds,
-        least=least if objective == "fair" else 0,
+        least=case.least if objective == "fair" else 0,
+        proof=found.proof if objective == "total" else None,
     )

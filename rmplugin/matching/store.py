@@ -3,21 +3,24 @@
 import hashlib
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime, time
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Select, String, literal, null, select
+from sqlalchemy import Select, String, Table, literal, null, select
 from sqlalchemy import cast as cast_to
 
 from rmplugin.db import Db
-from rmplugin.errors import InputError, NotFoundError
-from rmplugin.matching import documents, queries, words
+from rmplugin.errors import InputError
+from rmplugin.matching import queries
 from rmplugin.matching.columns import Problem, build
 from rmplugin.matching.models import MatchRun, MatchWish, Proposal
-from rmplugin.matching.pairs import find_bars, find_contributions
+from rmplugin.matching.pairs import find_bars
 from rmplugin.matching.rules import RuleBook, book_in_force
 from rmplugin.matching.scoring import (
     Candidate,
@@ -29,7 +32,7 @@ from rmplugin.matching.scoring import (
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
-from rmplugin.people.queries import display_names, reporting_map
+from rmplugin.people.queries import reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.records import MatchCriterion
@@ -37,6 +40,10 @@ from rmplugin.records import MatchCriterion
 # Goes up whenever what a rule means changes, so that an old run can be explained.
 RULES_VERSION = 1
 FEW = 500
+PERSON_SKILL: Table = PersonSkill.__table__  # type: ignore[assignment]  # Declared as FromClause; a Table here.
+ENROLMENT: Table = Enrolment.__table__  # type: ignore[assignment]
+FACTS = tuple(field.name for field in fields(Candidate))
+_facts_of = attrgetter(*FACTS)
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,9 @@ class Pool:
         )
 
     def digest(self, objective: str) -> str:
-        """Give a digest of everything that decides the outcome, the same for the same data in any order.
+        """Give a digest of what decides the outcome, the same for the same data in any order.
+
+        Pairs of the run before, which may have a bonus, are left out: they change with the run itself.
 
         **Touches** nothing.
         """
@@ -159,7 +168,6 @@ class Pool:
             sorted(self.pins),
             sorted(self.wishes),
             sorted(self.avoided),
-            sorted(self.kept),
             [criterion.key for criterion in self.criteria],
             rules_document(self.rules),
             asdict(self.weights),
@@ -195,7 +203,8 @@ def load_pool(
     book = book or book_in_force(db, programme)
     cap = book.options.mentors_per_mentee
     members = queries.list_pool(db, programme.id, without, mentee_cap=cap, scope=scope, only=only)
-    sides = _load_sides(db, programme, now, {str(m.person_id): m.places for m in members}, only)
+    skills = _load_names(db, programme.id)
+    sides = _load_sides(db, programme, now, {str(m.person_id): m.places for m in members}, skills, only)
     blocked = queries.ruled_out_pairs(db, programme.id, without, only)
     wishes, avoided = _load_wishes(db, programme.id, {m.person_id for m in members})
     few = only if isinstance(only, Collection) else None
@@ -210,7 +219,7 @@ def load_pool(
                 _texts(pair) for pair in queries.proposed_pairs(db, programme.id, Proposal.pinned.is_(True))
             )
         ),
-        skills=_load_names(db, programme.id),
+        skills=skills,
         rules=book.rules,
         weights=replace(book.weights, kept=book.options.kept_bonus),
         wishes=wishes,
@@ -241,10 +250,11 @@ def _load_sides(
     programme: Programme,
     now: datetime,
     places: Mapping[str, int],
+    names: Mapping[str, str],
     only: queries.Only,
 ) -> dict[str, list[Candidate]]:
     ids = _Ids()
-    skills = _load_skills(db, programme.id, only, ids)
+    skills = _load_skills(db, names, only, ids, programme.id)
     # The rules of summer time that hold when the pairs meet, not when the programme was written.
     hours = _Hours(max(now.date(), programme.starts_on))
     sides: dict[str, list[Candidate]] = {"mentor": [], "mentee": []}
@@ -266,7 +276,7 @@ def load_colleagues(
     **Touches** reads person, profile, person_skill.
     """
     ids, hours = _Ids(), _Hours(max(now.date(), programme.starts_on))
-    skills = _load_skills(db, programme.id, people, ids, enrolled=False)
+    skills = _load_skills(db, _load_names(db, programme.id), people, ids)
     role, keenness = literal("mentor").label("role"), null().label("motivation_level")
     query = select(role, keenness, *_facts()).select_from(Person)
     query = query.outerjoin(Profile, Profile.person_id == Person.id).where(Person.id.in_(people))
@@ -285,9 +295,10 @@ def _facts() -> tuple[Any, ...]:
         cast_to(Person.manager_id, String).label("raw_manager"),
         Person.department,
         Person.location,
-        Person.languages.label("known_languages"),
-        Profile.languages,
-        Profile.work_days,
+        # As they are written: thousands of people share few of these lists, and each is read once.
+        cast_to(Person.languages, String).label("known_languages"),
+        cast_to(Profile.languages, String).label("languages"),
+        cast_to(Profile.work_days, String).label("work_days"),
         Profile.work_from_minute,
         Profile.work_to_minute,
         Profile.time_zone,
@@ -364,32 +375,30 @@ def rules_document(rules: Rules) -> dict[str, Any]:
 
 
 def _load_skills(
-    db: Db, programme_id: uuid.UUID, only: queries.Only, ids: "_Ids", *, enrolled: bool = True
+    db: Db, names: Mapping[str, str], only: queries.Only, ids: "_Ids", programme_id: uuid.UUID | None = None
 ) -> dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]]:
-    """Give per person of the programme what they offer and want of its catalogue."""
-    query = (
-        select(
-            cast_to(PersonSkill.person_id, String),
-            cast_to(PersonSkill.skill_id, String),
-            PersonSkill.direction,
-            PersonSkill.level,
-            PersonSkill.priority,
-        )
-        .join(ProgrammeSkill, ProgrammeSkill.skill_id == PersonSkill.skill_id)
-        .where(ProgrammeSkill.programme_id == programme_id)
-    )
-    if enrolled:
-        query = query.join(Enrolment, Enrolment.person_id == PersonSkill.person_id)
-        query = query.where(Enrolment.programme_id == programme_id)
+    """Give per person what they offer and want of a catalogue.
+
+    :param names: the catalogue.
+    :param programme_id: whose members are read; None for everybody in `only`.
+    """
+    columns = (PERSON_SKILL.c[name] for name in ("direction", "level", "priority"))
+    whose, what = (cast_to(PERSON_SKILL.c[name], String) for name in ("person_id", "skill_id"))
+    query = select(whose, what, *columns).where(PERSON_SKILL.c.tenant_id == db.tenant_id)
+    if programme_id:
+        members = ENROLMENT.c.programme_id == programme_id, ENROLMENT.c.tenant_id == db.tenant_id
+        query = query.join(ENROLMENT, ENROLMENT.c.person_id == PERSON_SKILL.c.person_id).where(*members)
     if only is not None:
-        query = query.where(PersonSkill.person_id.in_(only))
-    found: dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]] = {}
-    for person, skill, direction, level, priority in db.execute(query):
-        offers, wants = found.setdefault(ids[person], ({}, {}))
+        query = query.where(PERSON_SKILL.c.person_id.in_(only))
+    found: dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]] = defaultdict(lambda: ({}, {}))
+    for person, raw_skill, direction, level, priority in db.connection().execute(query):
+        skill = ids[raw_skill]
+        if skill not in names:
+            continue
         if direction == "offered":
-            offers[ids[skill]] = level
+            found[ids[person]][0][skill] = level
         else:
-            wants[ids[skill]] = (level, priority or 3)
+            found[ids[person]][1][skill] = (level, priority or 3)
     return found
 
 
@@ -409,7 +418,7 @@ def _candidate(
         manager_id=manager_id,
         department=row.department,
         site=row.location,
-        languages=frozenset(row.known_languages if row.languages is None else row.languages),
+        languages=_languages(row.known_languages if row.languages is None else row.languages),
         hours=0 if row.time_zone is None else hours.of(row),
         capacity=places,
         motivation=row.motivation_level or 3,
@@ -426,6 +435,11 @@ class _Ids(dict[str, str]):
         return self[raw]
 
 
+@lru_cache(maxsize=4096)
+def _languages(raw: str) -> frozenset[str]:
+    return frozenset(json.loads(raw))
+
+
 class _Hours:
     """Working hours as masks; very many people share few kinds of them."""
 
@@ -434,9 +448,9 @@ class _Hours:
         self._known: dict[tuple[Any, ...], int] = {}
 
     def of(self, profile: Any) -> int:
-        days, zone = tuple(profile.work_days), profile.time_zone
-        key = days, profile.work_from_minute, profile.work_to_minute, zone
+        key = profile.work_days, profile.work_from_minute, profile.work_to_minute, profile.time_zone
         if key not in self._known:
+            days, zone = tuple(json.loads(profile.work_days)), profile.time_zone
             start, end = (time(minute // 60 % 24, minute % 60) for minute in key[1:3])
             try:
                 self._known[key] = working_hours_mask(days, start, end, zone, self._on)
@@ -447,8 +461,7 @@ class _Hours:
 
 
 def _plain(candidate: Candidate) -> dict[str, Any]:
-    facts = {name: getattr(candidate, name) for name in candidate.__dataclass_fields__}
-    return facts | {
+    return dict(zip(FACTS, _facts_of(candidate), strict=True)) | {
         "hired_on": candidate.hired_on and candidate.hired_on.isoformat(),
         "languages": sorted(candidate.languages),
         "hours": hex(candidate.hours),
@@ -459,51 +472,3 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
 
 def _texts(pair: tuple[uuid.UUID, uuid.UUID]) -> tuple[str, str]:
     return str(pair[0]), str(pair[1])
-
-
-def explain(
-    db: Db,
-    run: MatchRun,
-    mentor_id: uuid.UUID,
-    mentee_id: uuid.UUID,
-    now: datetime,
-    criteria: Iterable[MatchCriterion] = (),
-) -> dict[str, Any]:
-    """Say why two people are, or are not, a pair of a run: what `match explain --json` prints.
-
-    For a pair that the run did not propose, rules and points are those of today's data; `same_inputs` tells
-    whether they are still those of the run.
-
-    :raises NotFoundError: one of the two is not a person of this tenant.
-    **Touches** reads match_run, proposal and what `load_pool` reads.
-    """
-    if len(display_names(db, {mentor_id, mentee_id})) < len({mentor_id, mentee_id}):
-        raise NotFoundError("person")
-    found = {(pair.row.mentor_id, pair.row.mentee_id): pair for pair in queries.list_proposals(db, run.id)}
-    document: dict[str, Any] = {"run_id": str(run.id), "proposed": (mentor_id, mentee_id) in found}
-    if document["proposed"]:
-        return document | documents.proposal_document(found[mentor_id, mentee_id])
-    pool = load_pool(db, queries.programme_of(db, run), now, scope=run.scope, criteria=criteria)
-    ids = str(mentor_id), str(mentee_id)
-    codes = check_pairs(pool, [ids])[ids]
-    mentor, mentee = pool.find("mentor", ids[0]), pool.find("mentee", ids[1])
-    document |= {
-        "mentor": {"id": ids[0]},
-        "mentee": {"id": ids[1]},
-        "same_inputs": pool.digest(run.objective) == run.inputs_hash,
-        "barred_by": codes,
-        "because": [words.PAIR_FAULTS[code] for code in codes],
-        "score": None,
-        "contributions": {},
-        "instead": [
-            documents.proposal_document(pair)
-            for key, pair in found.items()
-            if mentor_id == key[0] or mentee_id == key[1]
-        ],
-    }
-    if mentor and mentee and not codes:
-        problem = pool.problem([mentor], [mentee]).without_extras()
-        contributions = find_contributions(problem, 0, 0)
-        document |= {"score": sum(contributions.values()), "contributions": contributions}
-        document["because"] = ["The pair is allowed, but the pairs that were chosen add up to more."]
-    return document

@@ -119,17 +119,12 @@ def shake(problem: Problem, solution: Solution) -> list[int] | None:
     graph = solution.graph
     if len(graph) > PAIRS_WORTH_SHAKING or solution.objective != "total":
         return None
-    supply, demand = problem.mentors.capacity.copy(), problem.mentees.capacity.copy()
-    pinned = [pair for pair in solution.pairs if pair.pinned]
-    for pair in pinned:
-        supply[pair.mentor] -= 1
-        demand[pair.mentee] -= 1
     points = [array for array in find_points(problem, graph.mentor, graph.mentee).values() if array.any()]
     stayed = np.zeros(len(graph), dtype=np.int64)
     for array in points:
         for change in (array // PART, -(array // PART)):
             changed = type(graph)(graph.key, graph.mentor, graph.mentee, graph.score + change)
-            stayed += find_flow(problem, changed, supply, demand)
+            stayed += find_flow(problem, changed, *solution.places)
     share = {
         int(key): round(100 * count / max(2 * len(points), 1))
         for key, count in zip(graph.key, stayed, strict=True)

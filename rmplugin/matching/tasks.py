@@ -8,27 +8,62 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from rmplugin.db import Db
-from rmplugin.errors import InputError
+from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.matching import counting, interruptions, operations, queries, releasing, rule_sets, store
 from rmplugin.matching.findings import compute
 from rmplugin.matching.models import LIVE, MatchCount, MatchRuleSet, MatchRun, Pairing, Proposal
+from rmplugin.matching.runs import BEING_COMPUTED
+from rmplugin.matching.solver import Progress
 from rmplugin.programmes.models import Programme
 
 log = structlog.get_logger()
 
 # A little less than a week, so that a nightly look comes round to the same night.
 RERUN_AFTER = timedelta(days=6, hours=12)
+NOTED_EVERY = 1.0
+# What `Database.hold` holds of a programme while its matching is computed.
+HELD = "match"
 
 
 def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
-    """Compute a queued run. Stopped half-way it stays queued; done twice it has one effect.
+    """Compute a queued run, if nobody else is at it. Stopped half-way it stays queued.
 
     :raises NotFoundError: this tenant has no such run.
     **Touches** writes match_run, proposal.
     """
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        programme_id = queries.get_run(db, run_id).programme_id
+    with runtime.database.hold(HELD, programme_id) as held:
+        if held:
+            _compute(runtime, tenant_id, run_id)
+
+
+def run_at_once(
+    runtime: Runtime, tenant_id: uuid.UUID, programme: Programme, objective: str | None, scope: str
+) -> uuid.UUID:
+    """Ask for a matching and compute it; a queued run that nobody computes is taken over.
+
+    :param objective: as `operations.start_run` takes it; `scope` likewise.
+    :return: the run, whatever came of it.
+    :raises ConflictError: another process computes one, or `operations.start_run` refuses.
+    **Touches** what `operations.start_run` and `run` touch.
+    """
+    with runtime.database.hold(HELD, programme.id) as held:
+        if not held:
+            raise ConflictError("run_queued", BEING_COMPUTED)
+        with runtime.database.transaction(tenant_id) as db:
+            now = runtime.clock()
+            asked = operations.start_run(db, programme, "command", now, objective, scope, takes_over=True)
+        _compute(runtime, tenant_id, asked.id)
+    return asked.id
+
+
+def _compute(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
+    """Compute a queued run; done twice it has one effect."""
     started = time.monotonic()
     with runtime.database.transaction(tenant_id, write=False) as db:
         match_run = queries.get_run(db, run_id)
@@ -50,7 +85,8 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         mentors, mentees = map(len, pool.free_sides())
         operations.note_progress(db, run_id, runtime.clock(), mentors=mentors, mentees=mentees)
     try:
-        found = compute(pool, match_run.objective, runtime.clock().date())
+        progress = note_rounds(runtime, tenant_id, run_id)
+        found = compute(pool, match_run.objective, runtime.clock().date(), progress)
     except InputError as error:
         _fail(runtime, tenant_id, run_id, error.message_for_user, error.details)
         return
@@ -61,6 +97,28 @@ def run(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
     with runtime.database.transaction(tenant_id) as db:
         seconds = time.monotonic() - started
         operations.record_proposals(db, run_id, pool, found, seconds=seconds, now=runtime.clock())
+
+
+def note_rounds(runtime: Runtime, tenant_id: uuid.UUID, run_id: uuid.UUID) -> Progress:
+    """Give what keeps the rounds of the solver with a queued run, one in `NOTED_EVERY` seconds at most.
+
+    **Touches** nothing yet; what it gives writes match_run.
+    """
+    noted = time.monotonic() - NOTED_EVERY
+
+    def note(round_: int, gap: float) -> None:
+        nonlocal noted
+        if time.monotonic() - noted < NOTED_EVERY:
+            return
+        noted = time.monotonic()
+        try:
+            with runtime.database.transaction(tenant_id) as db:
+                operations.note_progress(db, run_id, runtime.clock(), round=round_, gap=gap)
+        except SQLAlchemyError as error:
+            # The page learns of the next round then; the matching itself has no use for this.
+            log.warning("progress_not_noted", run=str(run_id), kind=type(error).__name__)
+
+    return note
 
 
 def count(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]) -> None:

@@ -6,8 +6,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale
-
 from rmplugin.matching.explaining import Unmatched, compare_skills
 from rmplugin.matching.scoring import (
     SLOT_MINUTES,
@@ -16,7 +14,7 @@ from rmplugin.matching.scoring import (
     Rules,
     junior_by,
 )
-from rmplugin.texts import Text, joined, pack, texts
+from rmplugin.texts import Language, Text, joined, pack, texts
 
 SLOT = timedelta(minutes=SLOT_MINUTES)
 
@@ -42,6 +40,7 @@ PAIR_FAULTS = texts(
         "swapped": "A manager exchanged the partners of this pair and of another one.",
     }
 )
+SWAPPED = "They are the other way round: ask for %(mentor)s as the mentor and %(mentee)s as the mentee."
 # Why everybody is out of reach for one person; %(session)s is the length of a session in minutes.
 SIDE_FAULTS = texts(
     {
@@ -185,15 +184,24 @@ def describe_unmatched(skills: Mapping[str, str], rules: Rules, left: Unmatched)
     }
 
 
+def describe_role(name: str, role: str | None) -> Text:
+    """Say in which role somebody takes part in a programme.
+
+    :param role: mentor or mentee; None for somebody who does not take part.
+    **Touches** nothing.
+    """
+    if role is None:
+        return Text("%(name)s does not take part in this programme: not enrolled, or withdrawn.", name=name)
+    return Text("%(name)s takes part in this programme as a %(role)s.", name=name, role=Text(role))
+
+
 def describe_change(skills: Mapping[str, str], role: str, change: Mapping[str, Any]) -> Text:
     """Say what would place somebody who is left out.
 
     :param change: from `explaining.explain_unmatched`.
     **Touches** nothing.
     """
-    # A language by its English name: the sentence is kept, and read in more than one language later.
-    language = Locale("en").languages.get(change.get("language", ""), change.get("language"))
-    name = language or skills.get(change.get("skill", ""), "")
+    name = Language(change["language"]) if "language" in change else skills.get(change.get("skill", ""), "")
     template = CHANGES[role, change["kind"]].template
     return Text(template, name=name, opens=change.get("opens"), free=change.get("free"))
 
@@ -203,14 +211,9 @@ def _skill_words(
 ) -> dict[str, list[dict[str, Any]]]:
     return {
         group: [
-            {
-                "skill": skills[skill],
-                "wanted": wanter.wants[skill][0],
-                "offered": offerer.offers.get(skill, 0),
-            }
-            for skill in group_skills
+            {"skill": skills[skill], "wanted": wanted, "offered": offered} for skill, wanted, offered in found
         ]
-        for group, group_skills in compare_skills(wanter, offerer).items()
+        for group, found in compare_skills(wanter, offerer).items()
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rmplugin import web
 from rmplugin.errors import NotFoundError
-from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, words
+from rmplugin.matching import changes, comparing, desk, forms, lists, queries, releasing, runs, words
 from rmplugin.matching.desk import RUN_STATES, criteria_of, name_languages, zone_for
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.matching.rules import book_in_force
@@ -50,6 +50,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run: its numbers, its pairs a page at a time, and what can be done with it."""
     run = _managed_run(visit, run_id)
     programme = get_programme(visit.db, run.programme_id)
+    visit.note_access(programme_id=run.programme_id)
     if run.state in ("queued", "failed"):
         return _unfinished_run(visit, run)
     asked = web.load_query(forms.PairQuery())
@@ -60,6 +61,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         programme=programme,
         run=run,
         state=RUN_STATES[run.state],
+        asked_release=runs.find_asked(visit.db, programme.id) if run.state == "solved" else None,
         states=states,
         live=lists.count_standing(run, states),
         met=lists.count_people(visit.db, run),
@@ -83,6 +85,7 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show who of the pool has no pair in a run, why, and what would change it."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.LeftOutQuery())
     listed = lists.page_of_left_out(visit.db, run, asked)
     best = [entry["details"]["best"]["id"] for entry in listed.rows if entry["details"].get("best")]
@@ -107,6 +110,7 @@ def pair_page(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
     pair = lists.pairs_by_id(visit.db, [proposal_id])[0]
+    visit.note_access(pair.mentor.id, pair.mentee.id)
     asked = web.load_query(forms.CardQuery())
     zone, reasons = zone_for(visit), proposal.reasons
     found = lists.find_members_named(visit.db, run.programme_id, asked["name"]) if asked["name"] else []
@@ -189,6 +193,7 @@ def pick_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def compare_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show a run beside another one of its programme."""
     run = _managed_run(visit, run_id)
+    visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.CompareQuery())
     runs = [
         one
@@ -234,6 +239,7 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         visit,
         programme=programme,
         run=run,
+        asked_release=runs.find_asked(visit.db, programme.id) if run.state == "solved" else None,
         states=lists.count_states(visit.db, run_id),
         people=lists.count_people(visit.db, run),
         days=options.answer_days,
@@ -250,7 +256,10 @@ def release_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 def release_run(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Send a run's proposals to the people."""
     run = _managed_run(visit, run_id)
-    released, left_out = releasing.release_run(visit.db, run, visit.actor, visit.now, criteria_of(visit))
+    counts = releasing.ask_release(visit.db, run, visit.actor, visit.now, criteria_of(visit))
+    if counts is None:
+        return web.go("matching.run_page", run_id=run_id)
+    released, left_out = counts
     options = book_in_force(visit.db, get_programme(visit.db, run.programme_id)).options
     sent = "Proposals sent: %(n)s. Both people of each have %(days)s days to answer."
     said = [Text(sent, n=released, days=options.answer_days)]
@@ -291,7 +300,8 @@ def pin_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Keep a proposed pair in further runs."""
     proposal = _managed_proposal(visit, proposal_id)
     run = queries.get_run(visit.db, proposal.run_id)
-    changes.pin(visit.db, run, (proposal.mentor_id, proposal.mentee_id), visit.actor, visit.now)
+    two = proposal.mentor_id, proposal.mentee_id
+    changes.pin(visit.db, run, two, visit.actor, visit.now, criteria_of(visit))
     return web.go("matching.run_page", "The pair is pinned: further runs keep it.", run_id=run.id)
 
 
@@ -316,7 +326,7 @@ def drop_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
 def restore_proposal(visit: Visit, proposal_id: uuid.UUID) -> web.Answer:
     """Bring a dropped pair back."""
     proposal = _managed_proposal(visit, proposal_id)
-    changes.restore(visit.db, proposal, visit.actor, visit.now)
+    changes.restore(visit.db, proposal, visit.actor, visit.now, criteria_of(visit))
     if proposal.state == "proposed":
         return web.go("matching.run_page", "The pair is back in this run.", run_id=proposal.run_id)
     said = "Further runs may propose the pair again."

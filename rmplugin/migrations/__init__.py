@@ -1,19 +1,24 @@
 """Database revisions, and the one way to bring a database up to date."""
 
-from collections.abc import Callable
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSIONS = Path(__file__).parent / "versions"
+REVISION = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    # Alembic is slow to load, and every command asks whether the database is up to date.
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(VERSIONS.parent))
     return config
 
 
@@ -22,7 +27,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
     **Touches** the schema of the database.
     """
-    _run(command.upgrade, engine, revision)
+    _run("upgrade", engine, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -30,10 +35,12 @@ def downgrade(engine: Engine, revision: str) -> None:
 
     **Touches** the schema of the database.
     """
-    _run(command.downgrade, engine, revision)
+    _run("downgrade", engine, revision)
 
 
-def _run(verb: Callable[[Config, str], None], engine: Engine, revision: str) -> None:
+def _run(verb: Literal["upgrade", "downgrade"], engine: Engine, revision: str) -> None:
+    from alembic import command
+
     config = _config()
     with engine.connect().execution_options(rm_write=True) as connection:
         config.attributes["connection"] = connection
@@ -43,7 +50,7 @@ def _run(verb: Callable[[Config, str], None], engine: Engine, revision: str) -> 
             # SQLite changes a table by making it anew; dropping the old one would delete all that refers to it.
             driver.execute("PRAGMA foreign_keys=OFF")
         try:
-            verb(config, revision)
+            getattr(command, verb)(config, revision)
             connection.commit()
         finally:
             connection.rollback()
@@ -56,6 +63,12 @@ def is_current(engine: Engine) -> bool:
 
     **Touches** reads alembic_version.
     """
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    found = [pair for path in VERSIONS.glob("*.py") for pair in REVISION.findall(path.read_text("utf-8"))]
+    names = {name for kind, name in found if kind == "revision"}
+    befores = {name for kind, name in found if kind == "down_revision"}
     with engine.connect().execution_options(rm_write=False) as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.scalars(text("select version_num from alembic_version")).all() == [
+            *(names - befores)
+        ]

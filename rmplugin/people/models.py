@@ -114,6 +114,9 @@ class Profile(Base, TenantOwned):
     :ivar work_days: Monday=0 .. Sunday=6.
     :ivar work_from_minute, work_to_minute: local minutes after midnight.
     :ivar time_zone: IANA name.
+    :ivar interests: a few own words, shown to the partner.
+    :ivar topics: key of a topic -> open, ask or closed; shown to the partner. What is missing is "ask".
+    :ivar closed_topics: own words about what to leave out, shown to the partner.
     """
 
     __tablename__ = "profile"
@@ -129,6 +132,9 @@ class Profile(Base, TenantOwned):
     work_from_minute: Mapped[int]
     work_to_minute: Mapped[int]
     time_zone: Mapped[str]
+    interests: Mapped[list[str]] = mapped_column(default=list)
+    topics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    closed_topics: Mapped[str | None]
     updated_at: Mapped[datetime]
 
 
@@ -136,17 +142,22 @@ class Skill(Base, TenantOwned):
     """A skill or perspective of the tenant's catalogue.
 
     :ivar kind: skill, or perspective (lived experience, newcomer's view).
-    :ivar theme: organisation, outside_world, technology, leadership or people.
+    :ivar theme: organisation, outside_world, technology, leadership, people or general.
+    :ivar scheme: whose catalogue it is from: own, esco, onet, or the name of a company's.
+    :ivar code: its key there; None for our own.
     """
 
     __tablename__ = "skill"
     __table_args__ = (
         UniqueConstraint("tenant_id", "name"),
+        UniqueConstraint("tenant_id", "scheme", "code"),
         CheckConstraint("kind in ('skill', 'perspective')", name="kind"),
     )
     name: Mapped[str]
     kind: Mapped[str]
     theme: Mapped[str]
+    scheme: Mapped[str] = mapped_column(default="own")
+    code: Mapped[str | None]
 
 
 class PersonSkill(Base, TenantOwned):
@@ -235,6 +246,24 @@ class CourseMember(Base, TenantOwned):
     status: Mapped[str] = mapped_column(default="Active")
     in_roster_at: Mapped[datetime | None]
     last_launch_at: Mapped[datetime | None]
+
+
+class Consent(Base, TenantOwned):
+    """A person agreed to something, for a purpose. Withdrawing does not undo what happened before.
+
+    :ivar purpose: what it is for, a word of `consents.PURPOSES`.
+    :ivar programme_id: None when it holds for all. No foreign key: programmes stand above people.
+    :ivar wording: number of the words that were agreed to; older ones are in the history of the code.
+    """
+
+    __tablename__ = "consent"
+    __table_args__ = (Index("ix_consent_person", "person_id", "purpose"),)
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    programme_id: Mapped[uuid.UUID | None]
+    wording: Mapped[int]
+    given_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
 
 
 class SideLine(Base, TenantOwned):

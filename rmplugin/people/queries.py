@@ -79,7 +79,7 @@ def find_person(db: Db, reference: str) -> Person:
             )
         if found:
             return found[0]
-    raise NotFoundError("person")
+    raise NotFoundError("person", typed=text)
 
 
 def reporting_map(db: Db, only: Iterable[uuid.UUID] | None = None) -> dict[uuid.UUID, uuid.UUID]:

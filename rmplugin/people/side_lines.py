@@ -13,7 +13,7 @@ from sqlalchemy import delete, or_, select
 
 from rmplugin import audit, jobs
 from rmplugin.db import Db, chunks
-from rmplugin.errors import ConflictError, InputError, NotFoundError
+from rmplugin.errors import ConflictError, InputError, NotFoundError, SkippableRecordError
 from rmplugin.people.models import SideLine
 from rmplugin.people.queries import find_person
 
@@ -74,12 +74,9 @@ def replace_lines(db: Db, rows: Iterable[Mapping[str, str]], actor: str, now: da
     wanted: dict[tuple[uuid.UUID, uuid.UUID], str] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            pair, kind = _read_row(find, row)
-        except (InputError, NotFoundError, ConflictError) as error:
-            name = "kind" if error.code == "kind_unknown" else "person"
-            report.skipped.append(
-                {"ref": f"row {number}", "field": name, "reason": str(error.message_for_user)}
-            )
+            pair, kind = _read_row(find, row, f"row {number}")
+        except SkippableRecordError as error:
+            report.skipped.append({"ref": error.ref, "field": error.field, "reason": error.reason})
             continue
         wanted[pair] = kind
     before = {(row.person_id, row.other_id): row for row in db.scalars(select(SideLine))}
@@ -101,20 +98,31 @@ def replace_lines(db: Db, rows: Iterable[Mapping[str, str]], actor: str, now: da
 
 
 def _read_row(
-    find: Callable[[str], uuid.UUID], row: Mapping[str, str]
+    find: Callable[[str], uuid.UUID | str], row: Mapping[str, str], ref: str
 ) -> tuple[tuple[uuid.UUID, uuid.UUID], str]:
-    person, other = find(row["person"]), find(row["other"])
+    found: list[uuid.UUID] = []
+    for column in ("person", "other"):
+        person = find(row[column])
+        if isinstance(person, str):
+            raise SkippableRecordError(ref, column, person)
+        found.append(person)
     if row["kind"] not in KINDS:
-        raise InputError("kind_unknown", f"The kind must be one of: {', '.join(KINDS)}.")
-    if person == other:
-        raise InputError("same_person", "Both are the same person.")
-    return (person, other), row["kind"]
+        raise SkippableRecordError(ref, "kind", f"must be one of: {', '.join(KINDS)}")
+    if found[0] == found[1]:
+        raise SkippableRecordError(ref, "person", "both are the same person")
+    return (found[0], found[1]), row["kind"]
 
 
-def _find(db: Db, reference: str) -> uuid.UUID:
+def _find(db: Db, reference: str) -> uuid.UUID | str:
+    """Give a person, or why it is nobody's name."""
     if not reference:
-        raise InputError("person_missing", "Nobody is named.")
-    return find_person(db, reference).id
+        return "nobody is named"
+    try:
+        return find_person(db, reference).id
+    except NotFoundError:
+        return "nobody has this employee number, e-mail address or id"
+    except ConflictError:
+        return "several people have it: name the person by their id"
 
 
 def side_lines(db: Db, only: Collection[uuid.UUID] | None = None) -> list[tuple[uuid.UUID, uuid.UUID]]:

@@ -6,7 +6,7 @@ from typing import Literal
 from rmplugin.errors import InputError
 from rmplugin.texts import texts
 
-Theme = Literal["organisation", "outside_world", "technology", "leadership", "people"]
+Theme = Literal["organisation", "outside_world", "technology", "leadership", "people", "general"]
 
 # Characters of a programme's name.
 NAME_LENGTH = 120
@@ -17,6 +17,7 @@ THEMES = texts(
         "people": "People and culture",
         "organisation": "How this organisation works",
         "leadership": "Leadership",
+        "general": "Other skills",
     }
 )
 # What every reverse-mentoring programme is also for; a manager may take them out.

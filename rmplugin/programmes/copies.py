@@ -16,7 +16,10 @@ from rmplugin.programmes.queries import programme_of_course
 from rmplugin.tenants.models import LtiContext
 
 # What a copy does not share with its original.
-OWN = {"id", "tenant_id", "context_id", "name", "state", "starts_on", "ends_on", "created_by", "created_at"}
+OWN = {
+    *("id", "tenant_id", "context_id", "name", "state", "starts_on", "ends_on", "created_by", "created_at"),
+    *("opened_at", "sign_up_until"),
+}
 
 
 def find_original(db: Db, context_id: uuid.UUID | None) -> Programme | None:

@@ -1,17 +1,13 @@
-"""What managers and participants may type, and the words for it."""
+"""What managers type about programmes, how people say no, and the words for it."""
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 import marshmallow as ma
-from babel import Locale
 from marshmallow import validate
 
+from rmplugin import fields
 from rmplugin.errors import InputError
 from rmplugin.programmes.catalogue import BY_NAME, NAME_LENGTH, THEMES, CatalogueSkill, Template
 from rmplugin.texts import Text, texts
@@ -22,24 +18,30 @@ FILL_IN: dict[str, str | list[Any] | dict[Any, Any]] = {
 }
 NUMBER: dict[str, str | list[Any] | dict[Any, Any]] = {**FILL_IN, "invalid": "Please write a whole number."}
 DATE: dict[str, str | list[Any] | dict[Any, Any]] = {**FILL_IN, "invalid": "Please choose a date."}
-LEVELS = tuple(map(Text, ("none", "basics", "practised", "confident", "can teach it")))
-PRIORITIES = tuple(texts({1: "most wanted", 2: "would be good", 3: "if there is time"}).items())
-MOTIVATION = tuple(
-    texts(
-        {
-            1: "I am curious, no more yet",
-            2: "I would like to try it",
-            3: "I look forward to it",
-            4: "I want this to work",
-            5: "I cannot wait to start",
-        }
-    ).items()
-)
 DECLINE_REASONS = texts(
     {
         "time": "I do not have the time now",
         "not_interested": "It does not interest me",
+        "nothing_to_offer": "I do not see what I could offer or learn",
+        "exposure": "I would rather not speak openly across levels",
         "manager": "My manager needs me elsewhere",
+        "other": "Another reason",
+    }
+)
+# What somebody without time can choose instead of a plain no.
+TIME_CHOICES = texts(
+    {
+        "shorter": "Shorter or fewer sessions",
+        "retime": "Other days or hours",
+        "pause": "A pause of up to six weeks",
+        "leave": "Not this time",
+    }
+)
+NOT_NOW_REASONS = texts(
+    {
+        "peak": "A busy period; please ask again in some weeks",
+        "role": "This job leaves no such time in the week",
+        "talk": "I would like to talk about it with them first",
         "other": "Another reason",
     }
 )
@@ -47,62 +49,24 @@ STATES = texts(
     {
         "invited": "invited",
         "started": "started, not sent",
+        "endorsing": "waits for the line manager's yes",
+        "waitlisted": "on the waiting list",
         "submitted": "signed up",
+        "paused": "pausing",
         "declined": "declined",
         "withdrawn": "left",
         "completed": "completed",
     }
 )
-DAYS = tuple(map(Text, ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")))
-COMMON_LANGUAGES = (
-    "en",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "tr",
-    "ar",
-    "zh",
-    "hi",
-    "ja",
-    "ko",
-    "ru",
-    "uk",
-)
-# Two-letter codes (ISO 639-1) with their English names.
-LANGUAGES: dict[str, str] = {
-    code: str(name) for code, name in Locale("en").languages.items() if len(code) == 2 and code.isalpha()
-}
-REGIONS = (
-    "Africa",
-    "America",
-    "Antarctica",
-    "Arctic",
-    "Asia",
-    "Atlantic",
-    "Australia",
-    "Europe",
-    "Indian",
-    "Pacific",
-)
-SKILL_NAME_LENGTH = 80
+# How somebody stands who sent their answers and did not leave.
+SIGNED_UP = ("endorsing", "waitlisted", "submitted", "paused", "completed")
+LONGEST_PAUSE_WEEKS = 6
+# As long as the names of the large public catalogues.
+SKILL_NAME_LENGTH = 200
 
 
-@cache
-def known_zones() -> frozenset[str]:
-    """Give every IANA name; kept, because each look goes through all files. **Touches** the zone data."""
-    return frozenset(available_timezones())
-
-
-def time_zones() -> list[str]:
-    """List the IANA names that a person can choose from. **Touches** the zone data."""
-    return ["UTC", *sorted(zone for zone in known_zones() if zone.split("/")[0] in REGIONS)]
-
-
-def _number(low: int, high: int, **options: Any) -> ma.fields.Integer:
+def whole_number(low: int, high: int, **options: Any) -> ma.fields.Integer:
+    """Make a field for a whole number. **Touches** pure."""
     message = Text("Please write a whole number from %(low)s to %(high)s.", low=low, high=high)
     return ma.fields.Integer(
         validate=validate.Range(low, high, error=message),
@@ -111,7 +75,8 @@ def _number(low: int, high: int, **options: Any) -> ma.fields.Integer:
     )
 
 
-def _text(most: int, **options: Any) -> ma.fields.String:
+def short_text(most: int, **options: Any) -> ma.fields.String:
+    """Make a field for some words. **Touches** pure."""
     message = Text("Please keep this to %(most)s characters.", most=most)
     return ma.fields.String(
         validate=validate.Length(min=1, max=most, error=message),
@@ -128,21 +93,26 @@ def _lines(text: str) -> list[str]:
 class ProgrammeForm(ma.Schema):
     """A programme's settings. Loads to the columns of `Programme`, and `skills` as `CatalogueSkill`s."""
 
-    name = _text(NAME_LENGTH)
-    purpose = _text(2000)
-    sponsor = _text(120, required=False, load_default=None, allow_none=True)
+    name = short_text(NAME_LENGTH)
+    purpose = short_text(2000)
+    sponsor = short_text(120, required=False, load_default=None, allow_none=True)
+    sponsor_message = short_text(2000, required=False, load_default=None, allow_none=True)
+    target_mentors = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
+    target_mentees = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
+    sign_up_until = ma.fields.Date(load_default=None, allow_none=True, error_messages=DATE)
     starts_on = ma.fields.Date(required=True, error_messages=DATE)
     ends_on = ma.fields.Date(required=True, error_messages=DATE)
-    cadence_weeks = _number(1, 12)
-    allowance_minutes = _number(15, 480)
-    session_minutes = _number(15, 240)
-    mentee_min_rank = _number(1, 100)
-    mentor_max_rank = _number(0, 99)
-    mentor_max_tenure_months = _number(1, 120, required=False, load_default=None, allow_none=True)
-    min_sessions = _number(1, 100)
-    min_minutes = _number(1, 10_000)
+    cadence_weeks = whole_number(1, 12)
+    allowance_minutes = whole_number(15, 480)
+    session_minutes = whole_number(15, 240)
+    mentee_min_rank = whole_number(1, 100)
+    mentor_max_rank = whole_number(0, 99)
+    mentor_max_tenure_months = whole_number(1, 120, required=False, load_default=None, allow_none=True)
+    min_sessions = whole_number(1, 100)
+    min_minutes = whole_number(1, 10_000)
     needs_goal_review = ma.fields.Boolean(load_default=False)
     needs_agreement = ma.fields.Boolean(load_default=False)
+    needs_endorsement = ma.fields.Boolean(load_default=False)
     topics = ma.fields.String(load_default="")
     skills = ma.fields.List(ma.fields.String(), load_default=list)
     own_skills = ma.fields.String(load_default="")
@@ -165,9 +135,13 @@ class ProgrammeForm(ma.Schema):
 class SafeProgrammeForm(ma.Schema):
     """What may still change when people have been invited: nothing that they said yes to."""
 
-    name = _text(NAME_LENGTH)
-    purpose = _text(2000)
-    sponsor = _text(120, required=False, load_default=None, allow_none=True)
+    name = short_text(NAME_LENGTH)
+    purpose = short_text(2000)
+    sponsor = short_text(120, required=False, load_default=None, allow_none=True)
+    sponsor_message = short_text(2000, required=False, load_default=None, allow_none=True)
+    target_mentors = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
+    target_mentees = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
+    sign_up_until = ma.fields.Date(load_default=None, allow_none=True, error_messages=DATE)
     topics = ma.fields.String(load_default="")
     own_skills = ma.fields.String(load_default="")
 
@@ -191,6 +165,8 @@ def programme_faults(data: Mapping[str, Any]) -> dict[str, str]:
     faults: dict[str, str] = {}
     if data["ends_on"] <= data["starts_on"]:
         faults["ends_on"] = "The last day must be after the first day."
+    if data.get("sign_up_until") and data["sign_up_until"] > data["ends_on"]:
+        faults["sign_up_until"] = "Sign-up must end before the programme does."
     if data["mentor_max_rank"] >= data["mentee_min_rank"]:
         faults["mentor_max_rank"] = (
             "In reverse mentoring the junior teaches: this must be below the lowest rank of a mentee."
@@ -270,7 +246,8 @@ def template_values(template: Template, today: date) -> dict[str, Any]:
     names += ("mentor_max_rank", "mentor_max_tenure_months", "min_sessions", "min_minutes")
     names += ("needs_goal_review", "needs_agreement")
     return {name: getattr(template, name) for name in names} | {
-        "sponsor": None,
+        **dict.fromkeys(("sponsor", "sponsor_message", "target_mentors", "target_mentees", "sign_up_until")),
+        "needs_endorsement": False,
         "starts_on": starts_on.isoformat(),
         "ends_on": (starts_on + timedelta(weeks=template.weeks, days=-3)).isoformat(),
         "topics": "\n".join(template.topics),
@@ -346,153 +323,28 @@ class DeclineForm(ma.Schema):
     reason = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(DECLINE_REASONS)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """What a person answers at enrolment.
+class TimeForm(ma.Schema):
+    """What somebody without time chooses."""
 
-    :ivar role: chosen by somebody who fits both; None leaves the offered one.
-    :ivar offers: skill id -> level 1..4; level 0 is not an offer and not in here.
-    :ivar wants: skill id -> (level 1..4 to reach, priority 1..3).
-    :ivar languages: ISO 639-1 codes.
-    :ivar work_days: Monday=0 .. Sunday=6.
-    :ivar work_from_minute, work_to_minute: local minutes after midnight in `time_zone` (IANA).
-    :ivar motivation_level: 1..5; None in a draft.
-    :ivar consent: whether the matching may use the answers.
-    """
-
-    role: str | None = None
-    offers: Mapping[uuid.UUID, int] = field(default_factory=dict)
-    wants: Mapping[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
-    languages: Sequence[str] = ()
-    work_days: Sequence[int] = (0, 1, 2, 3, 4)
-    work_from_minute: int = 9 * 60
-    work_to_minute: int = 17 * 60
-    time_zone: str = "UTC"
-    capacity: int = 1
-    motivation_level: int | None = None
-    motivation: str | None = None
-    consent: bool = False
+    choice = fields.choice(tuple(TIME_CHOICES), "Please choose what fits best.")
+    weeks = whole_number(1, LONGEST_PAUSE_WEEKS, required=False, load_default=LONGEST_PAUSE_WEEKS)
 
 
-def missing_answers(answers: Answers) -> dict[str, str]:
-    """Find what is missing before a person can be matched.
+class NominateForm(ma.Schema):
+    """A colleague, named exactly."""
 
-    :return: form field -> what to add; empty when complete.
-    **Touches** pure.
-    """
-    missing = {}
-    if not answers.offers:
-        missing["offers"] = "Choose at least one skill or perspective that you can offer."
-    if not answers.wants:
-        missing["wants"] = "Choose at least one skill or perspective that you want to learn."
-    if not answers.languages:
-        missing["languages"] = "Tick at least one language, so that we find a partner you can talk with."
-    if not answers.work_days:
-        missing["work_days"] = "Tick at least one day on which you work."
-    if answers.motivation_level is None:
-        missing["motivation_level"] = "Choose the sentence that fits best."
-    if not answers.consent:
-        missing["consent"] = (
-            "Without your consent the matching cannot use your answers. You can save a draft."
-        )
-    return missing
+    who = short_text(255)
+    named = ma.fields.Boolean(load_default=False)
 
 
-class MinuteField(ma.fields.Field[int]):
-    """A time of day, "HH:MM", as minutes after midnight; "24:00" is the end of the day."""
+class EndorseForm(ma.Schema):
+    """The answer of a line manager."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:  # noqa: ARG002
-        try:
-            hours, minutes = (int(part) for part in str(value).split(":")[:2])
-        except ValueError as error:
-            raise ma.ValidationError("Please write a time such as 09:00.") from error
-        if not (0 <= hours <= 24 and 0 <= minutes < 60 and hours * 60 + minutes <= 24 * 60):
-            raise ma.ValidationError("Please write a time between 00:00 and 24:00.")
-        return hours * 60 + minutes
+    answer = fields.choice(("yes", "not_now"), "Please choose one of the two.")
+    reason = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(NOT_NOW_REASONS)))
 
 
-class AnswersForm(ma.Schema):
-    """The questions at enrolment that do not depend on the programme's skills."""
+class EnrolmentForm(ma.Schema):
+    """Whose enrolment a manager means."""
 
-    role = ma.fields.String(load_default=None, allow_none=True, validate=validate.OneOf(("mentor", "mentee")))
-    languages = ma.fields.List(ma.fields.String(validate=validate.OneOf(list(LANGUAGES))), load_default=list)
-    other_languages = ma.fields.String(load_default="")
-    work_days = ma.fields.List(_number(0, 6), load_default=list)
-    work_from = MinuteField(required=True, error_messages=FILL_IN)
-    work_to = MinuteField(required=True, error_messages=FILL_IN)
-    time_zone = ma.fields.String(required=True, error_messages=FILL_IN)
-    capacity = _number(1, 3, required=False, load_default=1)
-    motivation_level = _number(1, 5, required=False, load_default=None, allow_none=True)
-    motivation = _text(1000, required=False, load_default=None, allow_none=True)
-    consent = ma.fields.Boolean(load_default=False)
-    step = ma.fields.String(load_default="submit", validate=validate.OneOf(("submit", "draft")))
-
-    @ma.validates_schema
-    def check_together(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Check hours against each other, the zone, and languages that were written."""
-        if data["work_from"] >= data["work_to"]:
-            raise ma.ValidationError("Your day must end after it begins.", "work_to")
-        if data["time_zone"] not in known_zones():
-            raise ma.ValidationError("Please choose a time zone from the list.", "time_zone")
-        if read_languages(data["other_languages"]) is None:
-            raise ma.ValidationError(
-                "Please write two-letter codes or English names, for example sv, Danish.", "other_languages"
-            )
-
-
-def read_languages(text: str) -> list[str] | None:
-    """Read languages from codes or English names.
-
-    :param text: separated by commas, bars or semicolons.
-    :return: ISO 639-1 codes; None when a word is no language.
-    **Touches** pure.
-    """
-    names = {name.casefold(): code for code, name in LANGUAGES.items()}
-    codes = []
-    for word in text.replace("|", ",").replace(";", ",").split(","):
-        if not word.strip():
-            continue
-        folded = word.strip().casefold()
-        code = folded if folded in LANGUAGES else names.get(folded)
-        if code is None:
-            return None
-        codes.append(code)
-    return list(dict.fromkeys(codes))
-
-
-def make_answers_form(skill_ids: Sequence[uuid.UUID]) -> ma.Schema:
-    """Make the enrolment form of a programme: three more fields per skill.
-
-    **Touches** pure.
-    """
-    fields: dict[str, ma.fields.Field[Any]] = {}
-    for skill_id in skill_ids:
-        fields[f"offer-{skill_id.hex}"] = _number(0, 4, required=False, load_default=0)
-        fields[f"want-{skill_id.hex}"] = _number(0, 4, required=False, load_default=0)
-        fields[f"priority-{skill_id.hex}"] = _number(1, 3, required=False, load_default=2)
-    form: ma.Schema = type("ProgrammeAnswersForm", (AnswersForm,), fields)()
-    return form
-
-
-def read_answers(loaded: Mapping[str, Any], skill_ids: Sequence[uuid.UUID]) -> Answers:
-    """Turn a loaded enrolment form into answers.
-
-    :param loaded: by the form of `make_answers_form` with the same skills.
-    **Touches** pure.
-    """
-    wants = {s: (loaded[f"want-{s.hex}"], loaded[f"priority-{s.hex}"]) for s in skill_ids}
-    languages = [*loaded["languages"], *(read_languages(loaded["other_languages"]) or ())]
-    return Answers(
-        role=loaded["role"],
-        offers={s: loaded[f"offer-{s.hex}"] for s in skill_ids if loaded[f"offer-{s.hex}"]},
-        wants={s: want for s, want in wants.items() if want[0]},
-        languages=list(dict.fromkeys(languages)),
-        work_days=sorted(set(loaded["work_days"])),
-        work_from_minute=loaded["work_from"],
-        work_to_minute=loaded["work_to"],
-        time_zone=loaded["time_zone"],
-        capacity=loaded["capacity"],
-        motivation_level=loaded["motivation_level"],
-        motivation=loaded["motivation"],
-        consent=loaded["consent"],
-    )
+    enrolment = ma.fields.UUID(required=True)

@@ -16,7 +16,7 @@ from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, SkippableRecordError
 from rmplugin.people.models import Person
 from rmplugin.people.queries import WORKING
-from rmplugin.programmes import forms, operations, queries
+from rmplugin.programmes import answers, operations, places, profiles, queries
 from rmplugin.programmes.models import Programme
 
 ENROLMENT_COLUMNS = (
@@ -125,14 +125,14 @@ def _import_row(
     now: datetime,
 ) -> bool:
     """Enrol one person; True when they had no enrolment before."""
-    answers = read_row(row, ref, skills, person.time_zone)
-    languages = answers.languages or person.languages
+    told = read_row(row, ref, skills, person.time_zone)
+    languages = told.languages or person.languages
     if not languages:
         raise SkippableRecordError(ref, "languages", "names no language, and HR knows none")
     fit = queries.find_fit(db, programme, person.id, now.date())
     if not fit.roles:
         raise SkippableRecordError(ref, "role", f"not eligible: {fit.text}")
-    role = answers.role or fit.roles[0]
+    role = told.role or fit.roles[0]
     if role not in fit.roles:
         raise SkippableRecordError(ref, "role", f"must be {' or '.join(fit.roles)}: {fit.text}")
     enrolment = queries.find_enrolment(db, programme.id, person.id)
@@ -140,12 +140,13 @@ def _import_row(
         raise SkippableRecordError(ref, "row", "the person has a partner now, so the answers stay")
     created = enrolment is None
     if enrolment is None:
-        enrolment = operations.new_enrolment(programme, person.id, role, "submitted", now)
+        enrolment = places.new_enrolment(programme, person.id, role, "submitted", now, source="file")
         db.add(enrolment)
     enrolment.role = role
-    operations.save_answers(db, programme, enrolment, replace(answers, languages=languages), now)
+    profiles.save_answers(db, programme, enrolment, replace(told, languages=languages), now)
     enrolment.submitted_at = enrolment.submitted_at or now
-    enrolment.state, enrolment.decline_reason = "submitted", None
+    # A file is the programme team's decision: nobody waits for a place or for a yes.
+    places.move(enrolment, "submitted", now)
     notify.settle(db, person.id, f"/enrol/{programme.id}", now)
     return created
 
@@ -182,7 +183,7 @@ def read_enrolment_rows(text: str) -> list[dict[str, str]]:
 
 def read_row(
     row: Mapping[str, str], ref: str, skills: Mapping[str, uuid.UUID], default_zone: str | None
-) -> forms.Answers:
+) -> answers.Answers:
     """Read the answers of one row of an enrolment file.
 
     :param row: column -> text; missing and empty are the same.
@@ -203,22 +204,22 @@ def read_row(
 
     def minute(name: str, default: str) -> int:
         try:
-            return int(forms.MinuteField().deserialize(row.get(name) or default))
+            return int(answers.MinuteField().deserialize(row.get(name) or default))
         except ma.ValidationError as error:
             raise SkippableRecordError(ref, name, "must be a time such as 09:00") from error
 
-    languages = forms.read_languages(row.get("languages", ""))
+    languages = answers.read_languages(row.get("languages", ""))
     if languages is None:
         raise SkippableRecordError(ref, "languages", "names something that is no language")
     zone = row.get("time_zone") or default_zone or ""
-    if zone not in forms.known_zones():
+    if zone not in answers.known_zones():
         raise SkippableRecordError(ref, "time_zone", "must be an IANA name such as Europe/Berlin")
     start, end = minute("work_from", "09:00"), minute("work_to", "17:00")
     if start >= end:
         raise SkippableRecordError(ref, "work_to", "must be later than work_from")
     offers = _read_skills(row.get("offers", ""), ref, "offers", skills)
     wants = _read_skills(row.get("wants", ""), ref, "wants", skills)
-    return forms.Answers(
+    return answers.Answers(
         role=row.get("role", "").casefold() or None,
         offers={skill: level for skill, (level, _) in offers.items()},
         wants=wants,
@@ -268,7 +269,7 @@ def _read_days(text: str, ref: str) -> list[int]:
         start = word.strip().casefold()
         fits = [
             number
-            for number, day in enumerate(forms.DAYS)
+            for number, day in enumerate(answers.DAYS)
             if len(start) > 1 and day.casefold().startswith(start)
         ]
         if len(fits) != 1:

@@ -23,6 +23,13 @@ class Programme(Base, TenantOwned):
     :ivar needs_goal_review: and a reviewed goal of one's own,
     :ivar needs_agreement: and an agreement that both signed.
     :ivar topics: what pairs are encouraged to talk about, in words.
+    :ivar keep_months: so long after its last day what pairs wrote is kept; then it is removed,
+    :ivar words_removed_at: which was done then; None before.
+    :ivar sponsor_message: why the sponsor wants it, in their own words; None when there is none.
+    :ivar target_mentors, target_mentees: so many are wanted, and no more have a place; None is no limit.
+    :ivar needs_endorsement: the line manager agrees to the weekly time before somebody comes into the pool.
+    :ivar sign_up_until: last day on which people are expected to sign up; None is the first day.
+    :ivar opened_at: when enrolment was opened first; None for a draft.
     """
 
     __tablename__ = "programme"
@@ -32,6 +39,7 @@ class Programme(Base, TenantOwned):
         CheckConstraint("starts_on < ends_on", name="dates"),
         CheckConstraint("mentee_min_rank between 0 and 100", name="mentee_rank"),
         CheckConstraint("mentor_max_rank between 0 and 100", name="mentor_rank"),
+        CheckConstraint("keep_months between 0 and 120", name="keep_months"),
     )
     context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_context.id", ondelete="SET NULL"))
     name: Mapped[str]
@@ -52,6 +60,14 @@ class Programme(Base, TenantOwned):
     needs_goal_review: Mapped[bool]
     needs_agreement: Mapped[bool]
     topics: Mapped[list[str]]
+    keep_months: Mapped[int] = mapped_column(default=12)
+    words_removed_at: Mapped[datetime | None]
+    sponsor_message: Mapped[str | None]
+    target_mentors: Mapped[int | None]
+    target_mentees: Mapped[int | None]
+    needs_endorsement: Mapped[bool] = mapped_column(default=False)
+    sign_up_until: Mapped[date | None]
+    opened_at: Mapped[datetime | None]
     created_by: Mapped[str]
     created_at: Mapped[datetime]
 
@@ -69,7 +85,12 @@ class Enrolment(Base, TenantOwned):
     """A person in a programme, in one role.
 
     :ivar role: mentor (the junior who teaches) or mentee (the senior who learns).
-    :ivar state: invited, started, submitted (in the pool), withdrawn, declined, completed.
+    :ivar state: invited; started; endorsing (the line manager is asked), waitlisted (no place is free),
+        submitted (in the pool), paused; declined, withdrawn, completed.
+    :ivar source: how they came: invited by the programme team, nominated by a colleague, by a file, or self.
+    :ivar nominated_by: the colleague; shown to nobody unless they wanted it, and counted against their limit.
+    :ivar opened_at, started_at: when they opened the page first, and gave an answer first.
+    :ivar paused_until: the day on which they come back by themselves; None unless paused.
     :ivar capacity: how many pairings at once the person can carry.
     :ivar motivation_level: 1..5.
     :ivar motivation: own words; seen by the programme manager, never by the partner.
@@ -82,8 +103,12 @@ class Enrolment(Base, TenantOwned):
         UniqueConstraint("programme_id", "person_id"),
         CheckConstraint("role in ('mentor', 'mentee')", name="role"),
         CheckConstraint(
-            "state in ('invited', 'started', 'submitted', 'declined', 'withdrawn', 'completed')", name="state"
+            "state in ('invited', 'started', 'endorsing', 'waitlisted', 'submitted', 'paused', 'declined', "
+            "'withdrawn', 'completed')",
+            name="state",
         ),
+        CheckConstraint("source in ('invited', 'nominated', 'file', 'self')", name="source"),
+        CheckConstraint("(state = 'paused') = (paused_until is not null)", name="paused"),
         CheckConstraint("capacity between 1 and 3", name="capacity"),
         CheckConstraint("motivation_level between 1 and 5", name="motivation_level"),
         CheckConstraint("active_pairings >= 0", name="active_pairings"),
@@ -95,10 +120,65 @@ class Enrolment(Base, TenantOwned):
     capacity: Mapped[int] = mapped_column(default=1)
     motivation_level: Mapped[int | None]
     motivation: Mapped[str | None]
-    decline_reason: Mapped[str | None]
+    source: Mapped[str] = mapped_column(default="self")
+    nominated_by: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
     active_pairings: Mapped[int] = mapped_column(default=0)
     consented_at: Mapped[datetime | None]
     invited_at: Mapped[datetime | None]
+    opened_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    paused_until: Mapped[date | None]
     submitted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class StageReason(Base, TenantOwned):
+    """That somebody said no, or had no time, and why: to be counted. Whose it is, is written down nowhere.
+
+    :ivar stage: invited, started, endorsing, waitlisted, submitted or paired.
+    :ivar reason: key of `forms.DECLINE_REASONS`.
+    :ivar choice: what they chose instead, a key of `forms.TIME_CHOICES`; None for a plain no.
+    :ivar week: the Monday before.
+    """
+
+    __tablename__ = "stage_reason"
+    __table_args__ = (CheckConstraint("role in ('mentor', 'mentee')", name="role"),)
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
+    role: Mapped[str]
+    stage: Mapped[str]
+    reason: Mapped[str]
+    choice: Mapped[str | None]
+    week: Mapped[date]
+
+
+class Endorsement(Base, TenantOwned):
+    """The question to a line manager whether somebody may have the weekly time.
+
+    :ivar manager_id: who is asked; None when the roster names nobody, so that the programme team answers.
+    :ivar token: opens the page without a login, once; None when nobody can be asked.
+    :ivar state: asked, yes, not_now.
+    :ivar reason: key of `forms.NOT_NOW_REASONS`; None unless "not now".
+    :ivar reminders: how often the manager was reminded.
+    """
+
+    __tablename__ = "endorsement"
+    __table_args__ = (
+        UniqueConstraint("enrolment_id"),
+        UniqueConstraint("token"),
+        CheckConstraint("state in ('asked', 'yes', 'not_now')", name="state"),
+    )
+    enrolment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("enrolment.id", ondelete="CASCADE"))
+    manager_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="SET NULL"), index=True
+    )
+    token: Mapped[str | None]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    reminders: Mapped[int] = mapped_column(default=0)
+    asked_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 
 from rmplugin import audit, jobs, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError
-from rmplugin.people.models import PersonSkill, Profile, Skill
-from rmplugin.programmes import forms, queries
+from rmplugin.people import consents
+from rmplugin.people.models import Person, Skill
+from rmplugin.programmes import forms, places, profiles, queries
+from rmplugin.programmes.answers import Answers, missing_answers
 from rmplugin.programmes.catalogue import CatalogueSkill, get_template
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.texts import Text, joined
@@ -26,6 +28,7 @@ STEPS = {
     "archived": (),
 }
 OPEN = ("enrolling", "running")
+MOST_NOMINATIONS = 5
 LONGEST = timedelta(days=5 * 365)
 
 
@@ -98,7 +101,10 @@ def _refuse_bad_end(ends_on: date, now: datetime) -> None:
 
 def _add_skills(db: Db, programme: Programme, skills: Sequence[CatalogueSkill]) -> None:
     """Put skills into a programme; those that the tenant does not know yet come into being."""
-    known = {skill.name.casefold(): skill for skill in db.scalars(select(Skill))}
+    names = {entry.name for entry in skills}
+    lower = {name.lower() for name in names}
+    named = or_(Skill.name.in_(names), func.lower(Skill.name).in_(lower))
+    known = {skill.name.casefold(): skill for skill in db.scalars(select(Skill).where(named))}
     query = select(ProgrammeSkill.skill_id).where(ProgrammeSkill.programme_id == programme.id)
     there = set(db.scalars(query))
     for entry in skills:
@@ -137,7 +143,7 @@ def change_programme(
     settings = dict(values)
     skills = settings.pop("skills")
     fixed = is_fixed(db, programme)
-    if fixed and not settings.keys() <= {"name", "purpose", "sponsor", "topics"}:
+    if fixed and not settings.keys() <= set(forms.SafeProgrammeForm().fields):
         raise ConflictError(
             "programme_fixed",
             "Somebody was invited meanwhile, so dates, eligibility and completion can no longer change. "
@@ -151,15 +157,16 @@ def change_programme(
     if not fixed:
         db.execute(delete(ProgrammeSkill).where(ProgrammeSkill.programme_id == programme.id))
     _add_skills(db, programme, skills)
+    places.fill_places(db, programme, now)
     audit.record(db, actor, "programme.change", programme.id, now, fields=sorted(settings))
 
 
 def change_state(db: Db, programme: Programme, state: str, actor: str, now: datetime) -> None:
-    """Move a programme on: open or close enrolment, conclude, archive.
+    """Move a programme on: open or close enrolment, conclude, archive. Its pairs end with it.
 
     :param state: one of `STEPS[programme.state]`; the state that it is in already changes nothing.
     :raises ConflictError: there is no such step.
-    **Touches** writes programme, audit_entry.
+    **Touches** writes programme, audit_entry, outbox_event.
     """
     if state == programme.state:
         return
@@ -168,8 +175,12 @@ def change_state(db: Db, programme: Programme, state: str, actor: str, now: date
             "programme_step",
             "The programme has moved on meanwhile, so this step is not possible now. Nothing was changed.",
         )
+    if state == "enrolling":
+        programme.opened_at = programme.opened_at or now
     audit.record(db, actor, "programme.state", programme.id, now, before=programme.state, after=state)
     programme.state = state
+    if state == "archived":
+        jobs.enqueue(db, "programme_archived", now, programme_id=str(programme.id))
 
 
 def put_into_course(db: Db, programme: Programme, context_id: uuid.UUID, actor: str, now: datetime) -> None:
@@ -239,7 +250,8 @@ def _wanted(
 
 
 def _invite_one(db: Db, programme: Programme, person_id: uuid.UUID, role: str, now: datetime) -> None:
-    db.add(new_enrolment(programme, person_id, role, "invited", now, invited_at=now))
+    how = {"invited_at": now, "source": "invited"}
+    db.add(places.new_enrolment(programme, person_id, role, "invited", now, **how))
     notify.tell(
         db,
         person_id,
@@ -254,31 +266,8 @@ def _invite_one(db: Db, programme: Programme, person_id: uuid.UUID, role: str, n
     )
 
 
-def new_enrolment(
-    programme: Programme, person_id: uuid.UUID, role: str, state: str, now: datetime, **values: Any
-) -> Enrolment:
-    """Make an enrolment without answers; the caller adds it.
-
-    **Touches** pure.
-    """
-    empty = dict.fromkeys(
-        ("motivation_level", "motivation", "decline_reason", "consented_at", "invited_at", "submitted_at")
-    )
-    return Enrolment(
-        programme_id=programme.id,
-        person_id=person_id,
-        role=role,
-        state=state,
-        capacity=1,
-        active_pairings=0,
-        created_at=now,
-        updated_at=now,
-        **(empty | values),
-    )
-
-
 def start_enrolment(
-    db: Db, programme: Programme, person_id: uuid.UUID, answers: forms.Answers, now: datetime
+    db: Db, programme: Programme, person_id: uuid.UUID, answers: Answers, now: datetime
 ) -> Enrolment:
     """Keep a draft of somebody's answers; it is not in the pool.
 
@@ -287,7 +276,7 @@ def start_enrolment(
     **Touches** writes enrolment, profile, person_skill.
     """
     enrolment = queries.find_enrolment(db, programme.id, person_id)
-    if enrolment is not None and enrolment.state in ("submitted", "completed"):
+    if enrolment is not None and enrolment.state in forms.SIGNED_UP:
         raise ConflictError(
             "enrolment_submitted", "You have enrolled already. Open the page again to change answers."
         )
@@ -295,16 +284,18 @@ def start_enrolment(
 
 
 def submit_enrolment(
-    db: Db, programme: Programme, person_id: uuid.UUID, answers: forms.Answers, now: datetime
+    db: Db, programme: Programme, person_id: uuid.UUID, answers: Answers, now: datetime
 ) -> Enrolment:
-    """Put somebody into the pool of the matching, or change their answers while they wait there.
+    """Let somebody sign up, or change their answers later.
+
+    They come into the pool of the matching, unless they wait for their line manager or for a free place.
 
     :raises InputError: something is missing; `details` by form field.
     :raises NotAllowedError: they may not take part; the message says why.
     :raises ConflictError: they are paired, so that their answers are fixed.
-    **Touches** writes enrolment, profile, person_skill.
+    **Touches** locks programme; writes enrolment, profile, person_skill, endorsement, notice.
     """
-    missing = forms.missing_answers(answers)
+    missing = missing_answers(answers)
     if missing:
         raise InputError(
             "enrolment_incomplete",
@@ -313,30 +304,37 @@ def submit_enrolment(
         )
     enrolment = _keep(db, programme, person_id, answers, now, "submitted")
     enrolment.consented_at = enrolment.consented_at or now
+    consents.give(db, person_id, "participation", now, programme.id)
     return enrolment
 
 
 def _keep(
-    db: Db, programme: Programme, person_id: uuid.UUID, answers: forms.Answers, now: datetime, state: str
+    db: Db, programme: Programme, person_id: uuid.UUID, answers: Answers, now: datetime, state: str
 ) -> Enrolment:
     enrolment = queries.find_enrolment(db, programme.id, person_id)
     roles = open_roles(db, programme, enrolment, person_id, now)
     if enrolment is None:
-        enrolment = new_enrolment(programme, person_id, roles[0], "started", now)
+        enrolment = places.new_enrolment(programme, person_id, roles[0], "started", now)
         db.add(enrolment)
     if enrolment.active_pairings:
         raise ConflictError(
             "enrolment_paired",
             "You have a partner now, so the answers that led to you two stay as they are.",
         )
+    before = (enrolment.state, enrolment.role)
     if answers.role in roles:
         enrolment.role = answers.role
     elif enrolment.role not in roles:
         enrolment.role = roles[0]
-    save_answers(db, programme, enrolment, answers, now)
-    if state == "submitted" and enrolment.state != "submitted":
+    profiles.save_answers(db, programme, enrolment, answers, now)
+    enrolment.started_at = enrolment.started_at or now
+    if state == "started":
+        places.move(enrolment, state, now)
+    elif before[0] not in forms.SIGNED_UP or before[1] != enrolment.role:
         enrolment.submitted_at = now
-    enrolment.state, enrolment.decline_reason = state, None
+        places.move(enrolment, "started", now)
+        db.flush()
+        places.admit(db, programme, enrolment, now)
     db.flush()
     return enrolment
 
@@ -371,77 +369,29 @@ def open_roles(
     )
 
 
-def save_answers(
-    db: Db, programme: Programme, enrolment: Enrolment, answers: forms.Answers, now: datetime
-) -> None:
-    """Write somebody's answers down, without asking whether they may give them.
-
-    **Touches** writes enrolment, profile, person_skill.
-    """
-    enrolment.capacity = answers.capacity
-    enrolment.motivation_level, enrolment.motivation = answers.motivation_level, answers.motivation
-    enrolment.updated_at = now
-    profile = db.scalars(select(Profile).where(Profile.person_id == enrolment.person_id)).one_or_none()
-    if profile is None:
-        profile = Profile(person_id=enrolment.person_id)
-        db.add(profile)
-    profile.languages, profile.work_days = list(answers.languages), list(answers.work_days)
-    profile.work_from_minute, profile.work_to_minute = answers.work_from_minute, answers.work_to_minute
-    profile.time_zone, profile.updated_at = answers.time_zone, now
-    _save_skills(db, programme, enrolment.person_id, answers)
-
-
-def _save_skills(db: Db, programme: Programme, person_id: uuid.UUID, answers: forms.Answers) -> None:
-    """Replace what the person said about this programme's skills; other programmes' answers stay."""
-    here = set(db.scalars(select(ProgrammeSkill.skill_id).where(ProgrammeSkill.programme_id == programme.id)))
-    told: dict[tuple[uuid.UUID, str], tuple[int, int | None]] = {}
-    for skill_id, level in answers.offers.items():
-        told[skill_id, "offered"] = (level, None)
-    for skill_id, (level, priority) in answers.wants.items():
-        told[skill_id, "wanted"] = (level, priority)
-    for row in db.scalars(select(PersonSkill).where(PersonSkill.person_id == person_id)):
-        if row.skill_id not in here:
-            continue
-        answer = told.pop((row.skill_id, row.direction), None)
-        if answer is None:
-            db.delete(row)
-        else:
-            row.level, row.priority = answer
-    for (skill_id, direction), (reached, wish) in told.items():
-        if skill_id in here:
-            db.add(
-                PersonSkill(
-                    person_id=person_id,
-                    skill_id=skill_id,
-                    direction=direction,
-                    level=reached,
-                    priority=wish,
-                )
-            )
-    db.flush()
-
-
-def decline_invitation(enrolment: Enrolment, reason: str | None, now: datetime) -> None:
-    """Say no to an invitation; declining twice is declining.
+def decline_invitation(db: Db, enrolment: Enrolment, reason: str | None, now: datetime) -> None:
+    """Say no to an invitation; declining twice is declining. The reason is counted, and kept of nobody.
 
     :param reason: key of `forms.DECLINE_REASONS`; None when the person names none.
     :raises ConflictError: they enrolled meanwhile.
-    **Touches** writes enrolment.
+    **Touches** writes enrolment, stage_reason.
     """
     if enrolment.state not in ("invited", "started", "declined"):
         raise ConflictError(
             "enrolment_submitted",
             "You have enrolled meanwhile. To leave, use “Withdraw” on the enrolment page.",
         )
-    enrolment.state, enrolment.decline_reason = "declined", reason or enrolment.decline_reason
-    enrolment.updated_at = now
+    if enrolment.state != "declined":
+        if reason is not None:
+            places.count_reason(db, enrolment, reason, now)
+        places.move(enrolment, "declined", now)
 
 
 def withdraw(db: Db, enrolment: Enrolment, now: datetime) -> None:
-    """Leave the pool; withdrawing twice is withdrawing.
+    """Leave the pool or the line; withdrawing twice is withdrawing.
 
     :raises ConflictError: the person is paired: a pairing is ended on its own page.
-    **Touches** writes enrolment, outbox_event.
+    **Touches** writes enrolment, outbox_event, notice.
     """
     if enrolment.active_pairings:
         raise ConflictError(
@@ -450,19 +400,77 @@ def withdraw(db: Db, enrolment: Enrolment, now: datetime) -> None:
         )
     if enrolment.state == "withdrawn":
         return
-    if enrolment.state not in ("started", "submitted"):
+    if enrolment.state not in ("started", "endorsing", "waitlisted", "submitted", "paused"):
         raise ConflictError(
             "enrolment_not_open", "You are not enrolled, so there is nothing to withdraw from."
         )
-    enrolment.state, enrolment.updated_at = "withdrawn", now
-    # Whoever keeps proposals with this person must let go of them.
-    jobs.enqueue(
-        db,
-        "enrolment_withdrawn",
-        now,
-        programme_id=str(enrolment.programme_id),
-        person_id=str(enrolment.person_id),
+    places.leave(db, enrolment, now)
+
+
+def choose_for_time(db: Db, enrolment: Enrolment, choice: str, weeks: int, now: datetime) -> None:
+    """Keep what somebody without time chooses; it is counted by stage, and of nobody.
+
+    "shorter" and "retime" change nothing by themselves: the page that follows does.
+
+    :param choice: key of `forms.TIME_CHOICES`.
+    :param weeks: how long a pause lasts.
+    :raises ConflictError: a pause or an end that the state does not allow; see `places.pause` and `withdraw`.
+    **Touches** writes stage_reason, enrolment, outbox_event, notice.
+    """
+    if enrolment.state in ("declined", "withdrawn", "completed"):
+        raise ConflictError("enrolment_not_open", "You do not take part now, so it takes none of your time.")
+    places.count_reason(db, enrolment, "time", now, choice)
+    if enrolment.active_pairings or choice in ("shorter", "retime"):
+        return
+    if choice == "pause":
+        places.pause(db, enrolment, weeks, now)
+    elif enrolment.state == "invited":
+        places.move(enrolment, "declined", now)
+    else:
+        withdraw(db, enrolment, now)
+
+
+def nominate(
+    db: Db, programme: Programme, person: Person, nominator_id: uuid.UUID, now: datetime, *, named: bool
+) -> None:
+    """Invite somebody whom a colleague thinks of; they decide, and whether they do is told to nobody.
+
+    Whoever has an enrolment, or does not fit, is left alone, and the colleague is not told which.
+
+    :param named: the colleague wants to be named.
+    :raises ConflictError: the colleague has nominated enough people.
+    **Touches** writes enrolment, notice.
+    """
+    mine = select(func.count(Enrolment.id)).where(
+        Enrolment.programme_id == programme.id, Enrolment.nominated_by == nominator_id
     )
+    if (db.scalar(mine) or 0) >= MOST_NOMINATIONS:
+        raise ConflictError(
+            "nominated_enough",
+            "You have nominated five people, which is as many as one person can. Nothing was changed. Tell "
+            "the programme team about others.",
+        )
+    fit = queries.find_fit(db, programme, person.id, now.date())
+    if fit.role is None or queries.find_enrolment(db, programme.id, person.id) is not None:
+        return
+    how = {"invited_at": now, "source": "nominated", "nominated_by": nominator_id}
+    db.add(places.new_enrolment(programme, person.id, fit.role, "invited", now, **how))
+    name = db.get_one(Person, nominator_id).display_name
+    values = {"programme": programme.name, "role": Text(fit.role)}
+    text = (
+        Text(
+            "%(name)s thinks of you as a %(role)s in “%(programme)s”. Have a look and decide for yourself.",
+            name=name,
+            **values,
+        )
+        if named
+        else Text(
+            "A colleague thinks of you as a %(role)s in “%(programme)s”. Have a look and decide for "
+            "yourself.",
+            **values,
+        )
+    )
+    notify.tell(db, person.id, "programme_invitation", text, now, f"/enrol/{programme.id}")
 
 
 def count_pairing(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, change: int) -> None:

@@ -146,6 +146,13 @@ def get_managed_programme(db: Db, programme_id: uuid.UUID, context_id: uuid.UUID
     return programme
 
 
+def count_live_pairs(db: Db, programme_id: uuid.UUID) -> int:
+    """Count the pairs of a programme that have not ended. **Touches** reads enrolment."""
+    query = select(func.sum(Enrolment.active_pairings))
+    query = query.where(Enrolment.programme_id == programme_id, Enrolment.role == "mentor")
+    return db.scalar(query) or 0
+
+
 def get_programme(db: Db, programme_id: uuid.UUID) -> Programme:
     """Give a programme.
 
@@ -168,7 +175,7 @@ def find_programme(db: Db, name_or_id: str) -> Programme:
     for programme in list_programmes(db):
         if name_or_id.strip().casefold() in (str(programme.id), programme.name.casefold()):
             return programme
-    raise NotFoundError("programme")
+    raise NotFoundError("programme", typed=name_or_id)
 
 
 def programme_of_person(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID) -> Programme | None:

@@ -4,32 +4,41 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import update
+
 from rmplugin import web
 from rmplugin.errors import InputError, NotAllowedError, NotFoundError
+from rmplugin.formats import language_name
 from rmplugin.people.models import Person, Skill
-from rmplugin.programmes import copies, forms, operations, queries
+from rmplugin.programmes import answers, copies, endorsements, forms, operations, places, queries
 from rmplugin.programmes.catalogue import SKILLS, TEMPLATES, THEMES, get_template
 from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.programmes.ways import own_enrolment, pages
 from rmplugin.texts import Text, joined, texts
 from rmplugin.web import Role, Visit
-
-pages = web.Pages("programmes", __name__)
+from rmplugin.wording import with_hint
 
 PAGE = 25
+LAUNCH_FIRST = "Nobody is invited yet: look here first whether the programme is ready to launch."
 # What a manager can do next with a programme: state that it moves to -> words on the button.
 STEP_WORDS = {
-    "draft": texts({"enrolling": "Open enrolment", "archived": "Put the draft away"}),
+    "draft": texts({"archived": "Put the draft away"}),
     "enrolling": texts({"running": "Close enrolment", "archived": "End and archive the programme"}),
     "running": texts({"enrolling": "Open enrolment again", "concluding": "Begin to conclude"}),
     "concluding": texts({"running": "Go on running", "archived": "Archive the programme"}),
     "archived": {},
+}
+SIGNED_SAID = {
+    "submitted": "You are signed up. You hear when there is a match.",
+    "endorsing": "Your answers are sent. Your line manager is asked for the weekly time; you hear from us.",
+    "waitlisted": "Your answers are sent. All places are taken now; you are on the waiting list.",
 }
 STEP_SAID = texts(
     {
         "enrolling": "Enrolment is open. Whoever is eligible can sign up.",
         "running": "The programme is running. The invited can still sign up; nobody else can.",
         "concluding": "The programme is concluding. Nobody can sign up any more; pairs come to an end.",
-        "archived": "The programme is archived.",
+        "archived": "The programme is archived. Pairs that still ran end now; their people are told kindly.",
     }
 )
 
@@ -74,7 +83,7 @@ def create_programme(visit: Visit, template_key: str) -> web.Answer:
     programme = operations.create_programme(
         visit.db, template_key, values, visit.actor, visit.now, visit.session.context_id
     )
-    said = "The programme is created. Now look who is eligible, and invite them."
+    said = with_hint("The programme is created. Now see whether it is ready to launch.", *_worded(values))
     return web.go("programmes.programme", said, programme_id=programme.id)
 
 
@@ -93,6 +102,7 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
+        live_pairs=queries.count_live_pairs(visit.db, found.id),
     )
 
 
@@ -119,7 +129,8 @@ def change_settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     fixed = operations.is_fixed(visit.db, found)
     values = web.load_form(forms.SafeProgrammeForm() if fixed else forms.ProgrammeForm())
     operations.change_programme(visit.db, found, values, visit.actor, visit.now)
-    return web.go("programmes.programme", "The settings are saved.", programme_id=found.id)
+    said = with_hint("The settings are saved.", *_worded(values))
+    return web.go("programmes.programme", said, programme_id=found.id)
 
 
 @pages.post("/programmes/<uuid:programme_id>/state", role=Role.MANAGER)
@@ -127,6 +138,8 @@ def change_state(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Open or close enrolment, conclude, archive."""
     found = _managed(visit, programme_id)
     state = web.load_form(forms.StepForm())["state"]
+    if (found.state, state) == ("draft", "enrolling"):
+        return web.go("signup.launch_page", programme_id=found.id)
     operations.change_state(visit.db, found, state, visit.actor, visit.now)
     return web.go("programmes.programme", STEP_SAID[found.state], programme_id=found.id)
 
@@ -160,6 +173,7 @@ def put_into_course(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who is eligible and why, for inviting them."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
     today, role, search = visit.now.date(), asked["role"], asked["q"]
     total = queries.count_eligible_people(visit.db, found, today, role, search=search)
@@ -185,6 +199,8 @@ def people(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Invite the ticked people."""
     found = _managed(visit, programme_id)
+    if found.state == "draft":
+        return web.go("signup.launch_page", LAUNCH_FIRST, programme_id=found.id)
     values = web.load_form(forms.InviteForm())
     if not values["people"]:
         raise InputError(
@@ -199,6 +215,8 @@ def invite_ticked(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Invite everybody who is eligible for a role."""
     found = _managed(visit, programme_id)
+    if found.state == "draft":
+        return web.go("signup.launch_page", LAUNCH_FIRST, programme_id=found.id)
     role = web.load_form(forms.InviteForm())["role"]
     report = operations.invite(visit.db, found, visit.actor, visit.now, role=role)
     return web.go("programmes.people", _said_of(report), programme_id=found.id, role=role)
@@ -208,6 +226,7 @@ def invite_all(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """List who was invited and who signed up."""
     found = _managed(visit, programme_id)
+    visit.note_access(programme_id=programme_id)
     asked = web.load_query(forms.ListQuery())
 
     def read(page: int) -> tuple[list[Any], int]:
@@ -229,8 +248,7 @@ def enrolments(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         asked=asked,
         counts=queries.count_enrolments(visit.db, found.id),
         states=forms.STATES,
-        reasons=forms.DECLINE_REASONS,
-        motivation=dict(forms.MOTIVATION),
+        motivation=dict(answers.MOTIVATION),
     )
 
 
@@ -253,30 +271,52 @@ def enrolment(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
             states=forms.STATES,
         )
         return page, error.status
-    person = visit.db.get_one(Person, visit.person_id)
-    profile, offers, wants = queries.answers_of(visit.db, visit.person_id)
-    languages = list(profile.languages if profile else person.languages)
-    zone = profile.time_zone if profile else person.time_zone or "UTC"
-    skills = queries.skills_of_programme(visit.db, found.id)
+    _note_opened(visit, own)
+    asked = endorsements.find(visit.db, own.id) if own and own.state == "endorsing" else None
+    invited = own is not None and own.state in ("invited", "started") and own.invited_at is not None
     return web.render(
         "programmes/enrolment.html",
         visit,
         programme=found,
         own=own,
+        endorsement=asked,
+        can_ask_again=asked is not None and endorsements.can_ask_again(asked, visit.now),
+        line=places.place_in_line(visit.db, own) if own and own.state == "waitlisted" else 0,
+        is_full={role: places.is_full(visit.db, found, role) for role in roles},
         role=own.role if own and own.role in roles else roles[0],
         roles=roles,
-        profile=profile,
-        offers=offers,
-        wants=wants,
-        themes=_themes(skills),
-        languages=languages,
-        language_options=_language_options(languages),
-        zone=zone,
-        zones=sorted({zone, *forms.time_zones()}),
-        day_options=list(enumerate(forms.DAYS)),
         words=forms,
-        invited=own is not None and own.state in ("invited", "started") and own.invited_at is not None,
+        invited=invited,
+        **_questions(visit, found),
     )
+
+
+def _questions(visit: Visit, programme: Programme) -> dict[str, Any]:
+    """Give what the questions at enrolment show: the choices, and what was answered before."""
+    person = visit.db.get_one(Person, visit.person_id)
+    profile, offers, wants = queries.answers_of(visit.db, visit.person_id)
+    languages = list(profile.languages if profile else person.languages)
+    zone = profile.time_zone if profile else person.time_zone or "UTC"
+    return {
+        "profile": profile,
+        "offers": offers,
+        "wants": wants,
+        "themes": _themes(queries.skills_of_programme(visit.db, programme.id)),
+        "languages": languages,
+        "language_options": _language_options(languages),
+        "zone": zone,
+        "zones": sorted({zone, *answers.time_zones()}),
+        "day_options": list(enumerate(answers.DAYS)),
+        "asks": answers,
+    }
+
+
+def _note_opened(visit: Visit, own: Enrolment | None) -> None:
+    """Note for the funnel that an invitation was looked at; beside the page, which only reads."""
+    if own is None or own.opened_at is not None:
+        return
+    with visit.runtime.database.transaction(visit.tenant_id) as db:
+        db.execute(update(Enrolment).where(Enrolment.id == own.id).values(opened_at=visit.now))
 
 
 @pages.post("/enrol/<uuid:programme_id>", role=Role.PARTICIPANT, on_input_error=enrolment)
@@ -284,24 +324,28 @@ def send_enrolment(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Keep a draft, or sign up."""
     found = queries.get_programme(visit.db, programme_id)
     skill_ids = [skill.id for skill in queries.skills_of_programme(visit.db, found.id)]
-    loaded = web.load_form(forms.make_answers_form(skill_ids))
-    answers = forms.read_answers(loaded, skill_ids)
+    loaded = web.load_form(answers.make_answers_form(skill_ids))
+    told = answers.read_answers(loaded, skill_ids)
     if loaded["step"] == "draft":
-        operations.start_enrolment(visit.db, found, visit.person_id, answers, visit.now)
+        operations.start_enrolment(visit.db, found, visit.person_id, told, visit.now)
         said = "Your draft is saved. You are not signed up yet; come back to send it."
     else:
         before = queries.find_enrolment(visit.db, found.id, visit.person_id)
-        again = before is not None and before.state == "submitted"
-        operations.submit_enrolment(visit.db, found, visit.person_id, answers, visit.now)
-        said = "Your answers are changed." if again else "You are signed up. You hear when there is a match."
-    return web.go("programmes.enrolment", said, programme_id=found.id)
+        again = before is not None and before.state in forms.SIGNED_UP
+        own = operations.submit_enrolment(visit.db, found, visit.person_id, told, visit.now)
+        said = "Your answers are changed." if again else SIGNED_SAID[own.state]
+    hinted = with_hint(said, told.motivation, told.closed_topics, *(told.interests or ()))
+    return web.go("programmes.enrolment", hinted, programme_id=found.id)
 
 
 @pages.post("/enrol/<uuid:programme_id>/decline", role=Role.PARTICIPANT, on_input_error=enrolment)
 def decline(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Say no to an invitation."""
-    own = _own(visit, programme_id)
-    operations.decline_invitation(own, web.load_form(forms.DeclineForm())["reason"], visit.now)
+    own = own_enrolment(visit, programme_id)
+    reason = web.load_form(forms.DeclineForm())["reason"]
+    if reason == "time":
+        return web.go("programmes.time_page", programme_id=programme_id)
+    operations.decline_invitation(visit.db, own, reason, visit.now)
     said = "You said no, and nobody asks further. You can change your mind while enrolment is open."
     return web.go("programmes.enrolment", said, programme_id=programme_id)
 
@@ -309,21 +353,19 @@ def decline(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 @pages.post("/enrol/<uuid:programme_id>/withdraw", role=Role.PARTICIPANT)
 def withdraw(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Leave the pool."""
-    operations.withdraw(visit.db, _own(visit, programme_id), visit.now)
+    operations.withdraw(visit.db, own_enrolment(visit, programme_id), visit.now)
     said = "You have left the programme. Your answers are kept in case you come back."
     return web.go("programmes.enrolment", said, programme_id=programme_id)
 
 
+def _worded(values: Mapping[str, Any]) -> list[str]:
+    """Give what somebody wrote about a programme."""
+    written = [values["name"], values["purpose"], values["sponsor_message"] or "", *values["topics"]]
+    return [*written, *(skill.name for skill in values["skills"])]
+
+
 def _managed(visit: Visit, programme_id: uuid.UUID) -> Programme:
     return queries.get_managed_programme(visit.db, programme_id, visit.session.context_id)
-
-
-def _own(visit: Visit, programme_id: uuid.UUID) -> Enrolment:
-    found = queries.get_programme(visit.db, programme_id)
-    own = queries.find_enrolment(visit.db, found.id, visit.person_id)
-    if own is None:
-        raise NotFoundError("enrolment")
-    return own
 
 
 def _pages(total: int) -> int:
@@ -350,8 +392,8 @@ def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, An
 
 def _language_options(own: Sequence[str]) -> list[tuple[str, str]]:
     """Offer the common languages and those that the person has already."""
-    codes = dict.fromkeys([*own, *forms.COMMON_LANGUAGES])
-    return [(code, web.language_name(code)) for code in codes]
+    codes = dict.fromkeys([*own, *answers.COMMON_LANGUAGES])
+    return [(code, language_name(code)) for code in codes]
 
 
 def _said_of(report: operations.InviteReport) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from rmplugin.reviews.outcomes import FAMILIES, FEWEST_SHOWN, TIME_REASONS, Outcome
 
@@ -72,13 +72,13 @@ def prior_of(failed: int, decided: int) -> tuple[float, float]:
 
 def chance_above(failed: int, pairs: int, prior: tuple[float, float], rate: float = TOLERANCE) -> float:
     """Give the probability that the true failure rate is above a rate. **Touches** pure."""
-    return float(1 - special.betainc(prior[0] + failed, prior[1] + pairs - failed, rate))
+    return float(1 - scipy.special.betainc(prior[0] + failed, prior[1] + pairs - failed, rate))
 
 
 def interval(failed: int, pairs: int, prior: tuple[float, float] = PRIOR) -> tuple[float, float]:
     """Give the range in which the true failure rate lies with 95 % probability. **Touches** pure."""
     a, b = prior[0] + failed, prior[1] + pairs - failed
-    return float(special.betaincinv(a, b, 0.025)), float(special.betaincinv(a, b, 0.975))
+    return float(scipy.special.betaincinv(a, b, 0.025)), float(scipy.special.betaincinv(a, b, 0.975))
 
 
 def chance_worse(
@@ -89,9 +89,9 @@ def chance_worse(
     :param here: (failed, pairs); `rest` likewise.
     **Touches** pure.
     """
-    points = special.betaincinv(prior[0] + rest[0], prior[1] + rest[1] - rest[0], _STEPS)
+    points = scipy.special.betaincinv(prior[0] + rest[0], prior[1] + rest[1] - rest[0], _STEPS)
     above = np.minimum(points + by, 1.0)
-    below = special.betainc(prior[0] + here[0], prior[1] + here[1] - here[0], above)
+    below = scipy.special.betainc(prior[0] + here[0], prior[1] + here[1] - here[0], above)
     return float(1 - below.mean())
 
 
@@ -103,7 +103,7 @@ def compare(before: tuple[int, int], after: tuple[int, int]) -> tuple[str, float
     **Touches** pure.
     """
     points = [
-        special.betaincinv(PRIOR[0] + failed, PRIOR[1] + pairs - failed, _STEPS)
+        scipy.special.betaincinv(PRIOR[0] + failed, PRIOR[1] + pairs - failed, _STEPS)
         for failed, pairs in (before, after)
     ]
     gaps = points[1][:, None] - points[0][None, :]
@@ -154,7 +154,7 @@ def _same_reason(counted: Sequence[Outcome]) -> Alarm | None:
     for reason, count in recent.items():
         if reason is None or reason in TIME_REASONS or count < SAME_REASON:
             continue
-        chance = float(special.bdtrc(often[reason] - 1, len(counted), usual))
+        chance = float(scipy.special.bdtrc(often[reason] - 1, len(counted), usual))
         if chance <= REASON_CHANCE:
             found.append((chance, reason, count))
     if not found:

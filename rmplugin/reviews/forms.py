@@ -20,6 +20,9 @@ class DecisionForm(ma.Schema):
 
     finding = words(2000)
     change = words(2000)
+    programme = ma.fields.UUID(
+        load_default=None, error_messages={"invalid_uuid": "Please choose one of these."}
+    )
     rule_set = whole(0, 1_000_000, "Please give the version as a whole number.")
     owner = words(200)
     decided_on = day()

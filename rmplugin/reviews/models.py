@@ -25,6 +25,8 @@ class MatchmakingReview(Base, TenantOwned):
     :ivar suspected: the cause that somebody suspects, in words; None before.
     :ivar finding, change, owner, decided_on: the decision record, as typed; None before.
     :ivar rule_set_before, rule_set_after: versions of the rules and weights; the latter None before.
+    :ivar programme_after_id: the programme whose version the latter is: each counts its own. None when it is
+        this one or whichever follows it in the course.
     :ivar verdict: how the next cohort compares: "word", "pairs" and an interval; None before.
     """
 
@@ -61,6 +63,9 @@ class MatchmakingReview(Base, TenantOwned):
     decided_on: Mapped[date | None]
     rule_set_before: Mapped[int]
     rule_set_after: Mapped[int | None]
+    programme_after_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("programme.id", ondelete="SET NULL"), index=True
+    )
     verdict: Mapped[dict[str, Any] | None]
     opened_at: Mapped[datetime]
     analysed_at: Mapped[datetime | None]

@@ -34,7 +34,19 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
     :param payload: of the event "pairing_closed".
     **Touches** what `review_programme` touches.
     """
-    review_programme(db, get_pairing(db, uuid.UUID(payload["pairing_id"])).programme_id, now)
+    programme_id = get_pairing(db, uuid.UUID(payload["pairing_id"])).programme_id
+    # The pairs that end with their programme are looked at together.
+    if db.get_one(Programme, programme_id).state != "archived":
+        review_programme(db, programme_id, now)
+
+
+def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """Look at the cohort of a programme that is over.
+
+    :param payload: of the event "programme_archived".
+    **Touches** what `review_programme` touches.
+    """
+    review_programme(db, uuid.UUID(payload["programme_id"]), now)
 
 
 def review_programme(db: Db, programme_id: uuid.UUID, now: datetime) -> list[MatchmakingReview]:
@@ -125,20 +137,26 @@ def decide(
     decided_on: date,
     actor: str,
     now: datetime,
+    programme: Programme | None = None,
 ) -> None:
     """Write the decision record; nothing of it can be changed afterwards.
 
     :param rule_set: the version of rules and weights that holds from now on; the one before if no rule
         changes.
+    :param programme: the one that the change is for, whose version that is; None for the reviewed one and
+        those that follow it in the course.
     :raises ConflictError: the review is decided.
-    :raises InputError: the version is older than the one before, or the day lies ahead.
-    **Touches** locks and writes matchmaking_review; writes audit_entry, notice.
+    :raises InputError: the version is older than the one before, the programme makes no pairs any more, or
+        the day lies ahead.
+    **Touches** locks and writes matchmaking_review; reads match_rule_set; writes audit_entry, notice.
     """
     _lock_open(db, review)
     faults: dict[str, Text] = {}
-    if rule_set < review.rule_set_before:
-        why = "The version before is %(n)s; give the same or a newer one."
-        faults["rule_set"] = Text(why, n=review.rule_set_before)
+    before = _version_before(db, review, programme)
+    if rule_set < before:
+        faults["rule_set"] = Text("The version before is %(n)s; give the same or a newer one.", n=before)
+    if programme is not None and programme.state == "archived":
+        faults["programme"] = Text("This programme is archived and makes no pairs any more. Choose another.")
     if decided_on > now.date():
         faults["decided_on"] = Text("Give the day on which this was decided, today at the latest.")
     if faults:
@@ -146,10 +164,20 @@ def decide(
     review.state, review.decided_at = "decided", now
     review.finding, review.change, review.owner = finding, change, owner
     review.rule_set_after, review.decided_on = rule_set, decided_on
+    review.programme_after_id = programme.id if programme else None
     audit.record(db, actor, "review.decide", review.id, now, rule_set=rule_set)
     db.flush()
     if not queries.count_open(db, review.programme_id):
         notify.take_back(db, [_page(review.programme_id)], now)
+
+
+def _version_before(db: Db, review: MatchmakingReview, programme: Programme | None) -> int:
+    """Give the version that a change cannot fall behind; each programme counts its own."""
+    if programme is not None and programme.id != review.programme_id:
+        return max(1, queries.versions_of(db, programme)[0])
+    reviewed = db.get_one(Programme, review.programme_id)
+    # What follows an archived programme in the course begins with its own first version.
+    return min(1, review.rule_set_before) if reviewed.state == "archived" else review.rule_set_before
 
 
 def _lock_open(db: Db, review: MatchmakingReview) -> None:
@@ -173,6 +201,8 @@ def follow_up(db: Db, review: MatchmakingReview, now: datetime) -> None:
     assert review.decided_at is not None
     assert review.rule_set_after is not None
     cohorts = [programme, *queries.later_programmes(db, programme)]
+    if review.programme_after_id is not None:
+        cohorts = [db.get_one(Programme, review.programme_after_id)]
     ids = [cohort.id for cohort in cohorts]
     query = select(MatchRun.id).where(
         MatchRun.programme_id.in_(ids),

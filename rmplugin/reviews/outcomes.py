@@ -22,6 +22,8 @@ FAMILIES = {
 # A programme cannot match time away; every other failing reason may point to the matching.
 TIME_REASONS = frozenset({"time"})
 GOALS_MET = "goals_met"
+# Reasons of ends that are no failures and prove that the pair was good.
+GOOD_REASONS = frozenset({GOALS_MET, "programme_over"})
 FEWEST_SHOWN = 5
 
 
@@ -66,7 +68,7 @@ def judge(state: str, reason: str | None, *, is_over: bool) -> Result:
         return "running"
     if state == "ended" and reason in FAMILIES:
         return "failed"
-    return "good" if state == "ended" and reason == GOALS_MET else "left_out"
+    return "good" if state == "ended" and reason in GOOD_REASONS else "left_out"
 
 
 def shown(count: int) -> int | None:

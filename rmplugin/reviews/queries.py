@@ -10,7 +10,8 @@ from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
-from rmplugin.matching.models import Closure, MatchRun, Pairing, Proposal
+from rmplugin.matching import rules
+from rmplugin.matching.models import PROGRAMME_OVER, Closure, MatchRun, Pairing, Proposal
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.models import OPEN, MatchmakingReview
@@ -78,6 +79,7 @@ def _pairs() -> Select[Any]:
 
 def _outcome(row: Any, *, is_over: bool) -> Outcome:
     result = judge(row.state, row.reason, is_over=is_over)
+    lasted = row.state == "completed" or row.reason == PROGRAMME_OVER
     most = {name: int(row.weights.get(name) or 0) for name in row.contributions}
     shares = {name: int(row.contributions[name]) / most[name] for name in most if most[name] > 0}
     total = sum(most.values())
@@ -86,7 +88,7 @@ def _outcome(row: Any, *, is_over: bool) -> Outcome:
         result=result,
         reason=row.reason if result == "failed" else None,
         started_at=row.started_at,
-        ended_at=row.ended_at,
+        ended_at=None if lasted else row.ended_at,
         segments=dict(_segments(row, shares)),
         shares=shares,
         score=row.score / total if total else None,
@@ -136,6 +138,28 @@ def later_programmes(db: Db, programme: Programme) -> Sequence[Programme]:
     **Touches** reads programme.
     """
     return _same_course(db, programme, Programme.starts_on > programme.starts_on)
+
+
+def programmes_to_change(db: Db, programme: Programme) -> list[Programme]:
+    """List the programmes of the course that a review of this one can change, the likeliest first.
+
+    Those that began later, the newest first, and the programme itself; without those that are archived.
+
+    **Touches** reads programme.
+    """
+    found = (*reversed(later_programmes(db, programme)), programme)
+    return [one for one in found if one.state != "archived"]
+
+
+def versions_of(db: Db, programme: Programme) -> tuple[int, int]:
+    """Give the version of a programme's rules in force, 0 before its first matching, and the next one.
+
+    **Touches** reads match_rule_set.
+    """
+    known = rules.list_rule_sets(db, programme.id)
+    in_force = next((row.version for row in known if row.state == "live"), 0)
+    draft = next((row.version for row in known if row.state == "draft"), None)
+    return in_force, draft or in_force + 1
 
 
 def _same_course(db: Db, programme: Programme, *conditions: Any) -> Sequence[Programme]:
@@ -215,6 +239,9 @@ def review_document(review: MatchmakingReview) -> dict[str, Any]:
         *("rule_set_before", "rule_set_after", "verdict", "opened_at", "analysed_at", "decided_at"),
         *("applied_at", "verified_at"),
     )
-    return {"review_id": str(review.id), "programme_id": str(review.programme_id)} | {
-        name: getattr(review, name) for name in names
-    }
+    after = review.programme_after_id
+    return {
+        "review_id": str(review.id),
+        "programme_id": str(review.programme_id),
+        "programme_after_id": str(after) if after else None,
+    } | {name: getattr(review, name) for name in names}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import scipy
 
 from rmplugin.reviews.outcomes import FEWEST_SHOWN, Outcome
 
@@ -93,13 +93,13 @@ def validity(outcomes: Sequence[Outcome]) -> Validity | None:
     scores = np.array([o.score for o in known], dtype=float)
     lasted = np.array([o.result == "good" for o in known])
     good, bad = int(lasted.sum()), int((~lasted).sum())
-    ranks = stats.rankdata(scores)
+    ranks = scipy.stats.rankdata(scores)
     auc = float((ranks[lasted].sum() - good * (good + 1) / 2) / (good * bad))
     one, two = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     spread = auc * (1 - auc) + (good - 1) * (one - auc * auc) + (bad - 1) * (two - auc * auc)
     wide = 1.96 * math.sqrt(max(spread, 0) / (good * bad))
     # Scores that are all the same rank nobody, and have no correlation.
-    spearman = float(stats.spearmanr(scores, lasted).statistic) if np.ptp(scores) > 0 else 0.0
+    spearman = float(scipy.stats.spearmanr(scores, lasted).statistic) if np.ptp(scores) > 0 else 0.0
     return Validity(len(known), auc, max(0.0, auc - wide), min(1.0, auc + wide), spearman)
 
 
@@ -115,7 +115,7 @@ def fit(factors: FloatArray, failed: FloatArray) -> FloatArray:
     penalty = np.diag([1e-6] + [PENALTY] * factors.shape[1])
     found = np.zeros(data.shape[1])
     for _ in range(25):
-        odds = special.expit(data @ found)
+        odds = scipy.special.expit(data @ found)
         slope = data.T @ (failed - odds) - penalty @ found
         bend = (data * (odds * (1 - odds))[:, None]).T @ data + penalty
         step = np.linalg.solve(bend, slope)
@@ -142,7 +142,7 @@ def replay(outcomes: Sequence[Outcome], then: Mapping[str, int], other: Mapping[
     factors = np.array([[o.shares.get(name, 0.0) for name in names] for o in known])
     failed = np.array([o.result == "failed" for o in known], dtype=float)
     points = [factors @ np.array([weights[name] for name in names], dtype=float) for weights in (then, other)]
-    ranks = [stats.rankdata(-some.round(6), method="min").astype(int) for some in points]
+    ranks = [scipy.stats.rankdata(-some.round(6), method="min").astype(int) for some in points]
     upper = [_upper_half(rank) for rank in ranks]
     moves = tuple((o.pair, int(ranks[0][i]), int(ranks[1][i])) for i, o in enumerate(known))
     replaced = round(float(np.clip(upper[1] - upper[0], 0, None).sum()))
@@ -180,7 +180,7 @@ def _chances(factors: FloatArray, failed: FloatArray) -> FloatArray:
 
 
 def _expect(found: FloatArray, factors: FloatArray) -> FloatArray:
-    chances: FloatArray = special.expit(found[0] + factors @ found[1:])
+    chances: FloatArray = scipy.special.expit(found[0] + factors @ found[1:])
     return chances
 
 

@@ -4,9 +4,10 @@ import uuid
 from typing import Any
 
 from rmplugin import web
+from rmplugin.errors import NotFoundError
 from rmplugin.matching.queries import list_pairings
 from rmplugin.programmes.models import Programme
-from rmplugin.programmes.queries import get_managed_programme
+from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.reviews import evidence, forms, operations, queries, words
 from rmplugin.reviews.models import MatchmakingReview
 from rmplugin.reviews.replay import Replay, replay
@@ -35,6 +36,8 @@ def review_page(visit: Visit, review_id: uuid.UUID) -> web.Answer:
     """Show a review: evidence, possible causes, the decision and what came of it."""
     review, programme = _managed(visit, review_id)
     found = evidence.read(review.evidence)
+    after = review.programme_after_id
+    choices = queries.programmes_to_change(visit.db, programme) if review.is_open else []
     return web.render(
         "reviews/review.html",
         visit,
@@ -45,6 +48,8 @@ def review_page(visit: Visit, review_id: uuid.UUID) -> web.Answer:
         subject=words.subject_of(review.alarm, found),
         causes=words.causes(review.alarm, found),
         words=words,
+        choices=[(one, *queries.versions_of(visit.db, one)) for one in choices],
+        after=get_programme(visit.db, after) if after else None,
         today=visit.now.date(),
     )
 
@@ -61,8 +66,13 @@ def analyse(visit: Visit, review_id: uuid.UUID) -> web.Answer:
 @pages.post("/manage/reviews/<uuid:review_id>/decision", role=Role.MANAGER, on_input_error=review_page)
 def decide(visit: Visit, review_id: uuid.UUID) -> web.Answer:
     """Write the decision record."""
-    review, _programme = _managed(visit, review_id)
+    review, reviewed = _managed(visit, review_id)
     given = web.load_form(forms.DecisionForm())
+    chosen = given.pop("programme")
+    choices = {one.id: one for one in queries.programmes_to_change(visit.db, reviewed)}
+    if chosen is not None and chosen not in choices:
+        raise NotFoundError("programme")
+    given["programme"] = choices[chosen] if chosen else None
     operations.decide(visit.db, review, **given, actor=visit.actor, now=visit.now)
     said = "The decision is recorded. The next cohort will show whether it helped."
     return web.go("reviews.review_page", said, review_id=review_id)

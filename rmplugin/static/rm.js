@@ -49,8 +49,10 @@
   document.addEventListener("htmx:afterSwap", function (event) {
     const target = event.detail.target;
     if (target === document.body) { window.scrollTo(0, 0); heading(); return; }
+    // What a search found gets the focus, so that the next Tab is in it; data-found stands beside tabindex="-1".
     // A page that watched something is done: what it waited for gets the focus.
     const now = target.id && document.getElementById(target.id);
+    if (now && now.hasAttribute("data-found")) { now.focus(); return; }
     if (now && target.hasAttribute("hx-trigger") && !now.hasAttribute("hx-trigger")) { heading(); }
   });
   // A refused form stays at the address of its page: the address that it was sent to cannot be reloaded.

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete, select
 
-from lti.routes import JWKS_SECONDS
+from lti.jwks import PUBLISHED_SECONDS
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError
 from rmplugin.tenants.models import ToolKey
@@ -15,7 +15,7 @@ from rmplugin.tenants.store import REMEMBERED_FOR
 
 RETIRING_FOR = timedelta(days=14)
 # A platform may use the key set that it has for so long, so a key signs only when it was in the set before.
-PUBLISHED_FIRST = timedelta(seconds=JWKS_SECONDS) + REMEMBERED_FOR
+PUBLISHED_FIRST = timedelta(seconds=PUBLISHED_SECONDS) + REMEMBERED_FOR
 
 
 def ensure_tool_keys(db: Db, secrets_box: Secrets, now: datetime) -> None:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import marshmallow as ma
@@ -12,7 +12,6 @@ from sqlalchemy import delete, select
 
 from lti.printed import Printed
 from lti.registration import LOOPBACK
-from lti.routes import AttemptInfo
 from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
@@ -28,6 +27,9 @@ from rmplugin.tenants.models import (
 )
 from rmplugin.tenants.queries import CHECK_KEY, list_deployments
 from rmplugin.texts import Text
+
+if TYPE_CHECKING:
+    from lti.routes import AttemptInfo
 
 CHECK_KEPT_FOR = timedelta(days=30)
 DAILY = 24 * 60
@@ -277,7 +279,7 @@ def record_pending_deployment(db: Db, platform: LtiPlatform, deployment_id: str,
 
 
 def record_attempt(
-    db: Db, tenant_id: uuid.UUID | None, platform_id: uuid.UUID | None, info: AttemptInfo
+    db: Db, tenant_id: uuid.UUID | None, platform_id: uuid.UUID | None, info: "AttemptInfo"
 ) -> None:
     """Write down a login or launch that was refused or taken in.
 

@@ -76,7 +76,7 @@ def get_platform(db: Db, name: str) -> LtiPlatform:
     """
     platform = db.scalars(select(LtiPlatform).where(LtiPlatform.name == name)).one_or_none()
     if platform is None:
-        raise NotFoundError(f"platform '{name}'")
+        raise NotFoundError("platform", typed=name)
     return platform
 
 
@@ -247,7 +247,7 @@ def get_account(db: Db, name: str) -> HrAccount:
     """
     account = db.scalars(select(HrAccount).where(HrAccount.name == name)).one_or_none()
     if account is None:
-        raise NotFoundError(f"HR account '{name}'")
+        raise NotFoundError("HR account", typed=name)
     return account
 
 

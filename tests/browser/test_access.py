@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from rmplugin.demo.company import lms_people
-from rmplugin.programmes.forms import MOTIVATION
+from rmplugin.programmes.answers import MOTIVATION
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, Person
 
 pytestmark = [

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from rmplugin.app import create_app, utc_now
+from rmplugin.app import create_app
 from rmplugin.people.models import Person
+from rmplugin.wiring import utc_now
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.test_access import RULES, WIDTHS
 from tests.factories.commands import Commands

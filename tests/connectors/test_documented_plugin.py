@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import responses
 
-from rmplugin.errors import InputError
+from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import work_outbox
 from rmplugin.mailing import operations as mailing
-from rmplugin.matching import operations, queries, releasing
+from rmplugin.matching import changes, operations, queries, releasing
 from rmplugin.people.models import Person
 from tests.factories.matching import make_scene
 from tests.factories.pairs import make_pair
@@ -164,6 +164,31 @@ def test_criterion_when_it_comes_to_bar_a_pair_keeps_it_from_pin_release_and_sta
         for name in names:
             operations.answer(db, row, scene.people[name].id, True, None, runtime.clock(), criteria)
         assert (row.state, row.reasons["left_out"]) == ("void", ["criterion"])
+
+
+def test_criterion_when_it_comes_to_bar_a_dropped_pair_keeps_it_from_coming_back(runtime, tenant):
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    criteria = tuple(runtime.plugins.criteria.values())
+    row = scene.proposals(scene.run())["Ana", "Pia"]
+
+    def restore() -> str:
+        with scene.transaction() as db:
+            proposal = queries.get_proposal(db, row.id)
+            changes.restore(db, proposal, "command", runtime.clock(), criteria)
+            return proposal.state
+
+    with scene.transaction() as db:
+        changes.drop(db, queries.get_proposal(db, row.id), "command", runtime.clock())
+    for site, state in (("Plant", "dropped"), (None, "proposed")):
+        with scene.transaction() as db:
+            db.get_one(Person, scene.Pia.id).location = site
+        if state == "proposed":
+            assert restore() == state
+            continue
+        with pytest.raises(ConflictError) as refused:
+            restore()
+        assert "plug-in" in str(refused.value.message_for_user)
+        assert scene.proposals(row.run_id)["Ana", "Pia"].state == state
 
 
 def test_contract_when_run_over_the_example_is_kept(command):

@@ -10,9 +10,9 @@ import sys
 from dataclasses import dataclass
 from unittest import mock
 
-from rmplugin.app import configure_logging
 from rmplugin.cli import main
 from rmplugin.settings import Settings
+from rmplugin.wiring import configure_logging
 
 
 @dataclass

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from rmplugin import notify
-from rmplugin.app import make_runtime
 from rmplugin.jobs import work_outbox
 from rmplugin.mailing import operations, tasks
 from rmplugin.mailing.catalogue import DEFAULT_WAYS, SERVICE
 from rmplugin.mailing.models import Mail
 from rmplugin.mailing.quiet import EVENING, MORNING
+from rmplugin.wiring import make_runtime
 from tests.factories.rows import read_rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rmplugin.db import Db
 from rmplugin.people.models import Person
 from rmplugin.programmes import operations, queries
-from rmplugin.programmes.forms import Answers
+from rmplugin.programmes.answers import Answers
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.tenants.models import LtiContext, LtiPlatform
 from tests.factories.people import BEGINNING

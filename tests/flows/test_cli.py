@@ -60,7 +60,9 @@ def refused(said, *words, code=1):
 
 
 def commands_of(group, path=()):
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands_of(command, (*path, name))
         else:
@@ -578,7 +580,7 @@ def test_enrolments_when_imported_count_and_list_the_bad_rows(rm, programme, enr
 
 def test_match_when_run_shows_explains_and_releases(rm, programme, enrolments, db):
     rm("programme", "import-enrolments", "Digital 2027", enrolments)
-    assert "1 pairs of 2 mentors and 1 mentees" in rm.do("match", "run", "Digital 2027").out
+    assert "1 pair of 2 mentors and 1 mentee," in rm.do("match", "run", "Digital 2027").out
     run = rm.do("match", "run", "Digital 2027", "--json").json
     assert set(run) >= {
         "run_id", "programme", "mentors", "mentees", "pairs", "objective", "total_score", "optimality",
@@ -604,15 +606,74 @@ def test_match_when_run_shows_explains_and_releases(rm, programme, enrolments, d
     assert absent["effect"] == dict.fromkeys(("total_score", "total_score_with", "best", "best_with"), total)
     human = rm.do("match", "explain", run["run_id"], "10", "20").out
     assert not UGLY.search(human), human
-    refused(rm("match", "explain", run["run_id"], "10", "nobody"), "There is no person")
+    refused(rm("match", "explain", run["run_id"], "10", "nobody"), "There is no person 'nobody'")
 
     assert "Released 1 proposals; 0 were left out" in rm.do("match", "release", run["run_id"]).out
     assert rm.do("match", "show", run["run_id"], "--json").json["proposals"][0]["state"] == "released"
     refused(rm("match", "release", run["run_id"]))
-    refused(rm("match", "run", "Other"), "There is no programme")
+    refused(rm("match", "run", "Other"), "There is no programme 'Other'")
     assert rm("match", "run", "Digital 2027", "--objective=best").code == 2
     with db() as rows:
         assert len(rows.scalars(select(MatchRun)).all()) == 2
+
+
+def test_match_when_read_by_people_names_them_and_adds_up(rm, programme, enrolments):
+    rm("programme", "import-enrolments", "Digital 2027", enrolments)
+    run = rm.do("match", "run", "Digital 2027", "--json").json
+    run_id, pair = run["run_id"], rm.do("match", "show", run["run_id"], "--json").json["proposals"][0]
+    mentor, mentee, left = pair["mentor"], pair["mentee"], run["unmatched"][0]["person"]
+
+    shown = rm.do("match", "show", run_id).out
+    assert re.search(rf"{mentor['name']} +{mentee['name']} +{pair['score']:,} +proposed", shown)
+    other = rm.do("person", "show", left, "--json").json["display_name"]
+    assert f"{other} (mentor): One of the mentees would fit, but all places there went" in shown
+    assert left not in shown
+
+    chosen = rm.do("match", "explain", run_id, mentor["id"], "20").out
+    assert f"{mentor['name']} teaches {mentee['name']}" in chosen
+    points = [int(found.replace(",", "")) for found in re.findall(r"^  \D+ +([\d,]+)$", chosen, re.MULTILINE)]
+    assert points == [*pair["contributions"].values(), pair["score"]]
+    assert "Generative AI tools: covered (wants 3, offered 4)" in chosen
+    assert "Languages in common: English." in chosen
+    assert f"is the only mentee whom {mentor['name']} could meet." in chosen
+    assert "best of the 2 mentors" in chosen
+
+    missed = rm.do("match", "explain", run_id, left, "20").out
+    assert f"{other} and {mentee['name']} are no pair of this run." in missed
+    assert f"With this pair put in, the total would at once stay at {pair['score']:,} points." in missed
+    assert "The best set of pairs with it is worth as much as the best one without" in missed
+    assert f"{mentor['name']} teaches {mentee['name']}: {pair['score']:,} points" in missed
+
+    swapped = rm.do("match", "explain", run_id, "20", "11").out
+    assert "takes part in this programme as a mentee." in swapped
+    assert f"rmplugin match explain {run_id} 11 20" in swapped
+    assert not UGLY.search(shown + chosen + missed + swapped)
+
+
+def test_match_of_those_who_wait_before_any_release_says_that_it_is_a_whole_run(rm, programme, enrolments):
+    rm("programme", "import-enrolments", "Digital 2027", enrolments)
+    whole = "this was a run over the whole pool"
+    assert whole in rm.do("match", "run", "Digital 2027", "--waiting").out
+    run = rm.do("match", "run", "Digital 2027", "--waiting", "--json").json
+    assert (run["scope"], run["pairs"]) == ("waiting", 1)
+    assert whole not in rm.do("match", "run", "Digital 2027").out
+
+
+def test_values_when_they_name_nothing_are_repeated_and_examples_are_of_the_command(rm, programme, tmp_path):
+    refused(rm("match", "show", "0190aaaa-0000-7000-8000-000000000000"), "match run '0190aaaa-0000")
+    refused(rm("match", "rules", "show", "Digital 2027", "--version=7"), "There is no rule set '7'")
+    for command in ("set", "preview"):
+        said = rm("match", "rules", command, "Digital 2027", "--set", "coverage")
+        refused(said, "for example --set coverage=50000", code=2)
+    created = rm("programme", "create", "--template=digital_fluency", "--name=X", "--set=rank")
+    refused(created, "for example --set session_minutes=45", code=2)
+    lines = tmp_path / "lines.csv"
+    lines.write_text("person,other,kind\nnobody@x.example,1,dotted\n,1,dotted\n")
+    said = rm("person", "side-lines", lines, "--json")
+    assert (said.code, [(row["ref"], row["reason"]) for row in said.json["skipped"]]) == (
+        1,
+        [("row 2", "nobody has this employee number, e-mail address or id"), ("row 3", "nobody is named")],
+    )
 
 
 def test_rules_when_set_are_previewed_versioned_listed_and_named_by_runs(rm, programme, enrolments):

@@ -21,7 +21,7 @@ WORKER = """
 import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from rmplugin.app import make_runtime
+from rmplugin.wiring import make_runtime
 from rmplugin.credits.tasks import deliver_due
 from rmplugin.jobs import work_outbox
 from rmplugin.settings import Settings

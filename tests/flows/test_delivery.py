@@ -9,7 +9,6 @@ from sqlalchemy import select
 from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
-from rmplugin.app import make_runtime
 from rmplugin.credits import operations, store, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.errors import ConflictError
@@ -18,6 +17,7 @@ from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
+from rmplugin.wiring import make_runtime
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
 from tests.fakes.lti_platform import Refused

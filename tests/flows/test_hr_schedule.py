@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from rmplugin.app import make_worker
 from rmplugin.hris import operations, queries, tasks
 from rmplugin.jobs import OutboxEvent, work_outbox
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.people.tasks import hold_account, sync_roster
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account
+from rmplugin.wiring import make_worker
 from tests.factories.hris import Staff
 from tests.factories.rows import read_rows
 

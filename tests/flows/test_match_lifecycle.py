@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, NotFoundError
-from rmplugin.matching import operations, queries, releasing, tasks, words
+from rmplugin.jobs import work_outbox
+from rmplugin.matching import counting, operations, queries, releasing, tasks, words
 from rmplugin.matching.models import MatchRun, Proposal
 from rmplugin.notify import Notice, unread
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.wiring import make_worker
 from tests.factories.matching import Scene, add_mentee, add_mentor, make_scene
 from tests.factories.people import make_person
 from tests.factories.programmes import make_context
@@ -40,6 +41,59 @@ def withdraw_one(scene: Scene, proposal: Proposal) -> None:
     with scene.transaction() as db:
         row = queries.get_proposal(db, proposal.id)
         releasing.withdraw_proposal(db, row, "command", scene.runtime.clock())
+
+
+# --- a large run is released by the worker -----------------------------------------------------------------
+
+
+def test_large_run_when_released_is_left_to_the_worker_and_meanwhile_nothing_else_changes_it(
+    runtime, tenant, sign_in, monkeypatch
+):
+    monkeypatch.setattr(counting, "FEW", 1)
+    scene = make_scene(runtime, tenant, "Ana Ben", "Pia Qin")
+    manager = sign_in(tenant, manager=True)
+    run_id = scene.run()
+    row = next(iter(scene.proposals(run_id).values()))
+    manager.get(f"/runs/{run_id}/release").submit("/release")
+    manager.get(f"/runs/{run_id}")
+    assert "The proposals are being released" in manager.says()
+    assert "hx-trigger" in manager.text
+    assert f"/proposals/{row.id}/pin" not in manager.text
+    assert notices(scene, "Ana") == []
+    desk = f"/programmes/{scene.programme.id}/matching"
+    for path in (f"/proposals/{row.id}/pin", f"/runs/{run_id}/release", f"/runs/{run_id}/undo", desk):
+        manager.post(path)
+        assert (manager.status, "is being released" in manager.says()) == (409, True), path
+    work_outbox(runtime)
+    assert [kind for kind, _ in notices(scene, "Ana")] == ["proposal"]
+    assert "hx-trigger" not in manager.get(f"/runs/{run_id}").text
+    assert "Nobody has answered yet" in manager.says()
+    work_outbox(runtime)
+    assert len(notices(scene, "Pia")) == 1
+
+
+def test_large_run_when_its_release_is_stopped_half_way_is_released_once_or_not_at_all(
+    runtime, tenant, monkeypatch
+):
+    monkeypatch.setattr(counting, "FEW", 1)
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    with scene.transaction() as db:
+        run = queries.get_run(db, run_id)
+        assert releasing.ask_release(db, run, "command", runtime.clock()) is None
+    payload = {"run_id": str(run_id), "actor": "command"}
+
+    def stopped() -> None:
+        with scene.transaction() as db:
+            releasing.on_release_wanted(db, payload, runtime.clock())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert (scene.get_run(run_id).state, notices(scene, "Ana")) == ("solved", [])
+    for _twice in range(2):
+        work_outbox(runtime)
+    assert len(notices(scene, "Ana")) == 1
 
 
 # --- the reminder ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from rmplugin.errors import ConflictError, InputError, NotFoundError
-from rmplugin.matching import documents, operations, queries, releasing, store, wishes
+from rmplugin.matching import documents, operations, queries, releasing, store, verdicts, wishes
 from rmplugin.matching.models import MatchWish
 from rmplugin.matching.solver import all_pairs
 from rmplugin.programmes.operations import withdraw
@@ -90,7 +90,7 @@ def test_manager_can_still_pin_a_pair_that_somebody_would_avoid_and_learns_nothi
     assert (name, "Pia") not in scene.live(run_id)
     ids = scene.people[name].id, scene.Pia.id
     with scene.transaction() as db:
-        explained = store.explain(db, queries.get_run(db, run_id), *ids, scene.runtime.clock())
+        explained = verdicts.explain(db, queries.get_run(db, run_id), *ids, scene.runtime.clock())
         operations.pin_pair(db, queries.get_run(db, run_id), *ids, "command", scene.runtime.clock())
     assert explained["barred_by"] == []
     assert (name, "Pia") in scene.live(scene.run())

@@ -8,16 +8,17 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from rmplugin.app import make_worker
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.jobs import OutboxEvent, work_outbox
-from rmplugin.matching import documents, lists, operations, queries, releasing, store, tasks, words
+from rmplugin.matching import documents, lists, operations, queries, releasing, store, tasks, verdicts, words
 from rmplugin.matching.findings import compute
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
 from rmplugin.notify import unread
+from rmplugin.people.models import Person
 from rmplugin.programmes.models import Enrolment
 from rmplugin.programmes.operations import withdraw
 from rmplugin.programmes.queries import find_enrolment
+from rmplugin.wiring import make_worker
 from tests.factories.matching import add_mentee, add_mentor, make_scene
 from tests.factories.people import make_leader, make_person
 from tests.factories.programmes import OFFER, WANT
@@ -546,15 +547,46 @@ def test_explain_gives_points_for_a_pair_and_rules_for_a_barred_one(runtime, ten
     run_id = scene.run()
     with scene.transaction() as db:
         run = queries.get_run(db, run_id)
-        chosen = store.explain(db, run, scene.Ana.id, scene.Pia.id, runtime.clock())
-        barred = store.explain(db, run, scene.Own.id, scene.Pia.id, runtime.clock())
+        chosen = verdicts.explain(db, run, scene.Ana.id, scene.Pia.id, runtime.clock())
+        barred = verdicts.explain(db, run, scene.Own.id, scene.Pia.id, runtime.clock())
         with pytest.raises(NotFoundError):
-            store.explain(db, run, uuid.uuid4(), scene.Pia.id, runtime.clock())
+            verdicts.explain(db, run, uuid.uuid4(), scene.Pia.id, runtime.clock())
     assert chosen["proposed"]
     assert sum(chosen["contributions"].values()) == chosen["score"]
     assert barred["barred_by"] == ["reporting_line"]
     assert barred["same_inputs"]
     assert barred["instead"][0]["mentor"]["name"] == "Ana Junior"
+
+
+@pytest.mark.parametrize(
+    ("asked", "roles", "said"),
+    [
+        (
+            ("Pia", "Ana"),
+            ("mentee", "mentor"),
+            "ask for Ana Junior as the mentor and Pia Senior as the mentee",
+        ),
+        (("Ana", "Ben"), ("mentor", "mentor"), "Ben Junior takes part in this programme as a mentor."),
+        (("Ana", "Out"), ("mentor", None), "Out Senior does not take part in this programme"),
+        (("Ana", "Ana"), ("mentor", "mentor"), "Mentor and mentee are the same person."),
+        (("Ana", "Away"), ("mentor", "mentee"), "not at work"),
+    ],
+)
+def test_explain_when_the_roles_do_not_fit_says_which_role_each_has(runtime, tenant, asked, roles, said):
+    scene = make_scene(runtime, tenant, "Ana Ben", "Pia Out Away")
+    with scene.transaction() as db:
+        find_enrolment(db, scene.programme.id, scene.Out.id).state = "withdrawn"
+        db.get_one(Person, scene.Away.id).status = "suspended"
+    run_id = scene.run()
+    mentor, mentee = (scene.people[name] for name in asked)
+    with scene.transaction() as db:
+        run = queries.get_run(db, run_id)
+        document = verdicts.explain(db, run, mentor.id, mentee.id, runtime.clock())
+    assert (document["mentor"]["role"], document["mentee"]["role"]) == roles
+    assert document["mentor"]["name"] == mentor.display_name
+    assert document["barred_by"] == (["same_person"] if mentor is mentee else ["not_taking_part"])
+    assert said in " ".join(document["because"])
+    assert (document["proposed"], document["score"]) == (False, None)
 
 
 def test_run_of_another_tenant_is_not_found(runtime, tenant, other_tenant):

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from lti import ags, nrps
 from lti.service import ServiceClient
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.credits.tasks import COLUMN_IN_THE_MAKING, deliver_due
 from rmplugin.jobs import work_outbox
@@ -28,6 +28,7 @@ from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.queries import get_tenant
 from rmplugin.tenants.store import PlatformStore, as_platform
 from rmplugin.tenants.tasks import check_platform
+from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.commands import Commands
 from tests.factories.launches import token_of

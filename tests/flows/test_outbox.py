@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 
 from rmplugin import hookspecs, jobs
-from rmplugin.app import make_runtime
 from rmplugin.jobs import OutboxEvent, enqueue, revive_dead, wait_after, work_outbox
 from rmplugin.notify import Notice
+from rmplugin.wiring import make_runtime
 
 
 def put(runtime, tenant, kind="thing", count=1, **payload):

@@ -11,10 +11,11 @@ from sqlalchemy import select
 
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT, SCOPE_SCORE
 from lti.nrps import SCOPE_MEMBERSHIP
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.tenants.checks import SELF_TEST
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.tasks import check_platform
+from rmplugin.wiring import make_runtime
 from tests.conftest import Clock
 from tests.factories.commands import Commands
 from tests.factories.credits import make_course

@@ -10,6 +10,7 @@ from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import enqueue, work_outbox
 from rmplugin.matching import operations as matching
+from rmplugin.matching import rule_sets
 from rmplugin.matching.models import Pairing
 from rmplugin.notify import unread
 from rmplugin.programmes.models import Enrolment, Programme
@@ -209,6 +210,45 @@ def test_verdict_when_the_next_cohort_came_out_compares_it(
         row = queries.get_review(db, review.id)
         assert row.state == state
         assert (row.verdict or {}).get("word") == word
+
+
+def test_verdict_when_the_change_is_for_another_programme_counts_its_versions_alone(
+    look, decide, runtime, tenant, programme, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        dates = {"starts_on": clock.now.date(), "ends_on": clock.now.date() + timedelta(days=100)}
+        nxt = make_programme(db, clock.now, context_id=programme.context_id, **dates)
+    review = decide(look()["rate"].id, programme=nxt, rule_set=1)
+    clock.forward(days=1)
+    with runtime.database.transaction(tenant.id) as db:
+        add_cohort(db, make_run(db, programme, clock.now, version=7), clock.now, [], 20)
+    tasks.review_all(runtime)
+    with runtime.database.transaction(tenant.id) as db:
+        assert queries.get_review(db, review.id).state == "decided", "it is not that programme's version"
+        add_cohort(db, make_run(db, nxt, clock.now, version=1), clock.now, ["time"], 39)
+    clock.forward(days=130)
+    tasks.review_all(runtime)
+    with runtime.database.transaction(tenant.id) as db:
+        row = queries.get_review(db, review.id)
+        assert (row.state, row.verdict["pairs"]) == ("verified", 40)
+
+
+def test_decision_when_older_than_the_rules_in_force_or_for_an_archived_programme_is_refused(
+    look, decide, runtime, tenant, programme, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        nxt, over = (
+            make_programme(db, clock.now, context_id=programme.context_id, state=state)
+            for state in ("enrolling", "archived")
+        )
+        for gap in (1, 2):
+            rule_sets.make_live(
+                db, rule_sets.draft(db, nxt, {"min_rank_gap": gap}, "test", clock.now), "test", clock.now
+            )
+    for chosen, field in ((nxt, "rule_set"), (over, "programme")):
+        with pytest.raises(InputError) as refused:
+            decide(look()["rate"].id, programme=chosen, rule_set=1)
+        assert set(refused.value.details) == {field}
 
 
 def test_verdict_when_pairs_were_made_by_the_old_rules_waits(look, decide, runtime, tenant, programme, clock):

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from rmplugin import jobs
-from rmplugin.app import make_worker
 from rmplugin.audit import AuditEntry
 from rmplugin.credits.models import CreditEntry
 from rmplugin.db import new_id
@@ -25,6 +24,7 @@ from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import find_enrolment
 from rmplugin.sessions import operations as sessions
 from rmplugin.sessions.models import MentoringSession
+from rmplugin.wiring import make_worker
 from tests.factories.commands import Commands
 from tests.factories.matching import make_scene
 from tests.factories.pairs import Pair, make_pair

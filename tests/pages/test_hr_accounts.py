@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from rmplugin import web
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.audit import AuditEntry
 from rmplugin.hris import operations
 from rmplugin.jobs import OutboxEvent, work_outbox
@@ -14,6 +14,7 @@ from rmplugin.people.operations import begin_run
 from rmplugin.people.tasks import load_settings, sync_roster
 from rmplugin.tenants.models import HrAccount
 from rmplugin.tenants.operations import add_account
+from rmplugin.wiring import make_runtime
 from tests.factories.hris import Staff, record
 from tests.factories.people import make_account, make_person
 from tests.factories.rows import read_rows

@@ -7,7 +7,7 @@ import flask
 import pytest
 from werkzeug.datastructures import LanguageAccept
 
-from rmplugin import web
+from rmplugin import formats
 from rmplugin.languages import choose
 from tests.factories.launches import ROLES, TOOL
 from tests.fakes.lti_platform import CLAIM, INSTRUCTOR
@@ -92,4 +92,4 @@ def test_language_when_asked_in_any_spelling_is_one_that_there_is(asked, accepte
 def test_moment_when_shown_is_in_the_language_of_the_page(app, locale, text):
     with app.test_request_context():
         flask.g.locale = locale
-        assert web.local_moment(datetime(2026, 12, 3, 14, 0, tzinfo=UTC), "Europe/Berlin") == text
+        assert formats.local_moment(datetime(2026, 12, 3, 14, 0, tzinfo=UTC), "Europe/Berlin") == text

@@ -3,9 +3,11 @@
 import re
 import uuid
 from datetime import date, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
+from rmplugin import web
 from rmplugin.jobs import work_outbox
 from rmplugin.matching import changes, counting, lists, operations, queries, rules, tasks
 from rmplugin.matching.models import MatchCount, MatchWish, Proposal
@@ -116,6 +118,25 @@ def test_rules_are_tried_without_being_saved(scene, manager):
     assert 'value="600"' in manager.text
     with scene.transaction() as db:
         assert rules.list_rule_sets(db, scene.programme.id) == []
+
+
+def test_rules_are_counted_while_they_are_typed_unless_the_pool_is_large(scene, manager, monkeypatch):
+    manager.get(desk(scene, "/rules"))
+    assert 'id="live"' in manager.text
+    form = next(form for form in manager.forms() if form["action"].endswith("/rules/try"))
+    typed = {name: value for name, value in form["fields"].items() if not name.startswith("_")}
+
+    def count(**changed: str) -> str:
+        query = urlencode(typed | changed, doseq=True)
+        return manager.get(f"{desk(scene, '/rules/count')}?{query}").says()
+
+    assert "the rules allow 4 pairs. Mentees with at least one possible mentor: 2" in count()
+    assert "the rules allow 0 pairs" in count(bar_same_team="false", min_common_minutes="600")
+    assert "Working minutes in common: Give a whole number" in count(min_common_minutes="-1")
+    monkeypatch.setattr(counting, "FEW", 3)
+    assert 'id="live"' not in manager.get(desk(scene, "/rules")).text
+    count()
+    assert manager.status == 404
 
 
 def test_rules_are_tried_by_the_worker_when_the_pool_is_large(scene, manager, monkeypatch, runtime):
@@ -276,6 +297,17 @@ def test_people_left_out_are_listed_with_reason_and_filters(scene, manager):
     assert "would be enough" in says
     assert "1 person" in manager.get(f"{path}?role=mentee&reason=language&q=ida").says()
     assert "Nobody fits this filter." in manager.get(f"{path}?role=mentor").says()
+
+
+def test_language_that_would_place_somebody_is_named_in_the_language_of_the_page(scene, manager):
+    with scene.transaction() as db:
+        add_mentor(db, scene.programme, "Cem", scene.runtime.clock())
+        add_mentee(db, scene.programme, "Ida", scene.runtime.clock(), languages=["fr"])
+    path = f"/runs/{scene.run()}/left-out"
+    assert "With the language “English”, mentors would come within reach" in manager.get(path).says()
+    headers = {"Accept-Language": "de", web.HTTP_HEADER: manager.token}
+    page = manager.client.get(path, headers=headers).get_data(as_text=True)
+    assert "Mit der Sprache „Englisch“ kämen" in page
 
 
 # ---- 5: changes ----

@@ -48,6 +48,23 @@ def test_manager_starts_a_run_watches_it_and_sees_the_result(scene, manager, run
     assert "hx-trigger" not in manager.text
 
 
+def test_manager_who_watches_a_run_reads_its_rounds(scene, manager, runtime, tenant, monkeypatch):
+    manager.get(f"/programmes/{scene.programme.id}/matching").submit("/matching")
+    run_id = uuid.UUID(manager.path.rpartition("/")[2])
+    note = tasks.note_rounds(runtime, tenant.id, run_id)
+    note(3, 0.0008)
+    assert "Round 3: at most 0.08 % from the best total." in manager.get(manager.path).says()
+    note(4, 0.0)
+    assert "Round 3" in manager.get(manager.path).says(), "it was written within this second"
+    monkeypatch.setattr(tasks, "NOTED_EVERY", 0.0)
+    note(4, 0.0)
+    assert "Round 4: at most 0.01 %" in manager.get(manager.path).says()
+    tasks.run(runtime, tenant.id, run_id)
+    metrics = scene.get_run(run_id).metrics
+    note(5, 0.0)
+    assert scene.get_run(run_id).metrics == metrics, "a run that is done has no rounds any more"
+
+
 def test_starting_wakes_the_worker(scene, manager, app):
     woken = []
     app.extensions["rm_wake"] = lambda: woken.append(True)

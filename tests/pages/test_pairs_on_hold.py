@@ -141,7 +141,10 @@ def test_desk_when_a_promotion_breaks_the_junior_rule_flags_it_and_stops_nothing
     pair, manager, promoted, flagged
 ):
     change(pair, pair.mentor, **promoted)
-    assert ("No longer junior" in manager.get("/manage").says()) is flagged
+    says = manager.get("/manage").says()
+    assert ("No longer junior" in says) is flagged
+    assert ("Pairs whose mentor is no longer junior to the mentee: 1. See the pairs" in says) is flagged
+    assert ('href="/manage#no-longer-junior"' in manager.text) is flagged
     assert "Mira Junior → Sven Senior active" in manager.says()
 
 

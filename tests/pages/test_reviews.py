@@ -109,6 +109,22 @@ def test_decision_when_complete_is_kept_and_the_form_is_gone(scene, record):
     assert not [form for form in page.forms() if "/decision" in form["action"]]
 
 
+def test_decision_when_the_next_programme_is_there_is_for_its_rules(scene, record, clock):
+    days = {"starts_on": clock.now.date(), "ends_on": clock.now.date() + timedelta(days=90)}
+    with scene.transaction() as db:
+        nxt = make_programme(db, clock.now, context_id=scene.context.id, name="Digital 2028", **days)
+        other = make_programme(db, clock.now, name="In another course", **days)
+    page = scene.open()
+    assert "Digital 2028 (not matched yet)" in page.says()
+    assert re.search(r'name="rule_set"[^>]* value="1"', page.text)
+    page.submit("/decision", **(record | {"programme": str(other.id)}))
+    assert page.status == 404
+    page = scene.open().submit("/decision", **(record | {"programme": str(nxt.id), "rule_set": "1"}))
+    assert "1 before; from now on 1 of “Digital 2028”" in page.says()
+    assert f'href="/programmes/{nxt.id}/matching/rules"' in page.text
+    assert scene.reviews()["rate"].programme_after_id == nxt.id
+
+
 @pytest.mark.parametrize("field", ["finding", "change", "rule_set", "owner", "decided_on"])
 def test_decision_when_a_field_is_missing_is_refused_and_what_was_typed_stays(scene, record, field):
     page = scene.open().submit("/decision", **(record | {field: ""}))

@@ -86,8 +86,9 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         name, command = waiting.pop(0)
         yield name, command
         if isinstance(command, click.Group):
-            inner = [(f"{name} {child}", command.commands[child]) for child in sorted(command.commands)]
-            waiting = inner + waiting
+            context = click.Context(command)
+            inner = [(child, command.get_command(context, child)) for child in command.list_commands(context)]
+            waiting = [(f"{name} {child}", found) for child, found in inner if found] + waiting
 
 
 def commands_document() -> str:

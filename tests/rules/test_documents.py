@@ -52,9 +52,10 @@ def wrong_call(words: list[str]) -> str | None:
     command: click.Command = rmplugin
     for word in words[1:]:
         if isinstance(command, click.Group) and not word.startswith("-"):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return f"no command '{word}'"
-            command = command.commands[word]
+            command = found
         elif word.startswith("--"):
             options = {opt for param in command.params for opt in param.opts} | {"--help", "--version"}
             if word.partition("=")[0] not in options:

@@ -8,8 +8,8 @@ import pytest
 
 from rmplugin import hookspecs
 from rmplugin.api import hookimpl
-from rmplugin.app import make_runtime
 from rmplugin.jobs import enqueue, work_outbox
+from rmplugin.wiring import make_runtime
 from tests.rules.source import ROOT, parse, place, python_files
 
 HOOKS = {

@@ -17,6 +17,7 @@ CAPABILITIES = (
     "checkins",
     "credits",
     "dashboard",
+    "data_requests",
     "goals",
     "hris",
     "launches",
@@ -27,6 +28,8 @@ CAPABILITIES = (
     "reviews",
     "scim",
     "sessions",
+    "signup",
+    "skills",
     "tenants",
 )
 ALLOWED = {
@@ -43,6 +46,7 @@ ALLOWED = {
 # Names of one capability's own: pure calculations.
 EXTRA = {
     "calendars": {"ics.py"},
+    "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "launches": {"catalogue.py"},
     "mailing": {"catalogue.py", "letters.py", "quiet.py"},
@@ -63,6 +67,7 @@ EXTRA = {
         "lists.py",
         "measures.py",
         "pairs.py",
+        "proofs.py",
         "releasing.py",
         "resuming.py",
         "rule_sets.py",
@@ -73,6 +78,7 @@ EXTRA = {
         "surveys.py",
         "synthetic.py",
         "trials.py",
+        "verdicts.py",
         "wishes.py",
         "words.py",
         "workbench.py",
@@ -80,6 +86,7 @@ EXTRA = {
     "people": {
         "brakes.py",
         "canonical.py",
+        "consents.py",
         "identity.py",
         "linking.py",
         "reading.py",
@@ -87,8 +94,19 @@ EXTRA = {
         "roster.py",
         "side_lines.py",
     },
-    "programmes": {"catalogue.py", "copies.py", "imports.py"},
+    "programmes": {
+        "answers.py",
+        "catalogue.py",
+        "copies.py",
+        "endorsements.py",
+        "imports.py",
+        "places.py",
+        "profiles.py",
+        "ways.py",
+    },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
+    "signup": {"outlook.py"},
+    "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},
     "tenants": {"checks.py", "faults.py", "invites.py", "keys.py"},
 }

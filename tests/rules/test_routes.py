@@ -13,11 +13,12 @@ from flask import Blueprint, Flask
 
 from rmplugin import web
 from rmplugin.api import hookimpl
-from rmplugin.app import create_app, make_runtime
+from rmplugin.app import create_app
 from rmplugin.db import Base
 from rmplugin.errors import ConfigError
 from rmplugin.people.models import Person
 from rmplugin.web import Role
+from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.rows import fill
 

@@ -31,6 +31,7 @@ UNBOUND = {
     "rmplugin/people/tasks.py:refresh_all_dates": "ids of tenants for whom a day has come, each alone",
     "rmplugin/programmes/tasks.py": "ids of courses whose members are read, each in its own tenant's session",
     "rmplugin/matching/tasks.py": "ids of queued runs and of tenants with proposals, each worked on alone",
+    "rmplugin/data_requests/tasks.py": "ids of all tenants, each worked on in its own session",
     "rmplugin/reviews/tasks.py": "ids of programmes with pairs or reviews, each looked at alone",
     "rmplugin/mailing/tasks.py": "ids of due mails, tenants with new notices; forgets old mails",
     "rmplugin/calendars/tasks.py": "finds a feed by its token, then reads in its tenant's session",

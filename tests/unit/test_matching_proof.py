@@ -57,6 +57,19 @@ def test_solve_when_the_pool_counts_as_large_reaches_the_optimum_of_all_pairs(
     assert len(found.graph) < len(whole.graph)
 
 
+@pytest.mark.parametrize("objective", ["total", "fair"])
+def test_solve_when_told_to_reports_each_round_down_to_the_proof(large, objective):
+    rounds = []
+    table = table_of(*crowd(21, 60))
+    found = solver.solve(table.problem, objective=objective, progress=lambda *round_: rounds.append(round_))
+    numbers, gaps = zip(*rounds, strict=True)
+    last = numbers[-found.rounds :]
+    assert last == tuple(range(1, found.rounds + 1))
+    assert all(0 <= gap <= 1 for gap in gaps)
+    assert gaps[0] > gaps[-1] == 0.0
+    assert ids(found) == ids(solver.solve(table.problem, objective=objective))
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_solve_when_part_may_stay_open_tells_a_bound_that_holds(large, seed):
     table = table_of(*crowd(seed, 60))

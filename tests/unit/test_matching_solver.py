@@ -415,7 +415,7 @@ def test_compare_skills_when_levels_differ_sorts_by_priority():
     wanter = person("mentee", "b", wants={"x": (3, 2), "y": (3, 1), "z": (1, 1), "u": (0, 3), "v": (0, 3)})
     offerer = person("mentor", "a", offers={"x": 3, "y": 2, "z": 4, "u": 0, "v": 1})
     assert compare_skills(wanter, offerer) == {
-        "covered": ["z", "x", "v"],
-        "partly": ["y"],
-        "uncovered": ["u"],
+        "covered": [("z", 1, 4), ("x", 3, 3), ("v", 0, 1)],
+        "partly": [("y", 3, 2)],
+        "uncovered": [("u", 0, 0)],
     }

@@ -12,7 +12,7 @@ from rmplugin.notify import unread
 from rmplugin.people.models import PersonSkill, Skill
 from rmplugin.programmes import operations, queries
 from rmplugin.programmes.catalogue import BY_NAME, TEMPLATES, get_template
-from rmplugin.programmes.models import Enrolment
+from rmplugin.programmes.models import Enrolment, StageReason
 from tests.factories.people import make_leader, make_person
 from tests.factories.programmes import OFFER, WANT, enrol, make_answers, make_context, make_programme
 
@@ -275,17 +275,25 @@ def test_answers_when_paired_stay_and_withdrawing_is_refused(db, clock):
     assert enrol(db, programme, person, clock.now, offers={OFFER: 1}).state == "submitted"
 
 
-def test_decline_when_invited_keeps_the_reason_and_lets_them_come_back(db, clock):
+def test_decline_when_invited_counts_the_reason_once_and_lets_them_come_back(db, clock):
     programme, person = make_programme(db), make_person(db)
     operations.invite(db, programme, "command", clock.now)
     enrolment = queries.find_enrolment(db, programme.id, person.id)
-    operations.decline_invitation(enrolment, "time", clock.now)
-    operations.decline_invitation(enrolment, None, clock.now)
-    assert (enrolment.state, enrolment.decline_reason) == ("declined", "time")
+    operations.decline_invitation(db, enrolment, "exposure", clock.now)
+    operations.decline_invitation(db, enrolment, "other", clock.now)
+    assert enrolment.state == "declined"
+    (counted,) = db.scalars(select(StageReason))
+    assert (counted.stage, counted.role, counted.reason) == ("invited", "mentor", "exposure")
+    assert counted.week == date(2026, 11, 23)
     enrol(db, programme, person, clock.now)
-    assert (enrolment.state, enrolment.decline_reason) == ("submitted", None)
+    assert enrolment.state == "submitted"
     with pytest.raises(ConflictError):
-        operations.decline_invitation(enrolment, None, clock.now)
+        operations.decline_invitation(db, enrolment, None, clock.now)
+
+
+def test_counted_reason_when_looked_at_holds_nothing_that_names_a_person():
+    kept = {column.name for column in StageReason.__table__.columns}
+    assert kept == {"id", "tenant_id", "programme_id", "role", "stage", "reason", "choice", "week"}
 
 
 def test_withdraw_when_repeated_tells_the_matching_once(db, clock):

@@ -1,6 +1,6 @@
 """Pairings can be paused or suspended, with the reason and since when
 
-Revision: 0005, after: 0002, made: 2026-11-26 04:35:00
+Revision: 0005, after: 0004, made: 2026-11-26 04:35:00
 """
 
 import sqlalchemy as sa

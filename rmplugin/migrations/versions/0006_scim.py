@@ -1,6 +1,6 @@
 """SCIM server: what identity providers sent, and their tokens
 
-Revision: 0006, after: 0003, made: 2026-11-26 04:30:00
+Revision: 0006, after: 0005, made: 2026-11-26 04:30:00
 """
 
 import sqlalchemy as sa

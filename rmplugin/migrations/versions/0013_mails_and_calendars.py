@@ -1,6 +1,6 @@
 """Mails, how people want to be told, channels for news, and feeds for calendars
 
-Revision: 0013, after: 0010, made: 2026-11-26 11:10:00
+Revision: 0013, after: 0017, made: 2026-11-26 11:10:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

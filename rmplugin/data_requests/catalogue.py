@@ -1,0 +1,192 @@
+"""Every table that holds something about a person: whose rows they are, what they are for, how they go.
+
+A test fails while a table that points to a person is missing here, so nothing can be forgotten in an export.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rmplugin.agreements.models import Agreement
+from rmplugin.audit import AccessEntry
+from rmplugin.calendars.models import CalendarFeed
+from rmplugin.checkins.models import Checkin
+from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
+from rmplugin.logins import WebSession
+from rmplugin.mailing.models import BlockedAddress, Mail, MailChoice
+from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
+from rmplugin.notify import Notice
+from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
+from rmplugin.programmes.models import Endorsement, Enrolment
+from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.signup.models import ReadinessTaken
+from rmplugin.texts import Text
+
+Erase = Literal["delete", "words", "keep"]
+BOTH = ("mentor_id", "mentee_id")
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One table.
+
+    :ivar model: its class.
+    :ivar purpose: what it is for, for the person whose data it is.
+    :ivar who: columns with a person's id; a row in which one of them is the person's is theirs.
+    :ivar through: (column, holding's model): rows belong to whom the row behind that column belongs to.
+    :ivar hidden: columns that an export leaves out: what others said, digests, keys.
+    :ivar erase: delete the rows, blank their words, or keep them as they are (they hold ids alone, and others
+        or the ledger need them).
+    :ivar also: further columns with a person's id: such rows go with the person, too, and are not shown to
+        them, because somebody else wrote them.
+    :ivar words: column -> what it holds once its words are removed.
+    :ivar author: column that names who wrote the words; None where all of the row is the person's.
+    :ivar fades: the words go, too, when the time for which a programme keeps them is over.
+    """
+
+    model: Any
+    purpose: str
+    who: tuple[str, ...] = ("person_id",)
+    through: tuple[str, Any] | None = None
+    hidden: tuple[str, ...] = ()
+    erase: Erase = "keep"
+    also: tuple[str, ...] = ()
+    words: Mapping[str, Any] = field(default_factory=dict)
+    author: str | None = None
+    fades: bool = False
+
+
+HOLDINGS = (
+    Holding(Person, Text("What your HR system says about you"), ("id",), hidden=("row_hash", "source_key")),
+    Holding(Consent, Text("What you agreed to"), erase="keep"),
+    Holding(Profile, Text("Your profile: languages and working hours"), erase="delete"),
+    Holding(PersonSkill, Text("What you offer and want to learn"), erase="delete"),
+    Holding(
+        LtiUser,
+        Text("Your account in the learning platform"),
+        erase="delete",
+        also=("claimed_person_id",),
+        hidden=("claimed_person_id",),
+    ),
+    Holding(
+        CourseMember,
+        Text("Courses in which you open this tool"),
+        through=("lti_user_id", LtiUser),
+        hidden=("launch_sha256",),
+    ),
+    Holding(
+        WebSession, Text("When you were signed in"), hidden=("token_sha256", "entry_sha256"), erase="delete"
+    ),
+    Holding(Notice, Text("Notices to you"), erase="delete"),
+    Holding(
+        Mail, Text("Mails to you: their kind and what became of them"), hidden=("address",), erase="delete"
+    ),
+    Holding(MailChoice, Text("How you want to be told"), erase="delete"),
+    Holding(BlockedAddress, Text("That your mail server refused mail"), erase="delete"),
+    Holding(CalendarFeed, Text("Your calendar address"), hidden=("token_sha256",), erase="delete"),
+    Holding(
+        SideLine,
+        Text("Lines of authority beside your reporting line"),
+        ("person_id", "other_id"),
+        hidden=("person_id", "other_id"),
+        erase="delete",
+    ),
+    Holding(
+        Enrolment,
+        Text("Programmes that you take part in"),
+        hidden=("nominated_by",),
+        erase="words",
+        words={"motivation": None},
+        fades=True,
+    ),
+    Holding(
+        Endorsement,
+        Text("Whether your line manager agreed to the weekly time"),
+        (),
+        through=("enrolment_id", Enrolment),
+        hidden=("manager_id", "token"),
+        erase="delete",
+    ),
+    Holding(
+        ReadinessTaken,
+        Text("That you answered a survey before a launch; your answers are not kept"),
+        (),
+        through=("lti_user_id", LtiUser),
+        erase="delete",
+    ),
+    Holding(MatchWish, Text("Whom you would like to meet, or not"), erase="delete", also=("other_id",)),
+    Holding(LeftOut, Text("Why a matching left you without a partner"), erase="delete", hidden=("told",)),
+    Holding(
+        Proposal,
+        Text("Proposals of a partner"),
+        BOTH,
+        hidden=("decline_reason",),
+        erase="words",
+        words={"reasons": {}, "contributions": {}},
+    ),
+    Holding(Pairing, Text("Your pairs"), BOTH, hidden=("interruption",)),
+    Holding(Closure, Text("Why you ended a pair"), ("initiator_id",), erase="words", words={"reason": None}),
+    Holding(
+        Agreement,
+        Text("Agreements of your pairs"),
+        (),
+        through=("pairing_id", Pairing),
+        erase="words",
+        words={"place": "", "hopes": "", "boundaries": "", "confidentiality": ""},
+        author="written_by",
+        fades=True,
+    ),
+    Holding(Checkin, Text("Your check-ins"), erase="delete", words={"words_locked": None}, fades=True),
+    Holding(Goal, Text("Your goals"), ("owner_id",)),
+    Holding(
+        GoalVersion,
+        Text("The words of your goals"),
+        (),
+        through=("goal_id", Goal),
+        erase="words",
+        words=dict.fromkeys(
+            (
+                "title",
+                "baseline",
+                "level_minus_2",
+                "level_minus_1",
+                "level_0",
+                "level_plus_1",
+                "level_plus_2",
+            ),
+            "",
+        ),
+        fades=True,
+    ),
+    Holding(
+        GoalProgress,
+        Text("How your goals went"),
+        (),
+        through=("goal_id", Goal),
+        erase="words",
+        words={"note": ""},
+        fades=True,
+    ),
+    Holding(
+        MentoringSession,
+        Text("Sessions of your pairs"),
+        (),
+        through=("pairing_id", Pairing),
+        erase="words",
+        words={"agenda": "", "place": ""},
+        author="planned_by",
+        fades=True,
+    ),
+    Holding(SessionClaim, Text("How long you said that sessions were")),
+    Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
+    Holding(Completion, Text("How far you have come in a programme")),
+    Holding(
+        Delivery,
+        Text("What was sent to your course record"),
+        hidden=("idempotency_key", "lease_until"),
+        erase="words",
+        words={"payload": {}, "last_error": None},
+    ),
+    Holding(AccessEntry, Text("Who of the programme team opened something about you"), hidden=("actor",)),
+)

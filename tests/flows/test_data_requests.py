@@ -1,0 +1,238 @@
+"""Requests about personal data: what an export holds, what an erasure leaves, what time removes."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import JSON, LargeBinary, String, select, update
+
+from rmplugin.agreements.models import Agreement
+from rmplugin.audit import AccessEntry
+from rmplugin.checkins.forms import ITEMS
+from rmplugin.checkins.operations import answer
+from rmplugin.data_requests import operations, queries, tasks
+from rmplugin.data_requests.catalogue import HOLDINGS
+from rmplugin.db import Base
+from rmplugin.errors import ConflictError
+from rmplugin.goals.models import GoalVersion
+from rmplugin.matching.models import Pairing
+from rmplugin.notify import Notice
+from rmplugin.people import consents
+from rmplugin.people.models import Consent, Person
+from rmplugin.programmes.models import Programme
+from tests.factories.commands import Commands
+from tests.factories.matching import make_scene
+from tests.factories.rows import fill, read_rows
+
+ANSWERS = dict.fromkeys(ITEMS, 4)
+SECRET = "only-mine-7f3a"
+# Free text of kept rows that names nobody: codes of plug-ins, digests, what the system itself wrote.
+NAMES_NOBODY = {
+    "credit_entry": {"unit", "cap_applied", "policy", "reason", "evidence_sha256", "created_by"},
+    "delivery": {"sink", "subject", "idempotency_key", "remote_ref"},
+    "completion": {"criteria"},
+    "consent": {"purpose"},
+    "enrolment": {"decline_reason"},
+    "pairing": {"interruption"},
+    "proposal": {"decline_reason"},
+    "access_entry": {"actor", "page"},
+    "goal_version": {"theme"},
+    "endorsement": {"token"},
+}
+
+
+@pytest.fixture
+def pair(runtime, tenant):
+    """Give a pair that checked in, with words of each."""
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    scene.pairing = scene.pair_up("Ana", "Pia")
+    return scene
+
+
+def said_everywhere(database) -> list[str]:
+    """Give the cells of the whole database that hold the secret."""
+    found = []
+    with database.unbound(write=False) as db:
+        for table in Base.metadata.sorted_tables:
+            for row in db.execute(select(table)):
+                found += [
+                    f"{table.name}.{name}" for name, value in row._mapping.items() if SECRET in str(value)
+                ]
+    return found
+
+
+def write_secret(db, person_id) -> None:
+    """Put the secret into every free text of a person's rows, what others need to know aside."""
+    for holding in HOLDINGS:
+        columns = {
+            column.key: {SECRET: 1} if isinstance(column.type, JSON) else SECRET
+            for column in holding.model.__mapper__.columns
+            if isinstance(column.type, String | JSON)
+            and not column.foreign_keys
+            and column.key not in ("state", "kind", "role", "next_choice", "medium", "time_zone", "direction")
+            and column.key not in NAMES_NOBODY.get(holding.model.__tablename__, ())
+            and not any(column.key in str(check.sqltext) for check in checks_of(holding.model))
+        }
+        rows = queries.belongs_to(holding, person_id, more=True)
+        if holding.author:
+            rows &= getattr(holding.model, holding.author) == person_id
+        if columns:
+            db.execute(update(holding.model).where(rows).values(columns))
+
+
+def checks_of(model):
+    return [one for one in model.__table__.constraints if hasattr(one, "sqltext")]
+
+
+def test_erased_person_when_the_whole_database_is_searched_is_in_no_cell(runtime, tenant, clock):
+    with runtime.database.transaction(None) as db:
+        ids = fill(db.connection(), Base.metadata, {"tenant": tenant.id})
+    person_id = ids["person"][0]
+    with runtime.database.transaction(tenant.id) as db:
+        write_secret(db, person_id)
+        db.execute(update(Pairing).values(state="ended"))
+    before = said_everywhere(runtime.database)
+    assert len({cell.split(".")[0] for cell in before}) > 10
+    with runtime.database.transaction(tenant.id) as db:
+        done = operations.erase_person(db, db.get(Person, person_id), "test", clock.now)
+    assert said_everywhere(runtime.database) == []
+    assert done["checkin"] >= 1
+    with runtime.database.transaction(tenant.id) as db:
+        person = db.get(Person, person_id)
+        assert person.display_name == operations.ERASED
+        assert person.has_left
+        with pytest.raises(ConflictError, match="erased before"):
+            operations.erase_person(db, person, "test", clock.now)
+
+
+def test_erased_person_when_paired_leaves_the_partner_with_neutral_words_and_the_ledger(pair, clock):
+    with pair.transaction() as db:
+        operations.erase_person(db, db.get(Person, pair.Ana.id), "test", clock.now)
+    with pair.transaction() as db:
+        assert db.get(Pairing, pair.pairing.id).state == "ended"
+        texts = [
+            str(notice.text) for notice in db.scalars(select(Notice).where(Notice.person_id == pair.Pia.id))
+        ]
+    assert any("ended" in text for text in texts)
+    assert not any("eras" in text for text in texts)
+
+
+def test_export_when_two_checked_in_holds_own_answers_and_not_the_partners(pair, runtime, clock):
+    clock.forward(days=15)
+    with pair.transaction() as db:
+        for name, words in (("Ana", "my own words"), ("Pia", "words of Pia")):
+            values = ANSWERS | {"words": words}
+            answer(db, runtime.database.secrets, pair.pairing, pair.people[name].id, values, clock.now)
+    with pair.transaction() as db:
+        document = queries.export_person(db, runtime.database.secrets, pair.Ana.id, clock.now)
+    text = json.dumps(document)
+    assert "my own words" in text
+    assert "words of Pia" not in text
+    assert document["data"]["pairing"][0]["mentee_id"] == str(pair.Pia.id)
+    assert document["names"] == {str(pair.Pia.id): pair.Pia.display_name}
+    assert "mentee_answer" not in document["data"]["proposal"][0]
+    assert document["data"]["person"][0]["display_name"] == pair.Ana.display_name
+
+
+def test_export_when_asked_for_has_every_table_of_the_catalogue(pair, runtime, clock):
+    with pair.transaction() as db:
+        document = queries.export_person(db, runtime.database.secrets, pair.Ana.id, clock.now)
+    assert set(document["data"]) == {holding.model.__tablename__ for holding in HOLDINGS}
+    locked = {
+        column.key
+        for holding in HOLDINGS
+        for column in holding.model.__mapper__.columns
+        if isinstance(column.type, LargeBinary)
+    }
+    assert all(name.endswith(queries.LOCKED) for name in locked)
+
+
+def test_words_when_the_time_of_their_programme_is_over_are_removed_once(runtime, tenant, clock):
+    with runtime.database.transaction(None) as db:
+        ids = fill(db.connection(), Base.metadata, {"tenant": tenant.id})
+    with runtime.database.transaction(tenant.id) as db:
+        for person_id in ids["person"]:
+            write_secret(db, person_id)
+        for programme in db.scalars(select(Programme)):
+            programme.state, programme.ends_on, programme.keep_months = "archived", date(2026, 1, 31), 1
+    clock.now = clock.now.replace(year=2026, month=2, day=28)
+    assert tasks.remove_due(runtime) == 2
+    fading = {holding.model.__tablename__ for holding in HOLDINGS if holding.fades}
+    left = {cell for cell in said_everywhere(runtime.database) if cell.split(".")[0] in fading}
+    words = {f"{h.model.__tablename__}.{name}" for h in HOLDINGS if h.fades for name in h.words}
+    assert left & words == set()
+    assert tasks.remove_due(runtime) == 0
+    assert read_rows(runtime.database, tenant, Agreement)
+    assert all(row.title == "" for row in read_rows(runtime.database, tenant, GoalVersion))
+
+
+def test_words_when_their_time_is_not_over_stay(runtime, tenant, clock):
+    with runtime.database.transaction(None) as db:
+        fill(db.connection(), Base.metadata, {"tenant": tenant.id})
+    with runtime.database.transaction(tenant.id) as db:
+        for programme in db.scalars(select(Programme)):
+            programme.state, programme.ends_on = "archived", clock.now.date() - timedelta(days=30)
+            programme.keep_months = 2
+    assert tasks.remove_due(runtime) == 0
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "then"),
+    [
+        (date(2026, 1, 31), 1, date(2026, 2, 28)),
+        (date(2026, 12, 15), 12, date(2027, 12, 15)),
+        (date(2026, 11, 30), 3, date(2027, 2, 28)),
+        (date(2026, 5, 1), 0, date(2026, 5, 1)),
+    ],
+)
+def test_months_when_added_end_within_the_month(day, months, then):
+    assert tasks.add_months(day, months) == then
+
+
+def test_consent_when_given_twice_and_withdrawn_has_one_row_with_both_times(pair, clock):
+    with pair.transaction() as db:
+        for _ in range(2):
+            consents.give(db, pair.Ana.id, "topics", clock.now)
+        assert consents.stands(db, pair.Ana.id, "topics")
+    clock.forward(days=1)
+    with pair.transaction() as db:
+        consents.withdraw(db, pair.Ana.id, "topics", clock.now)
+        assert not consents.stands(db, pair.Ana.id, "topics")
+        rows = db.scalars(select(Consent).where(Consent.purpose == "topics")).all()
+    assert [(row.withdrawn_at - row.given_at).days for row in rows] == [1]
+
+
+def test_manager_when_a_pairs_card_is_opened_is_in_the_log_that_both_read(pair, sign_in, tenant):
+    run_id = pair.pairing.proposal_id
+    manager = sign_in(tenant, manager=True)
+    manager.get(f"/proposals/{run_id}/card")
+    entries = read_rows(pair.runtime.database, tenant, AccessEntry)
+    assert {entry.person_id for entry in entries} == {pair.Ana.id, pair.Pia.id}
+    ana = sign_in(tenant, pair.Ana)
+    ana.get("/my-data")
+    assert "A proposal of you and somebody else" in ana.says()
+
+
+def test_person_when_they_download_their_data_get_a_file_of_their_own(pair, sign_in, tenant):
+    ana = sign_in(tenant, pair.Ana)
+    ana.get("/my-data").submit("/my-data/file")
+    assert json.loads(ana.text)["person_id"] == str(pair.Ana.id)
+
+
+def test_administrator_when_the_name_is_mistyped_erases_nobody(pair, admin):
+    admin.get(f"/admin/people?person={pair.Ana.employee_number}")
+    assert pair.Ana.display_name in admin.says()
+    admin.submit(f"/admin/people/{pair.Ana.id}/erase", name="Somebody else")
+    assert "This is not the name above" in admin.says()
+    admin.submit(f"/admin/people/{pair.Ana.id}/erase", name=pair.Ana.display_name)
+    with pair.transaction() as db:
+        assert db.get(Person, pair.Ana.id).display_name == operations.ERASED
+
+
+def test_commands_when_a_person_asks_export_and_erase(settings, pair, tenant):
+    rm = Commands.of(settings)
+    said = rm.do("person", "export", pair.Ana.employee_number, "--json")
+    assert said.json["data"]["person"][0]["display_name"] == pair.Ana.display_name
+    said = rm.do("person", "erase", pair.Ana.employee_number, "--yes", "--json")
+    assert said.json["person_id"] == str(pair.Ana.id)
+    assert rm.do("person", "show", str(pair.Ana.id), "--json").json["display_name"] == operations.ERASED

@@ -1,0 +1,221 @@
+"""Pages beside the enrolment page: no time, a colleague suggested, the line manager's link."""
+
+import pytest
+from sqlalchemy import select
+
+from rmplugin.audit import AuditEntry
+from rmplugin.notify import unread
+from rmplugin.programmes import endorsements, operations, queries
+from rmplugin.programmes.models import StageReason
+from tests.factories.people import make_leader, make_person
+from tests.factories.programmes import enrol, make_context, make_programme
+
+
+@pytest.fixture
+def context(database, tenant):
+    with database.transaction(tenant.id) as db:
+        return make_context(db)
+
+
+@pytest.fixture
+def programme(database, tenant, context):
+    with database.transaction(tenant.id) as db:
+        return make_programme(db, context, needs_endorsement=True, sponsor_message="I will be there.")
+
+
+@pytest.fixture
+def plain(database, tenant, context):
+    with database.transaction(tenant.id) as db:
+        return make_programme(db, context, name="Plain", target_mentors=1)
+
+
+@pytest.fixture
+def junior(database, tenant):
+    with database.transaction(tenant.id) as db:
+        return make_person(db, manager_id=make_leader(db, display_name="Mona Boss").id)
+
+
+def state_of(database, tenant, programme, person):
+    with database.transaction(tenant.id) as db:
+        return queries.find_enrolment(db, programme.id, person.id).state
+
+
+def link_of(database, tenant, programme, person):
+    with database.transaction(tenant.id) as db:
+        row = queries.find_enrolment(db, programme.id, person.id)
+        return f"/endorse/{endorsements.find(db, row.id).token}"
+
+
+def test_invitation_when_opened_is_noted_once_for_the_funnel(sign_in, database, tenant, plain, junior, clock):
+    with database.transaction(tenant.id) as db:
+        operations.invite(db, plain, "command", clock.now, person_ids=[junior.id])
+    first = clock.now
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}")
+    clock.forward(minutes=1)
+    browser.get(f"/enrol/{plain.id}")
+    with database.transaction(tenant.id) as db:
+        assert queries.find_enrolment(db, plain.id, junior.id).opened_at == first
+
+
+def test_decline_when_time_is_the_reason_offers_four_ways(sign_in, database, tenant, plain, junior, clock):
+    with database.transaction(tenant.id) as db:
+        operations.invite(db, plain, "command", clock.now, person_ids=[junior.id])
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}")
+    browser.submit("/decline", reason="time")
+    assert browser.path == f"/enrol/{plain.id}/time"
+    assert "It need not be all or nothing" in browser.says()
+    assert state_of(database, tenant, plain, junior) == "invited"
+    browser.submit("/time", choice="leave")
+    assert "You said no, and nobody asks further." in browser.says()
+    assert state_of(database, tenant, plain, junior) == "declined"
+    with database.transaction(tenant.id) as db:
+        assert db.scalars(select(StageReason.choice)).all() == ["leave"]
+
+
+def test_time_page_when_signed_up_lets_them_pause_and_come_back(
+    sign_in, database, tenant, plain, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, plain, junior, clock.now)
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}/time")
+    browser.submit("/time", weeks="2")
+    assert browser.status == 422
+    assert "Please choose what fits best." in browser.says()
+    browser.submit("/time", choice="pause", weeks="2")
+    assert "You pause until 7 Dec 2026" in browser.says()
+    assert "You pause, and come back by yourself." in browser.get("/home").says() or browser.status == 200
+    browser.get(f"/enrol/{plain.id}").submit("/back")
+    assert "You are in the pool again." in browser.says()
+    assert state_of(database, tenant, plain, junior) == "submitted"
+
+
+def test_enrolment_page_when_full_says_so_and_puts_into_the_line(
+    sign_in, database, tenant, plain, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, plain, make_person(db), clock.now)
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}")
+    assert "All places for this role are taken." in browser.says()
+    with database.transaction(tenant.id) as db:
+        enrol(db, plain, junior, clock.now)
+    assert "you are number 1 in line" in browser.get(f"/enrol/{plain.id}").says()
+
+
+def test_nomination_when_sent_says_the_same_whoever_they_are(sign_in, database, tenant, plain, junior):
+    with database.transaction(tenant.id) as db:
+        fits, does_not = make_person(db), make_person(db, seniority_rank=55)
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}/nominate")
+    said = []
+    for person in (fits, does_not):
+        browser.submit("/nominate", who=person.email)
+        said.append(browser.says())
+    assert said[0].split("Suggest a colleague")[0] == said[1].split("Suggest a colleague")[0]
+    assert state_of(database, tenant, plain, fits) == "invited"
+    browser.submit("/nominate", who="nobody@example.com")
+    assert (browser.status, "Nobody at work has exactly this" in browser.says()) == (422, True)
+    browser.submit("/nominate", who=junior.employee_number)
+    assert "That is you." in browser.says()
+
+
+def test_link_when_opened_by_the_manager_shows_name_programme_and_time_only(
+    app, sign_in, database, tenant, programme, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now, motivation="Secret words", closed_topics="Secret topic")
+    path = link_of(database, tenant, programme, junior)
+    client = app.test_client()
+    for _ in range(2):
+        page = client.get(path).get_data(as_text=True)
+    assert junior.display_name in page
+    assert "about 60 minutes of working time a week" in page
+    assert "Secret" not in page
+    assert state_of(database, tenant, programme, junior) == "endorsing"
+    waiting = sign_in(tenant, junior).get(f"/enrol/{programme.id}")
+    assert "Your line manager is asked for the weekly time" in waiting.says()
+    assert "I will be there." in waiting.says()
+
+
+def test_link_when_answered_is_good_once_without_a_login(app, database, tenant, programme, junior, clock):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now)
+    path = link_of(database, tenant, programme, junior)
+    client = app.test_client()
+    answer = client.post(path, data={"answer": "yes"}, follow_redirects=True)
+    assert "Thank you: you said yes" in answer.get_data(as_text=True)
+    assert state_of(database, tenant, programme, junior) == "submitted"
+    assert client.post(path, data={"answer": "not_now"}).status_code == 409
+    assert state_of(database, tenant, programme, junior) == "submitted"
+
+
+def test_link_when_not_now_tells_the_person_the_reason(
+    app, sign_in, database, tenant, programme, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now)
+    path = link_of(database, tenant, programme, junior)
+    app.test_client().post(path, data={"answer": "not_now", "reason": "role"})
+    browser = sign_in(tenant, junior).get(f"/enrol/{programme.id}")
+    assert "This job leaves no such time in the week" in browser.says()
+    assert not any("ask-again" in form["action"] for form in browser.forms())
+    assert browser.post(f"/enrol/{programme.id}/ask-again").status == 409
+    clock.forward(days=8)
+    browser = sign_in(tenant, junior).get(f"/enrol/{programme.id}")
+    browser.submit("/ask-again")
+    assert "Your line manager is asked again." in browser.says()
+
+
+@pytest.mark.parametrize("token", ["x", "0" * 32, "0" * 32 + "-abc", "%00", "ffffffff-ffff"])
+def test_link_when_it_is_none_of_ours_is_not_found(app, tenant, token):
+    client = app.test_client()
+    assert client.get(f"/endorse/{token}").status_code == 404
+    assert client.post(f"/endorse/{token}", data={"answer": "yes"}).status_code == 404
+
+
+def test_link_when_it_names_another_tenant_is_not_found(
+    app, database, tenant, other_tenant, programme, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now)
+    path = link_of(database, tenant, programme, junior)
+    forged = path.replace(tenant.id.hex, other_tenant.id.hex)
+    assert app.test_client().post(forged, data={"answer": "yes"}).status_code == 404
+
+
+def test_team_when_nobody_is_named_says_yes_and_it_is_written_down(
+    sign_in, database, tenant, context, programme, clock
+):
+    with database.transaction(tenant.id) as db:
+        orphan = make_person(db)
+        enrol(db, programme, orphan, clock.now)
+    manager = sign_in(tenant, manager=True, context=context)
+    assert "Somebody signed up whose line manager" in manager.get("/manage").says()
+    manager.get(f"/programmes/{programme.id}/endorsements")
+    assert orphan.display_name in manager.says()
+    manager.submit("/endorsements")
+    assert "Nobody is waiting." in manager.says()
+    assert state_of(database, tenant, programme, orphan) == "submitted"
+    with database.transaction(tenant.id) as db:
+        assert "enrolment.endorse" in db.scalars(select(AuditEntry.action)).all()
+        assert [notice.kind for notice in unread(db, orphan.id)] == ["endorsement_answered"]
+
+
+def test_answers_when_they_hold_a_stereotype_are_kept_with_a_hint(sign_in, database, tenant, plain, junior):
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}")
+    browser.submit("/enrol/", step="draft", motivation="Digital natives like me can help.")
+    assert "Your draft is saved." in browser.says()
+    assert "“digital native” judges by age" in browser.says()
+    with database.transaction(tenant.id) as db:
+        assert (
+            queries.find_enrolment(db, plain.id, junior.id).motivation == "Digital natives like me can help."
+        )
+
+
+def test_answers_when_topics_and_interests_are_given_are_shown_again(
+    sign_in, database, tenant, plain, junior
+):
+    browser = sign_in(tenant, junior).get(f"/enrol/{plain.id}")
+    topics = {"topic-health": "closed", "topic-career": "open"}
+    browser.submit("/enrol/", step="draft", interests="choir, , maps", closed_topics="my exams", **topics)
+    fields = browser.forms()[0]["fields"]
+    assert (fields["interests"], fields["closed_topics"]) == (["choir, maps"], ["my exams"])
+    assert [fields[f"topic-{key}"] for key in ("health", "career", "work")] == [["closed"], ["open"], ["ask"]]

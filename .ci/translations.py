@@ -25,7 +25,7 @@ CATALOGUES = ROOT / "rmplugin" / "translations"
 # What these say is read in a terminal or a log only, or by machines.
 NOT_SHOWN = (
     *("cli", "demo", "migrations", "api", "audit", "db", "hookspecs", "http", "jobs", "plugins", "records"),
-    *("settings", "texts", "wsgi", "programmes/imports"),
+    *("notifiers", "settings", "texts", "wsgi", "programmes/imports"),
     *("tenants/checks", "tenants/keys", "tenants/tasks", "testing"),
     # SCIM's answers are read by identity providers.
     *(f"scim/{name}" for name in ("documents", "filters", "operations", "patches", "schemas", "views")),
@@ -69,7 +69,9 @@ def shown_modules() -> Iterator[Path]:
         name = path.relative_to(ROOT / "rmplugin").with_suffix("").as_posix()
         if not any(name == hidden or name.startswith(f"{hidden}/") for hidden in NOT_SHOWN):
             yield path
-    yield from sorted((ROOT / "connectors" / "sinks").glob("*.py"))
+    for folder in ("sinks", "notify"):
+        yield from sorted((ROOT / "connectors" / folder).glob("*.py"))
+    yield ROOT / "connectors" / "channels.py"
 
 
 def texts_in(tree: ast.Module) -> Iterator[str]:

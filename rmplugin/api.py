@@ -12,6 +12,7 @@ from rmplugin.errors import (
     SkippableRecordError,
 )
 from rmplugin.hookspecs import hookimpl
+from rmplugin.notifiers import Letter, MailNotifier, NewsNotifier, NewsPost, NotifierAnswer
 from rmplugin.records import (
     Capabilities,
     CheckResult,
@@ -48,10 +49,15 @@ __all__ = [
     "FatalError",
     "HrisConnector",
     "InputError",
+    "Letter",
+    "MailNotifier",
     "MatchColumns",
     "MatchCriterion",
     "NavLink",
+    "NewsNotifier",
+    "NewsPost",
     "NotAllowedError",
+    "NotifierAnswer",
     "PlatformQuirks",
     "RetriableError",
     "RmError",

@@ -59,6 +59,8 @@ PAGES = (
     "safeguards",
     "introductions",
     "credits",
+    "mailing",
+    "calendars",
     "data_requests",
     "leaving",
     "preparation",
@@ -144,6 +146,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("HR systems", "/admin/hr", "administrator"),
                 NavLink("Skills", "/admin/skills", "administrator"),
                 NavLink("Launches", "/admin/launches", "administrator"),
+                NavLink("Mails", "/admin/mails", "administrator"),
                 NavLink("Personal data", "/admin/people", "administrator"),
             ]
         own = []
@@ -152,6 +155,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
                 NavLink("Home", "/home", "participant"),
                 NavLink("My goals", "/goals", "participant"),
                 NavLink("My credits", "/credits", "participant"),
+                NavLink("Notifications", "/notifications", "participant"),
             ]
         if visit.is_manager:
             own.append(NavLink("Programme desk", "/manage", "manager"))

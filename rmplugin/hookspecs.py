@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from rmplugin.notifiers import MailNotifier, NewsNotifier
     from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, NavLink, PlatformQuirks
 
 PROJECT = "rmplugin"
@@ -46,6 +47,17 @@ def rm_register_platform_quirks() -> "Sequence[PlatformQuirks]":
     The core asks them when it recognises a platform, decides who makes a gradebook column, sends and checks
     scores, and names the setting that an administrator has to change. A platform whose family nobody brings
     is taken for one that keeps to the standard.
+    """
+    return ()
+
+
+@hookspec
+def rm_register_notifiers() -> "Sequence[MailNotifier | NewsNotifier]":
+    """Return what carries notices out of the tool. Called once, at start-up.
+
+    A `MailNotifier` takes letters to people when the setting `RM_SMTP_URL` begins with one of its schemes. A
+    `NewsNotifier` posts news of a programme into a channel that a manager entered; nothing about a person is
+    ever given to it.
     """
     return ()
 

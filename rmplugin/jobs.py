@@ -15,7 +15,7 @@ from sqlalchemy import CheckConstraint, ColumnElement, Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Database, Db, TenantOwned
-from rmplugin.errors import ConfigError, RmError
+from rmplugin.errors import ConfigError, RetriableError, RmError
 from rmplugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -245,10 +245,16 @@ def _postpone(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, error
             return
         event.attempts += 1
         event.last_error = code
-        event.next_at = runtime.clock() + wait_after(event.attempts)
+        event.next_at = runtime.clock() + _pause(event.attempts, error)
         if event.attempts >= MOST_ATTEMPTS:
             event.state = "dead"
         log.error("event_failed", kind=event.kind, event_id=str(event_id), code=code, attempts=event.attempts)
+
+
+def _pause(attempts: int, error: Exception) -> timedelta:
+    """Wait as long as the other system asked for, else as `wait_after` says."""
+    asked = error.retry_after if isinstance(error, RetriableError) else None
+    return wait_after(attempts) if asked is None else min(timedelta(seconds=asked), LONGEST_WAIT)
 
 
 def revive_dead(db: Db, now: datetime) -> int:

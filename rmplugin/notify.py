@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Index, Table, select, update
+from sqlalchemy import text as condition
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Db, TenantOwned, Told, chunks, insert_rows, new_id
@@ -17,30 +18,53 @@ class Notice(Base, TenantOwned):
     :ivar kind: stable word, e.g. "pairing_ended".
     :ivar text: plain words, without anything private of another person.
     :ivar path: page to go on to; None when there is none.
+    :ivar to_mail: nobody has looked yet whether a mail goes with it.
     """
 
     __tablename__ = "notice"
-    __table_args__ = (Index("ix_notice_person", "person_id", "read_at"),)
+    __table_args__ = (
+        Index("ix_notice_person", "person_id", "read_at"),
+        Index(
+            "ix_notice_to_mail",
+            "id",
+            sqlite_where=condition("to_mail"),
+            postgresql_where=condition("to_mail"),
+        ),
+    )
     person_id: Mapped[uuid.UUID]
     kind: Mapped[str]
     text: Mapped[str] = mapped_column(Told)
     path: Mapped[str | None]
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+    to_mail: Mapped[bool] = mapped_column(default=True)
 
 
 NOTICE: Table = Notice.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 
 
-def tell(db: Db, person_id: uuid.UUID, kind: str, text: str, now: datetime, path: str | None = None) -> None:
+def tell(
+    db: Db,
+    person_id: uuid.UUID,
+    kind: str,
+    text: str,
+    now: datetime,
+    path: str | None = None,
+    *,
+    mail: bool = True,
+) -> None:
     """Leave a notice for a person. An unread one of the same kind about the same page gives way to it.
 
+    A mail may go with it, as the person wishes: the worker looks for notices of which none was made yet.
+
+    :param mail: False when another mail says it already.
     **Touches** writes notice.
     """
     for older in unread(db, person_id):
         if path != "/home" and (older.kind, older.path) == (kind, path):
             older.read_at = now
-    db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now))
+    db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now, to_mail=mail))
+    db.info["wake"] = True
 
 
 def tell_all(
@@ -57,12 +81,13 @@ def tell_all(
     **Touches** writes notice.
     """
     take_back(db, about, now, kind)
-    same = {"tenant_id": db.tenant_id, "kind": kind, "created_at": now, "read_at": None}
+    same = {"tenant_id": db.tenant_id, "kind": kind, "created_at": now, "read_at": None, "to_mail": True}
     rows = (
         {"id": new_id(), "person_id": person_id, "text": text, "path": path, **same}
         for person_id, text, path in told
     )
     insert_rows(db.connection(), NOTICE, rows)
+    db.info["wake"] = True
 
 
 def take_back(

@@ -9,6 +9,7 @@ import structlog
 
 from rmplugin import hookspecs
 from rmplugin.errors import ConfigError, NotFoundError
+from rmplugin.notifiers import MailNotifier, NewsNotifier
 from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
 
 log = structlog.get_logger()
@@ -42,6 +43,11 @@ class Plugins:
         self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
         self.quirks: dict[str, PlatformQuirks] = _keyed(self.gather("rm_register_platform_quirks"))
         self.criteria: dict[str, MatchCriterion] = _keyed(self.gather("rm_register_match_criteria"))
+        notifiers = _keyed(self.gather("rm_register_notifiers"))
+        self.mailers = [one for one in notifiers.values() if isinstance(one, MailNotifier)]
+        self.news: dict[str, NewsNotifier] = {
+            key: one for key, one in notifiers.items() if isinstance(one, NewsNotifier)
+        }
         if STANDARD not in self.quirks:
             raise ConfigError(
                 [f"No plug-in brings the platform dialect '{STANDARD}': install the tool anew."]
@@ -81,6 +87,21 @@ class Plugins:
         if key not in self.connectors:
             raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
         return self.connectors[key]
+
+    def mailer(self, url: str | None) -> MailNotifier | None:
+        """Give what takes letters to people; None when no mail is wanted.
+
+        :param url: the setting `RM_SMTP_URL`.
+        :raises ConfigError: no plug-in takes addresses of that kind.
+        """
+        if url is None:
+            return None
+        scheme = url.partition(":")[0].lower()
+        for mailer in self.mailers:
+            if scheme in mailer.schemes:
+                return mailer
+        known = ", ".join(sorted(scheme for mailer in self.mailers for scheme in mailer.schemes))
+        raise ConfigError([f"RM_SMTP_URL begins with {scheme}:, which no plug-in takes (known: {known})."])
 
     def quirks_of(self, code: str | None) -> PlatformQuirks:
         """Give the dialect of a family of learning platforms; an unknown one keeps to the standard.

@@ -420,6 +420,8 @@ class PlatformQuirks(Protocol):
         reading.
     :ivar settings: topic -> sentence that names the setting to change; topics that are left out are answered
         in general words.
+    :ivar activity_url: address at which people open an activity, with the blanks {issuer}, {context_id} and
+        {resource_link_id}; "" where it cannot be made of these.
     """
 
     key: str
@@ -431,6 +433,7 @@ class PlatformQuirks(Protocol):
     score_members: Mapping[str, Any] = MappingProxyType({})
     refusals: Mapping[int, NextStep] = MappingProxyType({})
     settings: Mapping[SettingTopic, str] = MappingProxyType({})
+    activity_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,17 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _optional(text: str) -> str | None:
-    return text or None
+def _mail_url(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.scheme and parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be like smtp://user:password@mail.example.com:587?from=mentoring@example.com")
+    return text
 
 
 SETTINGS = (
@@ -82,9 +91,10 @@ SETTINGS = (
     ),
     Setting(
         "RM_SMTP_URL",
-        _optional,
+        _mail_url,
         "",
-        "Mail server, smtp://user:password@host:port. Accepted, but this version sends no mail yet.",
+        "Mail server: smtp://user:password@host:587?from=mentoring@example.com (STARTTLS when the server "
+        "offers it), smtps:// for TLS from the start. Empty: notices stay in the tool.",
         secret=True,
     ),
     Setting("RM_LOG_FORMAT", _log_format, "text", "text for people, json for machines."),

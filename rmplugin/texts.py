@@ -4,7 +4,7 @@ A page translates every `Text` that it is given (`web.say`). `make translations`
 source: see `.ci/translations.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from babel import Locale
@@ -48,6 +48,27 @@ class Language(str):  # noqa: SLOT000 - as above.
         name = super().__new__(cls, Locale("en").languages.get(code, code))
         name.code = code
         return name
+
+
+def say(text: str, gettext: Callable[[str], str], name_language: Callable[[str], str] = str) -> str:
+    """Say a text in another language: itself first, then what fills its blanks.
+
+    :param gettext: translates a template.
+    :param name_language: names a language by its code.
+    **Touches** pure, as far as these are.
+    """
+    if not isinstance(text, Text):
+        # The empty text would be answered with the head of the catalogue.
+        return gettext(text) if text else text
+
+    def say_value(value: Any) -> Any:
+        if isinstance(value, Language):
+            return name_language(value.code)
+        return say(value, gettext, name_language) if isinstance(value, Text) else value
+
+    values = {name: say_value(value) for name, value in text.values.items()}
+    translated = gettext(text.template) if text else text
+    return translated % values if values else translated
 
 
 def pack(text: Any) -> Any:

@@ -19,13 +19,13 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from rmplugin import audit, notify
+from rmplugin import audit, notify, texts
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
-from rmplugin.texts import Language, Text, pack, unpack
+from rmplugin.texts import Text, pack, unpack
 
 log = structlog.get_logger()
 
@@ -385,18 +385,7 @@ def say(text: str) -> str:
 
     **Touches** the language of the page.
     """
-    if not isinstance(text, Text):
-        # The empty text would be answered with the head of the catalogue.
-        return flask_babel.gettext(text) if text else text
-    values = {name: _say_value(value) for name, value in text.values.items()}
-    translated = flask_babel.gettext(text.template) if text else text
-    return translated % values if values else translated
-
-
-def _say_value(value: Any) -> Any:
-    if isinstance(value, Language):
-        return language_name(value.code)
-    return say(value) if isinstance(value, Text) else value
+    return texts.say(text, flask_babel.gettext, language_name)
 
 
 def said() -> Text | None:

@@ -35,13 +35,14 @@ def make_runtime(
 
     check_queue_url(settings.queue_url)
     known = Plugins([ScimServerPlugin(), *plugins])
+    known.mailer(settings.smtp_url)
     return Runtime(
         settings=settings,
         database=Database(settings.database_url, Secrets(settings.secret_key)),
         plugins=known,
         http=http_session or http.make_session(),
         clock=clock,
-        handlers=LateMapping(lambda: _handlers(known)),
+        handlers=LateMapping(lambda: _handlers(settings, known)),
         tasks=LateMapping(_tasks),
         hooks={
             "roster_synced": "rm_roster_synced",
@@ -53,19 +54,24 @@ def make_runtime(
     )
 
 
-def _handlers(plugins: Plugins) -> dict[str, Any]:
+def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
+    from rmplugin.calendars import operations as calendars
     from rmplugin.credits import operations as credits
     from rmplugin.introductions import operations as introductions
+    from rmplugin.mailing.tasks import make_post
     from rmplugin.matching import interruptions, releasing, runs
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
+    post = make_post(settings, plugins) if settings.smtp_url else None
+    session_kinds = ("session_planned", "session_moved", "session_cancelled")
     return {
         "session_confirmed": (
             partial(credits.on_session_confirmed, sinks=sinks),
             introductions.on_session_confirmed,
         ),
+        **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
@@ -81,6 +87,8 @@ def _handlers(plugins: Plugins) -> dict[str, Any]:
 def _tasks() -> dict[str, Any]:
     from rmplugin.hris import queries as hris_kinds
     from rmplugin.hris import tasks as hris
+    from rmplugin.mailing import tasks as mailing
+    from rmplugin.mailing.operations import NEWS_TO_POST
     from rmplugin.matching import tasks as matching
     from rmplugin.matching.counting import WANTED
     from rmplugin.people import tasks as people
@@ -96,6 +104,7 @@ def _tasks() -> dict[str, Any]:
         hris_kinds.PEOPLE_NOTICED: hris.fetch_noticed,
         CHANGED: scim.take_in_changes,
         WANTED: matching.count,
+        NEWS_TO_POST: mailing.post_news,
     }
 
 
@@ -115,6 +124,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.hris import tasks as hris_tasks
     from rmplugin.introductions import tasks as introduction_tasks
     from rmplugin.leaving import tasks as leaving_tasks
+    from rmplugin.mailing import tasks as mail_tasks
     from rmplugin.matching import tasks as matching_tasks
     from rmplugin.people import tasks as people_tasks
     from rmplugin.preparation import tasks as preparation_tasks
@@ -128,6 +138,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         hris_tasks.want_due_runs(runtime)
         work_outbox(runtime)
         credit_tasks.deliver_due(runtime)
+        mail_tasks.send_due(runtime)
         matching_tasks.expire_due(runtime)
         tenant_tasks.run_asked_checks(runtime)
         work_outbox(runtime, slow=True)
@@ -146,6 +157,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         checkin_tasks.ask_due(runtime)
         leaving_tasks.look_after(runtime)
         preparation_tasks.remind_due(runtime)
+        mail_tasks.tidy(runtime)
 
     queue.periodic_task(crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

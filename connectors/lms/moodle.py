@@ -18,6 +18,8 @@ class Moodle(PlatformQuirks):
     column_by_teacher = True
     # A stale score is 409 there; 400 means teachers and administrators, who get no grades.
     refusals = {400: "enrol"}
+    # The id of a link is that of its activity, which this page takes instead of a course module's.
+    activity_url = "{issuer}/mod/lti/view.php?l={resource_link_id}"
     settings = {
         "address": (f"{TOOL}: 'Tool URL', 'Initiate login URL', 'Public keyset' and 'Redirection URI(s)'."),
         "client": (

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rmplugin.agreements.models import Agreement, AgreementDraft
 from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
+from rmplugin.calendars.models import CalendarFeed
 from rmplugin.checkins.models import Checkin, CheckinAsk
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.freebusy.models import BusyCalendar
@@ -18,6 +19,7 @@ from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
+from rmplugin.mailing.models import BlockedAddress, Mail, MailChoice
 from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Proposal
 from rmplugin.messages.models import Message, ThreadRead
 from rmplugin.notes.models import ActionItem, Note
@@ -88,6 +90,12 @@ HOLDINGS = (
         WebSession, Text("When you were signed in"), hidden=("token_sha256", "entry_sha256"), erase="delete"
     ),
     Holding(Notice, Text("Notices to you"), erase="delete"),
+    Holding(
+        Mail, Text("Mails to you: their kind and what became of them"), hidden=("address",), erase="delete"
+    ),
+    Holding(MailChoice, Text("How you want to be told"), erase="delete"),
+    Holding(BlockedAddress, Text("That your mail server refused mail"), erase="delete"),
+    Holding(CalendarFeed, Text("Your calendar address"), hidden=("token_sha256",), erase="delete"),
     Holding(
         SideLine,
         Text("Lines of authority beside your reporting line"),

@@ -20,6 +20,7 @@ class MentoringSession(Base, TenantOwned):
     :ivar attest_asked_at: when one of the two, whose word alone stands, asked the manager to attest it.
     :ivar attest_refused_at: when the manager could not.
     :ivar attested_at: when the manager did; who it was, the audit says. None when both confirmed it.
+    :ivar sequence: how often what calendars hold of it has changed (iCalendar's SEQUENCE).
     """
 
     __tablename__ = "mentoring_session"
@@ -41,6 +42,7 @@ class MentoringSession(Base, TenantOwned):
     agenda: Mapped[str]
     planned_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     moves: Mapped[int] = mapped_column(default=0)
+    sequence: Mapped[int] = mapped_column(default=0)
     cancelled_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     counted_minutes: Mapped[int | None]
     confirmed_at: Mapped[datetime | None]

@@ -17,7 +17,7 @@ from rmplugin.people.queries import display_names
 from rmplugin.preparation.operations import require_ready
 from rmplugin.sessions.forms import MOST_AGENDA
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
-from rmplugin.sessions.queries import find_overlap
+from rmplugin.sessions.queries import ends_at, find_overlap
 from rmplugin.texts import Text
 
 # A session that was never planned can be written down this long after it took place.
@@ -77,7 +77,7 @@ def plan(
     :raises ConflictError: before both wanted to go on after their first call, a first session ahead without
         the preparation that the programme asks for, a second one without a signed agreement, or the pairing
         has ended or is on hold.
-    **Touches** writes mentoring_session, session_change, notice.
+    **Touches** writes mentoring_session, session_change, notice, outbox_event.
     """
     if lock_active_pairing(db, pairing.id, person_id).introduced_at is None:
         raise ConflictError(
@@ -110,7 +110,10 @@ def plan(
     db.add(session)
     _rebook(db, pairing.id, person_id)
     db.flush()
-    _tell_partner(db, pairing, person_id, session, "%(name)s planned a session.", now)
+    jobs.enqueue(db, "session_planned", now, session_id=str(session.id), sequence=session.sequence)
+    _tell_partner(
+        db, pairing, person_id, session, "%(name)s planned a session.", now, mail=ends_at(session) <= now
+    )
     return session
 
 
@@ -129,7 +132,7 @@ def reschedule(
         `forms.CAUSES` or None.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
     :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
-    **Touches** writes mentoring_session, session_change, notice.
+    **Touches** writes mentoring_session, session_change, notice, outbox_event.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id)
     db.refresh(session, with_for_update=True)
@@ -140,6 +143,8 @@ def reschedule(
     moved = starts_at != session.starts_at
     if moved or values["minutes"] != session.planned_minutes:
         _check_time(db, pairing, starts_at, values["minutes"], now, besides=session.id)
+        session.sequence += 1
+        jobs.enqueue(db, "session_moved", now, session_id=str(session.id), sequence=session.sequence)
     if moved:
         _note_change(db, session, person_id, "moved", values.get("reason"), now, to_at=starts_at)
     session.starts_at, session.kind = starts_at, values.get("kind", session.kind)
@@ -148,7 +153,9 @@ def reschedule(
     session.updated_at = now
     if moved:
         session.moves += 1
-        _tell_partner(db, pairing, person_id, session, "%(name)s moved a session.", now)
+        _tell_partner(
+            db, pairing, person_id, session, "%(name)s moved a session.", now, mail=ends_at(session) <= now
+        )
 
 
 def cancel(
@@ -159,7 +166,7 @@ def cancel(
     Cancelling a cancelled session changes nothing.
     :param reason: a code of `forms.CAUSES`, or pause for a break of the pair; None when none was given.
     :raises ConflictError: the other side has said that it took place, or the pairing has ended.
-    **Touches** writes mentoring_session, session_claim, session_change, notice.
+    **Touches** writes mentoring_session, session_claim, session_change, notice, outbox_event.
     """
     pairing = lock_active_pairing(db, session.pairing_id, person_id, on_hold_too=True)
     db.refresh(session, with_for_update=True)
@@ -174,8 +181,11 @@ def cancel(
         )
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
     _note_change(db, session, person_id, "cancelled", reason, now)
-    session.state, session.cancelled_by, session.updated_at = "cancelled", person_id, now
-    _tell_partner(db, pairing, person_id, session, "%(name)s cancelled a session.", now)
+    session.cancelled_by = person_id
+    _call_off(db, session, now)
+    _tell_partner(
+        db, pairing, person_id, session, "%(name)s cancelled a session.", now, mail=ends_at(session) <= now
+    )
 
 
 def add_point(db: Db, session: MentoringSession, person_id: uuid.UUID, point: str, now: datetime) -> None:
@@ -362,7 +372,7 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
     """Cancel what an ended pairing had planned for later. By nobody: it says nothing about who ended it.
 
     :param payload: pairing_id.
-    **Touches** writes mentoring_session.
+    **Touches** writes mentoring_session, outbox_event.
     """
     query = select(MentoringSession).where(
         MentoringSession.pairing_id == uuid.UUID(payload["pairing_id"]),
@@ -370,7 +380,13 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
         MentoringSession.starts_at > now,
     )
     for session in db.scalars(query.with_for_update()):
-        session.state, session.updated_at = "cancelled", now
+        _call_off(db, session, now)
+
+
+def _call_off(db: Db, session: MentoringSession, now: datetime) -> None:
+    session.state, session.updated_at = "cancelled", now
+    session.sequence += 1
+    jobs.enqueue(db, "session_cancelled", now, session_id=str(session.id), sequence=session.sequence)
 
 
 def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
@@ -449,8 +465,20 @@ def _check_time(
 
 
 def _tell_partner(
-    db: Db, pairing: Pairing, person_id: uuid.UUID, session: MentoringSession, did: str, now: datetime
+    db: Db,
+    pairing: Pairing,
+    person_id: uuid.UUID,
+    session: MentoringSession,
+    did: str,
+    now: datetime,
+    *,
+    mail: bool = True,
 ) -> None:
+    """Leave the partner a notice.
+
+    :param mail: False when the mail for their calendar says it, which goes to both.
+    """
     name = display_names(db, {person_id}).get(person_id, Text("Your partner"))
     text = Text(did, name=name)
-    notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, f"/sessions/{session.id}")
+    page = f"/sessions/{session.id}"
+    notify.tell(db, pairing.partner_of(person_id), "session_changed", text, now, page, mail=mail)

@@ -10,11 +10,15 @@ import types
 from pathlib import Path
 
 import pytest
+import responses
 
 from rmplugin.errors import ConflictError, InputError
+from rmplugin.jobs import work_outbox
+from rmplugin.mailing import operations as mailing
 from rmplugin.matching import changes, operations, queries, releasing
 from rmplugin.people.models import Person
 from tests.factories.matching import make_scene
+from tests.factories.pairs import make_pair
 from tests.rules.source import ROOT
 
 DOCUMENT = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
@@ -90,10 +94,32 @@ def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
 
 @pytest.fixture
 def plugins() -> list[types.ModuleType]:
-    """Give the documented criterion as a plug-in."""
-    module = types.ModuleType("acme_houses")
-    exec(code("python", "rm_register_match_criteria"), module.__dict__)
-    return [module]
+    """Give the documented criterion and the documented channel as plug-ins."""
+    houses, wall = types.ModuleType("acme_houses"), types.ModuleType("acme_wall")
+    exec(code("python", "rm_register_match_criteria"), houses.__dict__)
+    exec(code("python", "rm_register_notifiers"), wall.__dict__)
+    return [houses, wall]
+
+
+@responses.activate
+def test_channel_when_registered_as_documented_gets_the_news(runtime, tenant):
+    pair = make_pair(runtime, tenant)
+    posted = responses.post("https://wall.acme.example/posts", status=201)
+    with pair.transaction() as db:
+        values = {"notifier": "acme_wall", "name": "Hall"}
+        settings = {"url": "https://wall.acme.example"}
+        mailing.add_channel(
+            db, pair.programme, values, settings, runtime.database.secrets, "test", runtime.clock()
+        )
+        mailing.tell_news(
+            db, pair.programme, {"title": "Kick-off", "words": "On Monday"}, "test", runtime.clock()
+        )
+    work_outbox(runtime, slow=True)
+    assert json.loads(posted.calls[0].request.body) == {
+        "head": "Kick-off",
+        "body": "On Monday",
+        "link": "http://localhost:5000",
+    }
 
 
 def test_criterion_when_registered_as_documented_counts_in_a_run_and_takes_pairs_out(runtime, tenant):

@@ -38,6 +38,7 @@ NAMES_NOBODY = {
     "access_entry": {"actor", "page"},
     "goal_version": {"theme"},
     "endorsement": {"token"},
+    "calendar_feed": {"token_sha256"},
 }
 
 

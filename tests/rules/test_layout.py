@@ -14,6 +14,7 @@ from tests.rules.source import PACKAGES, ROOT, parse, place, python_files
 CAPABILITIES = (
     "agreements",
     "aims",
+    "calendars",
     "checkins",
     "credits",
     "dashboard",
@@ -25,6 +26,7 @@ CAPABILITIES = (
     "introductions",
     "launches",
     "leaving",
+    "mailing",
     "matching",
     "messages",
     "notes",
@@ -54,12 +56,14 @@ ALLOWED = {
 EXTRA = {
     "agreements": {"words.py"},
     "goals": {"scoring.py"},
+    "calendars": {"ics.py"},
     "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
     "launches": {"catalogue.py"},
     "leaving": {"documents.py", "words.py"},
+    "mailing": {"catalogue.py", "letters.py", "quiet.py"},
     "matching": {
         "changes.py",
         "columns.py",

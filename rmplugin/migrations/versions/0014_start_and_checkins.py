@@ -1,6 +1,6 @@
 """Introductions, drafts of agreements, weights of goals, check-ins that ask, care tasks, aims, safeguards
 
-Revision: 0014, after: 0012, made: 2026-11-26 11:00:00
+Revision: 0014, after: 0013, made: 2026-11-26 11:00:00
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""How notices reach people outside of the tool: mails, digests, channels of a team."""

@@ -111,6 +111,9 @@ def propose(
     if waiting is not None:
         waiting.state = "superseded"
     db.add(agreement)
+    # Whoever was asked to compare, or to sign the version before, has nothing to do there any more.
+    both = (pairing.mentor_id, pairing.mentee_id)
+    notify.take_back(db, [f"/pairings/{pairing.id}/agreement"], now, people=both)
     notify.tell(
         db,
         pairing.partner_of(person_id),

@@ -26,6 +26,7 @@ from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.reviews.queries import count_open, earlier_programmes
+from rmplugin.safeguards import queries as safeguards
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import count_asked, to_confirm
 from rmplugin.signup import queries as signup
@@ -50,13 +51,14 @@ class PairingCard:
     """One pairing of the person who looks.
 
     :ivar role: the role of the person who looks.
+    :ivar to_confirm: sessions that wait for the word of the person who looks, oldest first.
     """
 
     pairing: Pairing
     role: str
     partner: Person
     next_session: MentoringSession | None
-    to_confirm: int
+    to_confirm: Sequence[MentoringSession]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +129,14 @@ def _cards(db: Db, person_id: uuid.UUID, now: datetime) -> list[PairingCard]:
     for session in db.scalars(select(MentoringSession).where(of_mine).order_by(MentoringSession.starts_at)):
         if session.state == "scheduled" and session.starts_at >= now:
             upcoming.setdefault(session.pairing_id, session)
-    waiting = Counter(story.session.pairing_id for story in to_confirm(db, person_id, now))
+    waiting = [story.session for story in to_confirm(db, person_id, now)]
     return [
         PairingCard(
             pairing,
             str(pairing.role_of(person_id)),
             partners[pairing.partner_of(person_id)],
             upcoming.get(pairing.id),
-            waiting[pairing.id],
+            [session for session in waiting if session.pairing_id == pairing.id],
         )
         for pairing in pairings
     ]
@@ -330,7 +332,7 @@ def _needs(
 ) -> list[tuple[str, str, str]]:
     here = f"/programmes/{programme.id}"
     needs: list[tuple[str, str, str]] = []
-    if not any(counts.values()):
+    if not any(counts.values()) and programme.state != "draft":
         needs.append((Text("Nobody is invited yet."), f"{here}", Text("Invite people")))
     needs += signup.desk_needs(db, programme, counts, now)
     waiting = _count_waiting(db, programme)
@@ -366,7 +368,7 @@ def _needs(
         if joined and any(counts.values()):
             sentence = Text("New colleagues who could be mentors and are not invited: %(n)s.", n=joined)
             needs.append((sentence, "/manage#newcomers", Text("See who they are")))
-    return needs
+    return needs + safeguards.desk_needs(db, programme)
 
 
 def _released(programme: Programme) -> Any:

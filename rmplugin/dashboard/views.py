@@ -16,6 +16,7 @@ from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
 from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.hours.queries import current_break
 from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
@@ -130,23 +131,23 @@ def _next_step(visit: Visit, home: Home) -> Step:
                 f"/proposals/{proposal.id}",
                 "See the proposal again",
             )
-    if home.cards:
-        card = next((card for card in home.cards if card.to_confirm), home.cards[0])
-        path = flask.url_for("dashboard.pairing", pairing_id=card.pairing.id)
-        if card.pairing.is_on_hold:
-            return Step(
-                Text(ON_HOLD, name=card.partner.display_name), path, "Open your pairing", on_hold=True
-            )
-        if card.to_confirm:
-            return Step(
-                "Say whether your session took place, and how long it was.", path, "Confirm the session"
-            )
-        return Step(
-            Text("Go on with %(name)s.", name=card.partner.display_name),
-            path,
-            "Open your pairing",
-        )
-    return _enrolment_step(home)
+    return _card_step(visit, home) if home.cards else _enrolment_step(home)
+
+
+def _card_step(visit: Visit, home: Home) -> Step:
+    card = next((card for card in home.cards if card.to_confirm), home.cards[0])
+    name = card.partner.display_name
+    path, link = flask.url_for("dashboard.pairing", pairing_id=card.pairing.id), "Open your pairing"
+    if card.pairing.is_on_hold:
+        return Step(Text(ON_HOLD, name=name), path, link, on_hold=True)
+    if card.to_confirm:
+        path = flask.url_for("sessions.session_page", session_id=card.to_confirm[0].id)
+        return Step("Say whether your session took place, and how long it was.", path, "Confirm the session")
+    pause = current_break(visit.db, card.pairing.id, visit.now.date())
+    if pause is not None and pause.pause_until is not None:
+        said = "Your pairing with %(name)s takes a break until %(day)s. You need not do anything."
+        return Step(Text(said, name=name, day=pause.pause_until.isoformat()), path, link)
+    return Step(Text("Go on with %(name)s.", name=name), path, link)
 
 
 def _enrolment_step(home: Home) -> Step:

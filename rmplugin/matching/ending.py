@@ -86,7 +86,9 @@ def tell_ended(db: Db, pairing: Pairing, person_ids: Iterable[uuid.UUID], now: d
     **Touches** writes notice.
     """
     names = display_names(db, {pairing.mentor_id, pairing.mentee_id})
-    notify.take_back(db, [f"/pairings/{pairing.id}"], now, "pairing_state")
+    here, both = f"/pairings/{pairing.id}", (pairing.mentor_id, pairing.mentee_id)
+    pages = (here, *(f"{here}/{page}" for page in ("introduction", "agreement", "checkin")))
+    notify.take_back(db, pages, now, people=both)
     for person in person_ids:
         text = Text(NEUTRAL_ENDED, name=names[pairing.partner_of(person)])
         notify.tell(db, person, "pairing_ended", text, now, f"/pairings/{pairing.id}/parting")

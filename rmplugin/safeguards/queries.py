@@ -13,8 +13,10 @@ from rmplugin.people.models import Person
 from rmplugin.people.queries import CAN_TAKE_PART, reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.privacy import Counts, safe_counts
+from rmplugin.programmes.models import Programme
 from rmplugin.safeguards.forms import STATES
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
+from rmplugin.texts import Text
 
 
 def list_contacts(db: Db, programme_id: uuid.UUID) -> list[tuple[ContactPerson, Person]]:
@@ -25,6 +27,17 @@ def list_contacts(db: Db, programme_id: uuid.UUID) -> list[tuple[ContactPerson, 
     query = select(ContactPerson, Person).join(Person, Person.id == ContactPerson.person_id)
     query = query.where(ContactPerson.programme_id == programme_id, CAN_TAKE_PART)
     return [(row[0], row[1]) for row in db.execute(query.order_by(Person.display_name, Person.id))]
+
+
+def desk_needs(db: Db, programme: Programme) -> list[tuple[str, str, str]]:
+    """Ask the manager for a contact while people take part and nobody is named: sentence, path, link text.
+
+    **Touches** reads contact_person, person.
+    """
+    if programme.state in ("draft", "archived") or list_contacts(db, programme.id):
+        return []
+    told = Text("No confidential contact is named: who needs help has nobody to ask privately.")
+    return [(told, f"/programmes/{programme.id}/contacts", Text("Name somebody"))]
 
 
 def get_contact(db: Db, contact_id: uuid.UUID) -> ContactPerson:

@@ -182,7 +182,7 @@ def cancel(
     db.execute(delete(SessionClaim).where(SessionClaim.session_id == session.id))
     _note_change(db, session, person_id, "cancelled", reason, now)
     session.cancelled_by = person_id
-    _call_off(db, session, now)
+    _call_off(db, session, pairing, now)
     _tell_partner(
         db, pairing, person_id, session, "%(name)s cancelled a session.", now, mail=ends_at(session) <= now
     )
@@ -372,20 +372,24 @@ def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None
     """Cancel what an ended pairing had planned for later. By nobody: it says nothing about who ended it.
 
     :param payload: pairing_id.
-    **Touches** writes mentoring_session, outbox_event.
+    **Touches** writes mentoring_session, notice, outbox_event.
     """
     query = select(MentoringSession).where(
         MentoringSession.pairing_id == uuid.UUID(payload["pairing_id"]),
         MentoringSession.state == "scheduled",
         MentoringSession.starts_at > now,
     )
+    pairing = db.get_one(Pairing, uuid.UUID(payload["pairing_id"]))
     for session in db.scalars(query.with_for_update()):
-        _call_off(db, session, now)
+        _call_off(db, session, pairing, now)
 
 
-def _call_off(db: Db, session: MentoringSession, now: datetime) -> None:
+def _call_off(db: Db, session: MentoringSession, pairing: Pairing, now: datetime) -> None:
     session.state, session.updated_at = "cancelled", now
     session.sequence += 1
+    # Nobody need look at its plan, or confirm it, any more.
+    both = (pairing.mentor_id, pairing.mentee_id)
+    notify.take_back(db, [f"/sessions/{session.id}"], now, people=both)
     jobs.enqueue(db, "session_cancelled", now, session_id=str(session.id), sequence=session.sequence)
 
 

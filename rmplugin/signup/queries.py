@@ -401,6 +401,9 @@ def desk_needs(
     """
     here = f"/programmes/{programme.id}"
     needs: list[tuple[str, str, str]] = []
+    if programme.state == "draft":
+        told = Text("The programme is a draft. See whether it is ready, then open it and invite people.")
+        needs.append((told, f"{here}/launch", Text("Check readiness and launch")))
     if is_late(programme, counts, now):
         told = Text("Fewer people sign up than you want. See why, and what helps.")
         needs.append((told, f"{here}/sign-up", Text("See how sign-up goes")))

@@ -9,6 +9,7 @@ from rmplugin import notify
 from rmplugin.notify import Notice
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.operations import invite
+from rmplugin.safeguards.models import ContactPerson
 from tests.factories.matching import make_scene
 from tests.factories.pairs import make_pair
 from tests.factories.people import make_leader, make_person
@@ -76,6 +77,27 @@ def test_desk_when_course_has_no_programme_offers_the_templates(sign_in, runtime
     page = sign_in(tenant, manager=True, context=context).get("/home")
     assert "Start from a template" in page.says()
     assert 'href="/programmes/new"' in page.text
+
+
+def test_desk_when_programme_is_a_draft_leads_to_its_launch_check(sign_in, runtime, tenant, course):
+    context, programme = course
+    with runtime.database.transaction(tenant.id) as db:
+        db.merge(programme).state = "draft"
+    page = sign_in(tenant, manager=True, context=context).get("/home")
+    assert f'href="/programmes/{programme.id}/launch">Check readiness and launch' in page.text
+    assert "Nobody is invited yet." not in page.says()
+    assert "You see states and counts." in page.text
+
+
+def test_desk_when_nobody_can_be_asked_in_confidence_says_so(sign_in, runtime, tenant, course):
+    context, programme = course
+    desk = sign_in(tenant, manager=True, context=context)
+    assert "No confidential contact is named" in desk.get("/manage").says()
+    with runtime.database.transaction(tenant.id) as db:
+        contact = make_person(db)
+        row = ContactPerson(programme_id=programme.id, person_id=contact.id, created_at=runtime.clock())
+        db.add(row)
+    assert "No confidential contact is named" not in desk.get("/manage").says()
 
 
 def test_home_when_invited_leads_to_the_enrolment(sign_in, runtime, tenant, course):

@@ -90,3 +90,39 @@ def test_home_when_only_the_partner_has_to_confirm_asks_for_nothing(runtime, ten
     pair.claim(session, pair.mentor, 60)
     assert "to confirm" not in sign_in(tenant, pair.mentor).get("/home").says()
     assert "Confirm the session" in sign_in(tenant, pair.mentee).get("/home").says()
+
+
+def test_home_when_a_session_waits_leads_straight_to_it_and_says_it_once(runtime, tenant, sign_in, clock):
+    pair = make_pair(runtime, tenant)
+    clock.forward(hours=5)
+    session = pair.hold()
+    pair.claim(session, pair.mentor, 60)
+    page = sign_in(tenant, pair.mentee).get("/home")
+    assert page.text.count(f'href="/sessions/{session.id}"') == 1
+
+
+def test_home_when_the_pair_takes_a_break_says_until_when(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    sign_in(tenant, pair.mentee).get(f"{pair.path}/no-time").submit("/no-time", choice="pause", weeks="2")
+    for person in (pair.mentor, pair.mentee):
+        assert "takes a break until" in sign_in(tenant, person).get("/home").says()
+        assert "Go on with" not in sign_in(tenant, person).get("/home").says()
+
+
+def test_home_when_a_pairing_has_ended_asks_for_nothing_in_it(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    for person in (pair.mentor, pair.mentee):
+        pair.expect(person)
+    assert "See where you differ" in sign_in(tenant, pair.mentor).get("/home").says()
+    sign_in(tenant, pair.mentee).get(f"{pair.path}/end").submit("/end", next_choice="rematch")
+    says = sign_in(tenant, pair.mentor).get("/home").says()
+    assert "has ended" in says
+    assert "See where you differ" not in says
+
+
+def test_home_when_a_version_is_written_no_longer_asks_to_compare(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    pair.propose(pair.mentee)
+    says = sign_in(tenant, pair.mentor).get("/home").says()
+    assert "read it and sign it" in says
+    assert "See where you differ" not in says

@@ -1,5 +1,7 @@
 """Pages that join capabilities."""
 
+import csv
+import io
 import uuid
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -10,8 +12,11 @@ from rmplugin import logins, notify, web
 from rmplugin.agreements.queries import current_agreement, draft_stage, open_agreement, signed_by
 from rmplugin.aims.queries import observation_of
 from rmplugin.checkins.queries import due_checkin, next_wave_at
+from rmplugin.credits.operations import spreadsheet_text
 from rmplugin.credits.queries import completion_of
+from rmplugin.dashboard import desk as desks
 from rmplugin.dashboard import queries
+from rmplugin.dashboard.forms import BANDS, PAIR_STATES, PairsQuery
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
@@ -367,10 +372,42 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 @pages.get("/manage", role=Role.MANAGER)
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
-    found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
+    asked = web.load_query(PairsQuery())
+    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.now)
     if found.programme is not None:
         visit.note_access(programme_id=found.programme.id)
-    return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
+    return web.render(
+        "dashboard/desk.html",
+        visit,
+        desk=found,
+        asked=asked,
+        states=PAIR_STATES,
+        bands=BANDS,
+        settle=True,
+        current="/manage",
+    )
+
+
+@pages.download("/manage/pairs.csv", role=Role.MANAGER)
+def pairs_file(visit: Visit) -> web.Answer:
+    """Give the whole table of pairs as a CSV file."""
+    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.now)
+    if programme is None:
+        raise NotFoundError("programme")
+    visit.note_access(programme_id=programme.id)
+    file = io.StringIO()
+    writer = csv.writer(file)
+    heading = "mentor,mentee,state,sessions,minutes,last_session,next_session,health,lower_of_the_two,gap"
+    writer.writerow(heading.split(","))
+    for row in rows:
+        days = [moment.date() if moment else "" for moment in (row.last_session, row.next_session)]
+        health = (row.health.band, row.health.lower, row.health.gap) if row.health else ("", "", "")
+        names = [spreadsheet_text(name) for name in (row.line.mentor, row.line.mentee)]
+        writer.writerow([*names, row.line.state, row.confirmed, row.minutes, *days, *health])
+    answer = flask.make_response("\ufeff" + file.getvalue())
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = "attachment; filename=pairs.csv"
+    return answer
 
 
 @pages.get("/people/course", role=Role.MANAGER)

@@ -155,6 +155,8 @@ def _profile(tenant_id: uuid.UUID, person_id: uuid.UUID, chance: random.Random) 
         "work_from_minute": 9 * 60,
         "work_to_minute": 17 * 60,
         "time_zone": chance.choice(ZONES),
+        "interests": [],
+        "topics": {},
         "updated_at": NOW,
     }
 

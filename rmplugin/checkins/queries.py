@@ -102,9 +102,7 @@ def own_checkins(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Sequenc
     return db.scalars(query.order_by(Checkin.wave.desc())).all()
 
 
-def pair_health(
-    db: Db, pairing_ids: Sequence[uuid.UUID] | Select[tuple[uuid.UUID]]
-) -> dict[uuid.UUID, Health]:
+def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID]) -> dict[uuid.UUID, Health]:
     """Give bands for managers, from the newest check-in that both answered: the lower satisfaction governs.
 
     :param pairing_ids: few of them, or a query of any number.
@@ -186,7 +184,7 @@ def open_tasks(db: Db, programme_id: uuid.UUID) -> list[tuple[CareTask, Pairing]
     return [(row[0], row[1]) for row in db.execute(query.order_by(CareTask.created_at, CareTask.id))]
 
 
-def count_open_tasks(programme_id: uuid.UUID) -> Select[tuple[int]]:
+def count_open_tasks(programme_id: uuid.UUID) -> Select[int]:
     """Count what `open_tasks` lists, as a part of a larger statement. **Touches** pure."""
     query = select(func.count(CareTask.id)).join(Pairing, Pairing.id == CareTask.pairing_id)
     return query.where(

@@ -244,7 +244,7 @@ def all_pairs(db: Db, context_id: uuid.UUID | None, now: datetime) -> tuple[Prog
 def _rows(
     db: Db,
     lines: Sequence[PairLine],
-    ids: Sequence[uuid.UUID] | Select[tuple[uuid.UUID]],
+    ids: Sequence[uuid.UUID] | Select[uuid.UUID],
     health: Mapping[uuid.UUID, Health],
     now: datetime,
 ) -> list[PairRow]:
@@ -263,8 +263,9 @@ def _rows(
         .where(MentoringSession.pairing_id.in_(ids))
         .group_by(MentoringSession.pairing_id)
     )
-    sessions = {row[0]: row[1:] for row in db.execute(query)}
-    return [PairRow(line, *sessions.get(line.id, (0, 0, None, None)), health.get(line.id)) for line in lines]
+    sessions: dict[uuid.UUID, Any] = {row[0]: row[1:] for row in db.execute(query)}
+    nothing = (0, 0, None, None)
+    return [PairRow(line, *sessions.get(line.id, nothing), health=health.get(line.id)) for line in lines]
 
 
 def _unknown_visitors(db: Db, context_id: uuid.UUID | None) -> list[tuple[LtiUser, str]]:
@@ -280,7 +281,7 @@ def _unknown_visitors(db: Db, context_id: uuid.UUID | None) -> list[tuple[LtiUse
     return [(user, LINK_PROBLEMS.get(user.link_problem or "no_match", "")) for user in db.scalars(query)]
 
 
-def _read_counts(db: Db, programme: Programme, counts: Mapping[str, Select[tuple[int]]]) -> dict[str, int]:
+def _read_counts(db: Db, programme: Programme, counts: Mapping[str, Select[int]]) -> dict[str, int]:
     """Count many things in one statement."""
     columns = [query.correlate(None).scalar_subquery().label(name) for name, query in counts.items()]
     row = db.execute(select(Programme.id, *columns).where(Programme.id == programme.id)).one()
@@ -289,7 +290,7 @@ def _read_counts(db: Db, programme: Programme, counts: Mapping[str, Select[tuple
 
 def _waiting_counts(
     programme: Programme, earlier: Sequence[Programme], now: datetime
-) -> dict[str, Select[tuple[int]]]:
+) -> dict[str, Select[int]]:
     here = programme.id
     sessions = (
         select(func.count(MentoringSession.id))
@@ -320,7 +321,7 @@ def _waiting_counts(
         "mentee": _waiting(programme, "mentee"),
     }
     if programme.state in TAKES_IN:
-        people: Select[tuple[int]] = select(func.count(Person.id))
+        people: Select[int] = select(func.count(Person.id))
         counts["joined"] = programme_queries.eligible_query(
             people, programme, now.date(), "mentor", newcomers=True
         )
@@ -328,7 +329,7 @@ def _waiting_counts(
     return counts | signup.desk_counts(programme)
 
 
-def _waiting(programme: Programme, role: str) -> Select[tuple[int]]:
+def _waiting(programme: Programme, role: str) -> Select[int]:
     """Count people who signed up and have neither a partner nor an open proposal."""
     paired, proposed = (
         table.mentor_id if role == "mentor" else table.mentee_id for table in (Pairing, Proposal)

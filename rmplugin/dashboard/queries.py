@@ -2,22 +2,28 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, func, select
 
 from rmplugin import notify
+from rmplugin.agreements.models import AgreementDraft
+from rmplugin.aims.models import LeadershipAim
+from rmplugin.checkins.models import Checkin
+from rmplugin.checkins.queries import ROLES, current_wave
 from rmplugin.credits import queries as credit_queries
 from rmplugin.credits.models import Completion
 from rmplugin.db import Db
 from rmplugin.matching import wishes
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.matching.queries import list_pairings_of, open_proposals_of
+from rmplugin.messages.queries import count_unread
 from rmplugin.people.models import CourseMember, LtiUser, Person, Profile
 from rmplugin.people.queries import zone_among
+from rmplugin.preparation.models import PreparationRule
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
@@ -71,9 +77,9 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
             fit = programme_queries.find_fit(db, programme, person_id, now.date())
     proposals = [row for row in open_proposals_of(db, person_id) if row.expires_at and row.expires_at > now]
     pairings = [row for row in list_pairings_of(db, person_id) if row.state in LIVE]
-    others = {other_of(pair, person_id) for pair in (*proposals, *pairings)}
-    people = people_with_zones(db, {person_id, *others})
-    partners = {key: found for key, (found, _zone) in people.items()}
+    others = {other_of(row, person_id) for row in proposals} | {row.partner_of(person_id) for row in pairings}
+    people = known_people(db, {person_id, *others})
+    partners = {key: found.person for key, found in people.items()}
     idle = programme is not None and not proposals and not pairings
     return Home(
         programme=programme,
@@ -85,7 +91,7 @@ def home_of(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID, now: dat
         cards=_cards(db, pairings, partners, person_id, now),
         completion=completion,
         notices=notify.unread(db, person_id),
-        time_zone=people[person_id][1] if person_id in people else "UTC",
+        time_zone=people[person_id].zone if person_id in people else "UTC",
     )
 
 
@@ -94,14 +100,81 @@ def other_of(pair: Proposal | Pairing, person_id: uuid.UUID) -> uuid.UUID:
     return pair.mentee_id if pair.mentor_id == person_id else pair.mentor_id
 
 
-def people_with_zones(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, tuple[Person, str]]:
-    """Give people, each with the time zone that `people.queries.zone_of` gives.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person, and what they said about themselves: None before their first answer."""
+
+    person: Person
+    profile: Profile | None
+
+    @property
+    def zone(self) -> str:
+        """Give the time zone that `people.queries.zone_of` gives."""
+        return zone_among(self.profile.time_zone if self.profile else None, self.person.time_zone)
+
+
+def known_people(db: Db, person_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Known]:
+    """Give people with their profiles.
 
     **Touches** reads person, profile.
     """
-    query = select(Person, Profile.time_zone).outerjoin(Profile, Profile.person_id == Person.id)
+    query = select(Person, Profile).outerjoin(Profile, Profile.person_id == Person.id)
     rows = db.execute(query.where(Person.id.in_(person_ids)))
-    return {person.id: (person, zone_among(zone, person.time_zone)) for person, zone in rows}
+    return {person.id: Known(person, profile) for person, profile in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """What the page of a pairing shows of many places, for one of the two.
+
+    :ivar completion: None before anything happened.
+    :ivar observation: how far the observation of the mentor's aim is; None without an aim.
+    :ivar wave: the check-in that waits for the person's answers; None when none does.
+    :ivar stage: what somebody without an agreement does next: write, wait or compare.
+    :ivar gate: the first session waits until both are prepared.
+    :ivar unread: messages.
+    """
+
+    programme: Programme
+    completion: Completion | None
+    observation: str | None
+    wave: int | None
+    stage: str
+    gate: bool
+    unread: int
+
+
+def pair_facts(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> PairFacts:
+    """Read much about a pairing in one statement.
+
+    **Touches** reads programme, completion, leadership_aim, checkin, agreement_draft, preparation_rule,
+    message.
+    """
+    wave = current_wave(pairing, now)
+    sent = select(func.count(AgreementDraft.id)).where(
+        AgreementDraft.pairing_id == pairing.id, AgreementDraft.submitted_at.is_not(None)
+    )
+    answered = select(func.count(Checkin.id)).where(
+        Checkin.pairing_id == pairing.id, Checkin.person_id == person_id, Checkin.wave == (wave or 0)
+    )
+    parts: tuple[Select[Any], ...] = (
+        select(LeadershipAim.observation).where(LeadershipAim.pairing_id == pairing.id),
+        answered,
+        sent.where(AgreementDraft.person_id == person_id),
+        sent,
+        select(PreparationRule.gate).where(PreparationRule.programme_id == pairing.programme_id),
+        count_unread(person_id, pairing.id),
+    )
+    of_mine = and_(Completion.programme_id == Programme.id, Completion.person_id == person_id)
+    query = (
+        select(Programme, Completion, *(part.correlate(None).scalar_subquery() for part in parts))
+        .outerjoin(Completion, of_mine)
+        .where(Programme.id == pairing.programme_id)
+    )
+    programme, completion, observation, answers, mine, both, gate, unread = db.execute(query).one()
+    stage = "write" if not mine else "compare" if both == len(ROLES) else "wait"
+    due = None if answers else wave
+    return PairFacts(programme, completion, observation, due, stage, bool(gate), unread)
 
 
 def _cards(

@@ -239,7 +239,7 @@ def without_manager(db: Db, programme_id: uuid.UUID) -> list[tuple[Enrolment, Pe
     return [(row[0], row[1]) for row in db.execute(query.order_by(Person.display_name, Person.id))]
 
 
-def count_without_manager(programme_id: uuid.UUID) -> Select[tuple[int]]:
+def count_without_manager(programme_id: uuid.UUID) -> Select[int]:
     """Count what `without_manager` lists, as a part of a larger statement. **Touches** pure."""
     query = select(func.count(Enrolment.id)).join(Endorsement, Endorsement.enrolment_id == Enrolment.id)
     return query.where(*_without_manager(programme_id))

@@ -204,7 +204,7 @@ def list_reviews(db: Db, programme_id: uuid.UUID) -> Sequence[MatchmakingReview]
     return db.scalars(newest).all()
 
 
-def count_open(programme_id: uuid.UUID) -> Select[tuple[int]]:
+def count_open(programme_id: uuid.UUID) -> Select[int]:
     """Count the reviews of a programme that wait for a decision, as a part of a larger statement.
 
     **Touches** pure.

@@ -147,7 +147,7 @@ def list_asked(db: Db, programme_id: uuid.UUID) -> list[tuple[SessionStory, Pair
     return [(stories[session_id], pairing) for session_id, pairing in pairings.items()]
 
 
-def count_asked(programme_id: uuid.UUID) -> Select[tuple[int]]:
+def count_asked(programme_id: uuid.UUID) -> Select[int]:
     """Count the sessions of a programme that wait for the manager's word, as a part of a larger statement.
 
     **Touches** pure.
@@ -247,7 +247,7 @@ def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:
     )
 
 
-def _stories(db: Db, query: Select[tuple[MentoringSession]]) -> list[SessionStory]:
+def _stories(db: Db, query: Select[MentoringSession]) -> list[SessionStory]:
     """Give the sessions of a query, in its order, with their claims."""
     of_session = SessionClaim.session_id == MentoringSession.id
     sessions: dict[uuid.UUID, MentoringSession] = {}

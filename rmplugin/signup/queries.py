@@ -391,7 +391,7 @@ def waiting_people(db: Db, programme_id: uuid.UUID) -> list[tuple[uuid.UUID, str
     return [(row[0], row[1]) for row in rows]
 
 
-def desk_counts(programme: Programme) -> dict[str, Select[tuple[int]]]:
+def desk_counts(programme: Programme) -> dict[str, Select[int]]:
     """Give what `desk_needs` wants to know, as parts of a larger statement. **Touches** pure."""
     concerns = select(func.count(Concern.id)).where(
         Concern.programme_id == programme.id, Concern.answer_id.is_(None)

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
-from rmplugin import notify
+from rmplugin import notify, web
 from rmplugin.db import Base
 from rmplugin.people.models import Person
 from rmplugin.programmes.models import Enrolment, Programme
@@ -26,6 +26,18 @@ from tests.factories.rows import fill
 from tests.rules.test_routes import ask, requests_for
 
 MOST = 12
+# Pages that may ask more often, and how often.
+EXCEPTIONS = {
+    # Everything that is kept about a person: one statement for each table that holds some of it.
+    "data_requests.my_data": 60,
+    "data_requests.person_page": 60,
+    # A small pool is counted while the page waits: the matching reads each kind of its facts once.
+    "matching.health_page": 22,
+    "matching.left_out_page": 13,
+    "signup.funnel_page": 22,
+    # Two programmes here; what counts and where it goes is read for each programme of a person.
+    "credits.own_credits": 16,
+}
 
 
 @contextmanager
@@ -128,9 +140,21 @@ def count(app, runtime, worlds) -> dict[str, list[str]]:
 
 def test_pages_when_opened_ask_at_most_twelve_times(app, runtime, worlds):
     asked = count(app, runtime, worlds)
-    for k, n in sorted(asked.items()):
-        print(len(n), k)
-    import json
+    assert len(asked) > len(EXCEPTIONS) + 50
+    too_often = {page: len(said) for page, said in asked.items() if len(said) > EXCEPTIONS.get(page, MOST)}
+    assert too_often == {}
+    assert {page for page in EXCEPTIONS if len(asked[page]) <= MOST} == set(), "no exceptions any more"
+    # Pages that were not shown here are few, and none of them is among those that people open most.
+    unseen = {page for page, said in asked.items() if not said}
+    assert unseen.isdisjoint({"dashboard.home", "dashboard.desk", "dashboard.pairing"})
 
-    json.dump(asked, open("/tmp/asked.json", "w"))
-    assert {page: len(said) for page, said in asked.items() if len(said) > MOST} == {}
+
+def test_rule_when_a_page_asks_in_a_loop_finds_it(app, runtime, worlds):
+    def careless(visit):
+        return str([visit.db.scalar(select(func.count(Person.id))) for _ in range(MOST)])
+
+    pages = web.Pages("careless", __name__)
+    pages.get("/careless", role=Role.VISITOR)(careless)
+    app.register_blueprint(pages.blueprint)
+    app.extensions["rm_roles"] |= pages.roles
+    assert len(count(app, runtime, worlds[:1])["careless.careless"]) == MOST + 1

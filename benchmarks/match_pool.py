@@ -194,6 +194,7 @@ def _enrolment(
         "state": "submitted",
         "capacity": 1,
         "motivation_level": chance.randrange(1, 6),
+        "source": "self",
         "active_pairings": 0,
         "created_at": NOW,
         "updated_at": NOW,

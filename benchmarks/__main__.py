@@ -7,7 +7,15 @@ import sys
 
 from tests.postgres import cluster, find_binaries
 
-BENCHMARKS = ("launch", "launch_load", "roster", "matching", "matching_database", "match_pages")
+BENCHMARKS = (
+    "launch",
+    "launch_load",
+    "roster",
+    "matching",
+    "matching_database",
+    "match_pages",
+    "journey_pages",
+)
 
 
 def main() -> int:

@@ -93,13 +93,14 @@ def measure(url: str | None) -> bool:
         fine = True
         print(f"{'page':26}{'wall ms':>9}{'CPU ms':>8}{'kB':>6}")
         for page in pages(company, first, second):
-            fine &= _one(browser, page)
+            fine &= ask(browser, page)
         runtime.database.close()
         runtime.queue.storage.close()
     return fine
 
 
-def _one(browser: Browser, page: Page) -> bool:
+def ask(browser: Browser, page: Page) -> bool:
+    """Time one page; tell whether it was right and fast enough."""
     times = []
     for _ in range(3):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -155,6 +155,8 @@ def _profile(tenant_id: uuid.UUID, person_id: uuid.UUID, chance: random.Random) 
         "work_from_minute": 9 * 60,
         "work_to_minute": 17 * 60,
         "time_zone": chance.choice(ZONES),
+        "interests": [],
+        "topics": {},
         "updated_at": NOW,
     }
 
@@ -192,6 +194,7 @@ def _enrolment(
         "state": "submitted",
         "capacity": 1,
         "motivation_level": chance.randrange(1, 6),
+        "source": "self",
         "active_pairings": 0,
         "created_at": NOW,
         "updated_at": NOW,

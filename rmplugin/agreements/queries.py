@@ -52,6 +52,18 @@ def open_agreement(db: Db, pairing_id: uuid.UUID) -> Agreement | None:
     return _newest(db, pairing_id, "open")
 
 
+def standing_agreements(db: Db, pairing_id: uuid.UUID) -> tuple[Agreement | None, Agreement | None]:
+    """Give the version in force, and the one that waits for signatures, in one statement.
+
+    **Touches** reads agreement.
+    """
+    query = select(Agreement).where(
+        Agreement.pairing_id == pairing_id, Agreement.state.in_(("signed", "open"))
+    )
+    newest = {row.state: row for row in db.scalars(query.order_by(Agreement.version))}
+    return newest.get("signed"), newest.get("open")
+
+
 def _newest(db: Db, pairing_id: uuid.UUID, state: str) -> Agreement | None:
     query = select(Agreement).where(Agreement.pairing_id == pairing_id, Agreement.state == state)
     return db.scalars(query.order_by(Agreement.version.desc()).limit(1)).one_or_none()

@@ -107,12 +107,3 @@ def unrated(db: Db, today: date) -> list[tuple[Pairing, uuid.UUID, str]]:
             if moment != "start" and (aim.id, moment, rater) not in rated
         ]
     return found
-
-
-def observation_of(db: Db, pairing_id: uuid.UUID) -> str | None:
-    """Tell how far the observation of a pairing's aim is; None without an aim.
-
-    **Touches** reads leadership_aim.
-    """
-    query = select(LeadershipAim.observation).where(LeadershipAim.pairing_id == pairing_id)
-    return db.scalars(query).one_or_none()

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
-from rmplugin.db import Db, chunks
+from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.privacy import Mean, safe_mean
@@ -102,24 +102,23 @@ def own_checkins(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Sequenc
     return db.scalars(query.order_by(Checkin.wave.desc())).all()
 
 
-def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Health]:
+def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID]) -> dict[uuid.UUID, Health]:
     """Give bands for managers, from the newest check-in that both answered: the lower satisfaction governs.
 
+    :param pairing_ids: few of them, or a query of any number.
     :return: a health per pairing; none for pairings in which there is not enough yet. Never an answer.
     **Touches** reads checkin.
     """
-    answered: dict[uuid.UUID, dict[int, list[int]]] = {}
-    for chunk in chunks(pairing_ids):
-        query = select(Checkin.pairing_id, Checkin.wave, Checkin.satisfaction)
-        for row in db.execute(query.where(Checkin.pairing_id.in_(chunk))):
-            answered.setdefault(row.pairing_id, {}).setdefault(row.wave, []).append(row.satisfaction)
-    health = {pairing_id: _newest_health(waves) for pairing_id, waves in answered.items()}
-    return {pairing_id: found for pairing_id, found in health.items() if found is not None}
-
-
-def _newest_health(waves: dict[int, list[int]]) -> Health | None:
-    both = [wave for wave, values in waves.items() if len(values) == 2]
-    return health_of(*waves[max(both)]) if both else None
+    query = (
+        select(Checkin.pairing_id, func.min(Checkin.satisfaction), func.max(Checkin.satisfaction))
+        .where(Checkin.pairing_id.in_(pairing_ids))
+        .group_by(Checkin.pairing_id, Checkin.wave)
+        .having(func.count(Checkin.id) == 2)
+        .order_by(Checkin.wave)
+    )
+    # The newest check-in of each pair comes last.
+    newest = {row[0]: (row[1], row[2]) for row in db.execute(query)}
+    return {pairing_id: health_of(*both) for pairing_id, both in newest.items()}
 
 
 def health_of(one: int, other: int) -> Health:
@@ -185,13 +184,12 @@ def open_tasks(db: Db, programme_id: uuid.UUID) -> list[tuple[CareTask, Pairing]
     return [(row[0], row[1]) for row in db.execute(query.order_by(CareTask.created_at, CareTask.id))]
 
 
-def count_open_tasks(db: Db, programme_id: uuid.UUID) -> int:
-    """Count what `open_tasks` lists. **Touches** reads care_task, pairing."""
+def count_open_tasks(programme_id: uuid.UUID) -> Select[int]:
+    """Count what `open_tasks` lists, as a part of a larger statement. **Touches** pure."""
     query = select(func.count(CareTask.id)).join(Pairing, Pairing.id == CareTask.pairing_id)
-    query = query.where(
+    return query.where(
         Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
     )
-    return db.scalar(query) or 0
 
 
 def get_task(db: Db, task_id: uuid.UUID) -> tuple[CareTask, Pairing]:

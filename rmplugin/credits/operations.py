@@ -251,12 +251,13 @@ def export_csv(db: Db, out: TextIO) -> int:
     writer.writerow(queries.EXPORT_COLUMNS)
     lines = 0
     for row in queries.export_rows(db):
-        writer.writerow([_as_text(value) if isinstance(value, str) else value for value in row])
+        writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
         lines += 1
     return lines
 
 
-def _as_text(value: str) -> str:
+def spreadsheet_text(value: str) -> str:
+    """Give a text as a cell that no spreadsheet runs as a formula. **Touches** pure."""
     is_number = value.removeprefix("-").replace(".", "", 1).isdecimal()
     return f"'{value}" if value.startswith(FORMULA_STARTS) and not is_number else value
 

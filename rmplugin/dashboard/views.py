@@ -1,5 +1,7 @@
 """Pages that join capabilities."""
 
+import csv
+import io
 import uuid
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -7,11 +9,12 @@ from typing import Any, NamedTuple
 import flask
 
 from rmplugin import logins, notify, web
-from rmplugin.agreements.queries import current_agreement, draft_stage, open_agreement, signed_by
-from rmplugin.aims.queries import observation_of
-from rmplugin.checkins.queries import due_checkin, next_wave_at
-from rmplugin.credits.queries import completion_of
+from rmplugin.agreements.queries import signed_by, standing_agreements
+from rmplugin.checkins.queries import next_wave_at
+from rmplugin.credits.operations import spreadsheet_text
+from rmplugin.dashboard import desk as desks
 from rmplugin.dashboard import queries
+from rmplugin.dashboard.forms import BANDS, PAIR_STATES, PairsQuery
 from rmplugin.dashboard.queries import Home
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
@@ -20,7 +23,7 @@ from rmplugin.hours.queries import current_break
 from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
-from rmplugin.matching.queries import get_pairing_of, people_by_id
+from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.forms import GROUPS, CourseQuery
 from rmplugin.people.models import LtiUser
 from rmplugin.people.queries import (
@@ -30,12 +33,10 @@ from rmplugin.people.queries import (
     count_members,
     page_of_members,
     roster_event,
-    zones_of,
 )
-from rmplugin.preparation.queries import Outlook, not_ready, outlook_of
+from rmplugin.preparation.queries import Outlook, outlook_of
 from rmplugin.programmes.forms import STATES
-from rmplugin.programmes.profiles import find_profile, view_for_partner
-from rmplugin.programmes.queries import get_programme
+from rmplugin.programmes.profiles import view_for_partner
 from rmplugin.sessions.queries import list_sessions
 from rmplugin.signup.queries import open_survey
 from rmplugin.tenants.models import LtiContext
@@ -200,20 +201,20 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     me = visit.person_id
     pair = get_pairing_of(visit.db, pairing_id, me)
     role = str(pair.role_of(me))
-    in_force, waiting = current_agreement(visit.db, pair.id), open_agreement(visit.db, pair.id)
+    facts = queries.pair_facts(visit.db, pair, me, visit.now)
+    in_force, waiting = standing_agreements(visit.db, pair.id)
     goals = list_goals(visit.db, pair.id)
     sessions = list_sessions(visit.db, pair.id)
     waiting_sessions = [] if pair.is_on_hold else reversed(sessions)
     to_confirm = [story for story in waiting_sessions if story.waits_for(me, visit.now)]
     coming = [story.session for story in reversed(sessions) if story.is_coming(visit.now)]
     met = any(story.session.state != "cancelled" for story in sessions)
-    wave = due_checkin(visit.db, pair, me, visit.now)
-    intro = standing_of(visit.db, pair, me)
-    stage = None if in_force or waiting else draft_stage(visit.db, pair.id, me)
-    partner_id = pair.partner_of(me)
-    partner = people_by_id(visit.db, [partner_id])[partner_id]
-    zones = zones_of(visit.db, [me, partner_id])
-    meeting = pairing_part(visit, pair)
+    confirmed = sum(story.session.state == "confirmed" for story in sessions)
+    intro = standing_of(visit.db, pair, me, confirmed)
+    stage = None if in_force or waiting else facts.stage
+    people = queries.known_people(visit.db, [me, pair.partner_of(me)])
+    partner, profile = people[pair.partner_of(me)].person, people[pair.partner_of(me)].profile
+    meeting = pairing_part(visit, pair, facts.unread)
     step = _pair_step(
         {
             "over": pair.state not in LIVE,
@@ -223,11 +224,11 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
             "sign": waiting is not None and not signed_by(waiting, role),
             "confirm": bool(to_confirm),
             "break": meeting["pause"] is not None,
-            "checkin": wave is not None,
+            "checkin": facts.wave is not None,
             "expect": stage == "write",
             "compare": stage == "compare",
             "goal": not any(story.goal.owner_id == me and story.goal.state != "dropped" for story in goals),
-            "prepare": not met and me in not_ready(visit.db, pair),
+            "prepare": not met and facts.gate and bool(outlook_of(visit.db, me, role).missing),
             "first": not met,
             "wait_for_signature": waiting is not None and in_force is None and not coming,
             "wait_for_draft": stage == "wait" and not coming,
@@ -244,11 +245,11 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         pairing=pair,
         role=role,
         partner=partner,
-        about=view_for_partner(find_profile(visit.db, partner_id), language_name),
+        about=view_for_partner(profile, language_name),
         step=step,
-        programme=get_programme(visit.db, pair.programme_id),
-        zone=zones[me],
-        partner_zone=zones[partner.id],
+        programme=facts.programme,
+        zone=people[me].zone,
+        partner_zone=people[partner.id].zone,
         in_force=in_force,
         waiting=waiting,
         signed=waiting is not None and signed_by(waiting, role),
@@ -258,10 +259,10 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         next_session=coming[0] if coming else None,
         to_confirm=to_confirm,
         minutes=sum(story.session.counted_minutes or 0 for story in sessions),
-        completion=completion_of(visit.db, pair.programme_id, me),
-        observation=observation_of(visit.db, pair.id),
+        completion=facts.completion,
+        observation=facts.observation,
         stage=stage,
-        wave=wave,
+        wave=facts.wave,
         next_checkin_at=next_wave_at(pair, visit.now),
     )
 
@@ -368,10 +369,42 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 @pages.get("/manage", role=Role.MANAGER)
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
-    found = queries.desk_of(visit.db, visit.session.context_id, visit.now)
+    asked = web.load_query(PairsQuery())
+    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.now)
     if found.programme is not None:
         visit.note_access(programme_id=found.programme.id)
-    return web.render("dashboard/desk.html", visit, desk=found, settle=True, current="/manage")
+    return web.render(
+        "dashboard/desk.html",
+        visit,
+        desk=found,
+        asked=asked,
+        states=PAIR_STATES,
+        bands=BANDS,
+        settle=True,
+        current="/manage",
+    )
+
+
+@pages.download("/manage/pairs.csv", role=Role.MANAGER)
+def pairs_file(visit: Visit) -> web.Answer:
+    """Give the whole table of pairs as a CSV file."""
+    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.now)
+    if programme is None:
+        raise NotFoundError("programme")
+    visit.note_access(programme_id=programme.id)
+    file = io.StringIO()
+    writer = csv.writer(file)
+    heading = "mentor,mentee,state,sessions,minutes,last_session,next_session,health,lower_of_the_two,gap"
+    writer.writerow(heading.split(","))
+    for row in rows:
+        days = [moment.date() if moment else "" for moment in (row.last_session, row.next_session)]
+        health = (row.health.band, row.health.lower, row.health.gap) if row.health else ("", "", "")
+        names = [spreadsheet_text(name) for name in (row.line.mentor, row.line.mentee)]
+        writer.writerow([*names, row.line.state, row.confirmed, row.minutes, *days, *health])
+    answer = flask.make_response("\ufeff" + file.getvalue())
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = "attachment; filename=pairs.csv"
+    return answer
 
 
 @pages.get("/people/course", role=Role.MANAGER)

@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -86,7 +87,7 @@ def list_goals(db: Db, pairing_id: uuid.UUID) -> list[GoalStory]:
     **Touches** reads goal, goal_version, goal_progress.
     """
     query = select(Goal).where(Goal.pairing_id == pairing_id).order_by(Goal.created_at, Goal.id)
-    return _stories(db, db.scalars(query).all())
+    return _stories(db, query)
 
 
 def list_goals_of(db: Db, person_id: uuid.UUID) -> list[GoalStory]:
@@ -95,7 +96,7 @@ def list_goals_of(db: Db, person_id: uuid.UUID) -> list[GoalStory]:
     **Touches** reads goal, goal_version, goal_progress.
     """
     query = select(Goal).where(Goal.owner_id == person_id)
-    return _stories(db, db.scalars(query.order_by(Goal.created_at.desc(), Goal.id)).all())
+    return _stories(db, query.order_by(Goal.created_at.desc(), Goal.id))
 
 
 def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalStory, Pairing]:
@@ -104,11 +105,10 @@ def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalS
     :raises NotFoundError: there is no such goal, or it is not of a pairing of theirs.
     **Touches** reads goal, goal_version, goal_progress, pairing.
     """
-    goal = db.get(Goal, goal_id)
-    if goal is None:
+    found = _stories(db, select(Goal).where(Goal.id == goal_id))
+    if not found:
         raise NotFoundError("goal")
-    pairing = get_pairing_of(db, goal.pairing_id, person_id)
-    return _stories(db, [goal])[0], pairing
+    return found[0], get_pairing_of(db, found[0].goal.pairing_id, person_id)
 
 
 def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None], int | None]:
@@ -137,14 +137,17 @@ def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None]
     return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
 
 
-def _stories(db: Db, goals: Sequence[Goal]) -> list[GoalStory]:
-    ids = [goal.id for goal in goals]
-    versions: dict[uuid.UUID, list[GoalVersion]] = {goal_id: [] for goal_id in ids}
-    progress: dict[uuid.UUID, list[GoalProgress]] = {goal_id: [] for goal_id in ids}
-    query = select(GoalVersion).where(GoalVersion.goal_id.in_(ids)).order_by(GoalVersion.version)
-    for version in db.scalars(query):
-        versions[version.goal_id].append(version)
-    entries = select(GoalProgress).where(GoalProgress.goal_id.in_(ids))
+def _stories(db: Db, query: Select[Goal]) -> list[GoalStory]:
+    """Give the goals of a query, in its order, with their versions and progress."""
+    goals: dict[uuid.UUID, Goal] = {}
+    versions: dict[uuid.UUID, list[GoalVersion]] = {}
+    of_goal = GoalVersion.goal_id == Goal.id
+    both: Select[Any] = query.add_columns(GoalVersion).join(GoalVersion, of_goal)
+    for goal, version in db.execute(both.order_by(GoalVersion.version)):
+        goals[goal.id] = goal
+        versions.setdefault(goal.id, []).append(version)
+    progress: dict[uuid.UUID, list[GoalProgress]] = {goal_id: [] for goal_id in goals}
+    entries = select(GoalProgress).where(GoalProgress.goal_id.in_(list(goals)))
     for entry in db.scalars(entries.order_by(GoalProgress.created_at, GoalProgress.id)):
         progress[entry.goal_id].append(entry)
-    return [GoalStory(goal, versions[goal.id], progress[goal.id]) for goal in goals]
+    return [GoalStory(goal, versions[key], progress[key]) for key, goal in goals.items()]

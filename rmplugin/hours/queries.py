@@ -126,8 +126,13 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
 
     **Touches** reads session_change, pairing, mentoring_session.
     """
+    last_met = (
+        select(func.max(MentoringSession.starts_at))
+        .where(MentoringSession.pairing_id == Pairing.id, MentoringSession.state == "confirmed")
+        .scalar_subquery()
+    )
     query = (
-        select(SessionChange, Pairing)
+        select(SessionChange, Pairing, last_met)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .where(Pairing.programme_id == programme_id, Pairing.state == "active")
         .where(SessionChange.created_at > now - 2 * ledger.ALERT_WITHIN)
@@ -136,7 +141,9 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
     pairings: dict[uuid.UUID, Pairing] = {}
     slots: dict[uuid.UUID, list[Slot]] = {}
     lately: set[uuid.UUID] = set()
-    for change, pairing in db.execute(query):
+    met: dict[uuid.UUID, datetime | None] = {}
+    for change, pairing, met_at in db.execute(query):
+        met[pairing.id] = met_at
         # Weeks are only told apart here; nobody is shown when it was.
         if slot := _displaced(change, "UTC"):
             pairings[pairing.id] = pairing
@@ -144,25 +151,13 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
             if change.created_at > now - ledger.ALERT_WITHIN:
                 lately.add(pairing.id)
     loud = {key: found for key, found in slots.items() if key in lately and ledger.needs_attention(found)}
-    met = _last_met(db, list(loud))
     return [
         Displacement(
             pairings[key], len(found), sorted({ledger.shown_cause(str(slot.cause)) for slot in found})
         )
         for key, found in loud.items()
-        if key not in met or met[key] < max(slot.start for slot in found)
+        if (last := met[key]) is None or last < max(slot.start for slot in found)
     ]
-
-
-def _last_met(db: Db, pairing_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, datetime]:
-    if not pairing_ids:
-        return {}
-    query = (
-        select(MentoringSession.pairing_id, func.max(MentoringSession.starts_at))
-        .where(MentoringSession.pairing_id.in_(pairing_ids), MentoringSession.state == "confirmed")
-        .group_by(MentoringSession.pairing_id)
-    )
-    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def needs(db: Db, programme: Programme, now: datetime) -> list[tuple[str, str, str]]:

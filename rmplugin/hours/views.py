@@ -34,15 +34,16 @@ def home_part(visit: Visit, pairing_ids: Collection[UUID]) -> dict[str, Any]:
     return {"unread": unread, "due": due, "words": words_of(visit, due), "today": visit.now.date()}
 
 
-def pairing_part(visit: Visit, pairing: Pairing) -> dict[str, Any]:
+def pairing_part(visit: Visit, pairing: Pairing, unread: int) -> dict[str, Any]:
     """Give what the page of a pairing shows of messages, of what was taken on, and of a break.
 
     :param pairing: that was found to be the visitor's.
-    **Touches** reads message, thread_read, action_item, time_need.
+    :param unread: messages that the visitor has not read.
+    **Touches** reads action_item, time_need.
     """
     items = [item for item in list_items(visit.db, pairing.id) if item.state == "open"]
     return {
-        "unread": unread_counts(visit.db, visit.person_id, [pairing.id]).get(pairing.id, 0),
+        "unread": unread,
         "items": items,
         "words": words_of(visit, items),
         "pause": queries.current_break(visit.db, pairing.id, visit.now.date()),

@@ -38,9 +38,10 @@ def page_of(pairing_id: uuid.UUID) -> str:
     return f"/pairings/{pairing_id}/introduction"
 
 
-def standing_of(db: Db, pairing: Pairing, person_id: uuid.UUID) -> Standing:
+def standing_of(db: Db, pairing: Pairing, person_id: uuid.UUID, confirmed: int | None = None) -> Standing:
     """Tell where one of the two is in the introduction.
 
+    :param confirmed: how many sessions both confirmed, when it is known; None to look.
     **Touches** reads intro_answer, mentoring_session.
     """
     query = select(IntroAnswer.turn, IntroAnswer.answer).where(
@@ -52,7 +53,9 @@ def standing_of(db: Db, pairing: Pairing, person_id: uuid.UUID) -> Standing:
         return Standing(latest, None, waits=False)
     if pairing.introduced_at is None:
         return Standing(latest, None if said else 1, waits=bool(said))
-    again = latest == "unsure" and confirmed_sessions(db, pairing.id) >= SESSIONS_BEFORE_AGAIN
+    if latest == "unsure" and confirmed is None:
+        confirmed = confirmed_sessions(db, pairing.id)
+    again = latest == "unsure" and (confirmed or 0) >= SESSIONS_BEFORE_AGAIN
     return Standing(latest, 2 if again else None, waits=False)
 
 

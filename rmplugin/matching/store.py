@@ -356,13 +356,14 @@ def check_pairs(pool: Pool, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str,
     return {pair: codes[found] if found else ["not_taking_part"] for pair, found in rows.items()}
 
 
-def is_junior(rules: Rules, mentor: Person, mentee: Person) -> bool:
+def is_junior(rules: Rules, mentor: Sequence[Any], mentee: Sequence[Any]) -> bool:
     """Tell whether a mentor is junior to a mentee by today's roster and a programme's rules.
 
+    :param mentor, mentee: seniority and first day of work.
     **Touches** nothing.
     """
-    junior = Candidate(str(mentor.id), "mentor", rank=mentor.seniority_rank, hired_on=mentor.hire_date)
-    senior = Candidate(str(mentee.id), "mentee", rank=mentee.seniority_rank, hired_on=mentee.hire_date)
+    junior = Candidate("mentor", "mentor", rank=mentor[0], hired_on=mentor[1])
+    senior = Candidate("mentee", "mentee", rank=mentee[0], hired_on=mentee[1])
     return junior_by(rules, junior, senior) != []
 
 

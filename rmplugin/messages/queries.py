@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -33,16 +34,23 @@ def unread_counts(db: Db, person_id: uuid.UUID, pairing_ids: Collection[uuid.UUI
 
     **Touches** reads message, thread_read.
     """
-    read = and_(ThreadRead.pairing_id == Message.pairing_id, ThreadRead.person_id == person_id)
-    query = (
-        select(Message.pairing_id, func.count(Message.id))
-        .outerjoin(ThreadRead, read)
-        .where(Message.pairing_id.in_(pairing_ids), Message.author_id != person_id)
-        .where(Message.removed_at.is_(None))
-        .where(or_(ThreadRead.read_at.is_(None), Message.created_at > ThreadRead.read_at))
-        .group_by(Message.pairing_id)
-    )
+    query = _unread(select(Message.pairing_id, func.count(Message.id)), person_id)
+    query = query.where(Message.pairing_id.in_(pairing_ids)).group_by(Message.pairing_id)
     return {row[0]: row[1] for row in db.execute(query)}
+
+
+def count_unread(person_id: uuid.UUID, pairing_id: uuid.UUID) -> Select[int]:
+    """Count what a person has not read in one thread, as a part of a larger statement. **Touches** pure."""
+    return _unread(select(func.count(Message.id)), person_id).where(Message.pairing_id == pairing_id)
+
+
+def _unread(query: Any, person_id: uuid.UUID) -> Any:
+    read = and_(ThreadRead.pairing_id == Message.pairing_id, ThreadRead.person_id == person_id)
+    return (
+        query.outerjoin(ThreadRead, read)
+        .where(Message.author_id != person_id, Message.removed_at.is_(None))
+        .where(or_(ThreadRead.read_at.is_(None), Message.created_at > ThreadRead.read_at))
+    )
 
 
 def read_until(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> datetime | None:

@@ -178,20 +178,23 @@ def find_programme(db: Db, name_or_id: str) -> Programme:
     raise NotFoundError("programme", typed=name_or_id)
 
 
-def programme_of_person(db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID) -> Programme | None:
+def programme_of_person(
+    db: Db, context_id: uuid.UUID | None, person_id: uuid.UUID
+) -> tuple[Programme | None, Enrolment | None]:
     """Find the programme that a participant who opens this course means: theirs, else the newest that began.
 
     :param context_id: None for a launch outside a course, which has no programme.
+    :return: the programme, and the person's enrolment in it.
     **Touches** reads programme, enrolment.
     """
     mine = and_(Enrolment.programme_id == Programme.id, Enrolment.person_id == person_id)
-    query = select(Programme).outerjoin(Enrolment, mine)
+    query = select(Programme, Enrolment).outerjoin(Enrolment, mine)
     # A draft is the managers' own business until it opens.
     query = query.where(Programme.context_id == context_id, Programme.state.not_in(("draft", "archived")))
     takes_part = case((Enrolment.state.in_(("invited", "started", "submitted", "completed")), 0), else_=1)
-    return db.scalars(
-        query.order_by(takes_part, Programme.created_at.desc(), Programme.id.desc()).limit(1)
-    ).first()
+    order = (takes_part, Programme.created_at.desc(), Programme.id.desc())
+    row = db.execute(query.order_by(*order).limit(1)).first()
+    return (row[0], row[1]) if row is not None else (None, None)
 
 
 def programme_of_course(db: Db, context_id: uuid.UUID | None, *, ended_too: bool = False) -> Programme | None:
@@ -336,14 +339,7 @@ def eligible_people(
     """
     code = _fit_code(programme, today).label("code")
     columns: Any = select(Person, code, _may_mentor(programme, today), Enrolment.state)
-    query = _eligible(
-        columns,
-        programme,
-        today,
-        role,
-        search=search,
-        newcomers=newcomers,
-    )
+    query = eligible_query(columns, programme, today, role, search=search, newcomers=newcomers)
     # Where a few newcomers are shown, whoever joined this week must be among them, whatever their name.
     first = (
         Person.hire_date.desc() if newcomers else case((_joined_within(today, NEWCOMER_MONTHS), 0), else_=1)
@@ -369,7 +365,7 @@ def count_eligible_people(
 
     **Touches** reads person, enrolment.
     """
-    query = _eligible(
+    query = eligible_query(
         select(func.count(Person.id)), programme, today, role, search=search, newcomers=newcomers
     )
     return db.scalar(query) or 0
@@ -466,15 +462,19 @@ def _with_enrolment(query: Select[Any], programme: Programme) -> Select[Any]:
     return query.select_from(Person).outerjoin(Enrolment, here)
 
 
-def _eligible(
+def eligible_query(
     query: Select[Any],
     programme: Programme,
     today: date,
     role: str | None,
     *,
-    search: str,
-    newcomers: bool,
+    search: str = "",
+    newcomers: bool = False,
 ) -> Select[Any]:
+    """Have a query of people and their enrolments speak of those whom `eligible_people` lists.
+
+    **Touches** pure.
+    """
     codes = [code for code, of in FITS.items() if role in (None, of)]
     query = _with_enrolment(query, programme).where(WORKING, _fit_code(programme, today).in_(codes))
     if search.strip():

@@ -167,7 +167,7 @@ def decide(
     review.programme_after_id = programme.id if programme else None
     audit.record(db, actor, "review.decide", review.id, now, rule_set=rule_set)
     db.flush()
-    if not queries.count_open(db, review.programme_id):
+    if not db.scalar(queries.count_open(review.programme_id)):
         notify.take_back(db, [_page(review.programme_id)], now)
 
 

@@ -204,15 +204,14 @@ def list_reviews(db: Db, programme_id: uuid.UUID) -> Sequence[MatchmakingReview]
     return db.scalars(newest).all()
 
 
-def count_open(db: Db, programme_id: uuid.UUID) -> int:
-    """Count the reviews of a programme that wait for a decision.
+def count_open(programme_id: uuid.UUID) -> Select[int]:
+    """Count the reviews of a programme that wait for a decision, as a part of a larger statement.
 
-    **Touches** reads matchmaking_review.
+    **Touches** pure.
     """
-    query = select(func.count(MatchmakingReview.id)).where(
+    return select(func.count(MatchmakingReview.id)).where(
         MatchmakingReview.programme_id == programme_id, MatchmakingReview.state.in_(OPEN)
     )
-    return db.scalar(query) or 0
 
 
 def managers_of(db: Db, programme: Programme) -> list[uuid.UUID]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -49,8 +49,18 @@ def list_sessions(db: Db, pairing_id: uuid.UUID) -> list[SessionStory]:
     **Touches** reads mentoring_session, session_claim.
     """
     query = select(MentoringSession).where(MentoringSession.pairing_id == pairing_id)
-    query = query.order_by(MentoringSession.starts_at.desc(), MentoringSession.id.desc())
-    return _stories(db, db.scalars(query).all())
+    return _stories(db, query.order_by(MentoringSession.starts_at.desc(), MentoringSession.id.desc()))
+
+
+def list_open_sessions(db: Db, pairing_ids: Sequence[uuid.UUID]) -> list[SessionStory]:
+    """List the sessions of some pairings that are planned or wait for somebody's word, oldest first.
+
+    **Touches** reads mentoring_session, session_claim.
+    """
+    query = select(MentoringSession).where(
+        MentoringSession.pairing_id.in_(pairing_ids), MentoringSession.state.in_(WAITING)
+    )
+    return _stories(db, query.order_by(MentoringSession.starts_at, MentoringSession.id))
 
 
 def get_session_of(db: Db, session_id: uuid.UUID, person_id: uuid.UUID) -> tuple[SessionStory, Pairing]:
@@ -59,11 +69,10 @@ def get_session_of(db: Db, session_id: uuid.UUID, person_id: uuid.UUID) -> tuple
     :raises NotFoundError: there is no such session, or it is not of a pairing of theirs.
     **Touches** reads mentoring_session, session_claim, pairing.
     """
-    session = db.get(MentoringSession, session_id)
-    if session is None:
+    found = _stories(db, select(MentoringSession).where(MentoringSession.id == session_id))
+    if not found:
         raise NotFoundError("session")
-    pairing = get_pairing_of(db, session.pairing_id, person_id)
-    return _stories(db, [session])[0], pairing
+    return found[0], get_pairing_of(db, found[0].session.pairing_id, person_id)
 
 
 def next_session(db: Db, pairing_id: uuid.UUID, now: datetime) -> MentoringSession | None:
@@ -97,7 +106,7 @@ def to_confirm(db: Db, person_id: uuid.UUID, now: datetime) -> list[SessionStory
         .where(MentoringSession.state.in_(WAITING), MentoringSession.starts_at <= now)
         .order_by(MentoringSession.starts_at, MentoringSession.id)
     )
-    return [story for story in _stories(db, db.scalars(query).all()) if story.waits_for(person_id, now)]
+    return [story for story in _stories(db, query) if story.waits_for(person_id, now)]
 
 
 def list_changes(db: Db, session_id: uuid.UUID) -> Sequence[SessionChange]:
@@ -132,18 +141,19 @@ def list_asked(db: Db, programme_id: uuid.UUID) -> list[tuple[SessionStory, Pair
         .where(Pairing.programme_id == programme_id, *_ASKED)
         .order_by(MentoringSession.attest_asked_at, MentoringSession.id)
     )
-    rows = db.execute(query).all()
-    stories = _stories(db, [row[0] for row in rows])
-    return [(story, row[1]) for story, row in zip(stories, rows, strict=True)]
+    pairings = {row[0].id: row[1] for row in db.execute(query)}
+    waiting = select(MentoringSession).where(MentoringSession.id.in_(list(pairings)))
+    stories = {story.session.id: story for story in _stories(db, waiting)}
+    return [(stories[session_id], pairing) for session_id, pairing in pairings.items()]
 
 
-def count_asked(db: Db, programme_id: uuid.UUID) -> int:
-    """Count the sessions of a programme that wait for the manager's word.
+def count_asked(programme_id: uuid.UUID) -> Select[int]:
+    """Count the sessions of a programme that wait for the manager's word, as a part of a larger statement.
 
-    **Touches** reads mentoring_session, pairing.
+    **Touches** pure.
     """
     query = select(func.count(MentoringSession.id)).join(Pairing, Pairing.id == MentoringSession.pairing_id)
-    return db.scalar(query.where(Pairing.programme_id == programme_id, *_ASKED)) or 0
+    return query.where(Pairing.programme_id == programme_id, *_ASKED)
 
 
 _ASKED = (
@@ -237,8 +247,14 @@ def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:
     )
 
 
-def _stories(db: Db, sessions: Sequence[MentoringSession]) -> list[SessionStory]:
-    claims: dict[uuid.UUID, dict[uuid.UUID, SessionClaim]] = {session.id: {} for session in sessions}
-    for claim in db.scalars(select(SessionClaim).where(SessionClaim.session_id.in_(list(claims)))):
-        claims[claim.session_id][claim.person_id] = claim
-    return [SessionStory(session, claims[session.id]) for session in sessions]
+def _stories(db: Db, query: Select[MentoringSession]) -> list[SessionStory]:
+    """Give the sessions of a query, in its order, with their claims."""
+    of_session = SessionClaim.session_id == MentoringSession.id
+    sessions: dict[uuid.UUID, MentoringSession] = {}
+    claims: dict[uuid.UUID, dict[uuid.UUID, SessionClaim]] = {}
+    for session, claim in db.execute(query.add_columns(SessionClaim).outerjoin(SessionClaim, of_session)):
+        sessions[session.id] = session
+        given = claims.setdefault(session.id, {})
+        if claim is not None:
+            given[claim.person_id] = claim
+    return [SessionStory(session, claims[key]) for key, session in sessions.items()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -15,7 +15,7 @@ from rmplugin.matching import counting, health, store
 from rmplugin.people.models import LtiUser
 from rmplugin.privacy import LEAST_FOR_COUNT, Counts, safe_counts
 from rmplugin.programmes import queries as programme_queries
-from rmplugin.programmes.endorsements import without_manager
+from rmplugin.programmes.endorsements import count_without_manager
 from rmplugin.programmes.forms import SIGNED_UP
 from rmplugin.programmes.models import Endorsement, Enrolment, Programme, ProgrammeSkill, StageReason
 from rmplugin.signup.forms import ITEMS
@@ -391,13 +391,25 @@ def waiting_people(db: Db, programme_id: uuid.UUID) -> list[tuple[uuid.UUID, str
     return [(row[0], row[1]) for row in rows]
 
 
+def desk_counts(programme: Programme) -> dict[str, Select[int]]:
+    """Give what `desk_needs` wants to know, as parts of a larger statement. **Touches** pure."""
+    concerns = select(func.count(Concern.id)).where(
+        Concern.programme_id == programme.id, Concern.answer_id.is_(None)
+    )
+    return {"concerns": concerns, "without_manager": count_without_manager(programme.id)}
+
+
 def desk_needs(
-    db: Db, programme: Programme, counts: Mapping[str, Mapping[str, int]], now: datetime
+    programme: Programme,
+    counts: Mapping[str, Mapping[str, int]],
+    found: Mapping[str, int],
+    now: datetime,
 ) -> list[tuple[str, str, str]]:
     """Say what waits for the manager before and during sign-up: sentence, path, link text.
 
     :param counts: enrolments by role and state.
-    **Touches** reads concern, endorsement.
+    :param found: what came of `desk_counts`.
+    **Touches** pure.
     """
     here = f"/programmes/{programme.id}"
     needs: list[tuple[str, str, str]] = []
@@ -407,11 +419,10 @@ def desk_needs(
     if is_late(programme, counts, now):
         told = Text("Fewer people sign up than you want. See why, and what helps.")
         needs.append((told, f"{here}/sign-up", Text("See how sign-up goes")))
-    waiting = select(Concern.id).where(Concern.programme_id == programme.id, Concern.answer_id.is_(None))
-    if db.scalar(waiting.limit(1)) is not None:
+    if found["concerns"]:
         told = Text("Somebody has a concern that is not answered publicly yet.")
         needs.append((told, f"{here}/concerns", Text("Read and answer")))
-    if programme.needs_endorsement and without_manager(db, programme.id):
+    if programme.needs_endorsement and found["without_manager"]:
         told = Text("Somebody signed up whose line manager the staff list does not name.")
         needs.append((told, f"{here}/endorsements", Text("Decide about their time")))
     return needs

@@ -264,9 +264,9 @@ def _rows(
         .where(MentoringSession.pairing_id.in_(ids))
         .group_by(MentoringSession.pairing_id)
     )
-    sessions: dict[uuid.UUID, Any] = {row[0]: row[1:] for row in db.execute(query)}
-    nothing = (0, 0, None, None)
-    return [PairRow(line, *sessions.get(line.id, nothing), health=health.get(line.id)) for line in lines]
+    nothing: tuple[int, int, datetime | None, datetime | None] = (0, 0, None, None)
+    sessions = {row[0]: (row[1], row[2], row[3], row[4]) for row in db.execute(query)}
+    return [PairRow(line, *sessions.get(line.id, nothing), health.get(line.id)) for line in lines]
 
 
 def _unknown_visitors(db: Db, context_id: uuid.UUID | None) -> list[tuple[LtiUser, str]]:

@@ -126,16 +126,20 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
 
     **Touches** reads session_change, pairing, mentoring_session.
     """
+    since = now - 2 * ledger.ALERT_WITHIN
+    changed = select(SessionChange.pairing_id).where(SessionChange.created_at > since)
     last_met = (
-        select(func.max(MentoringSession.starts_at))
-        .where(MentoringSession.pairing_id == Pairing.id, MentoringSession.state == "confirmed")
-        .scalar_subquery()
+        select(MentoringSession.pairing_id, func.max(MentoringSession.starts_at).label("at"))
+        .where(MentoringSession.pairing_id.in_(changed), MentoringSession.state == "confirmed")
+        .group_by(MentoringSession.pairing_id)
+        .subquery()
     )
     query = (
-        select(SessionChange, Pairing, last_met)
+        select(SessionChange, Pairing, last_met.c.at)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
+        .outerjoin(last_met, last_met.c.pairing_id == Pairing.id)
         .where(Pairing.programme_id == programme_id, Pairing.state == "active")
-        .where(SessionChange.created_at > now - 2 * ledger.ALERT_WITHIN)
+        .where(SessionChange.created_at > since)
         .order_by(SessionChange.created_at, SessionChange.id)
     )
     pairings: dict[uuid.UUID, Pairing] = {}

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, and_, func, or_, select
 
@@ -29,6 +29,9 @@ def page_of_thread(db: Db, pairing_id: uuid.UUID, page: int) -> tuple[Sequence[M
     return rows, max(1, -(-total // PAGE))
 
 
+Chosen = TypeVar("Chosen", bound=Select[*tuple[Any, ...]])
+
+
 def unread_counts(db: Db, person_id: uuid.UUID, pairing_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Count the partners' messages that a person has not read: pairing -> count, without zeros.
 
@@ -44,7 +47,7 @@ def count_unread(person_id: uuid.UUID, pairing_id: uuid.UUID) -> Select[int]:
     return _unread(select(func.count(Message.id)), person_id).where(Message.pairing_id == pairing_id)
 
 
-def _unread(query: Any, person_id: uuid.UUID) -> Any:
+def _unread(query: Chosen, person_id: uuid.UUID) -> Chosen:
     read = and_(ThreadRead.pairing_id == Message.pairing_id, ThreadRead.person_id == person_id)
     return (
         query.outerjoin(ThreadRead, read)

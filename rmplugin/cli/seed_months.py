@@ -1,12 +1,10 @@
 """Plays a programme of some months, day by day, with a clock of its own and the worker's own tasks."""
 
-import random
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select
 
@@ -20,8 +18,8 @@ from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
 from rmplugin.demo.company_profiles import SampleProfile, make_profiles
 from rmplugin.demo.months_enrolment import answer_invitation, answer_proposal, answers_of
 from rmplugin.demo.months_pairs import PairLife
-from rmplugin.demo.months_people import Pool, Staff, joiners_of, pool_of
-from rmplugin.demo.months_play import DAY, Clock, Stage
+from rmplugin.demo.months_people import Pool, Staff, contacts_of, joiners_of, pool_of
+from rmplugin.demo.months_play import DAY, SATURDAY, Clock, Stage
 from rmplugin.errors import ConflictError
 from rmplugin.introductions import tasks as introduction_tasks
 from rmplugin.jobs import Runtime, work_outbox
@@ -39,7 +37,6 @@ from rmplugin.programmes import tasks as programme_tasks
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import skills_of_programme
 from rmplugin.reviews import tasks as review_tasks
-from rmplugin.signup import operations as signup
 from rmplugin.tenants.models import Tenant
 
 MONTH_DAYS = 30.4
@@ -83,7 +80,7 @@ class Play:
         self.staff = Staff(self.company)
 
     def play(self) -> None:
-        """Play it. **Touches** what the operations, the worker's tasks and the reading of the roster touch."""
+        """Play it. **Touches** what the operations, the worker's tasks and reading the roster touch."""
         self._read_roster()
         with self._transaction() as db:
             self._open(db)
@@ -127,7 +124,7 @@ class Play:
         programme = operations.create_programme(db, "digital_fluency", values, ACTOR, self.begin)
         self.programme_id = programme.id
         self._invite(db, pool)
-        contacts = [person.employee_number for person in self.company.people if person.level == 6][-3:]
+        contacts = contacts_of(self.company, self.begin.date())
         manager = Manager(self.stage, programme.id, contacts, self.days)
         self.stage.enter(manager.acts(), self.begin)
 
@@ -137,7 +134,7 @@ class Play:
         found = db.scalars(select(Person).where(Person.employee_number.in_(numbers)))
         people = {str(person.employee_number): person.id for person in found}
         skills = {skill.name: skill.id for skill in skills_of_programme(db, programme.id)}
-        chance: random.Random = self.stage.chance("profiles", numbers)
+        chance = self.stage.chance("profiles", numbers)
         asked = [people[number] for number in numbers if number in people]
         operations.invite(db, programme, ACTOR, self.clock.now, person_ids=asked)
         for profile in make_profiles(chance, self.company, pool.mentees, pool.mentors):
@@ -160,7 +157,8 @@ class Play:
             self._reorganise()
         elif day % round(MONTH_DAYS) == 0 or day == self.days:
             self._read_roster()
-        self._work(day)
+        if until.weekday() < SATURDAY or day == self.days:
+            self._work(day)
         if day in (2 * AGAIN_EVERY, 4 * AGAIN_EVERY):
             self._take_in_joiners()
         if day == MATCHING or (day > STARTS and day % AGAIN_EVERY == 0) or day == self.days - LAST_MATCHING:
@@ -187,9 +185,9 @@ class Play:
         preparation_tasks.remind_due(runtime)
         people_tasks.refresh_all_dates(runtime)
         programme_tasks.tend_places(runtime)
-        matching_tasks.check_firewall(runtime)
-        matching_tasks.check_presence(runtime)
         if day % 7 == 0 or day == self.days:
+            matching_tasks.check_firewall(runtime)
+            matching_tasks.check_presence(runtime)
             mail_tasks.take_notices(runtime)
             review_tasks.review_all(runtime)
         work_outbox(runtime, slow=True)
@@ -258,14 +256,3 @@ class Play:
         wanted = NEW_LINES + 2 * LEAVERS
         step = max(1, len(alone) // wanted)
         return [(str(known[pair.mentor_id]), str(known[pair.mentee_id])) for pair in alone[::step]]
-
-
-def figures(db: Db, programme_id: uuid.UUID) -> dict[str, Any]:
-    """Count the pairs of a programme by state. **Touches** reads pairing."""
-    found: dict[str, Any] = {}
-    for state in db.scalars(select(Pairing.state).where(Pairing.programme_id == programme_id)):
-        found[state] = found.get(state, 0) + 1
-    return found
-
-
-__all__ = ["Play", "figures", "signup"]

@@ -1,13 +1,14 @@
 """Who takes part in a simulated programme, and the staff list as it was on a day of the past."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
 from rmplugin.demo.company import Company, Employee, write_export
 
-LEAD, JUNIOR = 7, 3
+LEAD, EXPERIENCED, JUNIOR = 7, 5, 3
+CONTACTS = 3
 # So many pairs at most, and how many people are asked for each of them: some decline, some do not answer.
 MOST_PAIRS = 200
 ASKED_PER_PAIR, JUNIORS_PER_LEAD = 1.2, 1.1
@@ -57,7 +58,7 @@ def pool_of(company: Company, day: date) -> Pool:
     """
     there = {person.employee_number: person for person in company.people if _is_there(person, day)}
     numbers = [number for number in there if number != company.advisor]
-    leads = [number for number in numbers if LEAD <= there[number].level]
+    leads = [number for number in numbers if there[number].level >= LEAD]
     juniors = [number for number in numbers if there[number].level <= JUNIOR]
     mentees = _in_order(company.mentees, leads)[: round(MOST_PAIRS * ASKED_PER_PAIR)]
     mentors = _in_order(company.mentors, juniors)[: round(len(mentees) * JUNIORS_PER_LEAD)]
@@ -73,6 +74,19 @@ def joiners_of(company: Company, since: date, until: date) -> list[str]:
     ]
 
 
+def contacts_of(company: Company, day: date) -> list[str]:
+    """Name a few people of different departments whom others can ask for help. **Touches** pure."""
+    found: dict[str, str] = {}
+    for person in company.people:
+        if (
+            person.level == EXPERIENCED
+            and _is_there(person, day)
+            and person.employee_number != company.advisor
+        ):
+            found.setdefault(person.department.name, person.employee_number)
+    return list(found.values())[:CONTACTS]
+
+
 def _is_there(person: Employee, day: date) -> bool:
     if person.status == "Leave" or person.hired_on > day:
         return False
@@ -83,8 +97,3 @@ def _in_order(first: Iterable[str], all_of_them: list[str]) -> list[str]:
     known = set(all_of_them)
     before = [number for number in first if number in known]
     return before + [number for number in all_of_them if number not in set(before)]
-
-
-def by_number(rows: Iterable[Any]) -> Mapping[str, Any]:
-    """Put rows of people in order of their employee number. **Touches** pure."""
-    return {row.employee_number: row for row in sorted(rows, key=lambda row: row.employee_number)}

@@ -72,9 +72,7 @@ OWN_COURSE = LmsCourse(
 )
 @click.option("--reset", is_flag=True, help="Throw the demo's data away and start anew.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-def demo(
-    port: int, lms_port: int, people: int | None, months: int, reset: bool, no_browser: bool
-) -> None:
+def demo(port: int, lms_port: int, people: int | None, months: int, reset: bool, no_browser: bool) -> None:
     """Start tool, worker, practice LMS and a sample company. Example: rmplugin demo --people 1000 --reset"""
     folder = Path(os.environ.get("RM_DATA_DIR", "./.data")).resolve() / "demo"
     if reset and folder.exists():

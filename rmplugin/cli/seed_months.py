@@ -1,7 +1,7 @@
 """Plays a programme of some months, day by day, with a clock of its own and the worker's own tasks."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -50,6 +50,22 @@ CONCLUDING, GOES_ON, LAST_MATCHING = 20, 12, 3
 # How many pairs the reorganisation makes one reporting line of.
 NEW_LINES, LEAVERS = 4, 2
 
+TENDED_EVERY, CHECKED_EVERY = 3, 14
+TASKS: tuple[Callable[[Runtime], object], ...] = (
+    matching_tasks.expire_due,
+    introduction_tasks.see_after,
+    checkin_tasks.ask_due,
+    leaving_tasks.look_after,
+    preparation_tasks.remind_due,
+    people_tasks.refresh_all_dates,
+    programme_tasks.tend_places,
+)
+CHECKS: tuple[Callable[[Runtime], object], ...] = (
+    matching_tasks.check_presence,
+    mail_tasks.take_notices,
+    review_tasks.review_all,
+)
+
 
 @dataclass
 class Play:
@@ -75,7 +91,8 @@ class Play:
         self.days = round(self.months * MONTH_DAYS)
         self.begin = self.end - self.days * DAY
         self.clock = Clock(self.begin)
-        self.runtime = replace(self.runtime, clock=self.clock)
+        # Plug-ins hear nothing of what never happened.
+        self.runtime = replace(self.runtime, clock=self.clock, hooks={})
         self.stage = Stage(self.clock, self.runtime.database.secrets, self.seed)
         self.staff = Staff(self.company)
 
@@ -155,7 +172,7 @@ class Play:
         self.clock.now = until
         if day == REORGANISED:
             self._reorganise()
-        elif day % round(MONTH_DAYS) == 0 or day == self.days:
+        elif day % round(MONTH_DAYS) == 0 or day == self.days - 1:
             self._read_roster()
         if until.weekday() < SATURDAY or day == self.days:
             self._work(day)
@@ -175,21 +192,15 @@ class Play:
                 operations.change_state(db, self._programme(db), steps[day], ACTOR, self.clock.now)
 
     def _work(self, day: int) -> None:
-        """Do what the worker does within a day: its rounds, and once the tasks of the hour and the night."""
+        """Do what the worker does: its rounds each day, what time alone brings about every few days."""
         runtime = self.runtime
         work_outbox(runtime)
-        matching_tasks.expire_due(runtime)
-        introduction_tasks.see_after(runtime)
-        checkin_tasks.ask_due(runtime)
-        leaving_tasks.look_after(runtime)
-        preparation_tasks.remind_due(runtime)
-        people_tasks.refresh_all_dates(runtime)
-        programme_tasks.tend_places(runtime)
-        if day % 7 == 0 or day == self.days:
-            matching_tasks.check_firewall(runtime)
-            matching_tasks.check_presence(runtime)
-            mail_tasks.take_notices(runtime)
-            review_tasks.review_all(runtime)
+        if day % TENDED_EVERY == 0 or day >= self.days - 1:
+            for task in TASKS:
+                task(runtime)
+        if day % CHECKED_EVERY == 0 or day == self.days:
+            for task in CHECKS:
+                task(runtime)
         work_outbox(runtime, slow=True)
         work_outbox(runtime)
 
@@ -233,18 +244,22 @@ class Play:
     def _reorganise(self) -> None:
         """Move a few mentors into the teams of their mentees, and let a few others leave or be away."""
         numbers = self._numbers_of_pairs()
-        for mentor, mentee in numbers[:NEW_LINES]:
+        lines = max(1, min(NEW_LINES, len(numbers) // 6))
+        gone = min(LEAVERS, len(numbers) // 8)
+        away = numbers[lines + gone :][:gone]
+        for mentor, mentee in numbers[:lines]:
             self.staff.change(mentor, manager=mentee)
-        for mentor, _ in numbers[NEW_LINES : NEW_LINES + LEAVERS]:
+        for mentor, _ in numbers[lines : lines + gone]:
             self.staff.change(mentor, status="Terminated", left_on=self.clock.now.date())
-        for mentor, _ in numbers[NEW_LINES + LEAVERS :][:LEAVERS]:
+        for mentor, _ in away:
             self.staff.change(mentor, status="Leave")
         self._read_roster()
-        for mentor, _ in numbers[NEW_LINES + LEAVERS :][:LEAVERS]:
+        # They are back with the next reading.
+        for mentor, _ in away:
             self.staff.change(mentor, status="Active")
 
     def _numbers_of_pairs(self) -> Sequence[tuple[str, str]]:
-        """Name active pairs in which nobody has two partners, some of them from all over the programme."""
+        """Name active pairs in which nobody has two partners, in an order by chance."""
         with self._transaction() as db:
             query = select(Pairing).where(
                 Pairing.programme_id == self.programme_id, Pairing.state == "active"
@@ -253,6 +268,6 @@ class Play:
             ids = [one for pair in pairs for one in (pair.mentor_id, pair.mentee_id)]
             known = {one: db.get_one(Person, one).employee_number for one in ids}
         alone = [pair for pair in pairs if ids.count(pair.mentor_id) == 1]
-        wanted = NEW_LINES + 2 * LEAVERS
-        step = max(1, len(alone) // wanted)
-        return [(str(known[pair.mentor_id]), str(known[pair.mentee_id])) for pair in alone[::step]]
+        # Their order is by chance, so that they are of all tempers.
+        self.stage.chance("reorganised").shuffle(alone)
+        return [(str(known[pair.mentor_id]), str(known[pair.mentee_id])) for pair in alone]

@@ -167,8 +167,11 @@ class Play:
 
     def _day(self, day: int) -> None:
         until = self.begin + day * DAY
-        with self._transaction():
+        with self._transaction() as db:
+            # Held here, so that nobody who acts has to read it again.
+            programme = self._programme(db)
             self.stage.play_until(until)
+            del programme
         self.clock.now = until
         if day == REORGANISED:
             self._reorganise()

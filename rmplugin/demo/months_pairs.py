@@ -14,6 +14,7 @@ from rmplugin.aims.forms import AIMS
 from rmplugin.checkins import operations as checkins
 from rmplugin.checkins.forms import ITEMS
 from rmplugin.checkins.queries import due_checkin
+from rmplugin.db import Db
 from rmplugin.demo.months_notes import write_after
 from rmplugin.demo.months_play import DAY, Act, Stage, workday
 from rmplugin.demo.months_words import AGENDAS, CHECKIN_WORDS, EXPECTATIONS, GOALS, HELP, MESSAGES, THANKS
@@ -90,11 +91,16 @@ class PairLife:
         self.temper = temper_of(stage, number)
         self.chance = stage.chance("pair", number)
         self.number, self.held = number, 0
+        self._read_in: Db | None = None
+        self._row = pairing
 
     @property
     def pairing(self) -> Pairing:
-        """Read the pairing anew."""
-        return self.stage.db.get_one(Pairing, self.pairing_id)
+        """Give the pairing, read anew in each transaction."""
+        if self._read_in is not self.stage.db:
+            self._read_in = self.stage.db
+            self._row = self.stage.db.get_one(Pairing, self.pairing_id)
+        return self._row
 
     def acts(self) -> Act:
         """Live, as long as the pairing does; on hold, wait."""

@@ -11,6 +11,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,13 +19,16 @@ import click
 import requests
 
 from rmplugin import migrations
-from rmplugin.cli.seed import seed
+from rmplugin.cli.seed import PROGRAMME, seed
+from rmplugin.cli.seed_months import ACCOUNT, Play
+from rmplugin.cli.seed_scenes import find_scenes, open_course
 from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
 from rmplugin.demo.company_pilot import PILOT, pilot_profiles
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
 from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
 from rmplugin.people.tasks import sync_roster
+from rmplugin.programmes.queries import find_programme, list_programmes
 from rmplugin.settings import Settings, make_secret_key, read_settings
 from rmplugin.tenants.keys import ensure_tool_keys
 from rmplugin.tenants.models import Tenant
@@ -33,6 +37,7 @@ from rmplugin.tenants.queries import list_accounts, list_platforms
 from rmplugin.wiring import make_runtime
 
 START_SECONDS = 60
+PEOPLE, PEOPLE_FOR_MONTHS = 400, 1800
 LOG = "tool.log"
 OWN_COURSE = LmsCourse(
     course_id="102",
@@ -54,11 +59,20 @@ OWN_COURSE = LmsCourse(
 @click.option("--port", default=5000, show_default=True, help="Port of the tool.")
 @click.option("--lms-port", default=5001, show_default=True, help="Port of the practice LMS.")
 @click.option(
-    "--people", default=400, show_default=True, type=click.IntRange(100, 20_000), help="Company size."
+    "--people",
+    type=click.IntRange(100, 20_000),
+    help=f"Company size; without it {PEOPLE}, or {PEOPLE_FOR_MONTHS} with --months.",
+)
+@click.option(
+    "--months",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 12),
+    help="Play so many months of the programme first, with up to 200 pairs.",
 )
 @click.option("--reset", is_flag=True, help="Throw the demo's data away and start anew.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -> None:
+def demo(port: int, lms_port: int, people: int | None, months: int, reset: bool, no_browser: bool) -> None:
     """Start tool, worker, practice LMS and a sample company. Example: rmplugin demo --people 1000 --reset"""
     folder = Path(os.environ.get("RM_DATA_DIR", "./.data")).resolve() / "demo"
     if reset and folder.exists():
@@ -66,17 +80,24 @@ def demo(port: int, lms_port: int, people: int, reset: bool, no_browser: bool) -
     folder.mkdir(parents=True, exist_ok=True)
     settings = _settings(folder, port)
     runtime = make_runtime(settings)
-    company = _company(folder, people)
+    company, months = _company(folder, people, months)
     lms = _practice_lms(folder, company, settings.public_url, lms_port)
     click.echo("Preparing the database and reading the sample company's HR file …")
     tenant = _prepare(runtime, company, lms)
+    _play(runtime, tenant, company, months)
     # Whoever ends the demo while it starts must end its server and its worker, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with _processes(settings, port), _lms_server(lms, lms_port):
         _wait(f"{settings.public_url}/lti/jwks", "the tool")
         _wait(f"{lms.issuer}/", "the practice LMS")
-        seed(runtime, tenant, company, lms, DEFAULT_COURSE)
-        _announce(lms, settings.public_url, settings.data_dir / LOG, has_pilot=bool(pilot_profiles(company)))
+        if months:
+            open_course(runtime, tenant, lms, DEFAULT_COURSE)
+            _announce_scenes(runtime, tenant, lms)
+        else:
+            seed(runtime, tenant, company, lms, DEFAULT_COURSE)
+        log = settings.data_dir / LOG
+        has_pilot = bool(pilot_profiles(company))
+        _announce(lms, settings.public_url, log, has_pilot=has_pilot, is_played=months > 0)
         if not no_browser:
             webbrowser.open(lms.issuer)
         _sleep_until_stopped()
@@ -89,13 +110,21 @@ def _settings(folder: Path, port: int) -> Settings:
     return read_settings({"RM_DATA_DIR": str(folder), "RM_PUBLIC_URL": f"http://localhost:{port}"})
 
 
-def _company(folder: Path, people: int) -> Company:
-    """Make the company, or the very same one again when the demo is started another time."""
+def _company(folder: Path, people: int | None, months: int) -> tuple[Company, int]:
+    """Make the company, or the very same one again when the demo is started another time.
+
+    :return: the company, and how many months are played.
+    """
     note = folder / "company.json"
     if not note.exists():
-        note.write_text(json.dumps({"people": people, "as_of": date.today().isoformat()}))  # noqa: DTZ011
+        size = people or (PEOPLE_FOR_MONTHS if months else PEOPLE)
+        today = date.today().isoformat()  # noqa: DTZ011
+        note.write_text(json.dumps({"people": size, "as_of": today, "months": months}))
     known = json.loads(note.read_text())
-    return write_company(folder / "people.csv", known["people"], as_of=date.fromisoformat(known["as_of"]))
+    company = write_company(folder / "people.csv", known["people"], as_of=date.fromisoformat(known["as_of"]))
+    months = known.get("months", 0)
+    # What the play changes in the staff list stays so when the demo is started another time.
+    return (replace(company, path=folder / "staff.csv") if months else company), months
 
 
 def _practice_lms(folder: Path, company: Company, tool_url: str, port: int) -> LmsSettings:
@@ -135,13 +164,26 @@ def _prepare(runtime: Runtime, company: Company, lms: LmsSettings) -> Tenant:
             # The file says "Last, First"; without that column the name is put together in everyday order.
             hr_file["mapping"]["display_name"] = ""
             connector = runtime.plugins.connector("csv_file")
-            add_account(db, "hr-file", connector, hr_file, company.seniority, runtime.database.secrets, now)
-    report = sync_roster(runtime.database, runtime.plugins, tenant.id, "hr-file", now=now, accept_shrink=True)
+            add_account(db, ACCOUNT, connector, hr_file, company.seniority, runtime.database.secrets, now)
+    return tenant
+
+
+def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> None:
+    """Read the roster; with months, first let these pass."""
+    if months:
+        with runtime.database.transaction(tenant.id, write=False) as db:
+            was_played = any(row.name == PROGRAMME for row in list_programmes(db))
+        if not was_played:
+            click.echo(f"Playing {months} months of a programme; that can take some minutes …")
+            Play(runtime, tenant, company, PROGRAMME, months, runtime.clock()).play()
+            return
+    report = sync_roster(
+        runtime.database, runtime.plugins, tenant.id, ACCOUNT, now=runtime.clock(), accept_shrink=True
+    )
     click.echo(
         f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped. The demo "
         "accepts by itself what a person would look at first."
     )
-    return tenant
 
 
 @contextmanager
@@ -200,7 +242,15 @@ def _wait(url: str, what: str) -> None:
     )
 
 
-def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool) -> None:
+def _announce_scenes(runtime: Runtime, tenant: Tenant, lms: LmsSettings) -> None:
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        scenes = find_scenes(db, find_programme(db, PROGRAMME).id, lms.people, runtime.clock())
+    click.echo("\nFor these people something waits in the course:")
+    for scene in scenes:
+        click.echo(f"  {scene.person.name:<28} {scene.what}")
+
+
+def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is_played: bool) -> None:
     click.echo(f"\nPractice LMS   {lms.issuer}/      (start here)")
     click.echo(f"Tool           {tool_url}      (opens inside the LMS)\n")
     click.echo("Click as one of these on the first page, then open the course:")
@@ -209,8 +259,11 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool) ->
         seen[person.group] = seen.get(person.group, 0) + 1
         if seen[person.group] <= 2:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
-    click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching:")
-    click.echo("as the programme manager, open “Matching” on the desk and press “Run the matching”.")
+    if is_played:
+        click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme that runs; see also the people above.")
+    else:
+        click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme with sign-ups, ready for matching:")
+        click.echo("as the programme manager, open “Matching” on the desk and press “Run the matching”.")
     if has_pilot:
         click.echo(f"“Look it over” there leads to the reviews of '{PILOT}', an earlier cohort that failed;")
         click.echo("find out why, try other weights on its pairs, and record a decision.")

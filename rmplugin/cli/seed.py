@@ -77,15 +77,15 @@ def fill_course(
     """
     pilot = pilot_profiles(company)
     if pilot:
-        values = _settings(company, PILOT) | {"mentee_min_rank": LEAD_RANK}
-        seed_pilot(db, values, _rows(pilot), context.id, now)
-    values = _settings(company, PROGRAMME)
+        values = programme_values(company, PILOT) | {"mentee_min_rank": LEAD_RANK}
+        seed_pilot(db, values, programme_rows(pilot), context.id, now)
+    values = programme_values(company, PROGRAMME)
     programme = operations.create_programme(db, "digital_fluency", values, ACTOR, now, context.id)
     numbers = [person.employee_number for person in people if person.employee_number]
     in_course = db.scalars(select(Person.id).where(Person.employee_number.in_(numbers))).all()
     operations.invite(db, programme, ACTOR, now, person_ids=in_course)
     signup.publish_answer(db, programme, "exposure", QUESTION, ANSWER, ACTOR, now)
-    report = import_enrolments(db, programme, _rows(sample_profiles(company)), ACTOR, now)
+    report = import_enrolments(db, programme, programme_rows(sample_profiles(company)), ACTOR, now)
     if pilot:
         rule_sets.make_live(db, rule_sets.draft(db, programme, RULES, ACTOR, now), ACTOR, now)
         _choose(db, programme, now)
@@ -100,13 +100,15 @@ def _choose(db: Db, programme: Programme, now: datetime) -> None:
         wishes.choose(db, programme, enrolment.person_id, choices, now)
 
 
-def _settings(company: Company, name: str) -> dict[str, Any]:
+def programme_values(company: Company, name: str) -> dict[str, Any]:
+    """Give the settings of a programme of the sample company. **Touches** pure."""
     own_skills = "\n".join(entry.name for entry in CATALOGUE)
     sponsor = {"sponsor": company.people[0].name, "sponsor_message": MESSAGE}
     return {"name": name, "skills": [], "own_skills": own_skills, **sponsor}
 
 
-def _rows(profiles: Iterable[SampleProfile]) -> list[dict[str, str]]:
+def programme_rows(profiles: Iterable[SampleProfile]) -> list[dict[str, str]]:
+    """Write profiles as rows of an enrolment file. **Touches** pure."""
     return [
         {
             "employee_number": profile.employee_number,

@@ -26,13 +26,17 @@ ACTOR = "command"
 
 
 def seed_pilot(
-    db: Db, values: Mapping[str, Any], rows: Iterable[Mapping[str, str]], context_id: uuid.UUID, now: datetime
+    db: Db,
+    values: Mapping[str, Any],
+    rows: Iterable[Mapping[str, str]],
+    context_id: uuid.UUID | None,
+    now: datetime,
 ) -> Programme:
     """Let the pilot happen: people sign up, are matched by its rules, and part early or stay together.
 
     :param values: settings of the programme, as `create_programme` takes them.
     :param rows: its people, as `import_enrolments` takes them.
-    :param context_id: the course that it ran in.
+    :param context_id: the course that it ran in; None when that is said later.
     :param now: today: the day of the review. Everything else lies before.
     :return: the programme, archived.
 

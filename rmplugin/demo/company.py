@@ -3,6 +3,7 @@
 import csv
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -113,7 +114,7 @@ def write_company(path: Path, people: int = 400, seed: int = 7, *, as_of: date |
     today = as_of or date.today()  # noqa: DTZ011 - a company's calendar day has no zone.
     rng = random.Random(seed)  # noqa: S311 - the same company every time is the point.
     employees = _Builder(rng, today).build(people)
-    _write_export(path, employees)
+    write_export(path, employees)
     present = [person for person in employees if person.status == "Active"]
     advisor = next(p for p in present if p.job_title == SPECIALIST)
     mentees = [p for p in present if p.level >= DIRECTOR]
@@ -348,7 +349,8 @@ def _row(person: Employee) -> list[str]:
     ]
 
 
-def _write_export(path: Path, people: list[Employee]) -> None:
+def write_export(path: Path, people: Iterable[Employee]) -> None:
+    """Write the HR export of some people. **Touches** the file `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL, lineterminator="\r\n")

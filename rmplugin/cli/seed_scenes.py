@@ -1,0 +1,121 @@
+"""Brings a played programme into the demo's course, and says as whom a visitor finds something to do."""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from rmplugin.checkins.queries import due_checkin
+from rmplugin.cli.seed import PROGRAMME, launch_by_hand
+from rmplugin.cli.seed_pilot import ACTOR
+from rmplugin.db import Db
+from rmplugin.demo.company_pilot import PILOT
+from rmplugin.demo.lms_settings import LmsCourse, LmsPerson, LmsSettings
+from rmplugin.introductions.queries import standing_of
+from rmplugin.jobs import Runtime
+from rmplugin.matching.models import Pairing, Proposal
+from rmplugin.people.models import LtiUser, Person
+from rmplugin.programmes import operations
+from rmplugin.programmes.queries import find_programme, list_programmes
+from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.signup import operations as signup
+from rmplugin.signup.forms import ITEMS
+from rmplugin.tenants.models import LtiContext, Tenant
+
+# So many people open the activity, so that the survey has enough answers to show a mean.
+VISITORS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Somebody in the LMS, and what waits for them."""
+
+    person: LmsPerson
+    what: str
+
+
+def open_course(runtime: Runtime, tenant: Tenant, lms: LmsSettings, course: LmsCourse) -> None:
+    """Let the manager open the activity, put what was played into the course, let some people visit it.
+
+    Does nothing when that was done before.
+
+    **Touches** launches at the practice LMS; writes programme, readiness, audit_entry, what a launch writes.
+    """
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        programme = find_programme(db, PROGRAMME)
+        if programme.context_id is not None:
+            return
+        visitors = [scene.person for scene in find_scenes(db, programme.id, lms.people, runtime.clock())]
+    launch_by_hand(lms, next(person.user_id for person in lms.people if person.role == "instructor"), course)
+    now = runtime.clock()
+    with runtime.database.transaction(tenant.id) as db:
+        context = db.scalars(select(LtiContext).where(LtiContext.context_id == course.course_id)).one()
+        names = {row.name for row in list_programmes(db)}
+        for name in (PILOT, PROGRAMME) if PILOT in names else (PROGRAMME,):
+            played = find_programme(db, name)
+            operations.put_into_course(db, played, context.id, ACTOR, now)
+        signup.switch_survey(db, played, ACTOR, now, is_open=True)
+    learners = [person for person in lms.people if person.employee_number and person.role == "learner"]
+    for person in list(dict.fromkeys([*visitors, *learners]))[:VISITORS]:
+        launch_by_hand(lms, person.user_id, course)
+    with runtime.database.transaction(tenant.id) as db:
+        played = find_programme(db, PROGRAMME)
+        linked = select(LtiUser.id).where(LtiUser.person_id.is_not(None)).order_by(LtiUser.id)
+        for number, user_id in enumerate(db.scalars(linked).all()):
+            answers = {item: 2 + (number + place) % 4 for place, item in enumerate(ITEMS)}
+            signup.answer_survey(db, played, user_id, answers)
+
+
+def find_scenes(db: Db, programme_id: uuid.UUID, people: Iterable[LmsPerson], now: datetime) -> list[Scene]:
+    """Find people of the LMS for whom something waits, one for each thing.
+
+    **Touches** reads what the pages of these people read.
+    """
+    numbers = {person.employee_number: person for person in people if person.employee_number}
+    query = select(Person.id, Person.employee_number).where(Person.employee_number.in_(numbers))
+    accounts = {row.id: numbers[row.employee_number] for row in db.execute(query)}
+    found: dict[str, LmsPerson] = {}
+    for person_id, what in _waiting(db, programme_id, now):
+        person = accounts.get(person_id)
+        if person is not None and person not in found.values():
+            found.setdefault(what, person)
+    return [Scene(person, what) for what, person in found.items()]
+
+
+def _waiting(db: Db, programme_id: uuid.UUID, now: datetime) -> Iterator[tuple[uuid.UUID, str]]:
+    proposals = select(Proposal).where(
+        Proposal.programme_id == programme_id, Proposal.state == "released", Proposal.expires_at > now
+    )
+    for proposal in db.scalars(proposals.order_by(Proposal.id)):
+        for role in ("mentor", "mentee"):
+            if getattr(proposal, f"{role}_answer") is None:
+                yield getattr(proposal, f"{role}_id"), f"a proposal to answer, as a {role}"
+    pairings = select(Pairing).where(Pairing.programme_id == programme_id).order_by(Pairing.id)
+    for pairing in db.scalars(pairings).all():
+        for role, person in (("mentor", pairing.mentor_id), ("mentee", pairing.mentee_id)):
+            for what in _of_pair(db, pairing, person, now):
+                yield person, f"{what}, as a {role}"
+
+
+def _of_pair(db: Db, pairing: Pairing, person: uuid.UUID, now: datetime) -> Iterator[str]:
+    if pairing.state == "suspended":
+        yield "a pair on hold after the reorganisation"
+    if pairing.state in ("ended", "completed"):
+        yield "a pair that has ended" if pairing.state == "ended" else "a pair that reached its goals"
+    if pairing.state != "active":
+        return
+    if standing_of(db, pairing, person).due is not None:
+        yield "a first call to have" if pairing.introduced_at is None else "asked again whether to go on"
+    rows = select(MentoringSession).where(MentoringSession.pairing_id == pairing.id)
+    for session in db.scalars(rows.order_by(MentoringSession.starts_at.desc())):
+        claimed = select(SessionClaim.id).where(
+            SessionClaim.session_id == session.id, SessionClaim.person_id == person
+        )
+        if session.state == "claimed" and db.scalars(claimed).first() is None:
+            yield "a session to confirm"
+        if session.state == "scheduled" and session.starts_at > now:
+            yield "a session ahead"
+    if due_checkin(db, pairing, person, now) is not None:
+        yield "a check-in to answer"

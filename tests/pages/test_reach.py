@@ -101,12 +101,21 @@ def test_home_when_a_session_waits_leads_straight_to_it_and_says_it_once(runtime
     assert page.text.count(f'href="/sessions/{session.id}"') == 1
 
 
+def test_footer_of_a_page_with_words_of_its_own_leads_to_help_and_my_data(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    page = sign_in(tenant, pair.mentee).get(f"{pair.path}/preparation")
+    assert "not by whom" in page.says()
+    assert 'href="/help"' in page.text
+    assert 'href="/my-data"' in page.text
+
+
 def test_home_when_the_pair_takes_a_break_says_until_when(runtime, tenant, sign_in):
     pair = make_pair(runtime, tenant)
     sign_in(tenant, pair.mentee).get(f"{pair.path}/no-time").submit("/no-time", choice="pause", weeks="2")
     for person in (pair.mentor, pair.mentee):
         assert "takes a break until" in sign_in(tenant, person).get("/home").says()
         assert "Go on with" not in sign_in(tenant, person).get("/home").says()
+        assert "Plan a session" not in sign_in(tenant, person).get(pair.path).says()
 
 
 def test_home_when_a_pairing_has_ended_asks_for_nothing_in_it(runtime, tenant, sign_in):

@@ -16,7 +16,7 @@ from tests.factories.pairs import AGREED, GOAL, MEETING, make_pair
 from tests.factories.programmes import make_context
 from tests.rules.test_translations import translations
 
-# Esperanto, written like English, and Arabic, from right to left: languages that Babel knows and nobody has translated.
+# Esperanto from the left, Arabic from the right: Babel knows both, and nobody has translated into them.
 LANGUAGES = {"eo": "ltr", "ar": "rtl"}
 LETTERS = str.maketrans("aeiouAEIOU", "áéíóúÁÉÍÓÚ")
 KEPT = re.compile(r"%(?:\(\w+\))?\d*[sd]|%%|<[^>]+>|&\w+;")

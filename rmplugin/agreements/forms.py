@@ -18,6 +18,7 @@ class AgreementForm(ma.Schema):
     boundaries = words(2000)
     confidentiality = words(2000)
     feedback = words(2000)
+    async_counts = ma.fields.Boolean(load_default=False)
     ends_on = day()
 
 

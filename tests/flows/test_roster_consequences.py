@@ -15,7 +15,7 @@ from rmplugin.audit import AuditEntry
 from rmplugin.credits.models import CreditEntry
 from rmplugin.db import new_id
 from rmplugin.errors import ConflictError
-from rmplugin.matching import interruptions, queries, tasks
+from rmplugin.matching import ending, interruptions, queries, tasks
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.matching.scoring import number_reporting_lines
 from rmplugin.notify import Notice, unread
@@ -216,7 +216,7 @@ def test_manager_when_ending_a_pair_on_hold_frees_both_and_says_nothing_of_why(p
     assert pair.rows(MentoringSession, id=session.id)[0].state == "cancelled"
     for person, partner in ((pair.mentor, pair.mentee), (pair.mentee, pair.mentor)):
         told = notices(pair, person)[-1]
-        assert told == interruptions.NEUTRAL_ENDED % {"name": partner.display_name}
+        assert told == ending.NEUTRAL_ENDED % {"name": partner.display_name}
         with pair.transaction() as db:
             assert find_enrolment(db, pair.programme.id, person.id).active_pairings == 0
 

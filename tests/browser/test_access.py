@@ -306,8 +306,8 @@ def test_session_when_confirmed_by_keys_alone_waits_for_the_other(places):
     person.open_tool(COURSE)
     person.tool.locator("h1").first.click()
     press_by_keyboard(person, "Confirm the session", "Enter")
-    person.sees("To confirm (1)")
-    press_by_keyboard(person, "Yes, 60 minutes", "Space")
+    person.sees("Did it take place?")
+    press_by_keyboard(person, "Yes, it took place", "Space")
     person.sees("as soon as the other side has confirmed it")
     assert focused(person) == "H1"
     assert person.frame.evaluate("document.activeElement.getAttribute('aria-describedby')") == "rm-status"

@@ -72,7 +72,9 @@ def open_pairing(person) -> None:
     if person.tool.get_by_role("link", name="Open your pairing").count():
         person.click("Open your pairing")
     else:
+        # Home leads to the session itself; the pairing is one step back from there.
         person.click("Confirm the session")
+        person.click("Back to your pairing")
     person.sees("Your pairing with")
 
 

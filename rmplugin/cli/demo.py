@@ -1,6 +1,7 @@
 """The demo: tool, worker and practice LMS as they run in earnest, with a sample company."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import click
 import requests
+import structlog
 
 from rmplugin import migrations
 from rmplugin.cli.seed import PROGRAMME, seed
@@ -175,6 +177,8 @@ def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> No
             was_played = any(row.name == PROGRAMME for row in list_programmes(db))
         if not was_played:
             click.echo(f"Playing {months} months of a programme; that can take some minutes …")
+            # Every day's work of the worker would be told on the terminal.
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
             Play(runtime, tenant, company, PROGRAMME, months, runtime.clock()).play()
             return
     report = sync_roster(

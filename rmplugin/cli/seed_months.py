@@ -13,7 +13,7 @@ from rmplugin.cli.seed import programme_rows, programme_values
 from rmplugin.cli.seed_manager import Manager
 from rmplugin.cli.seed_pilot import ACTOR, seed_pilot
 from rmplugin.db import Db
-from rmplugin.demo.company import Company
+from rmplugin.demo.company import Company, lms_people
 from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
 from rmplugin.demo.company_profiles import SampleProfile, make_profiles
 from rmplugin.demo.months_enrolment import answer_invitation, answer_proposal, answers_of
@@ -249,10 +249,13 @@ class Play:
         numbers = self._numbers_of_pairs()
         lines = max(1, min(NEW_LINES, len(numbers) // 6))
         gone = min(LEAVERS, len(numbers) // 8)
-        away = numbers[lines + gone :][:gone]
+        # Somebody who has left cannot open the course: not those whom the visitor may click as.
+        shown = {person.employee_number for person in lms_people(self.company)}
+        others = [pair for pair in numbers[lines:] if pair[0] not in shown]
+        leavers, away = others[:gone], others[gone:][:gone]
         for mentor, mentee in numbers[:lines]:
             self.staff.change(mentor, manager=mentee)
-        for mentor, _ in numbers[lines : lines + gone]:
+        for mentor, _ in leavers:
             self.staff.change(mentor, status="Terminated", left_on=self.clock.now.date())
         for mentor, _ in away:
             self.staff.change(mentor, status="Leave")

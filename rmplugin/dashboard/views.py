@@ -46,6 +46,15 @@ from rmplugin.web import Role, Visit
 pages = web.Pages("dashboard", __name__)
 
 PAGE = 25
+# Notices that ask for something about a pairing: the oldest is the next step, when nothing is more urgent.
+ASKING = (
+    "intro_again",
+    "draft_missing",
+    "drafts_ready",
+    "agreement_to_sign",
+    "checkin_due",
+    "aim_observation",
+)
 ON_HOLD = (
     "Your pairing with %(name)s is on hold for the time being. You need not do anything, and nothing is "
     "lost; you hear from us when it goes on."
@@ -148,6 +157,10 @@ def _card_step(visit: Visit, home: Home) -> Step:
     if pause is not None and pause.pause_until is not None:
         said = "Your pairing with %(name)s takes a break until %(day)s. You need not do anything."
         return Step(Text(said, name=name, day=pause.pause_until.isoformat()), path, link)
+    here = f"/pairings/{card.pairing.id}/"
+    for notice in home.notices:
+        if notice.kind in ASKING and (notice.path or "").startswith(here):
+            return Step(notice.text, notice.path, "Go there")
     return Step(Text("Go on with %(name)s.", name=name), path, link)
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from rmplugin import notify
 from rmplugin.matching.models import MatchRun, Proposal
 from tests.factories.matching import make_scene
 from tests.factories.pairs import make_pair
@@ -135,3 +136,18 @@ def test_home_when_a_version_is_written_no_longer_asks_to_compare(runtime, tenan
     says = sign_in(tenant, pair.mentor).get("/home").says()
     assert "read it and sign it" in says
     assert "See where you differ" not in says
+
+
+def test_home_when_a_check_in_waits_leads_there_first_and_says_it_once(runtime, tenant, sign_in):
+    pair = make_pair(runtime, tenant)
+    path = f"/pairings/{pair.pairing.id}/checkin"
+    with pair.transaction() as db:
+        notify.tell(db, pair.mentee.id, "checkin_due", "Your check-in waits.", pair.now, path)
+        notify.tell(
+            db, pair.mentee.id, "message", "Somebody wrote.", pair.now, f"/pairings/{pair.pairing.id}"
+        )
+    page = sign_in(tenant, pair.mentee).get("/home")
+    next_step = page.text.split('id="next"')[1].split("</section>")[0]
+    assert f'href="{path}"' in next_step
+    assert page.says().count("Your check-in waits.") == 1
+    assert "Go on with" not in page.says()

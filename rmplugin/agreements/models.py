@@ -9,14 +9,30 @@ from sqlalchemy.orm import Mapped, mapped_column
 from rmplugin.db import Base, TenantOwned
 
 
-class Agreement(Base, TenantOwned):
+class Terms:
+    """What an agreement says, and what each of the two expects of it.
+
+    :ivar cadence_weeks: a session every so many weeks.
+    :ivar medium: video, in_person, phone or mixed.
+    :ivar feedback: how they tell each other what went well and what did not; "" in the oldest ones.
+    """
+
+    cadence_weeks: Mapped[int]
+    session_minutes: Mapped[int]
+    medium: Mapped[str]
+    place: Mapped[str]
+    hopes: Mapped[str]
+    boundaries: Mapped[str]
+    confidentiality: Mapped[str]
+    feedback: Mapped[str]
+    ends_on: Mapped[date]
+
+
+class Agreement(Terms, Base, TenantOwned):
     """One version of what the two agree on. A version is never changed, only followed by another.
 
     :ivar version: 1, 2, …
     :ivar state: open (waiting for signatures), signed (by both), superseded.
-    :ivar cadence_weeks: a session every so many weeks.
-    :ivar medium: video, in_person, phone or mixed.
-    :ivar feedback: how they tell each other what went well and what did not; "" in the oldest ones.
     :ivar async_counts: an exchange of messages keeps the rhythm, too.
     """
 
@@ -29,15 +45,6 @@ class Agreement(Base, TenantOwned):
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
     version: Mapped[int]
     state: Mapped[str]
-    cadence_weeks: Mapped[int]
-    session_minutes: Mapped[int]
-    medium: Mapped[str]
-    place: Mapped[str]
-    hopes: Mapped[str]
-    boundaries: Mapped[str]
-    confidentiality: Mapped[str]
-    feedback: Mapped[str]
-    ends_on: Mapped[date]
     async_counts: Mapped[bool] = mapped_column(default=False)
     written_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     mentor_signed_at: Mapped[datetime | None]
@@ -45,7 +52,7 @@ class Agreement(Base, TenantOwned):
     created_at: Mapped[datetime]
 
 
-class AgreementDraft(Base, TenantOwned):
+class AgreementDraft(Terms, Base, TenantOwned):
     """What one of the two expects, written alone. The partner reads it when both are sent, nobody else ever.
 
     Once sent it never changes: it is the baseline that outcomes are compared with.
@@ -60,14 +67,5 @@ class AgreementDraft(Base, TenantOwned):
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
-    cadence_weeks: Mapped[int]
-    session_minutes: Mapped[int]
-    medium: Mapped[str]
-    place: Mapped[str]
-    hopes: Mapped[str]
-    boundaries: Mapped[str]
-    confidentiality: Mapped[str]
-    feedback: Mapped[str]
-    ends_on: Mapped[date]
     submitted_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

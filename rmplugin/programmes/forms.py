@@ -63,6 +63,8 @@ SIGNED_UP = ("endorsing", "waitlisted", "submitted", "paused", "completed")
 LONGEST_PAUSE_WEEKS = 6
 # As long as the names of the large public catalogues.
 SKILL_NAME_LENGTH = 200
+# So long after its last day a programme keeps what its pairs wrote, unless it says otherwise.
+KEEP_MONTHS = 12
 
 
 def whole_number(low: int, high: int, **options: Any) -> ma.fields.Integer:
@@ -90,8 +92,8 @@ def _lines(text: str) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
-class ProgrammeForm(ma.Schema):
-    """A programme's settings. Loads to the columns of `Programme`, and `skills` as `CatalogueSkill`s."""
+class _OpenSettings(ma.Schema):
+    """What may change at any time."""
 
     name = short_text(NAME_LENGTH)
     purpose = short_text(2000)
@@ -100,6 +102,14 @@ class ProgrammeForm(ma.Schema):
     target_mentors = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
     target_mentees = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
     sign_up_until = ma.fields.Date(load_default=None, allow_none=True, error_messages=DATE)
+    keep_months = whole_number(1, 120)
+    topics = ma.fields.String(load_default="")
+    own_skills = ma.fields.String(load_default="")
+
+
+class ProgrammeForm(_OpenSettings):
+    """A programme's settings. Loads to the columns of `Programme`, and `skills` as `CatalogueSkill`s."""
+
     starts_on = ma.fields.Date(required=True, error_messages=DATE)
     ends_on = ma.fields.Date(required=True, error_messages=DATE)
     cadence_weeks = whole_number(1, 12)
@@ -113,9 +123,7 @@ class ProgrammeForm(ma.Schema):
     needs_goal_review = ma.fields.Boolean(load_default=False)
     needs_agreement = ma.fields.Boolean(load_default=False)
     needs_endorsement = ma.fields.Boolean(load_default=False)
-    topics = ma.fields.String(load_default="")
     skills = ma.fields.List(ma.fields.String(), load_default=list)
-    own_skills = ma.fields.String(load_default="")
 
     @ma.validates_schema
     def check_together(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -132,18 +140,8 @@ class ProgrammeForm(ma.Schema):
         return data
 
 
-class SafeProgrammeForm(ma.Schema):
+class SafeProgrammeForm(_OpenSettings):
     """What may still change when people have been invited: nothing that they said yes to."""
-
-    name = short_text(NAME_LENGTH)
-    purpose = short_text(2000)
-    sponsor = short_text(120, required=False, load_default=None, allow_none=True)
-    sponsor_message = short_text(2000, required=False, load_default=None, allow_none=True)
-    target_mentors = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
-    target_mentees = whole_number(1, 100_000, required=False, load_default=None, allow_none=True)
-    sign_up_until = ma.fields.Date(load_default=None, allow_none=True, error_messages=DATE)
-    topics = ma.fields.String(load_default="")
-    own_skills = ma.fields.String(load_default="")
 
     @ma.post_load
     def gather(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -248,6 +246,7 @@ def template_values(template: Template, today: date) -> dict[str, Any]:
     return {name: getattr(template, name) for name in names} | {
         **dict.fromkeys(("sponsor", "sponsor_message", "target_mentors", "target_mentees", "sign_up_until")),
         "needs_endorsement": False,
+        "keep_months": KEEP_MONTHS,
         "starts_on": starts_on.isoformat(),
         "ends_on": (starts_on + timedelta(weeks=template.weeks, days=-3)).isoformat(),
         "topics": "\n".join(template.topics),

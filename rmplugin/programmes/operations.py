@@ -135,6 +135,8 @@ def change_programme(
     """Change a programme's settings; once people were invited, only what they did not say yes to.
 
     :param values: loaded by `forms.ProgrammeForm`, or `forms.SafeProgrammeForm` once the programme is fixed.
+    :raises InputError: settings that contradict each other, or what pairs write is kept longer than people
+        signed up for.
     :raises ConflictError: the settings became fixed meanwhile, or the programme is archived.
     **Touches** writes programme, skill, programme_skill, audit_entry.
     """
@@ -156,6 +158,9 @@ def change_programme(
     if until is not None and until > settings.get("ends_on", programme.ends_on):
         message = "Sign-up must end before the programme does."
         raise InputError("sign_up_until", message, {"sign_up_until": message})
+    if fixed and settings.get("keep_months", 0) > programme.keep_months:
+        message = "People signed up for a shorter time, so it can only become shorter."
+        raise InputError("keep_months", message, {"keep_months": message})
     for name, value in settings.items():
         setattr(programme, name, value)
     if not fixed:

@@ -145,6 +145,22 @@ def test_settings_when_somebody_was_invited_show_only_the_safe_ones(manager, dat
         assert (found.name, found.topics, found.mentee_min_rank) == ("Renamed", ["Inclusion"], 70)
 
 
+def test_settings_when_somebody_was_invited_only_shorten_how_long_words_are_kept(
+    manager, database, tenant, programme
+):
+    path = f"/programmes/{programme.id}"
+    manager.get(f"{path}/settings").submit("/settings", keep_months="18")
+    with database.transaction(tenant.id) as db:
+        make_person(db)
+    manager.post(f"{path}/invite-all", role="mentor")
+    manager.get(f"{path}/settings").submit("/settings", keep_months="24")
+    assert "it can only become shorter" in manager.says()
+    manager.submit("/settings", keep_months="6")
+    assert "The settings are saved." in manager.says()
+    with database.transaction(tenant.id) as db:
+        assert queries.get_programme(db, programme.id).keep_months == 6
+
+
 def test_settings_when_nobody_was_invited_change_and_keep_own_skills(manager, database, tenant, context):
     with database.transaction(tenant.id) as db:
         programme = make_programme(db, context, own_skills="100% drones | people")

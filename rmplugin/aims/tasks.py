@@ -2,7 +2,7 @@
 
 from rmplugin.aims import operations
 from rmplugin.jobs import Runtime
-from rmplugin.matching.tasks import in_each_tenant
+from rmplugin.tenants.tasks import in_each_tenant
 
 
 def remind(runtime: Runtime) -> int:

@@ -2,7 +2,7 @@
 
 from rmplugin.checkins import operations
 from rmplugin.jobs import Runtime
-from rmplugin.matching.tasks import in_each_tenant
+from rmplugin.tenants.tasks import in_each_tenant
 
 
 def ask_due(runtime: Runtime) -> int:

@@ -2,7 +2,7 @@
 
 from rmplugin.introductions import operations
 from rmplugin.jobs import Runtime
-from rmplugin.matching.tasks import in_each_tenant
+from rmplugin.tenants.tasks import in_each_tenant
 
 
 def see_after(runtime: Runtime) -> int:

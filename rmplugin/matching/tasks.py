@@ -2,23 +2,23 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import Runtime
 from rmplugin.matching import counting, interruptions, operations, queries, releasing, rule_sets, store
 from rmplugin.matching.findings import compute
-from rmplugin.matching.models import LIVE, MatchCount, MatchRuleSet, MatchRun, Pairing, Proposal
+from rmplugin.matching.models import MatchCount, MatchRuleSet, MatchRun, Proposal
 from rmplugin.matching.runs import BEING_COMPUTED
 from rmplugin.matching.solver import Progress
 from rmplugin.programmes.models import Programme
+from rmplugin.tenants.tasks import in_each_tenant
 
 log = structlog.get_logger()
 
@@ -236,27 +236,6 @@ def check_presence(runtime: Runtime) -> int:
     **Touches** what `interruptions.check_presence` touches.
     """
     return in_each_tenant(runtime, interruptions.check_presence)
-
-
-def in_each_tenant(runtime: Runtime, check: Callable[[Db, datetime], int]) -> int:
-    """Look at the pairs of every tenant that has any, each tenant in a transaction of its own.
-
-    :param check: gives how many it changed.
-    :return: how many were changed in all.
-    **Touches** what `check` touches.
-    """
-    with runtime.database.unbound(write=False) as db:
-        waiting = Proposal.state.in_(("proposed", "released"))
-        pairs = select(Pairing.tenant_id).where(Pairing.state.in_(LIVE))
-        tenants = db.scalars(pairs.union(select(Proposal.tenant_id).where(waiting))).all()
-    changed = 0
-    for tenant_id in tenants:
-        try:
-            with runtime.database.transaction(tenant_id) as db:
-                changed += check(db, runtime.clock())
-        except Exception as error:  # noqa: BLE001 - one tenant's trouble must not keep the others waiting.
-            log.error("pairs_not_checked", tenant=str(tenant_id), kind=type(error).__name__)
-    return changed
 
 
 def _fail(

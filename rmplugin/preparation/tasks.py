@@ -1,10 +1,8 @@
 """The preparation in the background: reminders of supervision groups."""
 
-from sqlalchemy import select
-
 from rmplugin.jobs import Runtime
 from rmplugin.preparation import operations
-from rmplugin.preparation.models import SupervisionGroup
+from rmplugin.tenants.tasks import in_each_tenant
 
 
 def remind_due(runtime: Runtime) -> int:
@@ -13,11 +11,4 @@ def remind_due(runtime: Runtime) -> int:
     :return: of how many.
     **Touches** what `operations.remind_due` touches.
     """
-    with runtime.database.unbound(write=False) as db:
-        waiting = select(SupervisionGroup.tenant_id).where(SupervisionGroup.reminded_at.is_(None))
-        tenants = db.scalars(waiting.where(SupervisionGroup.starts_at > runtime.clock()).distinct()).all()
-    reminded = 0
-    for tenant_id in tenants:
-        with runtime.database.transaction(tenant_id) as db:
-            reminded += operations.remind_due(db, runtime.clock())
-    return reminded
+    return in_each_tenant(runtime, operations.remind_due)

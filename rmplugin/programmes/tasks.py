@@ -1,14 +1,16 @@
 """Background work with programmes: fresh member lists; pauses that end, reminders, places that are free."""
 
-import uuid
+from datetime import datetime
 
 from sqlalchemy import select
 
+from rmplugin.db import Db
 from rmplugin.jobs import Runtime
 from rmplugin.people.linking import want_roster
 from rmplugin.programmes import endorsements, places
 from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiContext
+from rmplugin.tenants.tasks import in_each_tenant
 
 
 def want_rosters(runtime: Runtime) -> int:
@@ -37,19 +39,14 @@ def tend_places(runtime: Runtime) -> int:
     :return: how many tenants were looked after.
     **Touches** writes enrolment, endorsement, notice.
     """
-    query = select(Programme.tenant_id, Programme.id).where(Programme.state.in_(("enrolling", "running")))
-    with runtime.database.unbound(write=False) as db:
-        rows = db.execute(query.order_by(Programme.id)).all()
-    tenants: dict[uuid.UUID, list[uuid.UUID]] = {}
-    for tenant_id, programme_id in rows:
-        tenants.setdefault(tenant_id, []).append(programme_id)
-    for tenant_id, programme_ids in tenants.items():
-        with runtime.database.transaction(tenant_id) as db:
-            now = runtime.clock()
-            places.end_pauses(db, now)
-            endorsements.remind(db, now)
-            for programme_id in programme_ids:
-                programme = db.get(Programme, programme_id, with_for_update=True)
-                if programme is not None:
-                    places.fill_places(db, programme, now)
-    return len(tenants)
+    return in_each_tenant(runtime, _tend_places)
+
+
+def _tend_places(db: Db, now: datetime) -> int:
+    places.end_pauses(db, now)
+    endorsements.remind(db, now)
+    query = select(Programme).where(Programme.state.in_(("enrolling", "running"))).order_by(Programme.id)
+    programmes = db.scalars(query.with_for_update()).all()
+    for programme in programmes:
+        places.fill_places(db, programme, now)
+    return int(bool(programmes))

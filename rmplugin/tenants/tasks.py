@@ -1,13 +1,14 @@
 """Examining the installation and its connections, and throwing away what has expired."""
 
 import uuid
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import delete, func, select, text
 
 from lti import registration
+from rmplugin.db import Db
 from rmplugin.errors import RmError
 from rmplugin.jobs import OutboxEvent, Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest
@@ -25,6 +26,7 @@ from rmplugin.tenants.models import (
     LtiPlatform,
     LtiResourceLink,
     PlatformInvite,
+    Tenant,
     ToolKey,
 )
 from rmplugin.tenants.operations import keep_check, load_account_settings, prune_attempts
@@ -35,6 +37,25 @@ log = structlog.get_logger()
 
 LATE = timedelta(minutes=10)
 FORMS_KEPT_FOR = timedelta(days=2)
+
+
+def in_each_tenant(runtime: Runtime, work: Callable[[Db, datetime], int]) -> int:
+    """Do something for every tenant, each in a transaction of its own; what fails for one stops no other.
+
+    :param work: gives how many rows, people or pairs it was about.
+    :return: the sum.
+    **Touches** what `work` touches.
+    """
+    with runtime.database.unbound(write=False) as db:
+        tenants = db.scalars(select(Tenant.id)).all()
+    done = 0
+    for tenant_id in tenants:
+        try:
+            with runtime.database.transaction(tenant_id) as db:
+                done += work(db, runtime.clock())
+        except Exception as error:  # noqa: BLE001 - one tenant's trouble must not keep the others waiting.
+            log.error("not_done", work=work.__qualname__, tenant=str(tenant_id), kind=type(error).__name__)
+    return done
 
 
 def examine(runtime: Runtime, tenant_slug: str | None) -> list[Finding]:

@@ -188,11 +188,10 @@ def test_words_when_their_time_is_not_over_stay(runtime, tenant, clock):
         (date(2026, 1, 31), 1, date(2026, 2, 28)),
         (date(2026, 12, 15), 12, date(2027, 12, 15)),
         (date(2026, 11, 30), 3, date(2027, 2, 28)),
-        (date(2026, 5, 1), 0, date(2026, 5, 1)),
     ],
 )
-def test_months_when_added_end_within_the_month(day, months, then):
-    assert tasks.add_months(day, months) == then
+def test_words_when_months_are_counted_go_within_the_month(day, months, then):
+    assert tasks.words_go_on(Programme(ends_on=day, keep_months=months)) == then
 
 
 def test_consent_when_given_twice_and_withdrawn_has_one_row_with_both_times(pair, clock):

@@ -144,7 +144,7 @@ def test_form_when_sent_again_from_an_old_page_is_told_so(demo, open_as):
 def test_frame_when_reloaded_shows_the_same_page(demo, open_as):
     manager = open_as(demo.company.advisor)
     manager.open_tool(COURSE)
-    assert manager.at() == "/manage"
+    wait_for_address(manager, "/manage")
     manager.reload()
     manager.sees("Programme desk")
     manager.click("Matching")

@@ -69,12 +69,8 @@ def accept(person) -> None:
 
 def open_pairing(person) -> None:
     person.open_tool(COURSE)
-    if person.tool.get_by_role("link", name="Open your pairing").count():
-        person.click("Open your pairing")
-    else:
-        # Home leads to the session itself; the pairing is one step back from there.
-        person.click("Confirm the session")
-        person.click("Back to your pairing")
+    # Whatever the next step is, the partner's name leads to the pairing.
+    person.tool.locator(".rm-card h3 a").first.click()
     person.sees("Your pairing with")
 
 

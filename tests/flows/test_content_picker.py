@@ -184,7 +184,8 @@ def test_picker_when_the_request_is_forged_signs_nothing(teacher, forged):
     if forged == "made-up":
         forged = itsdangerous.URLSafeSerializer("another key", salt="content").dumps({"request": {}})
     elif forged == "x":
-        forged = sealed[:-1] + ("A" if sealed[-1] != "A" else "B")
+        # Not the last character: some of its bits are padding, and a reader drops them.
+        forged = sealed[:-2] + ("A" if sealed[-2] != "A" else "B") + sealed[-1]
     assert teacher.pick(sealed=forged).status_code == 404
     assert "JWT" not in teacher.page
 

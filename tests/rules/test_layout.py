@@ -57,7 +57,7 @@ EXTRA = {
     "agreements": {"words.py"},
     "goals": {"scoring.py"},
     "calendars": {"ics.py"},
-    "dashboard": {"desk.py"},
+    "dashboard": {"desk.py", "steps.py"},
     "data_requests": {"catalogue.py"},
     "credits": {"scoring.py"},
     "freebusy": {"parsing.py"},

@@ -16,8 +16,6 @@ from rmplugin.notifiers import Letter, MailNotifier, NewsNotifier, NewsPost, Not
 from rmplugin.records import (
     Capabilities,
     CheckResult,
-    CompletionRecord,
-    CompletionSink,
     EmployeeRecord,
     Employment,
     EmploymentStatus,
@@ -27,13 +25,23 @@ from rmplugin.records import (
     NavLink,
     PlatformQuirks,
     RosterPage,
-    SinkAnswer,
-    SinkServices,
     SkippedRecord,
     WebhookNotice,
     WebhookReader,
 )
 from rmplugin.scim_user import SCIM_MAPPABLE, read_scim_user
+from rmplugin.sinks import (
+    CompletionRecord,
+    CompletionSink,
+    CreditKind,
+    CreditRecord,
+    CreditSink,
+    PaperRecord,
+    PaperServices,
+    PaperSink,
+    SinkAnswer,
+    SinkServices,
+)
 
 __all__ = [
     "SCIM_MAPPABLE",
@@ -41,6 +49,9 @@ __all__ = [
     "CheckResult",
     "CompletionRecord",
     "CompletionSink",
+    "CreditKind",
+    "CreditRecord",
+    "CreditSink",
     "CursorExpiredError",
     "EmployeeRecord",
     "Employment",
@@ -58,6 +69,9 @@ __all__ = [
     "NewsPost",
     "NotAllowedError",
     "NotifierAnswer",
+    "PaperRecord",
+    "PaperServices",
+    "PaperSink",
     "PlatformQuirks",
     "RetriableError",
     "RmError",

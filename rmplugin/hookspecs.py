@@ -11,7 +11,8 @@ import pluggy
 
 if TYPE_CHECKING:
     from rmplugin.notifiers import MailNotifier, NewsNotifier
-    from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, NavLink, PlatformQuirks
+    from rmplugin.records import HrisConnector, MatchCriterion, NavLink, PlatformQuirks
+    from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
 
 PROJECT = "rmplugin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -35,8 +36,12 @@ def rm_register_match_criteria() -> "Sequence[MatchCriterion]":
 
 
 @hookspec
-def rm_register_completion_sinks() -> "Sequence[CompletionSink]":
-    """Return the systems to which this plug-in can send completions. Called once, at start-up."""
+def rm_register_completion_sinks() -> "Sequence[CompletionSink | CreditSink | PaperSink]":
+    """Return what this plug-in does with completions and credits. Called once, at start-up.
+
+    A `CompletionSink` is told how far somebody has come, a `CreditSink` every line of the ledger; a
+    `PaperSink` makes what people take along.
+    """
     return ()
 
 

@@ -10,7 +10,8 @@ import structlog
 from rmplugin import hookspecs
 from rmplugin.errors import ConfigError, NotFoundError
 from rmplugin.notifiers import MailNotifier, NewsNotifier
-from rmplugin.records import CompletionSink, HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
+from rmplugin.records import HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
+from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
 
 log = structlog.get_logger()
 
@@ -40,14 +41,15 @@ class Plugins:
         except pluggy.PluginValidationError as error:
             raise ConfigError([f"A plug-in names a hook that does not exist: {error}."]) from error
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
-        self.sinks: dict[str, CompletionSink] = _keyed(self.gather("rm_register_completion_sinks"))
+        sinks = _keyed(self.gather("rm_register_completion_sinks"))
+        self.sinks: dict[str, CompletionSink] = _of(CompletionSink, sinks)
+        self.credit_sinks: dict[str, CreditSink] = _of(CreditSink, sinks)
+        self.papers: dict[str, PaperSink] = _of(PaperSink, sinks)
         self.quirks: dict[str, PlatformQuirks] = _keyed(self.gather("rm_register_platform_quirks"))
         self.criteria: dict[str, MatchCriterion] = _keyed(self.gather("rm_register_match_criteria"))
         notifiers = _keyed(self.gather("rm_register_notifiers"))
         self.mailers = [one for one in notifiers.values() if isinstance(one, MailNotifier)]
-        self.news: dict[str, NewsNotifier] = {
-            key: one for key, one in notifiers.items() if isinstance(one, NewsNotifier)
-        }
+        self.news: dict[str, NewsNotifier] = _of(NewsNotifier, notifiers)
         if STANDARD not in self.quirks:
             raise ConfigError(
                 [f"No plug-in brings the platform dialect '{STANDARD}': install the tool anew."]
@@ -130,6 +132,10 @@ def _keyed(objects: Iterator[Any]) -> dict[str, Any]:
             raise ConfigError([f"Two plug-ins bring '{thing.key}'."])
         keyed[thing.key] = thing
     return keyed
+
+
+def _of(shape: type, things: dict[str, Any]) -> dict[str, Any]:
+    return {key: thing for key, thing in things.items() if isinstance(thing, shape)}
 
 
 def _plain(word: str) -> str:

@@ -251,85 +251,6 @@ class WebhookReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRecord:
-    """How far one person has come in one programme: what a sink tells another system.
-
-    Nothing about the partner or about what was said is in it.
-
-    :param delivery_id: idempotency key, stable over resends.
-    :param platform_user_id: the person's id (`sub`) on the LMS; None when the LMS does not know them.
-    :param score_given: progress towards completion, 0..score_maximum.
-    :param minutes: confirmed minutes so far.
-    :param completed: whether the policy's criteria are met.
-    :param sent_at: the timestamp to send, aware UTC. It grows by whole seconds from one call to the next for
-        the same person and place, and was stored before this call, so a crash cannot use it twice.
-    :param attempts: how often this record was handed to the sink, this time included.
-    :param target: what the sink needs to find the place: ``line_item_url`` when it asked for one.
-    """
-
-    delivery_id: str
-    platform_user_id: str | None
-    programme_name: str
-    score_given: float
-    score_maximum: float
-    minutes: int
-    completed: bool
-    met_at: datetime | None
-    sent_at: datetime
-    attempts: int
-    target: Mapping[str, Any]
-
-
-DeliveryOutcome = Literal["delivered", "retry", "blocked", "needs_human"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkAnswer:
-    """What the other system said.
-
-    :param outcome: what to do next.
-    :param message_for_user: plain sentence when not delivered.
-    :param status: HTTP status; None when there was none.
-    :param remote_ref: the other system's id of what it keeps; None when it names none.
-    :param retry_after: seconds; None when the other system named none.
-    :param column_gone: the gradebook column is not there any more. One that this tool had made is then made
-        again and the record is sent once more; else the answer stands as it is.
-    """
-
-    outcome: DeliveryOutcome
-    message_for_user: str = ""
-    status: int | None = None
-    remote_ref: str | None = None
-    retry_after: float | None = None
-    column_gone: bool = False
-
-
-@runtime_checkable
-class CompletionSink(Protocol):
-    """A system that takes completions.
-
-    :ivar key: name used in commands and in the database.
-    :ivar title: name for people ("Course grade").
-    :ivar coalesces: True when the newest state replaces older ones (a score), False for events.
-    :ivar needs_line_item: True when it writes into the gradebook column of the person's course; the record's
-        target then holds ``line_item_url`` and `SinkServices.lti` works.
-    """
-
-    key: str
-    title: str
-    coalesces: bool
-    needs_line_item: bool
-
-    def deliver(self, record: CompletionRecord, services: "SinkServices", now: datetime) -> SinkAnswer:
-        """Send one record. It may be called again with the same record; the effect must be one.
-
-        :param services: the outside world, ready to use.
-        :param now: aware UTC.
-        """
-        ...
-
-
 # What a criterion can ask about each person of a pair; `None` where the company did not say.
 MATCH_COLUMNS = (
     "id",
@@ -368,18 +289,6 @@ class MatchCriterion(Protocol):
 
     def allows(self, mentor: MatchColumns, mentee: MatchColumns) -> Any:
         """Give a numpy array of bool, False for a pair to take out; None when all may stay."""
-        ...
-
-
-class SinkServices(Protocol):
-    """What the core hands to a sink: a signed-in client for the platform that the target lies on."""
-
-    def lti(self) -> tuple[Any, Any]:
-        """Give `(lti.service.ServiceClient, lti.platforms.Platform)` for the record's platform."""
-        ...
-
-    def quirks(self) -> "PlatformQuirks":
-        """Give the dialect of the record's platform."""
         ...
 
 

@@ -19,8 +19,9 @@ from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
 from rmplugin.programmes.models import Programme
-from rmplugin.records import CompletionSink, PolicyProgress
+from rmplugin.records import PolicyProgress
 from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
 log = structlog.get_logger()

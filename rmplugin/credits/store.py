@@ -21,7 +21,7 @@ from rmplugin.db import Db
 from rmplugin.jobs import wait_after
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
-from rmplugin.records import CompletionRecord, CompletionSink, SinkAnswer
+from rmplugin.sinks import CompletionRecord, CompletionSink, SinkAnswer
 from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 

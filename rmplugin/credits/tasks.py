@@ -19,7 +19,8 @@ from rmplugin.credits.queries import NO_COLUMN
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
-from rmplugin.records import CompletionSink, PlatformQuirks, SinkAnswer
+from rmplugin.records import PlatformQuirks
+from rmplugin.sinks import CompletionSink, SinkAnswer
 from rmplugin.tenants.models import LtiResourceLink
 from rmplugin.tenants.queries import may_make_column
 from rmplugin.tenants.store import service_client

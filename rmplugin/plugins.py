@@ -10,6 +10,7 @@ import structlog
 from rmplugin import hookspecs
 from rmplugin.errors import ConfigError, NotFoundError
 from rmplugin.notifiers import MailNotifier, NewsNotifier
+from rmplugin.policies import CreditPolicy
 from rmplugin.records import HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
 from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
 
@@ -41,6 +42,7 @@ class Plugins:
         except pluggy.PluginValidationError as error:
             raise ConfigError([f"A plug-in names a hook that does not exist: {error}."]) from error
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
+        self.policies: dict[str, CreditPolicy] = _keyed(self.gather("rm_register_credit_policies"))
         sinks = _keyed(self.gather("rm_register_completion_sinks"))
         self.sinks: dict[str, CompletionSink] = _of(CompletionSink, sinks)
         self.credit_sinks: dict[str, CreditSink] = _of(CreditSink, sinks)

@@ -8,11 +8,12 @@ import pluggy
 import structlog
 
 from rmplugin import hookspecs
-from rmplugin.errors import ConfigError, NotFoundError
+from rmplugin.errors import ConfigError, InputError, NotFoundError
 from rmplugin.notifiers import MailNotifier, NewsNotifier
 from rmplugin.policies import CreditPolicy
 from rmplugin.records import HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
 from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -91,6 +92,16 @@ class Plugins:
         if key not in self.connectors:
             raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
         return self.connectors[key]
+
+    def check_policy(self, key: str) -> None:
+        """Check that a plug-in brings a credit policy.
+
+        :raises InputError: none does; `details` says so for the field ``policy``.
+        """
+        if key not in self.policies:
+            known = ", ".join(sorted(self.policies))
+            said = Text("There is no credit policy '%(key)s' (known: %(known)s).", key=key, known=known)
+            raise InputError("unknown_policy", said, {"policy": said})
 
     def mailer(self, url: str | None) -> MailNotifier | None:
         """Give what takes letters to people; None when no mail is wanted.

@@ -69,7 +69,7 @@ class Programme(Base, TenantOwned):
     min_days: Mapped[int] = mapped_column(default=0)
     min_reflections: Mapped[int] = mapped_column(default=0)
     policy: Mapped[str] = mapped_column(default="contact_hours")
-    day_cap: Mapped[int | None] = mapped_column(default=600)
+    day_cap: Mapped[int | None]
     programme_cap: Mapped[int | None]
     year_cap: Mapped[int | None]
     preparation_percent: Mapped[int] = mapped_column(default=0)

@@ -77,6 +77,7 @@ def make_programme(db, now, **fields) -> Programme:
         "topics": [],
         "min_sessions": 2,
         "min_minutes": 120,
+        "day_cap": 600,
         "needs_goal_review": False,
         "needs_agreement": False,
         "created_by": "test",

@@ -69,7 +69,7 @@ def shown_modules() -> Iterator[Path]:
         name = path.relative_to(ROOT / "rmplugin").with_suffix("").as_posix()
         if not any(name == hidden or name.startswith(f"{hidden}/") for hidden in NOT_SHOWN):
             yield path
-    for folder in ("sinks", "notify"):
+    for folder in ("sinks", "notify", "policies"):
         yield from sorted((ROOT / "connectors" / folder).glob("*.py"))
     yield ROOT / "connectors" / "channels.py"
 

@@ -64,15 +64,18 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.sessions import operations as sessions
 
     sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
+    confirmed = partial(credits.on_session_confirmed, sinks=sinks, policies=plugins.policies)
+    progressed = partial(credits.on_progress_changed, sinks=sinks, policies=plugins.policies)
     post = make_post(settings, plugins) if settings.smtp_url else None
     session_kinds = ("session_planned", "session_moved", "session_cancelled")
     return {
         "session_confirmed": (
-            partial(credits.on_session_confirmed, sinks=sinks),
+            confirmed,
             introductions.on_session_confirmed,
         ),
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
-        "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
+        "session_corrected": (confirmed,),
+        "progress_changed": (progressed,),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),

@@ -9,9 +9,9 @@ from rmplugin import web
 from rmplugin.credits import operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.errors import NotFoundError
+from rmplugin.policies import PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
-from rmplugin.records import PolicyProgress
 from rmplugin.texts import texts
 from rmplugin.web import Role, Visit
 
@@ -100,7 +100,7 @@ def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
     return ProgrammeCard(
         programme,
-        operations.progress_of(visit.db, programme, person_id),
+        operations.progress_of(visit.db, programme, person_id, visit.runtime.plugins.policies),
         queries.completion_of(visit.db, programme.id, person_id),
         lines,
     )

@@ -13,20 +13,24 @@ class MentoringSession(Base, TenantOwned):
     """A planned or held session of a pairing.
 
     :ivar kind: first, regular, briefing (what is new in technology), review.
-    :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), confirmed, cancelled.
+    :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), lapsed (of these two,
+        14 days later), confirmed, cancelled.
     :ivar planned_minutes: length in the calendar.
     :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
     :ivar moves: how often it was rescheduled.
+    :ivar waits_since: when the first word was said that no other fits yet; None while nothing waits.
+    :ivar reminders: how often those whose word is missing were reminded since.
     :ivar attest_asked_at: when one of the two, whose word alone stands, asked the manager to attest it.
     :ivar attest_refused_at: when the manager could not.
     :ivar attested_at: when the manager did; who it was, the audit says. None when both confirmed it.
+    :ivar attest_reason: how the manager knows, in words that both read; None when both confirmed it.
     :ivar sequence: how often what calendars hold of it has changed (iCalendar's SEQUENCE).
     """
 
     __tablename__ = "mentoring_session"
     __table_args__ = (
         CheckConstraint(
-            "state in ('scheduled', 'claimed', 'disputed', 'confirmed', 'cancelled')", name="state"
+            "state in ('scheduled', 'claimed', 'disputed', 'lapsed', 'confirmed', 'cancelled')", name="state"
         ),
         CheckConstraint("kind in ('first', 'regular', 'briefing', 'review')", name="kind"),
         CheckConstraint("planned_minutes between 5 and 480", name="planned_minutes"),
@@ -46,9 +50,12 @@ class MentoringSession(Base, TenantOwned):
     cancelled_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     counted_minutes: Mapped[int | None]
     confirmed_at: Mapped[datetime | None]
+    waits_since: Mapped[datetime | None]
+    reminders: Mapped[int] = mapped_column(default=0)
     attest_asked_at: Mapped[datetime | None]
     attest_refused_at: Mapped[datetime | None]
     attested_at: Mapped[datetime | None]
+    attest_reason: Mapped[str | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -110,6 +110,7 @@ def test_delivery_when_progress_is_zero_sends_nothing(world, lms, clock):
             {"programme_id": str(world.pair.programme.id), "person_id": str(world.pair.mentee.id)},
             clock.now,
             sinks=tuple(world.runtime.plugins.sinks.values()),
+            policies=world.runtime.plugins.policies,
         )
     world.work()
     assert world.rows() == []

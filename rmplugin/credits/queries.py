@@ -246,7 +246,10 @@ def latest_deliveries(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> 
     **Touches** reads delivery.
     """
     query = select(Delivery).where(
-        Delivery.programme_id == programme_id, Delivery.person_id == person_id, Delivery.state != "superseded"
+        Delivery.programme_id == programme_id,
+        Delivery.person_id == person_id,
+        Delivery.state != "superseded",
+        Delivery.account_id.is_(None),
     )
     newest: dict[str, list[Delivery]] = {}
     for row in db.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
@@ -335,7 +338,8 @@ def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
             "remote_ref": row.remote_ref,
             "sent_at": row.sent_timestamp.isoformat() if row.sent_timestamp else None,
             "next_at": row.next_at.isoformat() if row.state in ("pending", "retry") else None,
-            "percent": row.payload["percent"],
+            "percent": row.payload.get("percent"),
+            "event": row.payload.get("kind"),
         }
         for row, person in list_deliveries(db, state=state)
     ]

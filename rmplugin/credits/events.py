@@ -18,6 +18,7 @@ from lti.ags import next_timestamp
 from rmplugin import jobs
 from rmplugin.credits import scoring, store
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.store import TICK
 from rmplugin.db import Db, Secrets
 from rmplugin.destinations import store as doors
 from rmplugin.destinations.models import SinkAccount
@@ -89,7 +90,8 @@ def _tell_entry(db: Db, account: SinkAccount, entry: CreditEntry, now: datetime)
             return
     row_id = _id_of(account, entry.id)
     if db.get(Delivery, row_id) is None:
-        _write(db, account, row_id, entry, taken_back, _payload_of_entry(db, entry), now)
+        row = _make_row(account, row_id, entry, taken_back, _payload_of_entry(db, entry), now)
+        _write(db, row, [taken_back] if taken_back else [])
 
 
 def tell_completion(db: Db, completion: Completion, now: datetime) -> None:
@@ -114,11 +116,14 @@ def _tell_completion(db: Db, account: SinkAccount, completion: Completion, now: 
             told[0].state, told[0].updated_at = "superseded", now
         elif "completion" in account.takes and completion.met_at >= account.takes_from:
             payload = _payload_of_completion(db, completion)
-            _write(db, account, row_id, completion, told[0] if told else None, payload, now)
+            row = _make_row(account, row_id, completion, told[0] if told else None, payload, now)
+            # After the line of the same moment that met it.
+            row.created_at += TICK
+            _write(db, row, rows)
     elif completion.met_at is None and has_it and "withdrawal" in account.takes:
         payload = {**told[0].payload, "kind": "withdrawal", "reverses": str(told[0].id)}
         payload["written_at"] = now.isoformat()
-        _write(db, account, row_id, completion, told[0], payload, now)
+        _write(db, _make_row(account, row_id, completion, told[0], payload, now), rows)
 
 
 def _chain(account: SinkAccount, subject: str) -> Any:
@@ -128,16 +133,15 @@ def _chain(account: SinkAccount, subject: str) -> Any:
     return query.execution_options(populate_existing=True)
 
 
-def _write(
-    db: Db,
+def _make_row(
     account: SinkAccount,
     row_id: uuid.UUID,
     cause: CreditEntry | Completion,
     before: Delivery | None,
     payload: dict[str, Any],
     now: datetime,
-) -> None:
-    """Write one row.
+) -> Delivery:
+    """Make one row.
 
     :param before: what it takes back, or what must arrive first.
     """
@@ -147,23 +151,27 @@ def _write(
     unheard = takes_back and before is not None and _never_begun(before)
     if unheard and before is not None:
         before.state, before.updated_at = "superseded", now
-    db.add(
-        Delivery(
-            id=row_id,
-            account_id=account.id,
-            sink=account.sink,
-            subject=f"{account.id}/{cause.id}",
-            programme_id=cause.programme_id,
-            person_id=cause.person_id,
-            payload=payload,
-            waits_for_id=before.id if before is not None else None,
-            idempotency_key=str(row_id),
-            state="superseded" if unheard else "pending",
-            next_at=now,
-            created_at=now,
-            updated_at=now,
-        )
+    return Delivery(
+        id=row_id,
+        account_id=account.id,
+        sink=account.sink,
+        subject=f"{account.id}/{cause.id}",
+        programme_id=cause.programme_id,
+        person_id=cause.person_id,
+        payload=payload,
+        waits_for_id=before.id if before is not None else None,
+        idempotency_key=str(row_id),
+        state="superseded" if unheard else "pending",
+        next_at=now,
+        created_at=now,
+        updated_at=now,
     )
+
+
+def _write(db: Db, row: Delivery, before: Sequence[Delivery]) -> None:
+    """Write a row after those before it, also when the clock was set back meanwhile."""
+    row.created_at = max([row.created_at, *(other.created_at + TICK for other in before)])
+    db.add(row)
     db.flush()
     db.info["wake"] = True
 
@@ -338,7 +346,7 @@ def _take_due(db: Db, account: SinkAccount, sink: CreditSink, now: datetime) -> 
             row.state, row.lease_until, row.updated_at = "superseded", None, now
         elif kind in TAKES_BACK and not sink.corrects:
             row.state, row.lease_until, row.updated_at = "needs_human", None, now
-            row.last_error = Text(TAKES_BACK[kind], day=row.payload["ended_at"][:10])
+            row.last_error = Text(TAKES_BACK[kind].template, day=row.payload["ended_at"][:10])
         else:
             rows.append(row)
     return rows

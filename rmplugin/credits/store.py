@@ -28,6 +28,7 @@ from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 
 LEASE = timedelta(seconds=60)
+TICK = timedelta(microseconds=1)
 SCORE_MAXIMUM = 100
 
 
@@ -114,7 +115,8 @@ def write_delivery(
         state="blocked" if place.problem else "pending",
         last_error=place.problem,
         next_at=_not_before(rows, now),
-        created_at=now,
+        # The newest is the newest, also when the clock was set back meanwhile.
+        created_at=max([now, *(older.created_at + TICK for older in rows[-1:])]),
         updated_at=now,
     )
     if sink.coalesces:

@@ -320,6 +320,24 @@ def current_deliveries(db: Db, programme_id: uuid.UUID) -> list[tuple[Delivery, 
     )
 
 
+def count_by_account(db: Db, programme_id: uuid.UUID | None = None) -> dict[uuid.UUID, dict[str, int]]:
+    """Count the deliveries of each account by state, superseded ones left out.
+
+    :param programme_id: None for all.
+    **Touches** reads delivery.
+    """
+    query = select(Delivery.account_id, Delivery.state, func.count()).where(
+        Delivery.account_id.is_not(None), Delivery.state != "superseded"
+    )
+    if programme_id is not None:
+        query = query.where(Delivery.programme_id == programme_id)
+    counts: dict[uuid.UUID, dict[str, int]] = {}
+    for account_id, state, count in db.execute(query.group_by(Delivery.account_id, Delivery.state)):
+        assert account_id is not None
+        counts.setdefault(account_id, {})[state] = count
+    return counts
+
+
 def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
     """Give the document of ``credits deliveries --json``.
 

@@ -1,5 +1,6 @@
 """Delivering: a short transaction to claim, the call outside any transaction, a short one to record."""
 
+import shlex
 import time
 import uuid
 from collections import Counter
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from marshmallow import ValidationError
 from sqlalchemy import and_, func, or_, select
 
 from lti import ags
@@ -17,15 +19,18 @@ from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import events, operations, store
 from rmplugin.credits.models import Delivery
-from rmplugin.credits.queries import NO_COLUMN
+from rmplugin.credits.queries import NO_COLUMN, count_by_account
 from rmplugin.db import Db
-from rmplugin.destinations.models import SinkAccount
+from rmplugin.destinations.models import Brake, SinkAccount
+from rmplugin.destinations.queries import get_account, list_accounts, shut_brakes
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
-from rmplugin.records import PlatformQuirks
+from rmplugin.records import CheckResult, PlatformQuirks
 from rmplugin.sinks import CompletionSink, CreditSink, SinkAnswer
+from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.models import LtiResourceLink
+from rmplugin.tenants.operations import join_settings
 from rmplugin.tenants.queries import may_make_column
 from rmplugin.tenants.store import service_client
 from rmplugin.texts import Text
@@ -281,6 +286,69 @@ def _why_no_column(error: ServiceError) -> SinkAnswer:
         status=error.status,
         retry_after=error.retry_after,
     )
+
+
+def check_account(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[CheckResult]:
+    """Try an account without leaving anything there.
+
+    :raises NotFoundError: no such account or plug-in.
+    **Touches** calls the sink's system.
+    """
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        account = get_account(db, name)
+    sink = runtime.plugins.credit_sink(account.sink)
+    try:
+        box = runtime.database.secrets
+        settings = join_settings(sink, account.settings, account.secrets_locked, box)
+    except ValidationError:
+        return [
+            CheckResult(what="settings", ok=False, advice=f"They do not fit: rmplugin sink kinds {sink.key}")
+        ]
+    found: list[CheckResult] = sink.check(settings)
+    return found
+
+
+def examine(runtime: Runtime, tenant_id: uuid.UUID) -> list[Finding]:
+    """Say of every account and every course whether deliveries go through, for `doctor`.
+
+    **Touches** reads sink_account, brake, delivery; calls the sinks' checks.
+    """
+    now = runtime.clock()
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        accounts, counts = list_accounts(db), count_by_account(db)
+        brakes = {(brake.sink, brake.place_id): brake for brake in shut_brakes(db, now)}
+        courses = [brake for brake in brakes.values() if brake.sink in runtime.plugins.sinks]
+    findings = [
+        _examine(runtime, tenant_id, row, counts.get(row.id, {}), brakes.get((row.sink, row.id)))
+        for row in accounts
+    ]
+    if courses:
+        advice = f"{len(courses)} do not answer and are tried again by themselves: {courses[0].last_error}"
+        findings.append(Finding("gradebooks of courses", ok=False, advice=advice))
+    return findings
+
+
+def _examine(
+    runtime: Runtime, tenant_id: uuid.UUID, row: SinkAccount, counts: dict[str, int], brake: Brake | None
+) -> Finding:
+    what, name = f"account {row.name}", shlex.quote(row.name)
+    if row.sink not in runtime.plugins.credit_sinks:
+        return Finding(what, ok=False, advice=f"The plug-in for '{row.sink}' is not installed.")
+    if row.paused_at is not None:
+        return Finding(what, ok=False, advice=f"Paused: rmplugin sink resume {name}")
+    if brake is not None:
+        at = f"{brake.shut_until:%H:%M} UTC"
+        advice = f"Failed {brake.failures} times in a row, tried again at {at}: {brake.last_error}"
+        return Finding(what, ok=False, advice=advice)
+    if stuck := counts.get("needs_human", 0) + counts.get("blocked", 0):
+        advice = f"{stuck} wait for somebody: rmplugin credits deliveries --state needs_human"
+        return Finding(what, ok=False, advice=advice)
+    try:
+        wrong = [one for one in check_account(runtime, tenant_id, row.name) if not one.ok]
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others must be examined, too.
+        return Finding(what, ok=False, advice=f"The check failed ({type(error).__name__}).")
+    advice = "; ".join(f"{one.what}: {one.advice}" for one in wrong)
+    return Finding(what, ok=not wrong, advice=advice or f"{counts.get('delivered', 0)} told")
 
 
 def deliver_now(runtime: Runtime, *, wait_seconds: float = 0.0) -> dict[str, Any]:

@@ -103,6 +103,16 @@ class Plugins:
             said = Text("There is no credit policy '%(key)s' (known: %(known)s).", key=key, known=known)
             raise InputError("unknown_policy", said, {"policy": said})
 
+    def credit_sink(self, key: str) -> CreditSink:
+        """Give a sink for events by its key.
+
+        :raises NotFoundError: no plug-in brings it.
+        """
+        if key not in self.credit_sinks:
+            known = ", ".join(sorted(self.credit_sinks)) or "none"
+            raise NotFoundError(f"system for credits '{key}' (known: {known})")
+        return self.credit_sinks[key]
+
     def mailer(self, url: str | None) -> MailNotifier | None:
         """Give what takes letters to people; None when no mail is wanted.
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from sqlalchemy import or_, select
 
+from rmplugin.credits import events
 from rmplugin.credits.models import CreditEntry
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
@@ -315,6 +316,7 @@ class Ledger:
         self._sums[place["programme_id"], unit] = before + minutes
         self._lines.append(line)
         self.written.append(line)
+        events.tell_entry(self._db, line, self._now)
         person = str(self._person_id)
         enqueue(
             self._db, "credit_awarded", self._now, entry_id=str(line.id), person_id=person, minutes=minutes

@@ -11,10 +11,12 @@ import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import queries, store
+from rmplugin.credits import events, queries, store
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
+from rmplugin.destinations.models import SinkAccount
+from rmplugin.destinations.store import Door, release
 from rmplugin.errors import ConflictError
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
@@ -28,6 +30,8 @@ from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
+# Stands in place of the other system's id of what it keeps.
+BY_HAND = "by hand"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -243,6 +247,7 @@ def update_completion(
     row = store.hold_completion(db, programme.id, person_id, now)
     history = queries.history_of(db, programme.id, person_id)
     progress = _measure(programme, row, history, policies)
+    met_before = row.met_at
     kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
     _note(db, row, programme, history, progress, policies, kept=kept, now=now)
     if progress.met and row.met_at is None:
@@ -258,6 +263,7 @@ def update_completion(
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
+    events.tell_completion(db, row, now, changed=row.met_at != met_before)
     return row
 
 
@@ -378,4 +384,44 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
     audit.record(
         db, actor, "delivery.retry", delivery.id, now, state=delivery.state, attempts=delivery.attempts
     )
+    door = store.door_of(db, delivery)
+    if door is not None:
+        release(db, door)
     store.reopen(db, delivery, now)
+
+
+def done_by_hand(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
+    """Take somebody's word that what a system could not do, or refused, was done there by hand.
+
+    :param actor: see `audit.AuditEntry`.
+    :raises ConflictError: it does not wait for anybody.
+    **Touches** writes delivery, audit_entry.
+    """
+    if delivery.account_id is None or delivery.state != "needs_human":
+        raise ConflictError("delivery_not_waiting", "This waits for nobody. Nothing was changed.")
+    audit.record(db, actor, "delivery.by_hand", delivery.id, now, attempts=delivery.attempts)
+    delivery.state, delivery.last_error, delivery.updated_at = "delivered", None, now
+    delivery.remote_ref = delivery.remote_ref or BY_HAND
+    db.info["wake"] = True
+
+
+def resume_account(db: Db, account: SinkAccount, actor: str, now: datetime) -> int:
+    """Send to an account again, also what it had refused, because somebody says that the obstacle is gone.
+
+    :return: how many refused ones are sent once more.
+    **Touches** writes sink_account, delivery, audit_entry; deletes brake.
+    """
+    account.paused_at = None
+    release(db, Door(account.sink, account.id))
+    refused = select(Delivery).where(
+        Delivery.account_id == account.id,
+        Delivery.state.in_(("blocked", "needs_human")),
+        # What nobody has tried to send is not refused: it must be corrected there by hand.
+        Delivery.sent_timestamp.is_not(None),
+    )
+    rows = db.scalars(refused.with_for_update()).all()
+    for row in rows:
+        store.reopen(db, row, now)
+    audit.record(db, actor, "sink_account.resume", account.id, now, refused=len(rows))
+    db.info["wake"] = True
+    return len(rows)

@@ -182,15 +182,6 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     )
 
 
-def door_of(db: Db, delivery_id: uuid.UUID) -> uuid.UUID | None:
-    """Tell which course a delivery goes through, so that a door that is shut is not knocked at for everybody.
-
-    **Touches** reads delivery, programme.
-    """
-    query = select(Programme.context_id).join(Delivery, Delivery.programme_id == Programme.id)
-    return db.scalar(query.where(Delivery.id == delivery_id))
-
-
 def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
     query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
     query = query.order_by(Delivery.created_at, Delivery.id).with_for_update()

@@ -3,8 +3,10 @@
 import time
 import uuid
 from collections import Counter
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import and_, or_, select
@@ -14,11 +16,13 @@ from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import operations, store
+from rmplugin.credits.hands import work_through
 from rmplugin.credits.models import Delivery
 from rmplugin.credits.queries import NO_COLUMN
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
+from rmplugin.programmes.models import Programme
 from rmplugin.records import PlatformQuirks
 from rmplugin.sinks import CompletionSink, SinkAnswer
 from rmplugin.tenants.models import LtiResourceLink
@@ -28,9 +32,9 @@ from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
-# After so many failures in a row, a system that is down is left alone until the next round.
-PATIENCE = 3
-BATCH = 200
+BATCH = 2000
+# How many deliveries a worker process has in its hands at once: mostly they wait for another system's answer.
+AT_ONCE = 8
 
 # How the columns that the tool makes itself are called and found again.
 COLUMN_LABEL = "Reverse mentoring"
@@ -59,21 +63,27 @@ class Services:
 
 
 def deliver_due(runtime: Runtime) -> Counter[str]:
-    """Deliver everything that is due, the longest waiting first.
+    """Deliver everything that is due, the longest waiting first, a few at once.
 
     :return: how many deliveries ended in which state.
     **Touches** calls the sinks; writes delivery.
     """
     _unblock_seen(runtime)
     ended: Counter[str] = Counter()
-    failures: Counter[tuple[Any, ...]] = Counter()
+    failures: Counter[Hashable] = Counter()
     tried: set[uuid.UUID] = set()
-    while due := [row for row in _due(runtime, len(tried)) if row[0] not in tried]:
-        for delivery_id, tenant_id, sink_key in due:
-            tried.add(delivery_id)
-            state = _deliver_one(runtime, tenant_id, delivery_id, runtime.plugins.sinks[sink_key], failures)
-            if state is not None:
-                ended[state] += 1
+
+    def work(due: _Due) -> bool | None:
+        state, went_through = _deliver_one(runtime, due, runtime.plugins.sinks[due.sink])
+        ended.update([state] if state is not None else [])
+        return went_through
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver") as hands:
+        while rows := [row for row in _due(runtime, len(tried)) if row.id not in tried]:
+            tried.update(row.id for row in rows)
+            work_through(
+                rows, lambda row: (row.sink, row.tenant_id, row.course), work, hands, failures, AT_ONCE
+            )
     return ended
 
 
@@ -91,53 +101,54 @@ def _unblock_seen(runtime: Runtime) -> None:
             operations.unblock(db, person_id, runtime.clock())
 
 
-def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
+class _Due(NamedTuple):
+    """A delivery that is due. :ivar course: what it goes through, so that nobody knocks at a shut door."""
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    sink: str
+    course: uuid.UUID | None
+
+
+def _due(runtime: Runtime, already: int) -> list[_Due]:
     now = runtime.clock()
     ripe = or_(
         and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
         and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
     )
-    query = select(Delivery.id, Delivery.tenant_id, Delivery.sink).where(
-        ripe, Delivery.sink.in_(list(runtime.plugins.sinks))
+    query = (
+        select(Delivery.id, Delivery.tenant_id, Delivery.sink, Programme.context_id)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .where(ripe, Delivery.sink.in_(list(runtime.plugins.sinks)))
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
-        return list(rows)
+        return [_Due(*row) for row in rows]
 
 
-def _deliver_one(
-    runtime: Runtime,
-    tenant_id: uuid.UUID,
-    delivery_id: uuid.UUID,
-    sink: CompletionSink,
-    failures: Counter[tuple[Any, ...]],
-) -> str | None:
+def _deliver_one(runtime: Runtime, due: _Due, sink: CompletionSink) -> tuple[str | None, bool | None]:
+    """Try one delivery. :return: its new state, and whether the other system let it through: see `hands`."""
     try:
-        with runtime.database.transaction(tenant_id, write=False) as db:
-            door = store.door_of(db, delivery_id)
-        if failures[sink.key, tenant_id, door] >= PATIENCE:
-            return None
-        with runtime.database.transaction(tenant_id) as db:
-            claim = store.claim(db, delivery_id, sink, runtime.clock())
+        with runtime.database.transaction(due.tenant_id) as db:
+            claim = store.claim(db, due.id, sink, runtime.clock())
         if claim is None:
-            return None
+            return None, None
         answer = _call(runtime, sink, claim)
-        failed = answer.outcome == "retry" and (answer.status is None or answer.status >= 429)
-        failures[sink.key, tenant_id, door] = failures[sink.key, tenant_id, door] + 1 if failed else 0
-        with runtime.database.transaction(tenant_id) as db:
+        with runtime.database.transaction(due.tenant_id) as db:
             state = store.record_answer(db, claim, answer, sink, runtime.clock())
     except Exception as error:  # noqa: BLE001 - one row's fault keeps no other; the lease brings it back.
-        log.error("delivery_failed", delivery=str(delivery_id), sink=sink.key, error=type(error).__name__)
-        return None
+        log.error("delivery_failed", delivery=str(due.id), sink=sink.key, error=type(error).__name__)
+        return None, None
     log.info(
         "delivery",
-        delivery=str(delivery_id),
+        delivery=str(due.id),
         sink=sink.key,
         state=state,
         attempt=claim.record.attempts,
         status=answer.status,
     )
-    return state
+    shut = answer.outcome == "retry" and (answer.status is None or answer.status >= 429)
+    return state, not shut
 
 
 def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:

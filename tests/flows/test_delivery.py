@@ -9,7 +9,7 @@ from sqlalchemy import select
 from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
-from rmplugin.credits import operations, store, tasks
+from rmplugin.credits import hands, operations, store, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
@@ -501,7 +501,7 @@ def test_delivery_when_many_are_refused_by_a_dead_lms_leaves_it_alone(runtime, t
     lms.outage["ags"] = (503, {})
     world.work()
     assert (
-        len([path for method, path in lms.requests if path.endswith("/scores?type_id=36")]) == tasks.PATIENCE
+        len([path for method, path in lms.requests if path.endswith("/scores?type_id=36")]) == hands.PATIENCE
     )
 
 

@@ -59,7 +59,7 @@ EXTRA = {
     "calendars": {"ics.py"},
     "dashboard": {"desk.py", "steps.py"},
     "data_requests": {"catalogue.py"},
-    "credits": {"hands.py", "scoring.py"},
+    "credits": {"differences.py", "findings.py", "hands.py", "reconciling.py", "scoring.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
     "launches": {"catalogue.py"},

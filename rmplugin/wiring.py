@@ -124,6 +124,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     from rmplugin.aims import tasks as aim_tasks
     from rmplugin.checkins import tasks as checkin_tasks
+    from rmplugin.credits import reconciling
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.data_requests import tasks as privacy_tasks
     from rmplugin.freebusy import tasks as freebusy_tasks
@@ -178,6 +179,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
         "nightly_reviews": ("57", review_tasks.review_all),
         "nightly_aims": ("12", aim_tasks.remind),
+        "nightly_grades": ("2", reconciling.compare_all),
         "nightly_removal": ("7", privacy_tasks.remove_due),
     }
     for name, (minute, task) in nightly.items():

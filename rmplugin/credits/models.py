@@ -140,3 +140,44 @@ class Delivery(Base, TenantOwned):
     sent_timestamp: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class GradeComparison(Base, TenantOwned):
+    """The last comparison of a platform's gradebooks with the ledger; the next one takes its place.
+
+    :ivar people: class -> how many; each completion above 0 is in exactly one (`differences.CLASSES`).
+    """
+
+    __tablename__ = "grade_comparison"
+    platform_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("lti_platform.id", ondelete="CASCADE"), unique=True
+    )
+    people: Mapped[dict[str, Any]]
+    compared_at: Mapped[datetime]
+
+
+class GradeDifference(Base, TenantOwned):
+    """One difference that a comparison found.
+
+    :ivar programme_id, person_id: None when it is about a column.
+    :ivar kind: a word of `differences.KINDS`.
+    :ivar repaired: the right grade is on its way; else somebody has to look.
+    :ivar ours: the percentage that the platform should show; None when it is about a column.
+    :ivar theirs: what it shows, in percent; None for nothing.
+    :ivar times: how many people or columns it is about.
+    """
+
+    __tablename__ = "grade_difference"
+    comparison_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("grade_comparison.id", ondelete="CASCADE"), index=True
+    )
+    context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
+    programme_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str]
+    repaired: Mapped[bool]
+    ours: Mapped[int | None]
+    theirs: Mapped[float | None]
+    times: Mapped[int] = mapped_column(default=1)

@@ -6,7 +6,7 @@ from uuid import UUID
 import flask
 
 from rmplugin import web
-from rmplugin.credits import operations, queries
+from rmplugin.credits import findings, operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.errors import NotFoundError
 from rmplugin.policies import PolicyProgress
@@ -130,6 +130,8 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         last=last,
         states=STATES,
         titles={key: sink.title for key, sink in sinks.items()},
+        compared=findings.compared(visit.db, programme),
+        words_of=findings.words_of,
         stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )

@@ -12,7 +12,7 @@ from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
 from rmplugin.calendars.models import CalendarFeed
 from rmplugin.checkins.models import Checkin, CheckinAsk
-from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.models import Completion, CreditEntry, Delivery, GradeDifference
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.hours.models import TimeNeed
@@ -280,6 +280,11 @@ HOLDINGS = (
         hidden=("idempotency_key", "lease_until"),
         erase="words",
         words={"payload": {}, "last_error": None},
+    ),
+    Holding(
+        GradeDifference,
+        Text("Where the gradebook of your course differs from your course record"),
+        erase="delete",
     ),
     Holding(AccessEntry, Text("Who of the programme team opened something about you"), hidden=("actor",)),
 )

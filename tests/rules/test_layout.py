@@ -60,7 +60,7 @@ EXTRA = {
     "calendars": {"ics.py"},
     "dashboard": {"desk.py", "steps.py"},
     "data_requests": {"catalogue.py"},
-    "credits": {"entries.py", "events.py"},
+    "credits": {"differences.py", "entries.py", "events.py", "findings.py", "hands.py", "reconciling.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
     "launches": {"catalogue.py"},

@@ -30,6 +30,10 @@ PARTS = {
         lambda: importlib.util.find_spec("lti_consumer") is not None,
         "the dependency group openedx is not installed",
     ),
+    "poppler": (
+        lambda: all(map(shutil.which, ("pdfinfo", "pdffonts", "qpdf"))),
+        "poppler-utils or qpdf is not installed",
+    ),
     "postgresql": (lambda: find_binaries() is not None, "PostgreSQL's server is not installed"),
     "redis": (lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),
     "samba": (find_samba, "Samba's domain controller is not installed, or the tests do not run as root"),

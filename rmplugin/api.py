@@ -13,6 +13,7 @@ from rmplugin.errors import (
 )
 from rmplugin.hookspecs import hookimpl
 from rmplugin.notifiers import Letter, MailNotifier, NewsNotifier, NewsPost, NotifierAnswer
+from rmplugin.printing import print_document
 from rmplugin.records import (
     Capabilities,
     CheckResult,
@@ -42,6 +43,7 @@ from rmplugin.sinks import (
     SinkAnswer,
     SinkServices,
 )
+from rmplugin.texts import Text
 
 __all__ = [
     "SCIM_MAPPABLE",
@@ -80,9 +82,11 @@ __all__ = [
     "SinkServices",
     "SkippableRecordError",
     "SkippedRecord",
+    "Text",
     "WebhookNotice",
     "WebhookReader",
     "hookimpl",
     "http",
+    "print_document",
     "read_scim_user",
 ]

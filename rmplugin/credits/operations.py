@@ -199,17 +199,23 @@ def update_completion(
         row.policy_version, row.updated_at = scoring.POLICY_VERSION, now
     if progress.met and row.met_at is None:
         row.met_at = now
+        _announce(db, "completion_met", row, now)
         text = Text(
             "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
             name=programme.name,
         )
         notify.tell(db, person_id, "programme_completed", text, now, f"/programmes/{programme.id}/record")
-    elif not progress.met and not kept:
+    elif row.met_at is not None and not progress.met and not kept:
         row.met_at = None
+        _announce(db, "completion_unmet", row, now)
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
     return row
+
+
+def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
+    enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
 
 
 def _reversed_since(db: Db, row: Completion) -> bool:

@@ -30,6 +30,7 @@ CAPABILITIES = (
     "matching",
     "messages",
     "notes",
+    "papers",
     "people",
     "preparation",
     "programmes",
@@ -99,6 +100,7 @@ EXTRA = {
         "words.py",
         "workbench.py",
     },
+    "papers": {"keys.py", "proofs.py"},
     "people": {
         "brakes.py",
         "canonical.py",

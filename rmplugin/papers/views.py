@@ -132,7 +132,8 @@ def status_list(tenant_id: uuid.UUID) -> web.Answer:
     if found is None:
         raise NotFoundError("list")
     answer = flask.jsonify(found)
-    answer.mimetype = "application/vc"
+    # "application/vc" is newer, but some verifiers take only what says that it is JSON.
+    answer.mimetype = "application/vc+ld+json"
     return answer
 
 

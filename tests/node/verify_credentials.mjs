@@ -22,7 +22,7 @@ const contexts = new Map([
 globalThis.fetch = async (request) => {
   const url = request.url ?? String(request);
   if (!documents[url]) throw new Error(`there is no network in here: ${url}`);
-  return new Response(JSON.stringify(documents[url]), { headers: { "Content-Type": "application/json" } });
+  return new Response(JSON.stringify(documents[url]), { headers: { "Content-Type": "application/vc+ld+json" } });
 };
 
 function multikey(url) {

@@ -29,14 +29,15 @@ SOURCE = """\
 #set text(size: 11pt, hyphenate: false)
 #set par(leading: .7em)
 #show heading: set text(size: 26pt, weight: "regular", fill: rgb("#0b5c7d"))
-#show regex("\\\\S{34}"): part => part + sym.zws
 #align(center)[
+  // A word that is longer than the line is broken, not cut off.
+  #show regex("\\S{28}"): part => part + sym.zws
   #v(8mm)
   = #facts.title
   #v(8mm)
   #facts.lead
   #v(3mm)
-  #text(size: 22pt, facts.author)
+  #text(size: if facts.author.clusters().len() > 48 { 16pt } else { 22pt }, facts.author)
   #v(3mm)
   #facts.completed
   #v(3mm)

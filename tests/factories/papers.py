@@ -35,7 +35,7 @@ def examine(pdf: bytes, folder: Path) -> Seen:
         sound=subprocess.run(["qpdf", "--check", path], capture_output=True, check=False).returncode == 0,
         fonts_embedded=bool(fonts) and all(font[-5] == "yes" for font in fonts),
         language=str(PdfReader(path).root_object["/Lang"]),
-        structure=[word for line in tags.splitlines() if (word := line.split()[0] if line.split() else "")],
+        structure=[line.split()[0].rstrip(":") for line in tags.splitlines() if line.strip()],
         text=" ".join(_say("pdftotext", path, "-").split()),
     )
 

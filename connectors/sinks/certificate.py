@@ -95,14 +95,16 @@ class Certificate:
 
         hours, minutes = divmod(record.minutes, 60)
         amount = format_decimal(Decimal(record.amount_hundredths) / 100, locale=record.language)
-        unit = UNITS.get(record.unit, Text("%(n)s"))
-        credit = services.say(Text(unit.template, n=amount), record.language)
+        unit = UNITS.get(record.unit)
+        credit = f"{amount} {record.unit}"
+        if unit is not None:
+            credit = services.say(Text(unit.template, n=amount), record.language)
         yield Text("Began on"), day(record.started_at)
         yield Text("Completed on"), day(record.completed_at)
         yield Text("Sessions that both confirmed"), format_decimal(record.sessions, locale=record.language)
         time = Text("%(h)s h %(m)s min", h=hours, m=minutes)
         yield Text("Time given"), services.say(time, record.language)
-        yield Text("Credit"), credit if record.unit in UNITS else f"{credit} {record.unit}"
+        yield Text("Credit"), credit
         yield Text("Issued by"), record.issuer_name
         yield Text("Issued on"), day(record.issued_at)
         yield Text("Number"), record.id

@@ -31,7 +31,7 @@ def own_papers(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     papers = queries.papers_of(visit.db, programme_id, visit.person_id)
     completion = completion_of(visit.db, programme_id, visit.person_id)
     if not papers and completion is None:
-        raise NotFoundError("papers")
+        raise NotFoundError("paper")
     return web.render(
         "papers/papers.html",
         visit,
@@ -130,7 +130,7 @@ def status_list(tenant_id: uuid.UUID) -> web.Answer:
     """Give programs a company's signed list of revoked papers."""
     found = tasks.read_status_list(web.get_runtime(), tenant_id)
     if found is None:
-        raise NotFoundError("list")
+        raise NotFoundError("paper")
     answer = flask.jsonify(found)
     # "application/vc" is newer, but some verifiers take only what says that it is JSON.
     answer.mimetype = "application/vc+ld+json"

@@ -27,6 +27,7 @@ from rmplugin.policies import (
     progress,
     within_caps,
 )
+from rmplugin.printing import print_document
 from rmplugin.records import (
     Capabilities,
     CheckResult,
@@ -56,6 +57,7 @@ from rmplugin.sinks import (
     SinkAnswer,
     SinkServices,
 )
+from rmplugin.texts import Text
 
 __all__ = [
     "PREPARATION",
@@ -104,10 +106,12 @@ __all__ = [
     "SkippableRecordError",
     "SkippedRecord",
     "Targets",
+    "Text",
     "WebhookNotice",
     "WebhookReader",
     "hookimpl",
     "http",
+    "print_document",
     "progress",
     "read_scim_user",
     "within_caps",

@@ -60,6 +60,7 @@ PAGES = (
     "safeguards",
     "introductions",
     "credits",
+    "papers",
     "mailing",
     "calendars",
     "data_requests",

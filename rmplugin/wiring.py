@@ -62,6 +62,7 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.introductions import operations as introductions
     from rmplugin.mailing.tasks import make_post
     from rmplugin.matching import interruptions, releasing, runs
+    from rmplugin.papers import operations as papers
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
@@ -78,6 +79,8 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "session_corrected": (confirmed,),
         "progress_changed": (progressed,),
+        "completion_met": (papers.on_completion_met,),
+        "completion_unmet": (papers.on_completion_unmet,),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),

@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 
 from tests.connectors.directories import find_samba, find_slapd
+from tests.factories.node import find_node
 from tests.postgres import find_binaries
 
 ENGINE = os.environ.get("RM_TEST_DATABASE", "sqlite")
@@ -23,10 +24,15 @@ OTHER_DATABASE = "only on "
 PARTS = {
     "chromium": (lambda: shutil.which("chromium") is not None, "Chromium is not installed"),
     "firefox": (lambda: shutil.which("firefox-esr") is not None, "Firefox ESR is not installed"),
+    "node": (find_node, "Node.js or the npm packages of tests/node are not installed (make environment)"),
     "numba": (lambda: importlib.util.find_spec("numba") is not None, "the extra fast is not installed"),
     "openedx": (
         lambda: importlib.util.find_spec("lti_consumer") is not None,
         "the dependency group openedx is not installed",
+    ),
+    "poppler": (
+        lambda: all(map(shutil.which, ("pdfinfo", "pdffonts", "qpdf"))),
+        "poppler-utils or qpdf is not installed",
     ),
     "postgresql": (lambda: find_binaries() is not None, "PostgreSQL's server is not installed"),
     "redis": (lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),

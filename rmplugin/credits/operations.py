@@ -18,6 +18,7 @@ from rmplugin.db import Db
 from rmplugin.destinations.models import SinkAccount
 from rmplugin.destinations.store import Door, release
 from rmplugin.errors import ConflictError
+from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
 from rmplugin.people.queries import display_names
@@ -252,6 +253,7 @@ def update_completion(
     _note(db, row, programme, history, progress, policies, kept=kept, now=now)
     if progress.met and row.met_at is None:
         row.met_at = now
+        _announce(db, "completion_met", row, now)
         text = Text(
             "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
             name=programme.name,
@@ -260,6 +262,7 @@ def update_completion(
     elif row.met_at is not None and not progress.met and not kept:
         row.met_at = None
         _announce_unmet(db, programme, person_id, now)
+        _announce(db, "completion_unmet", row, now)
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
@@ -312,6 +315,10 @@ def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: dat
         name=programme.name,
     )
     notify.tell(db, person_id, "credit_changed", own, now, "/credits")
+
+
+def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
+    enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
 
 
 def _reversed_since(db: Db, row: Completion) -> bool:

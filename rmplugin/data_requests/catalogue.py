@@ -24,6 +24,7 @@ from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Propo
 from rmplugin.messages.models import Message, ThreadRead
 from rmplugin.notes.models import ActionItem, Note
 from rmplugin.notify import Notice
+from rmplugin.papers.models import Paper
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
 from rmplugin.preparation.models import PreparationStep, SupervisionSeat
 from rmplugin.programmes.models import Endorsement, Enrolment
@@ -274,6 +275,12 @@ HOLDINGS = (
     Holding(SessionClaim, Text("How long you said that sessions were")),
     Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
     Holding(Completion, Text("How far you have come in a programme")),
+    Holding(
+        Paper,
+        Text("Your certificates and badges"),
+        erase="words",
+        words={"says": {}, "shows": [], "reason": None, "state": "erased"},
+    ),
     Holding(
         Delivery,
         Text("What was sent to your course record"),

@@ -157,6 +157,7 @@ def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         title=lines[0][1],
         author=found.name,
         language=formats.language_of_page(),
+        at=visit.now,
     )
     answer = flask.make_response(pdf)
     answer.headers["Content-Type"] = "application/pdf"

@@ -295,6 +295,12 @@ KINDS = {
         Text("You have met every criterion. Thank you for the time that you gave each other."),
         Text("See your credits"),
     ),
+    "paper_revoked": Kind(
+        "news",
+        Text("A certificate of yours was revoked"),
+        Text("A certificate of yours is not valid any more. You find the reason in the tool."),
+        Text("See the reason"),
+    ),
     "review_opened": Kind(
         "news",
         Text("Your programme needs you"),

@@ -12,7 +12,9 @@ from rmplugin.goals.operations import change_goal, record_progress
 from rmplugin.leaving import documents, operations
 from rmplugin.leaving.models import Thanks
 from rmplugin.people.models import Person
+from tests.conftest import START
 from tests.factories.pairs import GOAL, Pair, make_pair
+from tests.factories.papers import examine
 from tests.factories.people import make_person
 
 LONG = "Prof. Dr. Annegret Wilhelmine Großmüller-Żółciński-Łukaszewska von und zu Öhringen-Überlingen"
@@ -110,7 +112,7 @@ def test_record_of_a_programme_without_a_pairing_of_mine_is_not_found(pair, sign
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 def test_pdf_of_whatever_was_typed_can_be_read(words):
     lines = [("title", "Title"), ("subheading", words), ("quote", words), ("text", "The end")]
-    pdf = documents.make_pdf(lines, title=words, author=words, language="de")
+    pdf = documents.make_pdf(lines, title=words, author=words, language="de", at=START)
     assert "The end" in read(pdf)
 
 
@@ -120,10 +122,32 @@ def test_pdf_when_words_look_like_markup_prints_them_as_they_are():
         title="T",
         author="A",
         language="en",
+        at=START,
     )
     text = read(pdf)
     assert "1 < 2 & <b>so</b> <img src='x'/>" in text
     assert text.replace(" ", "").count("W") == 400
+
+
+@pytest.mark.part("poppler")
+def test_pdf_when_made_is_tagged_sound_and_carries_its_fonts(tmp_path):
+    lines = [
+        ("title", "Was ich erreicht habe"),
+        ("heading", "Ünal"),
+        ("quote", "Eins\nzwei"),
+        ("text", "Drei"),
+    ]
+    seen = examine(documents.make_pdf(lines, title="T", author="A", language="de", at=START), tmp_path)
+    assert seen.tagged
+    assert seen.sound
+    assert seen.fonts_embedded
+    assert seen.language == "de"
+    assert [line for line in seen.structure if line in ("H1", "H2", "BlockQuote", "P")] == [
+        "H1",
+        "H2",
+        "BlockQuote",
+        "P",
+    ]
 
 
 def test_record_before_completion_says_how_far_it_is(pair, sign_in, tenant):

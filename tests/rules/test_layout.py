@@ -31,6 +31,7 @@ CAPABILITIES = (
     "matching",
     "messages",
     "notes",
+    "papers",
     "people",
     "preparation",
     "programmes",
@@ -100,6 +101,7 @@ EXTRA = {
         "words.py",
         "workbench.py",
     },
+    "papers": {"keys.py", "proofs.py"},
     "people": {
         "brakes.py",
         "canonical.py",

@@ -1,6 +1,6 @@
 """What the last comparison of gradebooks with the ledger found
 
-Revision: 0021, after: 0019, made: 2026-11-26 14:40:00
+Revision: 0021, after: 0020, made: 2026-11-26 14:40:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

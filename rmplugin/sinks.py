@@ -132,6 +132,8 @@ class CreditRecord:
     :param policy: its key and version ("contact_hours/1").
     :param written_at: when the line was written, aware UTC.
     :param attempts: how often this record was handed to the sink, this time included.
+    :param unanswered: the last time it was handed over, no answer came back, because the worker died: the
+        other system may have it already. Only a sink whose system cannot tell a repeated record has to look.
     """
 
     id: str
@@ -155,6 +157,7 @@ class CreditRecord:
     policy: str
     written_at: datetime
     attempts: int
+    unanswered: bool = False
 
 
 @runtime_checkable
@@ -193,8 +196,10 @@ class CreditSink(Protocol):
     ) -> Sequence[SinkAnswer]:
         """Send records, oldest first; one answer for each, in their order.
 
-        It may be called again with the same records; the effect must be one. What it raises becomes the
-        answer for all: `RetriableError` is tried again, `FatalError` waits for a person.
+        It may be called again with the same records, and in other company; the effect must be one. What it
+        raises becomes the answer for all: `RetriableError` is tried again, `FatalError` waits for a person.
+        An answer "retry" therefore promises that the other system either does not have the record or will
+        know it again; where neither is sure, the answer is "needs_human".
 
         :param now: aware UTC.
         """

@@ -267,7 +267,7 @@ class CreditSinkContract:
         records = make_records(2)
         hand_over(target, records)
         told = target.told()
-        assert records[0].employee_number in told or records[0].email in told
+        assert str(records[0].employee_number) in told or str(records[0].email) in told
         for shared in (records[0].pairing_id, records[0].session_id):
             assert str(shared) not in told
 

@@ -1,6 +1,6 @@
 """The only module that a plug-in imports from us."""
 
-from rmplugin import http
+from rmplugin import http, shapes
 from rmplugin.errors import (
     CursorExpiredError,
     ExternalError,
@@ -85,4 +85,5 @@ __all__ = [
     "hookimpl",
     "http",
     "read_scim_user",
+    "shapes",
 ]

@@ -25,6 +25,7 @@ from rmplugin.api import (
     SinkAnswer,
     hookimpl,
     http,
+    shapes,
 )
 
 SERVICE = "SuccessFactors Learning"
@@ -32,8 +33,6 @@ EVENTS = "learning/odatav4/public/admin/learningevent-service/v1"
 SIGN_IN = "learning/oauth-api/rest/v1/token"
 # It did not take the call up, and says so; after anything else that went wrong it may have.
 NOT_TAKEN = (429, 503)
-# The unit of a credit -> where SuccessFactors keeps such hours.
-HOURS = {"contact_hours": "contactHours", "cpe50": "cpeHours"}
 UNSURE = (
     "It is not known whether SuccessFactors has this record: its interface cannot be asked. Look in the "
     "person's learning history. Send it again only if it is not there."
@@ -150,7 +149,7 @@ def make_event(record: CreditRecord) -> dict[str, Any]:
     }
     if record.kind == "completion":
         return event | {"grade": "Completed"}
-    hours = HOURS.get(record.unit, "creditHours")
+    hours = shapes.HOURS.get(record.unit, "creditHours")
     return event | {"totalHours": round(record.minutes / 60, 2), hours: record.amount_hundredths / 100}
 
 

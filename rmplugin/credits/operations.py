@@ -21,12 +21,11 @@ from rmplugin.matching.models import Pairing
 from rmplugin.programmes.models import Programme
 from rmplugin.records import PolicyProgress
 from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.shapes import spreadsheet_text
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
 log = structlog.get_logger()
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def on_session_confirmed(
@@ -255,12 +254,6 @@ def export_csv(db: Db, out: TextIO) -> int:
         writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
         lines += 1
     return lines
-
-
-def spreadsheet_text(value: str) -> str:
-    """Give a text as a cell that no spreadsheet runs as a formula. **Touches** pure."""
-    is_number = value.removeprefix("-").replace(".", "", 1).isdecimal()
-    return f"'{value}" if value.startswith(FORMULA_STARTS) and not is_number else value
 
 
 def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:

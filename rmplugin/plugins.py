@@ -90,6 +90,16 @@ class Plugins:
             raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
         return self.connectors[key]
 
+    def credit_sink(self, key: str) -> CreditSink:
+        """Give a sink for events by its key.
+
+        :raises NotFoundError: no plug-in brings it.
+        """
+        if key not in self.credit_sinks:
+            known = ", ".join(sorted(self.credit_sinks)) or "none"
+            raise NotFoundError(f"system for credits '{key}' (known: {known})")
+        return self.credit_sinks[key]
+
     def mailer(self, url: str | None) -> MailNotifier | None:
         """Give what takes letters to people; None when no mail is wanted.
 

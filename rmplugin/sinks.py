@@ -73,6 +73,8 @@ class SinkAnswer:
     :param retry_after: seconds; None when the other system named none.
     :param column_gone: the gradebook column is not there any more. One that this tool had made is then made
         again and the record is sent once more; else the answer stands as it is.
+    :param unsure: with "needs_human": the other system may have the record, and would not know it again. It
+        is sent again only when somebody who has looked there says so, not when the account is resumed.
     """
 
     outcome: DeliveryOutcome
@@ -81,6 +83,7 @@ class SinkAnswer:
     remote_ref: str | None = None
     retry_after: float | None = None
     column_gone: bool = False
+    unsure: bool = False
 
 
 @runtime_checkable
@@ -199,7 +202,7 @@ class CreditSink(Protocol):
         It may be called again with the same records, and in other company; the effect must be one. What it
         raises becomes the answer for all: `RetriableError` is tried again, `FatalError` waits for a person.
         An answer "retry" therefore promises that the other system either does not have the record or will
-        know it again; where neither is sure, the answer is "needs_human".
+        know it again; where neither is sure, the answer is "needs_human" and `unsure`.
 
         :param now: aware UTC.
         """

@@ -57,6 +57,8 @@ def make_runtime(
 def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.calendars import operations as calendars
     from rmplugin.credits import operations as credits
+    from rmplugin.credits.events import on_fill_wanted
+    from rmplugin.destinations.operations import FILL_WANTED
     from rmplugin.introductions import operations as introductions
     from rmplugin.mailing.tasks import make_post
     from rmplugin.matching import interruptions, releasing, runs
@@ -77,6 +79,7 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
         "side_lines_changed": (interruptions.on_side_lines_changed,),
+        FILL_WANTED: (on_fill_wanted,),
         "programme_archived": (credits.on_programme_archived, reviews.on_programme_archived),
         runs.RELEASE_WANTED: (partial(releasing.on_release_wanted, criteria=criteria),),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),

@@ -170,7 +170,7 @@ def _write(
                     if lines[record.id] in lying
                 }
             if not shape.knows_again:
-                taken = SinkAnswer(outcome="needs_human", message_for_user=UNSURE)
+                taken = SinkAnswer(outcome="needs_human", message_for_user=UNSURE, unsure=True)
                 answers = {one.id: taken for one in records if one.unanswered} | answers
             new = [record for record in records if record.id not in answers]
             if new:
@@ -183,7 +183,9 @@ def _write(
     except RetriableError:
         unsure = began and not shape.knows_again
         failed = SinkAnswer(
-            outcome="needs_human" if unsure else "retry", message_for_user=UNSURE if unsure else OUT_OF_REACH
+            outcome="needs_human" if unsure else "retry",
+            message_for_user=UNSURE if unsure else OUT_OF_REACH,
+            unsure=unsure,
         )
         answers = {one.id: failed for one in records} | answers
     except FatalError:

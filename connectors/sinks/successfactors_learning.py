@@ -125,7 +125,7 @@ class LearningSink:
 def _problem(record: CreditRecord) -> SinkAnswer | None:
     """Say why a record must not be sent; None when it can be."""
     if record.unanswered:
-        return SinkAnswer(outcome="needs_human", message_for_user=UNSURE)
+        return _unsure(UNSURE)
     if record.minutes < 0 or record.amount_hundredths < 0:
         return SinkAnswer(outcome="needs_human", message_for_user=TAKES_AWAY)
     if not record.employee_number:
@@ -202,7 +202,9 @@ def _send(settings: Mapping[str, Any], records: Sequence[CreditRecord]) -> list[
     except RetriableError as error:
         if error.remote_status in NOT_TAKEN:
             return [answer_of(error)] * len(records)
-        unsure = SinkAnswer(outcome="needs_human", message_for_user=UNSURE, status=error.remote_status)
+        unsure = SinkAnswer(
+            outcome="needs_human", message_for_user=UNSURE, status=error.remote_status, unsure=True
+        )
         return [unsure] * len(records)
 
 
@@ -217,7 +219,11 @@ def _judge(body: Any, status: int, records: Sequence[CreditRecord]) -> list[Sink
         return [bad if any(_faults(row)) else good for row in rows]
     if len(records) == 1:
         return [bad]
-    return [SinkAnswer(outcome="needs_human", message_for_user=SOME_REFUSED, status=status)] * len(records)
+    return [_unsure(SOME_REFUSED, status)] * len(records)
+
+
+def _unsure(sentence: str, status: int | None = None) -> SinkAnswer:
+    return SinkAnswer(outcome="needs_human", message_for_user=sentence, status=status, unsure=True)
 
 
 def _faults(value: Any) -> Iterator[bool]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "review": "reviews",
     "scim": "scim",
     "serve": "setup",
+    "sink": "sinks",
     "skills": "skills",
     "worker": "setup",
 }

@@ -83,6 +83,16 @@ def retry(delivery: uuid.UUID, tenant: str | None) -> None:
     click.echo("It is sent with the worker's next round, or at once with `rmplugin credits deliver`.")
 
 
+@group.command("by-hand")
+@click.argument("delivery", metavar="ID", type=click.UUID)
+@tenant_option
+def by_hand(delivery: uuid.UUID, tenant: str | None) -> None:
+    """Say that what a system could not do was done there by hand. Example: rmplugin credits by-hand 0190…"""
+    with tenant_transaction(tenant) as (runtime, db):
+        operations.done_by_hand(db, queries.get_delivery(db, delivery), "command", runtime.clock())
+    click.echo("Noted. It counts as delivered.")
+
+
 @group.command()
 @click.option("--format", "shape", type=click.Choice(["csv"]), default="csv", show_default=True)
 @tenant_option

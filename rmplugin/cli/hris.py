@@ -38,9 +38,9 @@ from rmplugin.jobs import work_outbox
 from rmplugin.people.queries import list_runs
 from rmplugin.people.roster import COUNTS
 from rmplugin.people.tasks import check_account, hold_account, sync_roster
-from rmplugin.records import HrisConnector, WebhookReader
+from rmplugin.records import WebhookReader
 from rmplugin.tenants import operations, queries
-from rmplugin.tenants.operations import secret_names
+from rmplugin.tenants.operations import HasSettings, secret_names
 
 
 @click.group()
@@ -59,16 +59,21 @@ def connectors(key: str | None, as_json: bool) -> None:
     with opened() as runtime:
         plugins = runtime.plugins
         document = [
-            {
-                "key": connector.key,
-                "title": connector.title,
-                "settings": sorted(connector.settings_schema().fields),
-                "secrets": sorted(secret_names(connector)),
-                "fields": [_setting(field) for field in settings_form(connector)],
-            }
+            told_settings(connector)
             for connector in (plugins.connectors.values() if key is None else [plugins.connector(key)])
         ]
-    show(document, as_json=as_json, human=lambda rows: "\n\n".join(map(_tell_connector, rows)))
+    show(document, as_json=as_json, human=lambda rows: "\n\n".join(map(tell_plugin, rows)))
+
+
+def told_settings(connector: HasSettings) -> dict[str, Any]:
+    """Give what an account of a plug-in needs. **Touches** pure."""
+    return {
+        "key": connector.key,
+        "title": connector.title,
+        "settings": sorted(connector.settings_schema().fields),
+        "secrets": sorted(secret_names(connector)),
+        "fields": [_setting(field) for field in settings_form(connector)],
+    }
 
 
 def _setting(field: Setting) -> dict[str, Any]:
@@ -83,7 +88,8 @@ def _setting(field: Setting) -> dict[str, Any]:
     }
 
 
-def _tell_connector(connector: dict[str, Any]) -> str:
+def tell_plugin(connector: dict[str, Any]) -> str:
+    """Write what `told_settings` gives for people. **Touches** pure."""
     lines = [f"{connector['key']}: {connector['title']}"]
     width = max((len(field["name"]) for field in connector["fields"]), default=0) + 2
     for field in connector["fields"]:
@@ -144,7 +150,7 @@ def add(
     ranked = {grade: rank for grade, rank in given.items() if rank is not None}
     with opened() as runtime:
         known = runtime.plugins.connector(connector)
-    _refuse_plain_secrets(known, plain)
+    refuse_plain_secrets(known, plain)
     # Asked for before the transaction begins: nobody else should wait for what is being typed.
     values = plain | read_secrets(secrets)
     with tenant_transaction(tenant) as (runtime, db):
@@ -165,7 +171,8 @@ def add(
     )
 
 
-def _refuse_plain_secrets(connector: HrisConnector, plain: Iterable[str]) -> None:
+def refuse_plain_secrets(connector: HasSettings, plain: Iterable[str]) -> None:
+    """Refuse secrets among plain values. :raises click.UsageError: there is one. **Touches** pure."""
     for key in plain:
         if key in secret_names(connector):
             raise click.UsageError(f"{key} is a secret and never a plain argument: --set-secret {key} asks.")
@@ -198,7 +205,7 @@ def set_(
     with tenant_transaction(tenant) as (runtime, db):
         account = queries.get_account(db, name)
         known = runtime.plugins.connector(account.connector)
-        _refuse_plain_secrets(known, plain)
+        refuse_plain_secrets(known, plain)
         if plain or typed or unset:
             changed = merged(without(account.settings, unset), plain) | typed
             box = runtime.database.secrets

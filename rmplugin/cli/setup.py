@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from rmplugin import audit, logins, migrations
 from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
+from rmplugin.credits.tasks import examine as examine_deliveries
 from rmplugin.hris.tasks import examine_schedules
 from rmplugin.records import CheckResult
 from rmplugin.settings import make_secret_key, read_settings
@@ -92,7 +93,8 @@ def doctor(as_json: bool, tenant: str | None) -> None:
         findings = examine(runtime, tenant)
         # Without a company there are no HR accounts, and the line about it stands there already.
         if all(finding.ok for finding in findings if finding.what in ("database", "migrations", "tenant")):
-            findings += examine_schedules(runtime, find_tenant(runtime, tenant).id)
+            tenant_id = find_tenant(runtime, tenant).id
+            findings += examine_schedules(runtime, tenant_id) + examine_deliveries(runtime, tenant_id)
     document = [finding._asdict() for finding in findings]
     show(document, as_json=as_json, human=lambda _rows: "\n".join(map(_line, findings)))
     if not all(finding.ok for finding in findings):

@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
+from rmplugin.destinations.models import SinkAccount
 
 
 class CreditEntry(Base, TenantOwned):
@@ -74,8 +75,11 @@ class Completion(Base, TenantOwned):
 class Delivery(Base, TenantOwned):
     """One thing to tell another system, and how far that got.
 
-    :ivar subject: who and where it is about (person, target): one is in flight per subject.
-    :ivar payload: what the sink is given.
+    :ivar account_id: whose event it is; None for a state (a gradebook column).
+    :ivar subject: who and where it is about (person, target): one is in flight per subject. Events of one
+        account go in batches, of which one is in flight.
+    :ivar payload: what the sink is given; {} after the person was erased.
+    :ivar waits_for_id: the event that must have arrived before (an award, before its reversal).
     :ivar lease_until: a worker has it until then; afterwards another may take it.
     """
 
@@ -89,7 +93,10 @@ class Delivery(Base, TenantOwned):
         ),
         Index("ix_delivery_state_next", "state", "next_at"),
         Index("ix_delivery_subject", "sink", "subject"),
+        Index("ix_delivery_account_state", "account_id", "state", "next_at"),
     )
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(SinkAccount.id, ondelete="CASCADE"))
+    waits_for_id: Mapped[uuid.UUID | None]
     sink: Mapped[str]
     subject: Mapped[str]
     programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))

@@ -11,9 +11,11 @@ import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import queries, scoring, store
+from rmplugin.credits import events, queries, scoring, store
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
+from rmplugin.destinations.models import SinkAccount
+from rmplugin.destinations.store import Door, release
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
@@ -26,6 +28,9 @@ from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
 log = structlog.get_logger()
+
+# Stands in place of the other system's id of what it keeps.
+BY_HAND = "by hand"
 
 
 def on_session_confirmed(
@@ -90,6 +95,7 @@ def _award(
     )
     db.add(entry)
     db.flush()
+    events.tell_entry(db, entry, now)
     enqueue(
         db, "credit_awarded", now, entry_id=str(entry.id), person_id=str(person_id), minutes=entry.minutes
     )
@@ -208,6 +214,7 @@ def update_completion(
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
+    events.tell_completion(db, row, now)
     return row
 
 
@@ -274,4 +281,47 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
     audit.record(
         db, actor, "delivery.retry", delivery.id, now, state=delivery.state, attempts=delivery.attempts
     )
+    door = store.door_of(db, delivery)
+    if door is not None:
+        release(db, door)
     store.reopen(db, delivery, now)
+
+
+def done_by_hand(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
+    """Take somebody's word that what a system could not do, or refused, was done there by hand.
+
+    :param actor: see `audit.AuditEntry`.
+    :raises ConflictError: it does not wait for anybody.
+    **Touches** writes delivery, audit_entry.
+    """
+    if delivery.account_id is None or delivery.state != "needs_human":
+        raise ConflictError("delivery_not_waiting", "This waits for nobody. Nothing was changed.")
+    audit.record(db, actor, "delivery.by_hand", delivery.id, now, attempts=delivery.attempts)
+    delivery.state, delivery.last_error, delivery.updated_at = "delivered", None, now
+    delivery.remote_ref = delivery.remote_ref or BY_HAND
+    db.info["wake"] = True
+
+
+def resume_account(db: Db, account: SinkAccount, actor: str, now: datetime) -> int:
+    """Send to an account again, also what it had refused, because somebody says that the obstacle is gone.
+
+    What may have arrived there stays: only who has looked there may send it again, one by one.
+
+    :return: how many refused ones are sent once more.
+    **Touches** writes sink_account, delivery, audit_entry; deletes brake.
+    """
+    account.paused_at = None
+    release(db, Door(account.sink, account.id))
+    refused = select(Delivery).where(
+        Delivery.account_id == account.id,
+        Delivery.state.in_(("blocked", "needs_human")),
+        Delivery.remote_ref.is_distinct_from(store.MAYBE_THERE),
+        # What nobody has tried to send is not refused: it must be corrected there by hand.
+        Delivery.sent_timestamp.is_not(None),
+    )
+    rows = db.scalars(refused.with_for_update()).all()
+    for row in rows:
+        store.reopen(db, row, now)
+    audit.record(db, actor, "sink_account.resume", account.id, now, refused=len(rows))
+    db.info["wake"] = True
+    return len(rows)

@@ -246,7 +246,10 @@ def latest_deliveries(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> 
     **Touches** reads delivery.
     """
     query = select(Delivery).where(
-        Delivery.programme_id == programme_id, Delivery.person_id == person_id, Delivery.state != "superseded"
+        Delivery.programme_id == programme_id,
+        Delivery.person_id == person_id,
+        Delivery.state != "superseded",
+        Delivery.account_id.is_(None),
     )
     newest: dict[str, list[Delivery]] = {}
     for row in db.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
@@ -317,6 +320,24 @@ def current_deliveries(db: Db, programme_id: uuid.UUID) -> list[tuple[Delivery, 
     )
 
 
+def count_by_account(db: Db, programme_id: uuid.UUID | None = None) -> dict[uuid.UUID, dict[str, int]]:
+    """Count the deliveries of each account by state, superseded ones left out.
+
+    :param programme_id: None for all.
+    **Touches** reads delivery.
+    """
+    query = select(Delivery.account_id, Delivery.state, func.count()).where(
+        Delivery.account_id.is_not(None), Delivery.state != "superseded"
+    )
+    if programme_id is not None:
+        query = query.where(Delivery.programme_id == programme_id)
+    counts: dict[uuid.UUID, dict[str, int]] = {}
+    for account_id, state, count in db.execute(query.group_by(Delivery.account_id, Delivery.state)):
+        assert account_id is not None
+        counts.setdefault(account_id, {})[state] = count
+    return counts
+
+
 def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
     """Give the document of ``credits deliveries --json``.
 
@@ -335,7 +356,8 @@ def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
             "remote_ref": row.remote_ref,
             "sent_at": row.sent_timestamp.isoformat() if row.sent_timestamp else None,
             "next_at": row.next_at.isoformat() if row.state in ("pending", "retry") else None,
-            "percent": row.payload["percent"],
+            "percent": row.payload.get("percent"),
+            "event": row.payload.get("kind"),
         }
         for row, person in list_deliveries(db, state=state)
     ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from lti.ags import next_timestamp
@@ -18,6 +18,8 @@ from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.credits.queries import OPEN_STATES, Place, find_place, newest_sent
 from rmplugin.db import Db
+from rmplugin.destinations.models import Brake
+from rmplugin.destinations.store import Door, asked_wait, may_call, note_answer
 from rmplugin.jobs import wait_after
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
@@ -26,8 +28,9 @@ from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 
 LEASE = timedelta(seconds=60)
-# Longer wishes of another system are not followed: a wrong clock there must not silence us for years.
-LONGEST_ASKED_WAIT = timedelta(hours=24)
+# Stands in place of the other system's id while it is not known whether it keeps something.
+MAYBE_THERE = "maybe there"
+TICK = timedelta(microseconds=1)
 SCORE_MAXIMUM = 100
 
 
@@ -37,6 +40,7 @@ class Claim:
 
     :param record: its timestamp names the try: an answer counts only for the try that it belongs to.
     :param platform: the LMS that the place lies on; None for sinks without one.
+    :param door: what fails as one: the course; None for sinks without a place.
     :param link_id: the link that the grade belongs to; None for sinks without one. When the record names no
         column, it must be made first.
     """
@@ -46,6 +50,7 @@ class Claim:
     sink: str
     record: CompletionRecord
     platform: Platform | None
+    door: Door | None
     link_id: uuid.UUID | None
 
 
@@ -112,7 +117,8 @@ def write_delivery(
         state="blocked" if place.problem else "pending",
         last_error=place.problem,
         next_at=_not_before(rows, now),
-        created_at=now,
+        # The newest is the newest, also when the clock was set back meanwhile.
+        created_at=max([now, *(older.created_at + TICK for older in rows[-1:])]),
         updated_at=now,
     )
     if sink.coalesces:
@@ -149,25 +155,18 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     if row is None:
         return None
     completion = hold_completion(db, row.programme_id, row.person_id, now)
-    rows = [r for r in _fresh_rows(db, row.sink, row.subject) if r.state in OPEN_STATES]
-    if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
-        return None
-    if sink.coalesces:
-        for older in rows[:-1]:
-            older.state, older.lease_until, older.updated_at = "superseded", None, now
-        turn = rows[-1:]
-    else:
-        turn = rows[:1]
-    if not turn or turn[0].id != delivery_id or row.state not in ("pending", "retry", "in_flight"):
-        return None
-    if row.state != "in_flight" and row.next_at > now:
+    if not _is_its_turn(db, row, sink, now):
         return None
     programme = db.get_one(Programme, row.programme_id)
     place = find_place(db, programme, row.person_id) if sink.needs_line_item else Place()
-    row.updated_at, row.lease_until = now, None
+    door = Door(row.sink, programme.context_id) if programme.context_id else None
     if place.problem is not None:
+        row.updated_at, row.lease_until = now, None
         row.state, row.last_error = "blocked", place.problem
         return None
+    if door is not None and not may_call(db, door, now, LEASE):
+        return None
+    row.updated_at = now
     row.sent_timestamp = next_timestamp(newest_sent(db, row.sink, row.subject), now)
     row.state, row.lease_until = "in_flight", now + LEASE
     row.attempts += 1
@@ -178,17 +177,25 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         sink=row.sink,
         record=_make_record(row, programme, completion.met_at, place),
         platform=as_platform(platform, place.deployment_id) if platform is not None else None,
+        door=door,
         link_id=place.link_id,
     )
 
 
-def door_of(db: Db, delivery_id: uuid.UUID) -> uuid.UUID | None:
-    """Tell which course a delivery goes through, so that a door that is shut is not knocked at for everybody.
-
-    **Touches** reads delivery, programme.
-    """
-    query = select(Programme.context_id).join(Delivery, Delivery.programme_id == Programme.id)
-    return db.scalar(query.where(Delivery.id == delivery_id))
+def _is_its_turn(db: Db, row: Delivery, sink: CompletionSink, now: datetime) -> bool:
+    """Tell whether a row may be sent; older words that a newer one replaces are superseded."""
+    rows = [r for r in _fresh_rows(db, row.sink, row.subject) if r.state in OPEN_STATES]
+    if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
+        return False
+    if sink.coalesces:
+        for older in rows[:-1]:
+            older.state, older.lease_until, older.updated_at = "superseded", None, now
+        turn = rows[-1:]
+    else:
+        turn = rows[:1]
+    if not turn or turn[0].id != row.id or row.state not in ("pending", "retry", "in_flight"):
+        return False
+    return row.state == "in_flight" or row.next_at <= now
 
 
 def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
@@ -282,18 +289,26 @@ def record_answer(
     rows = _fresh_rows(db, row.sink, row.subject)
     if row.state != "in_flight" or row.sent_timestamp != claim.record.sent_at:
         return None
-    row.lease_until, row.updated_at = None, now
-    row.last_status, row.remote_ref = answer.status, answer.remote_ref or row.remote_ref
-    row.last_error = answer.message_for_user or None
-    row.state = answer.outcome
-    if answer.outcome == "retry":
-        row.next_at = now + pause(row, answer)
+    apply_answer(row, answer, now)
+    if claim.door is not None:
+        note_answer(db, claim.door, answer, now)
     if sink.coalesces and answer.outcome != "delivered" and any(_is_after(r, row) for r in rows):
         row.state = "superseded"
         if answer.status == 429:
             for newer in rows:
                 newer.next_at = max(newer.next_at, row.next_at) if newer.state == "pending" else newer.next_at
     return row.state
+
+
+def apply_answer(row: Delivery, answer: SinkAnswer, now: datetime) -> None:
+    """Write an answer into its delivery, and when the next try is due. **Touches** pure but for the row."""
+    row.lease_until, row.updated_at = None, now
+    row.last_status = answer.status
+    row.remote_ref = MAYBE_THERE if answer.unsure else answer.remote_ref or row.remote_ref
+    row.last_error = answer.message_for_user or None
+    row.state = answer.outcome
+    if answer.outcome == "retry":
+        row.next_at = now + pause(row, answer)
 
 
 def _is_after(other: Delivery, row: Delivery) -> bool:
@@ -306,7 +321,7 @@ def pause(row: Delivery, answer: SinkAnswer) -> timedelta:
     **Touches** pure.
     """
     if answer.retry_after is not None:
-        return timedelta(seconds=max(1.0, min(answer.retry_after, LONGEST_ASKED_WAIT.total_seconds())))
+        return asked_wait(answer.retry_after)
     # Spread by the row's own id, so that what failed together does not come back together.
     spread = int.from_bytes(hashlib.sha256(f"{row.id}{row.attempts}".encode()).digest()[:2]) / 65535
     return wait_after(row.attempts) * (0.8 + 0.2 * spread)
@@ -315,12 +330,34 @@ def pause(row: Delivery, answer: SinkAnswer) -> timedelta:
 def reopen(db: Db, row: Delivery, now: datetime) -> None:
     """Make a delivery that stands still due now. **Touches** writes delivery."""
     row.state, row.next_at, row.updated_at, row.attempts = "pending", now, now, 0
+    if row.remote_ref == MAYBE_THERE:
+        row.remote_ref = None
     db.info["wake"] = True
 
 
-def count_open(db: Db, now: datetime) -> int:
-    """Count deliveries that are on their way: due now or in a worker's hands. **Touches** reads delivery."""
-    due = (Delivery.state.in_(("pending", "retry")) & (Delivery.next_at <= now)) | (
-        Delivery.state == "in_flight"
+def door_of(db: Db, row: Delivery) -> Door | None:
+    """Give what a delivery goes through: its account, or the course; None when there is no course yet.
+
+    **Touches** reads programme.
+    """
+    place_id = row.account_id or db.get_one(Programme, row.programme_id).context_id
+    return Door(row.sink, place_id) if place_id is not None else None
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Say which deliveries are due, or were left by a worker that died, and whose door is not shut.
+
+    **Touches** pure.
+    """
+    course = select(Programme.context_id).where(Programme.id == Delivery.programme_id).scalar_subquery()
+    shut = select(Brake.id).where(
+        Brake.tenant_id == Delivery.tenant_id,
+        Brake.sink == Delivery.sink,
+        Brake.shut_until > now,
+        Brake.place_id == func.coalesce(Delivery.account_id, course),
     )
-    return db.scalar(select(func.count()).select_from(Delivery).where(due)) or 0
+    ripe = or_(
+        and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
+        and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
+    )
+    return and_(ripe, ~shut.exists())

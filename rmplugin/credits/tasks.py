@@ -1,35 +1,42 @@
 """Delivering: a short transaction to claim, the call outside any transaction, a short one to record."""
 
+import shlex
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import and_, or_, select
+from marshmallow import ValidationError
+from sqlalchemy import and_, func, or_, select
 
 from lti import ags
 from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
-from rmplugin.credits import operations, store
+from rmplugin.credits import events, operations, store
 from rmplugin.credits.models import Delivery
-from rmplugin.credits.queries import NO_COLUMN
+from rmplugin.credits.queries import NO_COLUMN, count_by_account
+from rmplugin.db import Db
+from rmplugin.destinations.models import Brake, SinkAccount
+from rmplugin.destinations.queries import get_account, list_accounts, shut_brakes
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
-from rmplugin.records import PlatformQuirks
-from rmplugin.sinks import CompletionSink, SinkAnswer
+from rmplugin.records import CheckResult, PlatformQuirks
+from rmplugin.sinks import CompletionSink, CreditSink, SinkAnswer
+from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.models import LtiResourceLink
+from rmplugin.tenants.operations import join_settings
 from rmplugin.tenants.queries import may_make_column
 from rmplugin.tenants.store import service_client
 from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
-# After so many failures in a row, a system that is down is left alone until the next round.
-PATIENCE = 3
 BATCH = 200
 
 # How the columns that the tool makes itself are called and found again.
@@ -59,22 +66,26 @@ class Services:
 
 
 def deliver_due(runtime: Runtime) -> Counter[str]:
-    """Deliver everything that is due, the longest waiting first.
+    """Deliver everything that is due, the longest waiting first, states and events by turns.
 
     :return: how many deliveries ended in which state.
-    **Touches** calls the sinks; writes delivery.
+    **Touches** calls the sinks; writes delivery, sink_account, brake.
     """
     _unblock_seen(runtime)
     ended: Counter[str] = Counter()
-    failures: Counter[tuple[Any, ...]] = Counter()
     tried: set[uuid.UUID] = set()
-    while due := [row for row in _due(runtime, len(tried)) if row[0] not in tried]:
+    while True:
+        due = [row for row in _due(runtime, len(tried)) if row[0] not in tried]
         for delivery_id, tenant_id, sink_key in due:
             tried.add(delivery_id)
-            state = _deliver_one(runtime, tenant_id, delivery_id, runtime.plugins.sinks[sink_key], failures)
+            state = _deliver_one(runtime, tenant_id, delivery_id, runtime.plugins.sinks[sink_key])
             if state is not None:
                 ended[state] += 1
-    return ended
+        # One batch for each, so that an account with much to tell keeps no other waiting.
+        batches = [_deliver_batch(runtime, *account) for account in _due_accounts(runtime)]
+        ended.update(state for states in batches for state in states)
+        if not due and not any(batches):
+            return ended
 
 
 def _unblock_seen(runtime: Runtime) -> None:
@@ -92,38 +103,36 @@ def _unblock_seen(runtime: Runtime) -> None:
 
 
 def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
-    now = runtime.clock()
-    ripe = or_(
-        and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
-        and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
-    )
     query = select(Delivery.id, Delivery.tenant_id, Delivery.sink).where(
-        ripe, Delivery.sink.in_(list(runtime.plugins.sinks))
+        Delivery.account_id.is_(None),
+        Delivery.sink.in_(list(runtime.plugins.sinks)),
+        store.is_due(runtime.clock()),
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
         return list(rows)
 
 
+def _due_accounts(runtime: Runtime) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
+    waits = select(Delivery.id).where(Delivery.account_id == SinkAccount.id, events.is_next(runtime.clock()))
+    query = select(SinkAccount.tenant_id, SinkAccount.id, SinkAccount.sink).where(
+        SinkAccount.paused_at.is_(None),
+        SinkAccount.sink.in_(list(runtime.plugins.credit_sinks)),
+        waits.exists(),
+    )
+    with runtime.database.unbound(write=False) as db:
+        return list(db.execute(query.order_by(SinkAccount.id)))
+
+
 def _deliver_one(
-    runtime: Runtime,
-    tenant_id: uuid.UUID,
-    delivery_id: uuid.UUID,
-    sink: CompletionSink,
-    failures: Counter[tuple[Any, ...]],
+    runtime: Runtime, tenant_id: uuid.UUID, delivery_id: uuid.UUID, sink: CompletionSink
 ) -> str | None:
     try:
-        with runtime.database.transaction(tenant_id, write=False) as db:
-            door = store.door_of(db, delivery_id)
-        if failures[sink.key, tenant_id, door] >= PATIENCE:
-            return None
         with runtime.database.transaction(tenant_id) as db:
             claim = store.claim(db, delivery_id, sink, runtime.clock())
         if claim is None:
             return None
         answer = _call(runtime, sink, claim)
-        failed = answer.outcome == "retry" and (answer.status is None or answer.status >= 429)
-        failures[sink.key, tenant_id, door] = failures[sink.key, tenant_id, door] + 1 if failed else 0
         with runtime.database.transaction(tenant_id) as db:
             state = store.record_answer(db, claim, answer, sink, runtime.clock())
     except Exception as error:  # noqa: BLE001 - one row's fault keeps no other; the lease brings it back.
@@ -140,33 +149,70 @@ def _deliver_one(
     return state
 
 
+def _deliver_batch(runtime: Runtime, tenant_id: uuid.UUID, account_id: uuid.UUID, sink_key: str) -> list[str]:
+    """Give one account its oldest events; whatever comes between is brought back by the lease."""
+    sink = runtime.plugins.credit_sinks[sink_key]
+    try:
+        with runtime.database.transaction(tenant_id) as db:
+            box = runtime.database.secrets
+            batch = events.claim_batch(db, account_id, sink, box, runtime.clock())
+        if batch is None:
+            return []
+        answers = _give(runtime, sink, batch)
+        with runtime.database.transaction(tenant_id) as db:
+            states = events.record_answers(db, batch, answers, runtime.clock())
+    except Exception as error:  # noqa: BLE001 - one account's fault keeps no other.
+        log.error("events_failed", account=str(account_id), sink=sink_key, error=type(error).__name__)
+        return []
+    log.info("events", account=str(account_id), sink=sink_key, states=dict(Counter(states)))
+    return states
+
+
+def _give(runtime: Runtime, sink: CreditSink, batch: events.Batch) -> Sequence[SinkAnswer]:
+    """Call the sink; whatever it raises, and too few answers, become an answer for each record."""
+    count = len(batch.records)
+    try:
+        answers = sink.deliver(batch.settings, batch.records, runtime.clock())
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the others must go on.
+        return [_answer_of(error, sink.key)] * count
+    if len(answers) != count:
+        log.error("sink_miscounted", sink=sink.key, records=count, answers=len(answers))
+        return [_answer_of(ValueError(), sink.key)] * count
+    return answers
+
+
 def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:
     """Ask the sink; whatever it raises becomes an answer."""
     family = claim.platform.family if claim.platform is not None else None
     services = Services(service_client(runtime), claim.platform, runtime.plugins.quirks_of(family))
     try:
         return _deliver(runtime, sink, claim, services)
-    except RetriableError as error:
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the delivery must go on.
+        return _answer_of(error, sink.key)
+
+
+def _answer_of(error: Exception, sink_key: str) -> SinkAnswer:
+    """Give the answer that an error stands for."""
+    if isinstance(error, RetriableError):
         return SinkAnswer(
             outcome="retry",
             message_for_user=error.message_for_user,
             status=error.remote_status,
             retry_after=error.retry_after,
         )
-    except FatalError as error:
+    if isinstance(error, FatalError):
         return SinkAnswer(
             outcome="needs_human", message_for_user=error.message_for_user, status=error.remote_status
         )
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the delivery must go on.
-        log.error("sink_crashed", sink=sink.key, error=type(error).__name__)
-        return SinkAnswer(
-            outcome="retry",
-            message_for_user=Text(
-                "The connection '%(key)s' stopped with an unexpected error (%(kind)s). It is tried again.",
-                key=sink.key,
-                kind=type(error).__name__,
-            ),
-        )
+    log.error("sink_crashed", sink=sink_key, error=type(error).__name__)
+    return SinkAnswer(
+        outcome="retry",
+        message_for_user=Text(
+            "The connection '%(key)s' stopped with an unexpected error (%(kind)s). It is tried again.",
+            key=sink_key,
+            kind=type(error).__name__,
+        ),
+    )
 
 
 def _deliver(runtime: Runtime, sink: CompletionSink, claim: store.Claim, services: Services) -> SinkAnswer:
@@ -242,6 +288,69 @@ def _why_no_column(error: ServiceError) -> SinkAnswer:
     )
 
 
+def check_account(runtime: Runtime, tenant_id: uuid.UUID, name: str) -> list[CheckResult]:
+    """Try an account without leaving anything there.
+
+    :raises NotFoundError: no such account or plug-in.
+    **Touches** calls the sink's system.
+    """
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        account = get_account(db, name)
+    sink = runtime.plugins.credit_sink(account.sink)
+    try:
+        box = runtime.database.secrets
+        settings = join_settings(sink, account.settings, account.secrets_locked, box)
+    except ValidationError:
+        return [
+            CheckResult(what="settings", ok=False, advice=f"They do not fit: rmplugin sink kinds {sink.key}")
+        ]
+    found: list[CheckResult] = sink.check(settings)
+    return found
+
+
+def examine(runtime: Runtime, tenant_id: uuid.UUID) -> list[Finding]:
+    """Say of every account and every course whether deliveries go through, for `doctor`.
+
+    **Touches** reads sink_account, brake, delivery; calls the sinks' checks.
+    """
+    now = runtime.clock()
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        accounts, counts = list_accounts(db), count_by_account(db)
+        brakes = {(brake.sink, brake.place_id): brake for brake in shut_brakes(db, now)}
+        courses = [brake for brake in brakes.values() if brake.sink in runtime.plugins.sinks]
+    findings = [
+        _examine(runtime, tenant_id, row, counts.get(row.id, {}), brakes.get((row.sink, row.id)))
+        for row in accounts
+    ]
+    if courses:
+        advice = f"{len(courses)} do not answer and are tried again by themselves: {courses[0].last_error}"
+        findings.append(Finding("gradebooks of courses", ok=False, advice=advice))
+    return findings
+
+
+def _examine(
+    runtime: Runtime, tenant_id: uuid.UUID, row: SinkAccount, counts: dict[str, int], brake: Brake | None
+) -> Finding:
+    what, name = f"account {row.name}", shlex.quote(row.name)
+    if row.sink not in runtime.plugins.credit_sinks:
+        return Finding(what, ok=False, advice=f"The plug-in for '{row.sink}' is not installed.")
+    if row.paused_at is not None:
+        return Finding(what, ok=False, advice=f"Paused: rmplugin sink resume {name}")
+    if brake is not None:
+        at = f"{brake.shut_until:%H:%M} UTC"
+        advice = f"Failed {brake.failures} times in a row, tried again at {at}: {brake.last_error}"
+        return Finding(what, ok=False, advice=advice)
+    if stuck := counts.get("needs_human", 0) + counts.get("blocked", 0):
+        advice = f"{stuck} wait for somebody: rmplugin credits deliveries --state needs_human"
+        return Finding(what, ok=False, advice=advice)
+    try:
+        wrong = [one for one in check_account(runtime, tenant_id, row.name) if not one.ok]
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others must be examined, too.
+        return Finding(what, ok=False, advice=f"The check failed ({type(error).__name__}).")
+    advice = "; ".join(f"{one.what}: {one.advice}" for one in wrong)
+    return Finding(what, ok=not wrong, advice=advice or f"{counts.get('delivered', 0)} told")
+
+
 def deliver_now(runtime: Runtime, *, wait_seconds: float = 0.0) -> dict[str, Any]:
     """Work off the outbox and deliver what is due, for the command line.
 
@@ -256,7 +365,16 @@ def deliver_now(runtime: Runtime, *, wait_seconds: float = 0.0) -> dict[str, Any
         states += deliver_due(runtime)
         work_outbox(runtime)
         with runtime.database.unbound(write=False) as db:
-            left = store.count_open(db, runtime.clock())
+            left = _count_open(db, runtime.clock())
         if left == 0 or time.monotonic() >= until:
             return {"states": dict(sorted(states.items())), "open": left}
         time.sleep(min(0.5, max(0.0, until - time.monotonic())))
+
+
+def _count_open(db: Db, now: datetime) -> int:
+    """Count deliveries that are on their way: due now or in a worker's hands."""
+    paused = select(SinkAccount.id).where(SinkAccount.paused_at.is_not(None))
+    state = and_(Delivery.account_id.is_(None), store.is_due(now))
+    event = and_(events.is_next(now), Delivery.account_id.not_in(paused))
+    query = select(func.count()).select_from(Delivery)
+    return db.scalar(query.where(or_(Delivery.state == "in_flight", state, event))) or 0

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from rmplugin.records import HrisConnector
+from rmplugin.tenants.operations import HasSettings
 from rmplugin.texts import Text, texts
 
 # Form names of settings begin so, because an account has a name of its own.
@@ -50,7 +50,7 @@ class Setting:
     keys: tuple[str, ...] = ()
 
 
-def settings_form(connector: HrisConnector, stored: Mapping[str, Any] | None = None) -> list[Setting]:
+def settings_form(connector: HasSettings, stored: Mapping[str, Any] | None = None) -> list[Setting]:
     """Describe a form for a connector's settings: what it cannot do without stands first.
 
     :param stored: the account's settings without secrets; None for a new account.
@@ -139,13 +139,13 @@ class AccountForm(ma.Schema):
     )
 
 
-def typed_form(connector: HrisConnector) -> ma.Schema:
+def typed_form(connector: HasSettings) -> ma.Schema:
     """Make the schema of the texts that a settings form sends. **Touches** pure."""
     names = (PREFIX + key for key in connector.settings_schema().fields)
     return ma.Schema.from_dict({name: ma.fields.String(load_default="") for name in names})()
 
 
-def read_settings(connector: HrisConnector, typed: Mapping[str, str]) -> dict[str, Any]:
+def read_settings(connector: HasSettings, typed: Mapping[str, str]) -> dict[str, Any]:
     """Give the settings that were typed, as the connector's schema takes them; empty ones are left out.
 
     :param typed: loaded by `typed_form`.

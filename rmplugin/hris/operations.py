@@ -25,7 +25,7 @@ from rmplugin.people.operations import hand_over
 from rmplugin.people.queries import was_applied
 from rmplugin.records import HrisConnector, WebhookNotice
 from rmplugin.tenants.models import HrAccount
-from rmplugin.tenants.operations import check_settings, secret_names
+from rmplugin.tenants.operations import check_settings, secret_names, split_settings
 
 NOTICE: Table = HrNotice.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 NOTICED: Table = NoticedPerson.__table__  # type: ignore[assignment]  # See NOTICE.
@@ -51,13 +51,12 @@ def change_account(
     kept = secrets_box.unlock(account.secrets_locked) if account.secrets_locked else {}
     given = {**{key: value for key, value in kept.items() if key in hidden}, **settings}
     check_settings(connector, given)
-    plain = {key: value for key, value in given.items() if key not in hidden}
+    plain, locked = split_settings(connector, given, secrets_box)
     # How far the source's changes were read belongs to the settings with which they were read.
     if _meaning(connector, plain) != _meaning(connector, account.settings):
         account.cursor = None
     account.settings = plain
-    apart = {key: value for key, value in given.items() if key in hidden}
-    account.secrets_locked = secrets_box.lock(apart) if apart else None
+    account.secrets_locked = locked
     account.checked = None
     audit.record(db, actor, "hr_account.change", account.id, now, settings=sorted(settings))
 

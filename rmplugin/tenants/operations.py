@@ -16,6 +16,7 @@ from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import IDENTITY_SOURCES, HrisConnector
+from rmplugin.sinks import CreditSink
 from rmplugin.tenants import faults
 from rmplugin.tenants.models import (
     HrAccount,
@@ -30,6 +31,9 @@ from rmplugin.texts import Text
 
 if TYPE_CHECKING:
     from lti.routes import AttemptInfo
+
+# Plug-ins whose accounts have settings.
+HasSettings = HrisConnector | CreditSink
 
 CHECK_KEPT_FOR = timedelta(days=30)
 DAILY = 24 * 60
@@ -429,13 +433,12 @@ def add_account(
         raise ConflictError(
             "account_taken", Text("An HR account '%(name)s' exists already. Nothing was changed.", name=name)
         )
-    hidden = secret_names(connector)
-    kept_apart = {key: value for key, value in settings.items() if key in hidden}
+    plain, locked = split_settings(connector, settings, secrets_box)
     account = HrAccount(
         name=name,
         connector=connector.key,
-        settings={key: value for key, value in settings.items() if key not in hidden},
-        secrets_locked=secrets_box.lock(kept_apart) if kept_apart else None,
+        settings=plain,
+        secrets_locked=locked,
         grade_ranks=ranks,
         schedule=DAILY,
         next_run_at=now + timedelta(minutes=DAILY),
@@ -447,7 +450,7 @@ def add_account(
     return account
 
 
-def check_settings(connector: HrisConnector, settings: Mapping[str, Any]) -> None:
+def check_settings(connector: HasSettings, settings: Mapping[str, Any]) -> None:
     """Refuse settings that the connector's schema refuses.
 
     :param settings: secrets among them.
@@ -466,9 +469,35 @@ def check_settings(connector: HrisConnector, settings: Mapping[str, Any]) -> Non
         raise InputError("settings_invalid", told, found) from error
 
 
-def secret_names(connector: HrisConnector) -> set[str]:
+def secret_names(connector: HasSettings) -> set[str]:
     """Name the settings that are stored encrypted. **Touches** pure."""
     return {key for key, f in connector.settings_schema().fields.items() if f.metadata.get("secret")}
+
+
+def split_settings(
+    connector: HasSettings, settings: Mapping[str, Any], secrets_box: Secrets
+) -> tuple[dict[str, Any], bytes | None]:
+    """Take the secrets out of settings.
+
+    :return: the others, and the secrets encrypted; None when there are none.
+    **Touches** pure but for the key.
+    """
+    hidden = secret_names(connector)
+    apart = {key: value for key, value in settings.items() if key in hidden}
+    plain = {key: value for key, value in settings.items() if key not in hidden}
+    return plain, secrets_box.lock(apart) if apart else None
+
+
+def join_settings(
+    connector: HasSettings, settings: Mapping[str, Any], locked: bytes | None, secrets_box: Secrets
+) -> Any:
+    """Give stored settings as the plug-in wants them, secrets included: the other way of `split_settings`.
+
+    :raises marshmallow.ValidationError: they do not fit the plug-in's schema (any more).
+    **Touches** pure but for the key.
+    """
+    hidden = secrets_box.unlock(locked) if locked else {}
+    return connector.settings_schema().load({**settings, **hidden})
 
 
 def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_box: Secrets) -> Any:
@@ -476,5 +505,4 @@ def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_
 
     **Touches** pure but for the key.
     """
-    hidden = secrets_box.unlock(account.secrets_locked) if account.secrets_locked else {}
-    return connector.settings_schema().load({**account.settings, **hidden})
+    return join_settings(connector, account.settings, account.secrets_locked, secrets_box)

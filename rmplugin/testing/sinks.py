@@ -226,8 +226,12 @@ class CreditSinkContract:
             assert _outcomes(after) <= {"delivered"}, (fault, after)
             kept = [entry for entry in target.kept() if entry in _entries(records)]
             assert len(kept) == len(set(kept)), fault
-            sure = [one for one, answer in zip(records, told, strict=True) if answer.outcome != "needs_human"]
+            pairs = list(zip(records, told, strict=True))
+            sure = [one for one, answer in pairs if answer.outcome != "needs_human"]
             assert set(kept) >= set(_entries(sure)), fault
+            # Else it would be sent again with everything that was refused.
+            refused = [one for one, answer in pairs if answer.outcome == "needs_human" and not answer.unsure]
+            assert not set(kept) & set(_entries(refused)), fault
         self._say_no_secret(target, caplog.text + "".join(capfd.readouterr()))
 
     def _judge(self, fault: str, told: Sequence[SinkAnswer], target: ContractTarget) -> None:

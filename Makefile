@@ -27,7 +27,7 @@ help: ## list the targets
 
 environment: $(READY) ## create .venv and install the locked versions
 
-$(READY): pyproject.toml uv.lock tests/node/package-lock.json
+$(READY): pyproject.toml uv.lock tests/node/package-lock.json tests/lrs/requirements.txt
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV_VERSION="$(UV_VERSION)" sh .ci/environment
 	@touch $@
 

@@ -72,6 +72,7 @@ def shown_modules() -> Iterator[Path]:
     for folder in ("sinks", "notify", "policies"):
         yield from sorted((ROOT / "connectors" / folder).glob("*.py"))
     yield ROOT / "connectors" / "channels.py"
+    yield ROOT / "connectors" / "events.py"
 
 
 def texts_in(tree: ast.Module) -> Iterator[str]:

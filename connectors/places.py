@@ -100,7 +100,7 @@ def open_place(settings: Mapping[str, Any]) -> Iterator[Place]:
         try:
             yield Folder(Path(settings["path"]))
         except OSError as error:
-            text = f"The file cannot be read or moved ({error.strerror}). Check its permissions."
+            text = f"The file cannot be read, written or moved ({error.strerror}). Check its permissions."
             raise fatal(settings["path"], text) from None
     elif scheme == "sftp":
         with _open_sftp(settings) as place:
@@ -165,6 +165,19 @@ class Folder:
         target.mkdir(exist_ok=True)
         shutil.move(self._path / name, target / name)
 
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file that is there whole or not at all. **Touches** writes the file."""
+        part = self._path / f".{name}.part"
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file. **Touches** the folder."""
+        (self._path / name).unlink()
+
 
 class Sftp:
     """The same on an SFTP server."""
@@ -213,11 +226,25 @@ class Sftp:
             self._sftp.stat(str(target))
         except FileNotFoundError:
             self._sftp.mkdir(str(target))
+        self._rename(self._path / name, target / name)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file that is there whole or not at all. **Touches** the server."""
+        part = self._path / f".{name}.part"
+        with self._sftp.open(str(part), "wb") as remote:
+            remote.write(content)
+        self._rename(part, self._path / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file. **Touches** the server."""
+        self._sftp.remove(str(self._path / name))
+
+    def _rename(self, old: PurePosixPath, new: PurePosixPath) -> None:
         try:
-            self._sftp.posix_rename(str(self._path / name), str(target / name))
+            self._sftp.posix_rename(str(old), str(new))
         except OSError:
             # An extension of OpenSSH's, which replaces what is there; not every server knows it.
-            self._sftp.rename(str(self._path / name), str(target / name))
+            self._sftp.rename(str(old), str(new))
 
 
 def _of_sftp(name: str, facts: Any) -> Found:
@@ -451,7 +478,7 @@ def _copy(where: str, pieces: Iterable[bytes], size: int) -> BinaryIO:
 
 
 def _missing(where: str, what: str, package: str, extra: str) -> FatalError:
-    text = f"Reading from {what} needs the package {package}. Install it: pip install 'rmplugin[{extra}]'."
+    text = f"{what} needs the package {package}. Install it: pip install 'rmplugin[{extra}]'."
     return fatal(where, text)
 
 

@@ -1,6 +1,6 @@
 """The only module that a plug-in imports from us."""
 
-from rmplugin import http
+from rmplugin import http, shapes
 from rmplugin.errors import (
     CursorExpiredError,
     ExternalError,
@@ -114,5 +114,6 @@ __all__ = [
     "print_document",
     "progress",
     "read_scim_user",
+    "shapes",
     "within_caps",
 ]

@@ -74,6 +74,8 @@ class SinkAnswer:
     :param retry_after: seconds; None when the other system named none.
     :param column_gone: the gradebook column is not there any more. One that this tool had made is then made
         again and the record is sent once more; else the answer stands as it is.
+    :param unsure: with "needs_human": the other system may have the record, and would not know it again. It
+        is sent again only when somebody who has looked there says so, not when the account is resumed.
     """
 
     outcome: DeliveryOutcome
@@ -82,6 +84,7 @@ class SinkAnswer:
     remote_ref: str | None = None
     retry_after: float | None = None
     column_gone: bool = False
+    unsure: bool = False
 
 
 @runtime_checkable
@@ -133,6 +136,8 @@ class CreditRecord:
     :param policy: its key and version ("contact_hours/1").
     :param written_at: when the line was written, aware UTC.
     :param attempts: how often this record was handed to the sink, this time included.
+    :param unanswered: the last time it was handed over, no answer came back, because the worker died: the
+        other system may have it already. Only a sink whose system cannot tell a repeated record has to look.
     """
 
     id: str
@@ -156,6 +161,7 @@ class CreditRecord:
     policy: str
     written_at: datetime
     attempts: int
+    unanswered: bool = False
 
 
 @runtime_checkable
@@ -194,8 +200,10 @@ class CreditSink(Protocol):
     ) -> Sequence[SinkAnswer]:
         """Send records, oldest first; one answer for each, in their order.
 
-        It may be called again with the same records; the effect must be one. What it raises becomes the
-        answer for all: `RetriableError` is tried again, `FatalError` waits for a person.
+        It may be called again with the same records, and in other company; the effect must be one. What it
+        raises becomes the answer for all: `RetriableError` is tried again, `FatalError` waits for a person.
+        An answer "retry" therefore promises that the other system either does not have the record or will
+        know it again; where neither is sure, the answer is "needs_human" and `unsure`.
 
         :param now: aware UTC.
         """

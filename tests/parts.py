@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 
 from tests.connectors.directories import find_samba, find_slapd
+from tests.factories.lrs import find_ralph
 from tests.factories.node import find_node
 from tests.postgres import find_binaries
 
@@ -35,6 +36,7 @@ PARTS = {
         "poppler-utils or qpdf is not installed",
     ),
     "postgresql": (lambda: find_binaries() is not None, "PostgreSQL's server is not installed"),
+    "ralph": (find_ralph, "Ralph, a learning record store, is not installed: make environment"),
     "redis": (lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),
     "samba": (find_samba, "Samba's domain controller is not installed, or the tests do not run as root"),
     "slapd": (lambda: find_slapd() is not None, "OpenLDAP's slapd is not installed"),

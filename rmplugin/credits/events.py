@@ -300,7 +300,8 @@ def claim_batch(
     """Take the oldest events of an account for one try, and store their timestamps before anything is sent.
 
     One batch of an account is in flight. A row whose lease ended belongs to a worker that died: its call may
-    have arrived or not, and sending again is safe, because a sink has one effect per record.
+    have arrived or not, and the record says so; sending again is safe, because a sink has one effect per
+    record.
 
     :return: None when it is not its turn: paused, in flight, left alone, called too often, or nothing is due.
     **Touches** writes delivery, sink_account, brake.
@@ -315,6 +316,7 @@ def claim_batch(
     if not doors.may_call(db, doors.Door(account.sink, account.id), now, LEASE):
         return None
     account.recent_calls = [*account.recent_calls, now.timestamp()]
+    unanswered = {row.id for row in rows if row.state == "in_flight"}
     for row in rows:
         row.sent_timestamp = next_timestamp(row.sent_timestamp, now)
         row.state, row.lease_until, row.updated_at = "in_flight", now + LEASE, now
@@ -323,7 +325,7 @@ def claim_batch(
         tenant_id=account.tenant_id,
         account_id=account.id,
         settings=join_settings(sink, account.settings, account.secrets_locked, secrets_box),
-        records=[_make_record(db, row) for row in rows],
+        records=[_make_record(db, row, unanswered=row.id in unanswered) for row in rows],
         tries=[(row.id, row.sent_timestamp) for row in rows if row.sent_timestamp is not None],
     )
 
@@ -367,7 +369,7 @@ def _has_calls_left(account: SinkAccount, sink: CreditSink, now: datetime) -> bo
     return sink.calls_per_minute is None or len(account.recent_calls) < sink.calls_per_minute
 
 
-def _make_record(db: Db, row: Delivery) -> CreditRecord:
+def _make_record(db: Db, row: Delivery, *, unanswered: bool) -> CreditRecord:
     person = db.get_one(Person, row.person_id)
     told = row.payload
     return CreditRecord(
@@ -392,6 +394,7 @@ def _make_record(db: Db, row: Delivery) -> CreditRecord:
         policy=told["policy"],
         written_at=datetime.fromisoformat(told["written_at"]),
         attempts=row.attempts,
+        unanswered=unanswered,
     )
 
 

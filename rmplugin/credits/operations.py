@@ -26,6 +26,7 @@ from rmplugin.policies import CreditPolicy, History, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sessions.models import MentoringSession
+from rmplugin.shapes import spreadsheet_text
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
@@ -33,7 +34,6 @@ log = structlog.get_logger()
 
 # Stands in place of the other system's id of what it keeps.
 BY_HAND = "by hand"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def on_session_confirmed(
@@ -367,12 +367,6 @@ def export_csv(db: Db, out: TextIO) -> int:
     return lines
 
 
-def spreadsheet_text(value: str) -> str:
-    """Give a text as a cell that no spreadsheet runs as a formula. **Touches** pure."""
-    is_number = value.removeprefix("-").replace(".", "", 1).isdecimal()
-    return f"'{value}" if value.startswith(FORMULA_STARTS) and not is_number else value
-
-
 def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
     """Send a delivery again now, because somebody says that the obstacle is gone.
 
@@ -415,6 +409,8 @@ def done_by_hand(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
 def resume_account(db: Db, account: SinkAccount, actor: str, now: datetime) -> int:
     """Send to an account again, also what it had refused, because somebody says that the obstacle is gone.
 
+    What may have arrived there stays: only who has looked there may send it again, one by one.
+
     :return: how many refused ones are sent once more.
     **Touches** writes sink_account, delivery, audit_entry; deletes brake.
     """
@@ -423,6 +419,7 @@ def resume_account(db: Db, account: SinkAccount, actor: str, now: datetime) -> i
     refused = select(Delivery).where(
         Delivery.account_id == account.id,
         Delivery.state.in_(("blocked", "needs_human")),
+        Delivery.remote_ref.is_distinct_from(store.MAYBE_THERE),
         # What nobody has tried to send is not refused: it must be corrected there by hand.
         Delivery.sent_timestamp.is_not(None),
     )

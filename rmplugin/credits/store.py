@@ -29,6 +29,8 @@ from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 
 LEASE = timedelta(seconds=60)
+# Stands in place of the other system's id while it is not known whether it keeps something.
+MAYBE_THERE = "maybe there"
 TICK = timedelta(microseconds=1)
 SCORE_MAXIMUM = 100
 
@@ -324,7 +326,8 @@ def record_answer(
 def apply_answer(row: Delivery, answer: SinkAnswer, now: datetime) -> None:
     """Write an answer into its delivery, and when the next try is due. **Touches** pure but for the row."""
     row.lease_until, row.updated_at = None, now
-    row.last_status, row.remote_ref = answer.status, answer.remote_ref or row.remote_ref
+    row.last_status = answer.status
+    row.remote_ref = MAYBE_THERE if answer.unsure else answer.remote_ref or row.remote_ref
     row.last_error = answer.message_for_user or None
     row.state = answer.outcome
     if answer.outcome == "retry":
@@ -350,6 +353,8 @@ def pause(row: Delivery, answer: SinkAnswer) -> timedelta:
 def reopen(db: Db, row: Delivery, now: datetime) -> None:
     """Make a delivery that stands still due now. **Touches** writes delivery."""
     row.state, row.next_at, row.updated_at, row.attempts = "pending", now, now, 0
+    if row.remote_ref == MAYBE_THERE:
+        row.remote_ref = None
     db.info["wake"] = True
 
 

@@ -11,7 +11,6 @@ import flask
 from rmplugin import logins, notify, web
 from rmplugin.agreements.queries import signed_by, standing_agreements
 from rmplugin.checkins.queries import next_wave_at
-from rmplugin.credits.operations import spreadsheet_text
 from rmplugin.dashboard import desk as desks
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.forms import BANDS, PAIR_STATES, PairsQuery
@@ -38,6 +37,7 @@ from rmplugin.preparation.queries import Outlook, outlook_of
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.profiles import view_for_partner
 from rmplugin.sessions.queries import list_sessions
+from rmplugin.shapes import spreadsheet_text
 from rmplugin.signup.queries import open_survey
 from rmplugin.tenants.models import LtiContext
 from rmplugin.texts import Text

@@ -84,7 +84,8 @@ def has_failed(answer: SinkAnswer) -> bool:
     **Touches** pure.
     """
     if answer.outcome == "needs_human":
-        return answer.status in (401, 403)
+        # Whatever is sent while a system is down would have to be looked for by hand, too.
+        return answer.unsure or answer.status in (401, 403)
     # Without a status, a wish for a pause comes from ourselves (a column is being made).
     down = answer.status >= TOO_MANY if answer.status is not None else answer.retry_after is None
     return answer.outcome == "retry" and down

@@ -1,6 +1,5 @@
 """The CSV connector's files where they lie: in a folder, on a real SFTP server, in moto's S3, on the web."""
 
-import asyncio
 import gzip
 import hashlib
 import io
@@ -22,6 +21,7 @@ from connectors.hris.csv_file import CsvFileConnector, CsvFileSettings
 from connectors.places import open_place
 from rmplugin import testing
 from rmplugin.api import FatalError, RetriableError
+from tests.fakes.sftp_host import SftpHost
 
 HEADER = "Employee Number,Given Name,Family Name,Email,Hire Date\n"
 ADA, BO = HEADER + "1,Ada,A,a@x.example,\n", HEADER + "1,Ada,A,a@x.example,\n2,Bo,B,b@x.example,\n"
@@ -280,83 +280,9 @@ def test_settings_when_a_place_is_unsafe_or_incomplete_refuse_without_repeating_
 # -- SFTP --------------------------------------------------------------------------------------------------
 
 
-class GrowingFiles(asyncssh.SFTPServer):
-    """Somebody uploads while we read."""
-
-    grow = False
-
-    def read(self, file_obj, offset, size):
-        found = super().read(file_obj, offset, size)
-        if self.grow:
-            type(self).grow = False
-            with open(file_obj.name, "ab") as file:  # noqa: PTH123 - the name is bytes.
-                file.write(b"3,Cy,C,,\n")
-        return found
-
-
-class SftpHost:
-    """A real SSH server on a thread of its own; user hr with a password or a key."""
-
-    def __init__(self, root):
-        self.root, self.key = root, asyncssh.generate_private_key("ssh-ed25519")
-        self.user_key = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
-        self.files = type("Files", (GrowingFiles,), {})
-        self.connections = []
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        self.server = self.run(self._listen())
-        self.port = self.server.get_port()
-        return self
-
-    def __exit__(self, *_problem):
-        self.run(self._close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-    def run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
-
-    async def _close(self):
-        self.server.close()
-        for connection in self.connections:
-            connection.abort()
-            await connection.wait_closed()
-        await self.server.wait_closed()
-
-    async def _listen(self):
-        host = self
-
-        class Door(asyncssh.SSHServer):
-            def connection_made(self, connection):
-                host.connections.append(connection)
-
-            def begin_auth(self, _user):
-                return True
-
-            def password_auth_supported(self):
-                return True
-
-            def validate_password(self, username, password):
-                return (username, password) == ("hr", "right")
-
-            def public_key_auth_supported(self):
-                return True
-
-            def validate_public_key(self, _user, key):
-                return key == host.user_key.convert_to_public()
-
-        return await asyncssh.create_server(
-            Door, "127.0.0.1", 0, server_host_keys=[self.key],
-            sftp_factory=lambda chan: self.files(chan, chroot=os.fsencode(self.root)),
-        )  # fmt: skip
-
+class SftpFiles(SftpHost):
     def settings(self, path="/out", **others):
-        given = {"password": "right", "host_key": self.key.get_fingerprint(), **others}
-        return load(f"sftp://hr@127.0.0.1:{self.port}{path}", **given)
+        return load(**self.account(path, **others))
 
 
 @pytest.fixture
@@ -364,7 +290,7 @@ def sftp(tmp_path):
     (tmp_path / "out").mkdir()
     put(tmp_path / "out" / "a.csv", ADA, 1000)
     put(tmp_path / "out" / "b.csv", BO, 2000)
-    with SftpHost(tmp_path) as host:
+    with SftpFiles(tmp_path) as host:
         yield host
 
 

@@ -140,6 +140,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.preparation import tasks as preparation_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.reviews import tasks as review_tasks
+    from rmplugin.sessions import tasks as session_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
@@ -164,6 +165,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
         introduction_tasks.see_after(runtime)
+        session_tasks.look_after(runtime)
         checkin_tasks.ask_due(runtime)
         leaving_tasks.look_after(runtime)
         preparation_tasks.remind_due(runtime)

@@ -71,15 +71,15 @@ class Manager:
         query = select(MentoringSession).join(Pairing, Pairing.id == MentoringSession.pairing_id)
         query = query.where(
             Pairing.programme_id == self.programme_id,
-            MentoringSession.state == "claimed",
+            MentoringSession.state == "lapsed",
             MentoringSession.attest_asked_at.is_not(None),
             MentoringSession.attest_refused_at.is_(None),
         )
         for session in self.stage.db.scalars(query.order_by(MentoringSession.id)).all():
             if self.chance.random() < 0.3:
-                sessions.attest(
-                    self.stage.db, session, ACTOR, None, self.stage.now, yes=self.chance.random() < 0.8
-                )
+                yes = self.chance.random() < 0.8
+                reason = "Both told me." if yes else ""
+                sessions.attest(self.stage.db, session, ACTOR, None, self.stage.now, yes=yes, reason=reason)
 
     def _care(self) -> None:
         for task, _ in open_tasks(self.stage.db, self.programme_id):

@@ -206,7 +206,7 @@ HOLDINGS = (
         (),
         through=("pairing_id", Pairing),
         erase="words",
-        words={"agenda": "", "place": ""},
+        words={"agenda": "", "place": "", "attest_reason": None},
         author="planned_by",
         fades=True,
     ),

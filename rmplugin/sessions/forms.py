@@ -1,5 +1,6 @@
 """What is asked for in a session, and local time."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -68,6 +69,13 @@ class AttestForm(ma.Schema):
     """A manager's word about a session."""
 
     answer = choice(("yes", "no"), "Please choose one of these.")
+    reason = ma.fields.String(load_default="", validate=ma.validate.Length(max=300))
+
+    @ma.validates_schema
+    def check_reason(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Ask a yes for its reason."""
+        if data["answer"] == "yes" and not data["reason"].strip():
+            raise ma.ValidationError({"reason": ["Please write how you know. Both of them read it."]})
 
 
 class PointForm(ma.Schema):

@@ -157,7 +157,7 @@ def count_asked(programme_id: uuid.UUID) -> Select[int]:
 
 
 _ASKED = (
-    MentoringSession.state == "claimed",
+    MentoringSession.state == "lapsed",
     MentoringSession.attest_asked_at.is_not(None),
     MentoringSession.attest_refused_at.is_(None),
 )

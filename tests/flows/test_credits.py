@@ -10,14 +10,17 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from rmplugin.credits import operations, queries
-from rmplugin.credits.entries import CORRECTED
+from rmplugin.credits.entries import CORRECTED, NOT_AGREED
 from rmplugin.credits.models import Completion, CreditEntry
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent, enqueue, work_outbox
+from rmplugin.notes import operations as notes
 from rmplugin.notify import Notice
 from rmplugin.people.queries import find_person
 from rmplugin.policies import hours_in_hundredths
 from rmplugin.programmes.models import Programme
+from rmplugin.sessions import changes
+from rmplugin.sessions import operations as sessions
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from tests.factories.credits import (
     confirm_session,
@@ -365,6 +368,41 @@ def test_policy_when_its_plug_in_is_gone_keeps_the_event_for_later(runtime, tena
     assert {event.state for event in events} == {"pending"}
 
 
+def test_dispute_when_it_follows_a_confirmation_takes_the_award_back_until_they_agree(
+    runtime, tenant, pair, clock
+):
+    session = confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+
+    def says(verb, person, minutes):
+        clock.forward(hours=1)
+        with runtime.database.transaction(tenant.id) as db:
+            verb(db, db.get_one(MentoringSession, session.id), person.id, minutes, clock.now)
+        work_outbox(runtime)
+
+    says(changes.correct, pair.mentor, 30)
+    assert sums(runtime, tenant, pair.mentor) == sums(runtime, tenant, pair.mentee) == (0, 0)
+    assert entries(runtime, tenant, pair.mentee)[-1].reason == NOT_AGREED
+    says(sessions.claim, pair.mentee, 40)
+    assert sums(runtime, tenant, pair.mentor) == sums(runtime, tenant, pair.mentee) == (30, 50)
+    assert [line.kind for line in entries(runtime, tenant, pair.mentor)] == ["award", "reversal", "award"]
+
+
+def test_completion_when_a_note_is_asked_for_counts_that_there_is_one(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(db, clock.now, min_sessions=1, min_minutes=30, min_reflections=1)
+    session = confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 66
+    with runtime.database.transaction(tenant.id) as db:
+        line = {"takeaway": "Ask first.", "share_takeaway": False}
+        secrets = runtime.database.secrets
+        notes.keep_takeaway(db, secrets, pair.pairing, session.id, pair.mentor.id, line, clock.now)
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+    assert completion(runtime, tenant, pair, pair.mentee).percent == 66
+
+
 # Sessions of one person: (programme, day, minutes).
 SESSIONS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(1, 240)), min_size=2, max_size=5
@@ -393,19 +431,19 @@ def test_ledger_in_whatever_order_sessions_are_confirmed_gives_the_same(
                 make_pair(db, clock.now, mentor=mentor, programme_cap=cap, **common)
                 for cap in (first, second)
             ]
-        sessions = []
+        held_ones = []
         for number, (programme, on, minutes) in enumerate(held):
             with runtime.database.transaction(tenant.id) as db:
                 # Two days on each side of a new year.
                 moment = datetime(2026, 12, 30, number + 4, tzinfo=UTC) + timedelta(days=on)
-                sessions.append(confirm_session(db, pairs[programme], moment, minutes, told=False))
+                held_ones.append(confirm_session(db, pairs[programme], moment, minutes, told=False))
         if shuffled:
-            order.shuffle(sessions)
+            order.shuffle(held_ones)
         with runtime.database.transaction(tenant.id) as db:
-            for session in sessions:
+            for session in held_ones:
                 db.get_one(MentoringSession, session.id).state = "scheduled"
                 db.get_one(MentoringSession, session.id).counted_minutes = None
-        for session in sessions:
+        for session in held_ones:
             with runtime.database.transaction(tenant.id) as db:
                 row = db.get_one(MentoringSession, session.id)
                 row.state, row.counted_minutes = "confirmed", session.counted_minutes

@@ -125,7 +125,7 @@ EXTRA = {
         "ways.py",
     },
     "reviews": {"detection.py", "evidence.py", "outcomes.py", "replay.py", "words.py"},
-    "sessions": {"prompts.py"},
+    "sessions": {"changes.py", "evidence.py", "prompts.py"},
     "signup": {"outlook.py"},
     "skills": {"files.py"},
     "scim": {"documents.py", "filters.py", "patches.py", "schemas.py"},

@@ -176,10 +176,14 @@ def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> No
         with runtime.database.transaction(tenant.id, write=False) as db:
             was_played = any(row.name == PROGRAMME for row in list_programmes(db))
         if not was_played:
-            click.echo(f"Playing {months} months of a programme; that can take some minutes …")
             # Every day's work of the worker would be told on the terminal.
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-            Play(runtime, tenant, company, PROGRAMME, months, runtime.clock()).play()
+            play = Play(runtime, tenant, company, PROGRAMME, months, runtime.clock())
+            with click.progressbar(
+                play.play(), play.days, f"Playing {months} months of a programme", item_show_func=_day_of
+            ) as days:
+                for _ in days:
+                    pass
             return
     report = sync_roster(
         runtime.database, runtime.plugins, tenant.id, ACCOUNT, now=runtime.clock(), accept_shrink=True
@@ -188,6 +192,10 @@ def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> No
         f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped. The demo "
         "accepts by itself what a person would look at first."
     )
+
+
+def _day_of(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Plays a programme of some months, day by day, with a clock of its own and the worker's own tasks."""
 
+import gc
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
 
@@ -12,7 +13,7 @@ from rmplugin.checkins import tasks as checkin_tasks
 from rmplugin.cli.seed import programme_rows, programme_values
 from rmplugin.cli.seed_manager import Manager
 from rmplugin.cli.seed_pilot import ACTOR, seed_pilot
-from rmplugin.db import Db
+from rmplugin.db import Database, Db
 from rmplugin.demo.company import Company, lms_people
 from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
 from rmplugin.demo.company_profiles import SampleProfile, make_profiles
@@ -67,6 +68,24 @@ CHECKS: tuple[Callable[[Runtime], object], ...] = (
 )
 
 
+@contextmanager
+def _in_haste(database: Database) -> Iterator[None]:
+    """Wait for the disk after no transaction: what a power cut takes away is played anew.
+
+    Python looks for garbage rarely meanwhile, and not at what is there already.
+    """
+    often = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    database.engine.update_execution_options(rm_durable=False)
+    try:
+        yield
+    finally:
+        database.engine.update_execution_options(rm_durable=True)
+        gc.set_threshold(*often)
+        gc.unfreeze()
+
+
 @dataclass
 class Play:
     """A programme that is played from its first day until now.
@@ -96,13 +115,18 @@ class Play:
         self.stage = Stage(self.clock, self.runtime.database.secrets, self.seed)
         self.staff = Staff(self.company)
 
-    def play(self) -> None:
-        """Play it. **Touches** what the operations, the worker's tasks and reading the roster touch."""
+    def play(self) -> Iterator[date]:
+        """Play it, and give each of its days when it is over, so that one can tell how far it has come.
+
+        **Touches** what the operations, the worker's tasks and reading the roster touch.
+        """
         self._read_roster()
         with self._transaction() as db:
             self._open(db)
-        for day in range(1, self.days + 1):
-            self._day(day)
+        with _in_haste(self.runtime.database):
+            for day in range(1, self.days + 1):
+                self._day(day)
+                yield self.clock.now.date()
 
     @contextmanager
     def _transaction(self) -> Iterator[Db]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rmplugin.demo.company_profiles import SampleProfile
 from rmplugin.demo.months_play import Act, Stage
+from rmplugin.errors import NotAllowedError
 from rmplugin.matching import operations as matching
 from rmplugin.matching.forms import DECLINE_REASONS as NO_TO_A_PROPOSAL
 from rmplugin.matching.models import Proposal
@@ -24,7 +25,17 @@ INTERESTS = ("cycling", "choir", "cooking", "board games", "hiking", "photograph
 def answer_invitation(
     stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID, profile: SampleProfile, answers: Answers
 ) -> Act:
-    """Decide about an invitation within the days of sign-up."""
+    """Decide about an invitation within the days of sign-up; whom the programme does not take stays away."""
+    try:
+        yield from _answer_invitation(stage, programme_id, person_id, profile, answers)
+    except NotAllowedError:
+        # Not at work at present.
+        return
+
+
+def _answer_invitation(
+    stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID, profile: SampleProfile, answers: Answers
+) -> Act:
     chance = stage.chance("invited", profile.employee_number)
     way = chance.choices([*WAYS], [*WAYS.values()])[0]
     yield chance.uniform(0.1, SIGN_UP_DAYS)

@@ -123,10 +123,7 @@ def get_pairing(db: Db, pairing_id: uuid.UUID) -> Pairing:
     :raises NotFoundError: this tenant has no such pairing.
     **Touches** reads pairing.
     """
-    pairing = db.scalars(select(Pairing).where(Pairing.id == pairing_id)).one_or_none()
-    if pairing is None:
-        raise NotFoundError("pairing")
-    return pairing
+    return _only(db, select(Pairing).where(Pairing.id == pairing_id))
 
 
 def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
@@ -135,8 +132,11 @@ def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairi
     :raises NotFoundError: it is not theirs.
     **Touches** reads pairing.
     """
-    query = select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id))
-    pairing = db.scalars(query).one_or_none()
+    return _only(db, select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id)))
+
+
+def _only(db: Db, query: Select[Pairing]) -> Pairing:
+    pairing: Pairing | None = db.scalars(query).one_or_none()
     if pairing is None:
         raise NotFoundError("pairing")
     return pairing
@@ -170,8 +170,8 @@ def lock_pairing(
     :raises ConflictError: it is paused or suspended.
     **Touches** locks pairing.
     """
-    pairing = get_pairing_of(db, pairing_id, person_id)
-    db.refresh(pairing, with_for_update=True)
+    query = select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id))
+    pairing = _only(db, query.with_for_update().execution_options(populate_existing=True))
     if pairing.is_on_hold and not on_hold_too:
         raise ConflictError(
             "pairing_on_hold",

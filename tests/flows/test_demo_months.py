@@ -35,7 +35,7 @@ class Played:
         with self.transaction() as db:
             add_account(db, ACCOUNT, connector, settings, ranks, runtime.database.secrets, now)
         play = Play(runtime, tenant, self.company, "Played", MONTHS, now)
-        play.play()
+        assert len(list(play.play())) == play.days
         self.programme_id = play.programme_id
 
     def transaction(self):

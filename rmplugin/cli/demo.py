@@ -24,7 +24,7 @@ from rmplugin import migrations
 from rmplugin.cli.seed import PROGRAMME, seed
 from rmplugin.cli.seed_months import ACCOUNT, Play
 from rmplugin.cli.seed_scenes import find_scenes, open_course
-from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
+from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, read_german, write_company
 from rmplugin.demo.company_pilot import PILOT, pilot_profiles
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
 from rmplugin.demo.practice_lms import make_lms_server
@@ -134,7 +134,7 @@ def _practice_lms(folder: Path, company: Company, tool_url: str, port: int) -> L
         issuer=f"http://127.0.0.1:{port}",
         tool_url=tool_url,
         data_dir=folder / "lms",
-        people=tuple(lms_people(company)),
+        people=tuple(read_german(lms_people(company))),
         courses=(DEFAULT_COURSE, OWN_COURSE),
     )
 
@@ -268,8 +268,10 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is
     click.echo("Click as one of these on the first page, then open the course:")
     seen: dict[str, int] = {}
     for person in sorted(lms.people, key=lambda person: person.group != ADVISOR_GROUP):
-        seen[person.group] = seen.get(person.group, 0) + 1
-        if seen[person.group] <= 2:
+        # Two of each group, and two of those of it who read German.
+        group = f"{person.group} {person.locale}"
+        seen[group] = seen.get(group, 0) + 1
+        if seen[group] <= 2:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
     if is_played:
         click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme that runs; see also the people above.")

@@ -2,7 +2,7 @@
 
 import gc
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,8 +16,13 @@ from rmplugin.cli.seed_pilot import ACTOR, seed_pilot
 from rmplugin.db import Database, Db
 from rmplugin.demo.company import Company, lms_people
 from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
-from rmplugin.demo.company_profiles import SampleProfile, make_profiles
-from rmplugin.demo.months_enrolment import answer_invitation, answer_proposal, answers_of
+from rmplugin.demo.company_profiles import make_profiles
+from rmplugin.demo.months_enrolment import (
+    answer_invitation,
+    answer_proposal,
+    answers_of,
+    wait_for_colleague,
+)
 from rmplugin.demo.months_pairs import PairLife
 from rmplugin.demo.months_people import Pool, Staff, contacts_of, joiners_of, pool_of
 from rmplugin.demo.months_play import DAY, SATURDAY, Clock, Stage
@@ -50,6 +55,8 @@ WEEKS_LEFT, LEAST_WEEKS = 6, 26
 CONCLUDING, GOES_ON, LAST_MATCHING = 20, 12, 3
 # How many pairs the reorganisation makes one reporting line of.
 NEW_LINES, LEAVERS = 4, 2
+# So many juniors are not invited but nominated by colleagues.
+NOMINATED = 12
 
 TENDED_EVERY, CHECKED_EVERY = 3, 14
 TASKS: tuple[Callable[[Runtime], object], ...] = (
@@ -176,18 +183,15 @@ class Play:
         people = {str(person.employee_number): person.id for person in found}
         skills = {skill.name: skill.id for skill in skills_of_programme(db, programme.id)}
         chance = self.stage.chance("profiles", numbers)
-        asked = [people[number] for number in numbers if number in people]
+        nominated = set(pool.mentors[-NOMINATED:] if pool.mentees else ())
+        asked = [people[number] for number in numbers if number in people and number not in nominated]
         operations.invite(db, programme, ACTOR, self.clock.now, person_ids=asked)
         for profile in make_profiles(chance, self.company, pool.mentees, pool.mentors):
             if profile.employee_number in people:
-                self._enter_invited(people[profile.employee_number], profile, skills)
-
-    def _enter_invited(
-        self, person_id: uuid.UUID, profile: SampleProfile, skills: Mapping[str, uuid.UUID]
-    ) -> None:
-        answers = answers_of(profile, skills, self.stage)
-        act = answer_invitation(self.stage, self.programme_id, person_id, profile, answers)
-        self.stage.enter(act, self.clock.now)
+                answer = wait_for_colleague if profile.employee_number in nominated else answer_invitation
+                who = (self.programme_id, people[profile.employee_number], profile)
+                act = answer(self.stage, *who, answers_of(profile, skills, self.stage))
+                self.stage.enter(act, self.clock.now)
 
     def _day(self, day: int) -> None:
         until = self.begin + day * DAY

@@ -27,6 +27,8 @@ MIN_PEOPLE, MAX_PEOPLE = 100, 20_000
 MAIL_DOMAIN = "nordlicht.example"
 MENTORS_IN_COURSE = 60
 BY_HAND = 3
+# So many of the mentees and of the mentors there read German.
+GERMAN_CITY, READ_GERMAN = "Berlin", 3
 SPECIALIST = "Learning and Development Specialist"
 ADVISOR_GROUP = "Programme manager"
 MENTEE_GROUP = "Senior leaders (to be mentored)"
@@ -420,6 +422,29 @@ def lms_people(company: Company) -> list[LmsPerson]:
         )
         for index, (given, family) in enumerate(strangers)
     ]
+
+
+def read_german(people: Iterable[LmsPerson]) -> list[LmsPerson]:
+    """Let a few people of Berlin read their LMS, and so the tool, in German; one more manager reads it so.
+
+    **Touches**: pure.
+    """
+    accounts = list(people)
+    for group in (MENTEE_GROUP, MENTOR_GROUP):
+        there = [one for one in accounts if one.group == group and one.about.endswith(f", {GERMAN_CITY}")]
+        for one in there[-READ_GERMAN:]:
+            accounts[accounts.index(one)] = replace(one, locale="de", about=f"{one.about}; reads German")
+    manager = LmsPerson(
+        user_id=str(1001 + len(accounts)),
+        given_name="Frauke",
+        family_name="Lindner",
+        email=f"frauke.lindner@{MAIL_DOMAIN}",
+        role="instructor",
+        group=ADVISOR_GROUP,
+        about=f"Learning and Development, {GERMAN_CITY}; reads German",
+        locale="de",
+    )
+    return [*accounts, manager]
 
 
 def _order(company: Company, numbers: tuple[str, ...]) -> list[str]:

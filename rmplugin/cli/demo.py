@@ -27,6 +27,7 @@ from rmplugin.cli.seed_scenes import find_scenes, open_course
 from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, read_german, write_company
 from rmplugin.demo.company_pilot import PILOT, pilot_profiles
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
+from rmplugin.demo.months_people import Pool, first_day, pool_of
 from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
 from rmplugin.people.tasks import sync_roster
@@ -83,7 +84,7 @@ def demo(port: int, lms_port: int, people: int | None, months: int, reset: bool,
     settings = _settings(folder, port)
     runtime = make_runtime(settings)
     company, months = _company(folder, people, months)
-    lms = _practice_lms(folder, company, settings.public_url, lms_port)
+    lms = _practice_lms(folder, company, settings.public_url, lms_port, months)
     click.echo("Preparing the database and reading the sample company's HR file …")
     tenant = _prepare(runtime, company, lms)
     _play(runtime, tenant, company, months)
@@ -129,12 +130,14 @@ def _company(folder: Path, people: int | None, months: int) -> tuple[Company, in
     return (replace(company, path=folder / "staff.csv") if months else company), months
 
 
-def _practice_lms(folder: Path, company: Company, tool_url: str, port: int) -> LmsSettings:
+def _practice_lms(folder: Path, company: Company, tool_url: str, port: int, months: int) -> LmsSettings:
+    asked = pool_of(company, first_day(company.as_of, months)) if months else Pool((), ())
+    people = lms_people(company, asked.mentees, asked.mentors)
     return LmsSettings(
         issuer=f"http://127.0.0.1:{port}",
         tool_url=tool_url,
         data_dir=folder / "lms",
-        people=tuple(read_german(lms_people(company))),
+        people=tuple(read_german(people)),
         courses=(DEFAULT_COURSE, OWN_COURSE),
     )
 
@@ -259,7 +262,8 @@ def _announce_scenes(runtime: Runtime, tenant: Tenant, lms: LmsSettings) -> None
         scenes = find_scenes(db, find_programme(db, PROGRAMME).id, lms.people, runtime.clock())
     click.echo("\nFor these people something waits in the course:")
     for scene in scenes:
-        click.echo(f"  {scene.person.name:<28} {scene.what}")
+        language = "" if scene.person.locale == "en" else f" ({scene.person.locale})"
+        click.echo(f"  {scene.person.name:<28} {scene.what}{language}")
 
 
 def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is_played: bool) -> None:

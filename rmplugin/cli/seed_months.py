@@ -24,7 +24,15 @@ from rmplugin.demo.months_enrolment import (
     wait_for_colleague,
 )
 from rmplugin.demo.months_pairs import PairLife
-from rmplugin.demo.months_people import Pool, Staff, contacts_of, joiners_of, pool_of
+from rmplugin.demo.months_people import (
+    MONTH_DAYS,
+    Pool,
+    Staff,
+    contacts_of,
+    days_of,
+    joiners_of,
+    pool_of,
+)
 from rmplugin.demo.months_play import DAY, SATURDAY, Clock, Stage
 from rmplugin.errors import ConflictError
 from rmplugin.introductions import tasks as introduction_tasks
@@ -45,7 +53,6 @@ from rmplugin.programmes.queries import skills_of_programme
 from rmplugin.reviews import tasks as review_tasks
 from rmplugin.tenants.models import Tenant
 
-MONTH_DAYS = 30.4
 ACCOUNT = "hr-file"
 # Days after the beginning.
 SIGN_UP_ENDS, MATCHING, STARTS, REORGANISED = 13, 14, 21, 75
@@ -114,7 +121,7 @@ class Play:
 
     def __post_init__(self) -> None:
         """Set the clock to the first day."""
-        self.days = round(self.months * MONTH_DAYS)
+        self.days = days_of(self.months)
         self.begin = self.end - self.days * DAY
         self.clock = Clock(self.begin)
         # Plug-ins hear nothing of what never happened.

@@ -386,9 +386,12 @@ def _choose_by_hand(people: list[Employee]) -> list[Employee]:
     return [*chosen.values(), *others][:BY_HAND]
 
 
-def lms_people(company: Company) -> list[LmsPerson]:
+def lms_people(
+    company: Company, more_mentees: Iterable[str] = (), more_mentors: Iterable[str] = ()
+) -> list[LmsPerson]:
     """Say who has an account in the demo's LMS, and in which role.
 
+    :param more_mentees, more_mentors: employee numbers of others who have one; they come last.
     :return: the programme manager as instructor; senior leaders, juniors, one ordinary learner, and two
         people who are unknown to the HR system, as learners. User ids are numbers from 1001.
 
@@ -411,7 +414,7 @@ def lms_people(company: Company) -> list[LmsPerson]:
         for index, (number, group) in enumerate(wanted)
     ]
     strangers = (("Robin", "Keller"), ("Samira", "Haddad"))
-    return accounts + [
+    accounts += [
         LmsPerson(
             user_id=str(1001 + len(accounts) + index),
             given_name=given,
@@ -421,6 +424,17 @@ def lms_people(company: Company) -> list[LmsPerson]:
             about="Guest from a partner; not in the HR system",
         )
         for index, (given, family) in enumerate(strangers)
+    ]
+    there = {account.employee_number for account in accounts}
+    others = [
+        (number, group)
+        for numbers, group in ((more_mentees, MENTEE_GROUP), (more_mentors, MENTOR_GROUP))
+        for number in numbers
+        if number not in there
+    ]
+    return accounts + [
+        _account(known[number], group, user_id=str(1001 + len(accounts) + index))
+        for index, (number, group) in enumerate(others)
     ]
 
 
@@ -432,7 +446,7 @@ def read_german(people: Iterable[LmsPerson]) -> list[LmsPerson]:
     accounts = list(people)
     for group in (MENTEE_GROUP, MENTOR_GROUP):
         there = [one for one in accounts if one.group == group and one.about.endswith(f", {GERMAN_CITY}")]
-        for one in there[-READ_GERMAN:]:
+        for one in there[READ_GERMAN : 2 * READ_GERMAN]:
             accounts[accounts.index(one)] = replace(one, locale="de", about=f"{one.about}; reads German")
     manager = LmsPerson(
         user_id=str(1001 + len(accounts)),

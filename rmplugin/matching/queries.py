@@ -14,6 +14,7 @@ from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.models import LtiUser, Person, SideLine
 from rmplugin.people.queries import CAN_TAKE_PART
+from rmplugin.privacy import Counts, safe_counts
 from rmplugin.programmes.models import Enrolment, Programme
 
 # A participant never sees what a manager has not released.
@@ -375,10 +376,9 @@ def proposed_pairs(
     return [(row.mentor_id, row.mentee_id) for row in db.execute(query)]
 
 
-def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
-    """Count the reasons that people gave when they said no.
+def decline_counts(db: Db, programme_id: uuid.UUID) -> Counts[str]:
+    """Count the reasons that people gave when they said no, from five on.
 
-    :return: code -> how often; empty until there are five, so that nobody can be singled out.
     **Touches** reads proposal.
     """
     query = (
@@ -386,8 +386,7 @@ def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
         .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
         .group_by(Proposal.decline_reason)
     )
-    counts = {str(code): int(count) for code, count in db.execute(query)}
-    return counts if sum(counts.values()) >= FEWEST_SHOWN else {}
+    return safe_counts({str(code): int(count) for code, count in db.execute(query)})
 
 
 def decline_counts_by_version(db: Db, programme_id: uuid.UUID) -> dict[int | None, dict[str, int]]:

@@ -94,7 +94,7 @@ class PairLife:
     """
 
     def __init__(self, stage: Stage, pairing: Pairing, number: int, programme_ends: date) -> None:
-        self.stage, self.pairing_id = stage, pairing.id
+        self.stage, self.pairing_id, self.ends_on = stage, pairing.id, programme_ends
         self.agreed_until = min(programme_ends, (pairing.started_at + AGREED_FOR).date())
         self.mentor, self.mentee = pairing.mentor_id, pairing.mentee_id
         self.both = (self.mentor, self.mentee)
@@ -134,6 +134,9 @@ class PairLife:
             return
         yield from self._begin()
         while not (self.temper.fate and self.held >= self.temper.rounds):
+            if self.stage.now.date() > self.agreed_until and self.agreed_until < self.ends_on:
+                self.agreed_until = self.ends_on
+                yield from self._agree()
             yield from self._round()
         by = self.chance.choice(self.both)
         reasons = [self.chance.choice(FATES[str(self.temper.fate)])]
@@ -160,6 +163,12 @@ class PairLife:
                 self.stage.db, self.pairing, self._agreed(), person, self.stage.now, send=True
             )
             yield self.chance.uniform(0.5, 2)
+        yield from self._agree()
+        self._set_goals()
+        self._aim()
+
+    def _agree(self) -> Act:
+        """Write one agreement, or a new version when the time agreed on is over, and sign it both."""
         agreement = agreements.propose(
             self.stage.db, self.pairing, self._agreed(), self.mentor, self.stage.now
         )
@@ -168,11 +177,18 @@ class PairLife:
             agreements.sign(
                 self.stage.db, self.stage.db.get_one(Agreement, agreement.id), person, self.stage.now
             )
+
+    def _set_goals(self) -> None:
         for person, role in zip(self.both, ("mentor", "mentee"), strict=True):
-            values = self.chance.choice(GOALS[role])
-            weight = {"weight": self.chance.randint(1, 3), "due_on": self.agreed_until}
-            goals.add_goal(self.stage.db, self.pairing, {**values, **weight}, person, self.stage.now)
-        self._aim()
+            self._set_goal(person, role)
+
+    def _set_goal(self, person: uuid.UUID, role: str) -> None:
+        values = self.chance.choice(GOALS[role])
+        more = {"weight": self.chance.randint(1, 3), "due_on": max(self.agreed_until, self._in_a_month())}
+        goals.add_goal(self.stage.db, self.pairing, {**values, **more}, person, self.stage.now)
+
+    def _in_a_month(self) -> date:
+        return (self.stage.now + 30 * DAY).date()
 
     def _agreed(self) -> dict[str, Any]:
         words = self.chance.choice(EXPECTATIONS)
@@ -291,7 +307,7 @@ class PairLife:
         if how == "apart":
             self._claim(session_id, second, max(15, minutes - 30))
             yield 2.0
-            if self.chance.random() < 0.4:
+            if self.chance.random() < 0.15:
                 return
         self._claim(session_id, second, minutes)
         self.held += 1
@@ -321,6 +337,8 @@ class PairLife:
                     continue
                 is_mid = self.held == MID
                 goals.review_goal(db, goal, goal.owner_id, level, reason, "", now, is_mid=is_mid)
+                if not is_mid and self.chance.random() < 0.6:
+                    self._set_goal(goal.owner_id, str(self.pairing.role_of(goal.owner_id)))
             elif self.chance.random() < 0.3:
                 goals.record_progress(db, goal, goal.owner_id, level, "", now)
 

@@ -452,14 +452,17 @@ def _bind_to_tenant(state: ORMExecuteState) -> None:
         if owned:
             raise AssertionError(f"a statement on {owned} needs a session that is bound to a tenant")
         return
-    state.statement = state.statement.options(
-        with_loader_criteria(
+    only = state.session.info.get("only_tenant")
+    if only is None:
+        only = with_loader_criteria(
             TenantOwned,
             lambda cls: cls.tenant_id == tenant_id,
             include_aliases=True,
             track_closure_variables=True,
         )
-    )
+        # To make it anew for each statement takes a tenth of a statement's time.
+        state.session.info["only_tenant"] = only
+    state.statement = state.statement.options(only)
 
 
 @event.listens_for(Db, "before_flush")

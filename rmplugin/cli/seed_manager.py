@@ -21,7 +21,7 @@ from rmplugin.sessions.models import MentoringSession
 from rmplugin.signup import operations as signup
 
 # Every so many weeks a supervision group is offered; the manager sees to open matters once a week.
-GROUP_EVERY, WEEK = 5, 7.0
+GROUP_EVERY, WEEK = 4, 7.0
 SEATS, JOIN = 12, 8
 
 
@@ -48,8 +48,8 @@ class Manager:
             yield WEEK
             self._attest()
             self._care()
-            if week % GROUP_EVERY == 2:
-                self._offer_group("mentor" if week % 2 else "mentee")
+            if week % GROUP_EVERY == 1:
+                self._offer_group("mentor" if week % (2 * GROUP_EVERY) == 1 else "mentee")
 
     def _sign_up(self) -> Act:
         """Name contacts, hear concerns and answer some, remind those who have not answered."""

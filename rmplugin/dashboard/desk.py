@@ -356,7 +356,7 @@ def _numbers(
         Text("Active pairs"): str(sum(line.state == "active" for line in lines)),
         Text("Matched, of those who signed up"): Text("%(a)s of %(b)s", a=matched, b=submitted),
         Text("Sessions confirmed in 30 days"): str(waits["sessions"]),
-        Text("Completed"): str(waits["completed"]),
+        Text("Met all criteria"): str(waits["completed"]),
     }
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from rmplugin.agreements.models import Agreement
+from rmplugin.aims.models import AimRating
 from rmplugin.checkins.models import CareTask, Checkin
 from rmplugin.cli.seed_months import ACCOUNT, Play
 from rmplugin.cli.seed_scenes import find_scenes
@@ -35,7 +36,7 @@ class Played:
         with self.transaction() as db:
             add_account(db, ACCOUNT, connector, settings, ranks, runtime.database.secrets, now)
         play = Play(runtime, tenant, self.company, "Played", MONTHS, now)
-        play.play()
+        assert len(list(play.play())) == play.days
         self.programme_id = play.programme_id
 
     def transaction(self):
@@ -108,6 +109,8 @@ def _check_states(db, programme_id) -> None:
     assert pairs["active"] >= 5
     assert pairs["suspended"] >= 1
     assert pairs["ended"] >= 2
+    assert set(db.scalars(select(AimRating.moment))) >= {"start", "mid"}
+    assert "nominated" in set(db.scalars(select(Enrolment.source)))
     signed_up = Counter(db.scalars(select(Enrolment.state)))
     assert {"submitted", "declined", "invited"} <= set(signed_up)
     assert db.get_one(Programme, programme_id).state == "running"

@@ -143,6 +143,12 @@ def as_mo(catalogue: Catalog) -> bytes:
     return out.getvalue()
 
 
+def untranslated(catalogue: Catalog) -> list[str | tuple[str, ...]]:
+    """Give the texts without a translation, or without one of their plural forms."""
+    forms = ((m.id, (m.string,) if isinstance(m.string, str) else m.string) for m in catalogue if m.id)
+    return [text for text, said in forms if not said or not all(said)]
+
+
 def main() -> None:
     """Bring all catalogues up to date and tell what is not translated."""
     said = collect()
@@ -150,7 +156,7 @@ def main() -> None:
         catalogue = update(path, said)
         path.write_bytes(as_po(catalogue))
         path.with_suffix(".mo").write_bytes(as_mo(catalogue))
-        open_ = [message.id for message in catalogue if message.id and not message.string]
+        open_ = untranslated(catalogue)
         print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts, {len(open_)} not translated")
         for text in open_:
             print(f"  {text}")

@@ -19,6 +19,8 @@ from rmplugin.sessions.queries import next_session
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("hours", __name__)
+# Of pairs whose hours fall out; the others follow when these have met.
+PAIRS_SHOWN = 25
 
 
 def home_part(visit: Visit, pairing_ids: Collection[UUID]) -> dict[str, Any]:
@@ -125,14 +127,16 @@ def index_page(visit: Visit) -> web.Answer:
         return web.render("hours/index.html", visit, programme=None, current="/manage")
     pairs = queries.displacements(visit.db, programme.id, visit.now)
     kept, due, seniors = count_commitments(visit.db, programme.id, visit.now.date())
-    people = {person for pair in pairs for person in (pair.pairing.mentor_id, pair.pairing.mentee_id)}
+    shown = pairs[:PAIRS_SHOWN]
+    people = {person for pair in shown for person in pair.people}
     visit.note_access(*people, programme_id=programme.id)
     return web.render(
         "hours/index.html",
         visit,
         programme=programme,
         index=queries.hour_index(visit.db, programme, visit.now),
-        pairs=pairs,
+        pairs=shown,
+        more=len(pairs) - len(shown),
         names=display_names(visit.db, people),
         commitments=(kept, due) if safe_count(seniors) else None,
         counts=queries.no_time_counts(visit.db, programme.id),

@@ -45,6 +45,11 @@ def test_catalogue_when_everything_is_collected_has_it(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
+def test_catalogue_when_a_text_has_several_forms_has_all_of_them_translated(path):
+    assert translations.untranslated(read(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_a_text_has_blanks_has_the_same_in_its_translation(path):
     assert wrong_blanks(read(path)) == []
 
@@ -73,4 +78,6 @@ def test_rules_when_a_text_is_missing_or_lost_a_blank_find_it():
     known.add("%(n)d minutes", "Minuten")
     assert unknown(said, known) == ["New"]
     assert wrong_blanks(known) == ["%(n)d minutes"]
+    known.add(("%(n)d day", "%(n)d days"), ("%(n)d Tag", ""))
+    assert translations.untranslated(known) == ["Old", ("%(n)d day", "%(n)d days")]
     assert "Skip to the content" in [message.id for message in translations.collect()]

@@ -21,7 +21,7 @@ pytestmark = [
 
 # 320 px are what 1280 px become at 400 %; letters of 200 % are what somebody sets who enlarges text alone.
 FRAMES = {"narrow": (320, "100%"), "zoomed": (640, "100%"), "large letters": (1280, "200%")}
-# What shows less of its text than there is: boxes that hide, controls that are too small, the page's edge.
+# Text that cannot be read: boxes hide it, controls are too small, the page ends, or a box to tick lies on it.
 CUT_OFF = """() => {
     const wide = document.documentElement.clientWidth;
     const found = [];
@@ -35,6 +35,18 @@ CUT_OFF = """() => {
         const tooHigh = element.scrollHeight > element.clientHeight + 1 && element.clientHeight > 0;
         if (tooWide && (hides(style.overflowX) || control) || tooHigh && hides(style.overflowY)
             || box.left < -1 || box.right > wide + 1) found.push(element.outerHTML.slice(0, 160));
+    }
+    for (const box of document.querySelectorAll("[type=radio], [type=checkbox]")) {
+        const own = box.getBoundingClientRect(), text = document.createRange();
+        for (const label of box.labels) {
+            text.selectNodeContents(label);
+            for (const line of text.getClientRects())
+                if (own.width && line.left < own.right - 1 && line.right > own.left + 1
+                    && line.top < own.bottom - 1 && line.bottom > own.top + 1) {
+                    found.push(`under its box: ${label.outerHTML.slice(0, 160)}`);
+                    break;
+                }
+        }
     }
     return found;
 }"""
@@ -96,6 +108,11 @@ def test_rule_when_something_does_not_fit_finds_it(playwright):
         assert len(faults_of(page, 320, "100%")) == 1, style
     page.set_content('<p style="width: 700px">Wide</p>')
     assert faults_of(page, 320, "100%")[0] == "708 px at 320 px"
+    box = (
+        '<input type="checkbox" id="x" style="position: absolute; left: 9px"><label for="x">Under it</label>'
+    )
+    page.set_content(box)
+    assert len(faults_of(page, 320, "100%")) == 1
     page.set_content("<p>It fits</p>")
     assert faults_of(page, 320, "100%") == []
     chromium.close()

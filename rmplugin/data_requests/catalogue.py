@@ -15,7 +15,6 @@ from rmplugin.checkins.models import Checkin, CheckinAsk
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
@@ -28,7 +27,7 @@ from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, Perso
 from rmplugin.preparation.models import PreparationStep, SupervisionSeat
 from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
-from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 

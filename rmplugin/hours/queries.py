@@ -13,13 +13,12 @@ from rmplugin.agreements.queries import current_agreement
 from rmplugin.db import Db
 from rmplugin.hours import ledger
 from rmplugin.hours.ledger import Slot, Week
-from rmplugin.hours.models import TimeNeed
 from rmplugin.matching.models import Pairing
 from rmplugin.messages.queries import last_exchange
 from rmplugin.people.queries import zone_of
 from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
 from rmplugin.programmes.models import Programme
-from rmplugin.sessions.models import MentoringSession, SessionChange
+from rmplugin.sessions.models import MentoringSession, SessionChange, TimeNeed
 from rmplugin.texts import Text
 
 INDEX_WEEKS = 12
@@ -89,16 +88,6 @@ def _break_weeks(need: TimeNeed) -> set[date]:
     # On the day on which the two go on there is an hour again.
     ends = need.ended_at.date() - timedelta(days=1) if need.ended_at else need.pause_until
     return ledger.weeks_of_break(need.created_at.date(), ends) if ends else set()
-
-
-def current_break(db: Db, pairing_id: uuid.UUID, today: date) -> TimeNeed | None:
-    """Give the break that a pair takes today; None when it takes none.
-
-    **Touches** reads time_need.
-    """
-    query = select(TimeNeed).where(TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
-    query = query.where(TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
-    return db.scalars(query.order_by(TimeNeed.created_at.desc()).limit(1)).first()
 
 
 def rhythm_of(db: Db, pairing: Pairing, programme: Programme) -> Rhythm:

@@ -15,7 +15,7 @@ from rmplugin.people.queries import display_names, zone_of
 from rmplugin.privacy import safe_count
 from rmplugin.programmes.queries import get_programme, programme_of_course
 from rmplugin.sessions.forms import CAUSES
-from rmplugin.sessions.queries import next_session
+from rmplugin.sessions.queries import current_break, next_session
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("hours", __name__)
@@ -48,7 +48,7 @@ def pairing_part(visit: Visit, pairing: Pairing, unread: int) -> dict[str, Any]:
         "unread": unread,
         "items": items,
         "words": words_of(visit, items),
-        "pause": queries.current_break(visit.db, pairing.id, visit.now.date()),
+        "pause": current_break(visit.db, pairing.id, visit.now.date()),
         "today": visit.now.date(),
     }
 
@@ -66,7 +66,7 @@ def ledger_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         weeks=[(week, ledger.by_shown_cause(week.displaced)) for week in reversed(weeks)],
         total=ledger.total(weeks),
         rhythm=queries.rhythm_of(visit.db, pairing, programme),
-        pause=queries.current_break(visit.db, pairing_id, visit.now.date()),
+        pause=current_break(visit.db, pairing_id, visit.now.date()),
         allowance=programme.allowance_minutes,
         causes=CAUSES,
         zone=zone_of(visit.db, visit.person_id),
@@ -84,7 +84,7 @@ def no_time_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         visit,
         pairing=pairing,
         partner=display_names(visit.db, {partner_id})[partner_id],
-        pause=queries.current_break(visit.db, pairing_id, visit.now.date()),
+        pause=current_break(visit.db, pairing_id, visit.now.date()),
         reasons=forms.REASONS,
         most_weeks=forms.MOST_WEEKS,
     )

@@ -1,9 +1,9 @@
 """Reads about sessions."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, or_, select
@@ -16,7 +16,7 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing, get_pairing_of
 from rmplugin.people.models import Profile
 from rmplugin.people.queries import is_zone
-from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 
 WAITING = ("scheduled", "claimed", "disputed")
 
@@ -196,6 +196,16 @@ def sessions_of_both(db: Db, pairing: Pairing) -> Sequence[MentoringSession]:
     return db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
 
 
+def current_break(db: Db, pairing_id: uuid.UUID, today: date) -> TimeNeed | None:
+    """Give the break that a pair takes today; None when it takes none.
+
+    **Touches** reads time_need.
+    """
+    query = select(TimeNeed).where(TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
+    query = query.where(TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
+    return db.scalars(query.order_by(TimeNeed.created_at.desc()).limit(1)).first()
+
+
 def common_starts(
     db: Db,
     pairing: Pairing,
@@ -209,16 +219,17 @@ def common_starts(
 
     What they do then is known from their mentoring sessions, and from their calendars where they gave one.
 
-    :param earliest: aware UTC; nothing before it is given.
+    :param earliest: aware UTC; nothing before it is given, and nothing before a break of the two is over.
     :param minutes: length of the session.
     :param known: what `sessions_of_both` gives.
     :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
-    **Touches** reads profile, busy_calendar.
+    **Touches** reads profile, busy_calendar, time_need.
     """
     query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
     profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
     if len(profiles) < 2:
         return []
+    earliest = max([earliest, *_after_break(db, pairing, profiles, earliest)])
     busy = busy_of(db, [pairing.mentor_id, pairing.mentee_id])
     taken = joined([*busy, *((session.starts_at, ends_at(session)) for session in known)])
     length = timedelta(minutes=minutes)
@@ -235,6 +246,15 @@ def common_starts(
             if len(found) == most:
                 break
     return found
+
+
+def _after_break(db: Db, pairing: Pairing, profiles: Sequence[Profile], now: datetime) -> Iterator[datetime]:
+    """Give when the day after a break begins, for each of the two; nothing when they take none."""
+    pause = current_break(db, pairing.id, now.date())
+    if pause is not None and pause.pause_until is not None:
+        day = pause.pause_until + timedelta(days=1)
+        for one in profiles:
+            yield datetime.combine(day, time.min, ZoneInfo(one.time_zone)).astimezone(UTC)
 
 
 def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:

@@ -12,6 +12,7 @@ from rmplugin.checkins.forms import ITEMS
 from rmplugin.dashboard.desk import PAGE
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
+from rmplugin.programmes.models import Enrolment
 from tests.factories.pairs import make_pair
 from tests.factories.programmes import make_context
 
@@ -142,3 +143,32 @@ def test_file_when_downloaded_has_every_pair_with_numbers_and_without_words(
 def test_file_when_the_course_has_no_programme_is_not_found(sign_in, tenant, course):
     browser = sign_in(tenant, manager=True, context=course)
     assert browser.post("/manage/pairs.csv").status == 404
+
+
+def test_desk_when_five_wanted_another_partner_says_how_many_have_one(sign_in, runtime, tenant, course):
+    over = [make_pair(runtime, tenant) for _ in range(3)]
+    gather(over, course)
+    first = over[0]
+    with first.transaction() as db:
+        for pair in over:
+            pair.get(db).state, pair.get(db).ended_at = "ended", pair.now
+        for person in (person for pair in over for person in (pair.mentor, pair.mentee)):
+            db.execute(
+                update(Enrolment)
+                .where(Enrolment.person_id == person.id)
+                .values(programme_id=first.programme.id, state="submitted")
+            )
+    page = sign_in(tenant, manager=True, context=course)
+    wanted = "Another partner, of those who wanted one"
+    assert f"0 of 6 {wanted}" in page.get("/manage").says()
+    again = make_pair(runtime, tenant)
+    with first.transaction() as db:
+        pairing = again.get(db)
+        pairing.programme_id, pairing.mentor_id = first.programme.id, first.mentor.id
+        pairing.started_at = first.now + timedelta(days=1)
+    assert f"1 of 6 {wanted}" in page.get("/manage").says()
+    with first.transaction() as db:
+        left = [over[1].mentor.id, over[2].mentor.id]
+        db.execute(update(Enrolment).where(Enrolment.person_id.in_(left)).values(state="withdrawn"))
+    # About fewer than five people nothing is said.
+    assert wanted not in page.get("/manage").says()

@@ -204,7 +204,7 @@ HOLDINGS = (
         (),
         through=("pairing_id", Pairing),
         erase="words",
-        words={"agenda": "", "place": ""},
+        words={"agenda": "", "place": "", "topic": None},
         author="planned_by",
         fades=True,
     ),

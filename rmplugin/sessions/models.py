@@ -13,6 +13,7 @@ class MentoringSession(Base, TenantOwned):
     """A planned or held session of a pairing.
 
     :ivar kind: first, regular, briefing (what is new in technology), review.
+    :ivar topic: one of the programme's topics, in its words; None for none of them.
     :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), confirmed, cancelled.
     :ivar planned_minutes: length in the calendar.
     :ivar counted_minutes: the lower claim, after the policy's cap; None until both confirmed.
@@ -34,6 +35,7 @@ class MentoringSession(Base, TenantOwned):
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(default="regular")
+    topic: Mapped[str | None]
     state: Mapped[str]
     starts_at: Mapped[datetime]
     planned_minutes: Mapped[int]

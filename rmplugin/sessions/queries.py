@@ -16,6 +16,8 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing, get_pairing_of
 from rmplugin.people.models import Profile
 from rmplugin.people.queries import is_zone
+from rmplugin.privacy import safe_count
+from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 
 WAITING = ("scheduled", "claimed", "disputed")
@@ -161,6 +163,25 @@ _ASKED = (
     MentoringSession.attest_asked_at.is_not(None),
     MentoringSession.attest_refused_at.is_(None),
 )
+
+
+def count_topics(db: Db, programme: Programme) -> dict[str, int | None]:
+    """Count, for managers, the pairs that took up each of a programme's topics; small counts are hidden.
+
+    A pair can take up several, so that the counts have no sum to be taken from.
+
+    :return: topic -> pairs with a session about it that was not cancelled, in the programme's order.
+    **Touches** reads mentoring_session, pairing.
+    """
+    query = (
+        select(MentoringSession.topic, func.count(MentoringSession.pairing_id.distinct()))
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(Pairing.programme_id == programme.id, MentoringSession.state != "cancelled")
+        .where(MentoringSession.topic.in_(programme.topics))
+        .group_by(MentoringSession.topic)
+    )
+    found = {row[0]: row[1] for row in db.execute(query)}
+    return {topic: safe_count(found.get(topic, 0)) for topic in programme.topics}
 
 
 def find_overlap(

@@ -15,7 +15,6 @@ from rmplugin.checkins.models import Checkin, CheckinAsk
 from rmplugin.credits.models import Completion, CreditEntry, Delivery, GradeDifference
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
@@ -29,7 +28,7 @@ from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, Perso
 from rmplugin.preparation.models import PreparationStep, SupervisionSeat
 from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
-from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
@@ -206,7 +205,7 @@ HOLDINGS = (
         (),
         through=("pairing_id", Pairing),
         erase="words",
-        words={"agenda": "", "place": "", "attest_reason": None},
+        words={"agenda": "", "place": "", "topic": None, "attest_reason": None},
         author="planned_by",
         fades=True,
     ),

@@ -14,6 +14,8 @@ from rmplugin.texts import Text, texts
 
 MEDIA = ("video", "in_person", "phone")
 MOST_AGENDA = 1000
+# As long as a programme writes its topics.
+MOST_TOPIC = 500
 KINDS = ("first", "regular", "briefing", "review")
 # What took the hour. The partner and the programme team read "another reason" for an illness.
 CAUSES = texts(
@@ -50,6 +52,7 @@ class PlanForm(ma.Schema):
     kind = ma.fields.String(
         load_default="regular", validate=validate.OneOf(KINDS, error="Please choose one of these.")
     )
+    topic = words(MOST_TOPIC, required=False)
     reason = cause()
 
 

@@ -1,7 +1,7 @@
-"""Mentoring sessions and each side's claim of minutes."""
+"""Mentoring sessions, each side's claim of minutes, and when there is no time for any."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -13,6 +13,7 @@ class MentoringSession(Base, TenantOwned):
     """A planned or held session of a pairing.
 
     :ivar kind: first, regular, briefing (what is new in technology), review.
+    :ivar topic: one of the programme's topics, in its words; None for none of them.
     :ivar state: scheduled, claimed (by one), disputed (claims over 15 minutes apart), lapsed (of these two,
         14 days later), confirmed, cancelled.
     :ivar planned_minutes: length in the calendar.
@@ -38,6 +39,7 @@ class MentoringSession(Base, TenantOwned):
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(default="regular")
+    topic: Mapped[str | None]
     state: Mapped[str]
     starts_at: Mapped[datetime]
     planned_minutes: Mapped[int]
@@ -98,3 +100,33 @@ class SessionClaim(Base, TenantOwned):
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     minutes: Mapped[int]
     claimed_at: Mapped[datetime]
+
+
+class TimeNeed(Base, TenantOwned):
+    """Somebody of a pairing said that there is no time, and chose a way out.
+
+    Never shown to the partner, nor by person to a manager; a break as such is seen by both.
+
+    :ivar stage: start (no session confirmed yet), early (one or two), later.
+    :ivar choice: shorten, retime, pause, leave.
+    :ivar reason: a code of `hours.forms.REASONS`; None when none was given.
+    :ivar pause_until: the last day of a break; None for other choices.
+    :ivar ended_at: when the two went on before that; None otherwise.
+    """
+
+    __tablename__ = "time_need"
+    __table_args__ = (
+        CheckConstraint("stage in ('start', 'early', 'later')", name="stage"),
+        CheckConstraint("choice in ('shorten', 'retime', 'pause', 'leave')", name="choice"),
+    )
+    programme_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("programme.id", ondelete="CASCADE"), index=True
+    )
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    stage: Mapped[str]
+    choice: Mapped[str]
+    reason: Mapped[str | None]
+    pause_until: Mapped[date | None]
+    ended_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]

@@ -15,6 +15,7 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.preparation.operations import require_ready
+from rmplugin.programmes.models import Programme
 from rmplugin.sessions.evidence import can_ask_attestation, minutes_that_count
 from rmplugin.sessions.forms import MOST_AGENDA
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
@@ -54,7 +55,8 @@ def plan(
     """Plan a session, or write down one that already took place.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda; kind, "regular" without one.
+    :param values: minutes, medium, place, agenda; kind, "regular" without one; topic, which counts when it is
+        one of the programme's.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
     :raises ConflictError: before both wanted to go on after their first call, a first session ahead without
@@ -80,6 +82,7 @@ def plan(
     session = MentoringSession(
         pairing_id=pairing.id,
         kind=values.get("kind", "regular"),
+        topic=_topic(db, pairing, values),
         state="scheduled",
         starts_at=starts_at,
         planned_minutes=values["minutes"],
@@ -111,7 +114,7 @@ def reschedule(
     """Change a session that nobody has confirmed; another start counts as a move.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda; kind, the one it had without one; reason, a code of
+    :param values: minutes, medium, place, agenda; kind, the one it had without one; topic; reason, a code of
         `forms.CAUSES` or None.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
     :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
@@ -131,7 +134,7 @@ def reschedule(
     if moved:
         _note_change(db, session, person_id, "moved", values.get("reason"), now, to_at=starts_at)
     session.starts_at, session.kind = starts_at, values.get("kind", session.kind)
-    session.planned_minutes = values["minutes"]
+    session.planned_minutes, session.topic = values["minutes"], _topic(db, pairing, values)
     session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
     session.updated_at = now
     if moved:
@@ -139,6 +142,12 @@ def reschedule(
         tell_partner(
             db, pairing, person_id, session, "%(name)s moved a session.", now, mail=ends_at(session) <= now
         )
+
+
+def _topic(db: Db, pairing: Pairing, values: Mapping[str, Any]) -> str | None:
+    """Take a topic of the programme; one that was taken out of it meanwhile is none."""
+    topic: str | None = values.get("topic") or None
+    return topic if topic and topic in db.get_one(Programme, pairing.programme_id).topics else None
 
 
 def cancel(

@@ -17,6 +17,7 @@ from rmplugin.notes.queries import list_items, notes_of
 from rmplugin.notes.views import words_of
 from rmplugin.people.queries import display_names, zone_of, zones_of
 from rmplugin.preparation.queries import not_ready
+from rmplugin.privacy import LEAST_FOR_COUNT
 from rmplugin.programmes.queries import get_managed_programme, get_programme, programme_of_course
 from rmplugin.sessions import changes, evidence, forms, operations, queries
 from rmplugin.sessions.models import MentoringSession
@@ -134,6 +135,7 @@ def move_page(visit: Visit, session_id: UUID) -> web.Answer:
         "medium": session.medium,
         "place": session.place,
         "agenda": session.agenda,
+        "topic": session.topic,
     }
     return _form(visit, pairing, session, values, starts, zones)
 
@@ -244,6 +246,20 @@ def ask_attestation(visit: Visit, session_id: UUID) -> web.Answer:
     return web.go("sessions.session_page", said=said, session_id=session_id)
 
 
+@pages.get("/programmes/<uuid:programme_id>/topics", role=Role.MANAGER)
+def topics_page(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show the manager how many pairs took up each of the programme's topics, from five pairs on."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    return web.render(
+        "sessions/topics.html",
+        visit,
+        programme=programme,
+        topics=queries.count_topics(visit.db, programme),
+        least=LEAST_FOR_COUNT,
+        current="/manage",
+    )
+
+
 @pages.get("/manage/attestations", role=Role.MANAGER)
 def attestations(visit: Visit) -> web.Answer:
     """Show a manager the sessions that they are asked to attest: who, when, how long; nothing else."""
@@ -347,6 +363,7 @@ def _form(
         partner_id=partner_id,
         partner_zone=zones[partner_id],
         kind_names=KIND_NAMES,
+        topics=[(one, one) for one in get_programme(visit.db, pairing.programme_id).topics],
         prompts=PROMPTS,
         causes=forms.CAUSES,
         not_ready={}

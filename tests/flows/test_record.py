@@ -11,6 +11,7 @@ from rmplugin.goals.models import Goal
 from rmplugin.goals.operations import change_goal, record_progress
 from rmplugin.leaving import documents, operations
 from rmplugin.leaving.models import Thanks
+from rmplugin.notes import operations as notes
 from rmplugin.people.models import Person
 from tests.conftest import START
 from tests.factories.pairs import GOAL, Pair, make_pair
@@ -34,6 +35,15 @@ def printed(browser, pair: Pair) -> str:
     return read(response.get_data())
 
 
+def finish(pair: Pair, person: Person, words: str) -> None:
+    """Have somebody take something on and do it."""
+    secrets = pair.runtime.database.secrets
+    with pair.transaction() as db:
+        values = {"text": words, "due_on": pair.now.date()}
+        item = notes.take_on(db, secrets, pair.get(db), None, person.id, values, pair.now)
+        notes.finish(db, secrets, item, person.id, "Es waren drei.", pair.now)
+
+
 def read(pdf: bytes) -> str:
     return " ".join(" ".join(page.extract_text().split()) for page in PdfReader(io.BytesIO(pdf)).pages)
 
@@ -53,8 +63,11 @@ def test_pdf_when_both_wrote_much_holds_the_owners_words_alone(pair, sign_in, te
     session = pair.hold()
     pair.claim(session, pair.mentor, 60)
     pair.claim(session, pair.mentee, 60)
+    for person, words in ((pair.mentor, "Zwei Fragen sammeln"), (pair.mentee, "PARTNERITEM")):
+        finish(pair, person, words)
     text = printed(sign_in(tenant, pair.mentor), pair)
     for own in (
+        "What I took on and did Zwei Fragen sammeln Es waren drei.",
         "Mira Junior",
         "The goal at first: Einen Vortrag über Bürokratieabbau halten",
         "Where it started: Ich hörte zu.",

@@ -1,13 +1,13 @@
 """The total of a run of 20,000 pairs is more than 32 bits hold
 
-Revision: 0023, after: 0021, made: 2026-11-26 14:50:00
+Revision: 0023, after: 0022, made: 2026-11-26 14:50:00
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

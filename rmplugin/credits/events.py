@@ -28,7 +28,7 @@ from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.sinks import CreditKind, CreditRecord, CreditSink, SinkAnswer
+from rmplugin.sinks import CreditRecord, CreditSink, SinkAnswer
 from rmplugin.tenants.operations import join_settings
 from rmplugin.texts import Text
 
@@ -412,8 +412,3 @@ def record_answers(db: Db, batch: Batch, answers: Sequence[SinkAnswer], now: dat
         best = next((one for one in answers if not doors.has_failed(one)), answers[0])
         doors.note_answer(db, doors.Door(account.sink, account.id), best, now)
     return states
-
-
-def kind_of(row: Delivery) -> CreditKind | None:
-    """Give what an event is about; None for a state, and after the person was erased. **Touches** pure."""
-    return row.payload.get("kind")

@@ -288,7 +288,7 @@ def is_next(now: datetime) -> ColumnElement[bool]:
     """
     before = aliased(Delivery)
     first = select(before.id).where(before.id == Delivery.waits_for_id, before.state.not_in(DONE_STATES))
-    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.exists())
+    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.correlate(Delivery).exists())
 
 
 def claim_batch(

@@ -28,7 +28,7 @@ from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.sinks import CreditKind, CreditRecord, CreditSink, SinkAnswer
+from rmplugin.sinks import CreditRecord, CreditSink, SinkAnswer
 from rmplugin.tenants.operations import join_settings
 from rmplugin.texts import Text
 
@@ -291,7 +291,7 @@ def is_next(now: datetime) -> ColumnElement[bool]:
     """
     before = aliased(Delivery)
     first = select(before.id).where(before.id == Delivery.waits_for_id, before.state.not_in(DONE_STATES))
-    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.exists())
+    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.correlate(Delivery).exists())
 
 
 def claim_batch(
@@ -419,8 +419,3 @@ def record_answers(db: Db, batch: Batch, answers: Sequence[SinkAnswer], now: dat
         best = next((one for one in answers if not doors.has_failed(one)), answers[0])
         doors.note_answer(db, doors.Door(account.sink, account.id), best, now)
     return states
-
-
-def kind_of(row: Delivery) -> CreditKind | None:
-    """Give what an event is about; None for a state, and after the person was erased. **Touches** pure."""
-    return row.payload.get("kind")

@@ -372,15 +372,16 @@ def is_due(now: datetime) -> ColumnElement[bool]:
 
     **Touches** pure.
     """
-    course = select(Programme.context_id).where(Programme.id == Delivery.programme_id).scalar_subquery()
+    course = select(Programme.context_id).where(Programme.id == Delivery.programme_id)
+    place = func.coalesce(Delivery.account_id, course.correlate(Delivery).scalar_subquery())
     shut = select(Brake.id).where(
         Brake.tenant_id == Delivery.tenant_id,
         Brake.sink == Delivery.sink,
         Brake.shut_until > now,
-        Brake.place_id == func.coalesce(Delivery.account_id, course),
+        Brake.place_id == place,
     )
     ripe = or_(
         and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
         and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
     )
-    return and_(ripe, ~shut.exists())
+    return and_(ripe, ~shut.correlate(Delivery).exists())

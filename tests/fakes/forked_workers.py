@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class FileSink:
     def check(self, settings):  # noqa: ARG002 - names of the protocol.
         return []
 
-    def deliver(self, settings, records, now):  # noqa: ARG002 - names of the protocol.
+    def deliver(self, settings, records, now):
         self.reached("sink-before")
         if self.fault == "503":
             raise RetriableError("file", "POST", "https://records.example", 503)
@@ -55,7 +56,9 @@ class FileSink:
         with Path(settings["path"]).open("a") as file:
             for record in taken:
                 fields = ("id", "kind", "reverses", "person_id", "session_id", "minutes", "attempts")
-                file.write(json.dumps({name: getattr(record, name) for name in fields}) + "\n")
+                told = {name: getattr(record, name) for name in fields}
+                told |= {"at": now.isoformat(), "refused": self.fault == "lost"}
+                file.write(json.dumps(told) + "\n")
         self.reached("sink-after")
         if self.fault == "lost":
             raise RetriableError("file", "POST", "https://records.example", None)
@@ -132,6 +135,8 @@ class Installation:
         try:
             self.work(**job)
             code = 0
+        except Exception:  # noqa: BLE001 - whatever it is, the test sees the exit code.
+            traceback.print_exc()
         finally:
             os._exit(code)
 

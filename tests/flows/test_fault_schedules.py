@@ -23,13 +23,15 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 
+from rmplugin.credits.events import LEASE
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.jobs import OutboxEvent, enqueue
+from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.operations import ensure_tenant
 from tests.conftest import ENGINE
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
@@ -76,6 +78,10 @@ def plugins():
 def lms(runtime, tool_keys, clock):
     with AgsPlatform(runtime, clock) as platform:
         yield platform
+
+
+def moment(tries) -> datetime:
+    return datetime.fromisoformat(tries["at"])
 
 
 class Schedule:
@@ -256,8 +262,6 @@ class Schedule:
 
     def check_ledger(self) -> None:
         """Ledger = evidence: one award per confirmed session and person, of the minutes that both said."""
-        from rmplugin.sessions.models import MentoringSession
-
         sessions = self.read(select(MentoringSession).where(MentoringSession.state == "confirmed"))
         wanted = Counter(
             (str(person.id), str(session.id))
@@ -278,11 +282,15 @@ class Schedule:
     def check_records(self) -> None:
         """Event store = ledger: no line doubled, none lost, and nothing taken back before it was there."""
         lines = [json.loads(line) for line in self.store.read_text().splitlines()]
-        records = {}
+        records, before = {}, {}
         for line in lines:
             assert line["reverses"] is None or line["reverses"] in records, self
-            same = {key: value for key, value in line.items() if key != "attempts"}
-            assert records.setdefault(line["id"], same) == same, self
+            tries = {name: line.pop(name) for name in ("attempts", "at", "refused")}
+            assert records.setdefault(line["id"], line) == line, self
+            last = before.get(line["id"])
+            # Only a worker that died, or was too slow, lets another one give it again: when its lease ended.
+            assert last is None or last["refused"] or moment(last) + LEASE <= moment(tries), self
+            before[line["id"]] = tries
         gone = {record["reverses"] for record in records.values()}
         left = [record for record in records.values() if record["id"] not in gone]
         told = Counter((r["person_id"], r["session_id"]) for r in left if r["kind"] == "award")

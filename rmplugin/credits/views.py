@@ -6,12 +6,13 @@ from uuid import UUID
 import flask
 
 from rmplugin import web
-from rmplugin.credits import operations, queries
+from rmplugin.credits import exports, operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.errors import NotFoundError
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.records import PolicyProgress
+from rmplugin.shapes import SHAPES
 from rmplugin.texts import texts
 from rmplugin.web import Role, Visit
 
@@ -130,9 +131,25 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         last=last,
         states=STATES,
         titles={key: sink.title for key, sink in sinks.items()},
+        shapes=SHAPES.values(),
         stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )
+
+
+@pages.get("/programmes/<uuid:programme_id>/credits.csv", role=Role.MANAGER)
+def download(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Give the programme's credits and completions as a file that a learning system imports."""
+    get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    visit.note_access(programme_id=programme_id)
+    shape = flask.request.args.get("shape", "generic")
+    if shape not in SHAPES:
+        raise NotFoundError
+    content, _left_out = exports.export_shape(visit.db, shape, programme_id=programme_id)
+    answer = flask.make_response(content)
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = f'attachment; filename="credits-{shape}.csv"'
+    return answer
 
 
 @pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)

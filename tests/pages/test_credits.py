@@ -200,3 +200,17 @@ def test_export_when_a_value_looks_like_a_formula_is_defused(runtime, tenant, pa
     assert rows["mentor"]["employee_number"] == "'=7"
     assert (rows["mentor"]["minutes"], rows["mentor"]["hours"]) == ("50", "0.83")
     assert rows["mentee"]["name"] == "Sam Senior"
+
+
+def test_file_when_a_manager_wants_it_is_given_and_to_nobody_else(sign_in, runtime, tenant, pair, clock):
+    confirm(runtime, tenant, pair, clock)
+    path = f"/programmes/{pair.programme.id}/credits.csv?shape="
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    page = manager.get(f"/programmes/{pair.programme.id}/deliveries").says()
+    assert "Totara, Upload completion records" in page
+    answer = manager.get(path + "totara")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert 'filename="credits-totara.csv"' in answer.headers["Content-Disposition"]
+    assert "'=7" in answer.text
+    assert manager.get(path + "excel").status == 404
+    assert sign_in(tenant, pair.mentor).get(path + "totara").status == 403

@@ -60,7 +60,7 @@ EXTRA = {
     "calendars": {"ics.py"},
     "dashboard": {"desk.py", "steps.py"},
     "data_requests": {"catalogue.py"},
-    "credits": {"events.py", "scoring.py"},
+    "credits": {"events.py", "scoring.py", "exports.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
     "launches": {"catalogue.py"},

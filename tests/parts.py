@@ -45,6 +45,12 @@ def pytest_addoption(parser):
         action="store_true",
         help="leave out the tests that use no database, when the same tests ran already on the other one",
     )
+    parser.addoption(
+        "--fault-schedules",
+        type=int,
+        default=200,
+        help="how many seeded schedules of faults are played (tests/flows/test_fault_schedules.py)",
+    )
 
 
 def pytest_configure(config):

@@ -28,7 +28,7 @@ from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.sinks import CreditKind, CreditRecord, CreditSink, SinkAnswer
+from rmplugin.sinks import CreditRecord, CreditSink, SinkAnswer
 from rmplugin.tenants.operations import join_settings
 from rmplugin.texts import Text
 
@@ -75,12 +75,13 @@ def tell_entry(db: Db, entry: CreditEntry, now: datetime) -> None:
 
     **Touches** writes delivery.
     """
+    # Whatever the clock says: an account that is there when a line is written is told of it.
     for account in db.scalars(select(SinkAccount)).all():
         _tell_entry(db, account, entry, now)
 
 
 def _tell_entry(db: Db, account: SinkAccount, entry: CreditEntry, now: datetime) -> None:
-    if entry.kind not in account.takes or entry.created_at < account.takes_from:
+    if entry.kind not in account.takes:
         return
     taken_back = None
     if entry.reverses_id is not None:
@@ -94,17 +95,20 @@ def _tell_entry(db: Db, account: SinkAccount, entry: CreditEntry, now: datetime)
         _write(db, row, [taken_back] if taken_back else [])
 
 
-def tell_completion(db: Db, completion: Completion, now: datetime) -> None:
-    """Write what each account is told after a completion was met or unmet; when nothing changed, nothing.
+def tell_completion(db: Db, completion: Completion, now: datetime, *, changed: bool) -> None:
+    """Write what each account is told after a completion was met or unmet; when they know it, nothing.
 
     :param completion: locked by `store.hold_completion`.
+    :param changed: it was met or unmet just now; accounts need not know what was so before they were there.
     **Touches** writes delivery.
     """
     for account in db.scalars(select(SinkAccount)).all():
-        _tell_completion(db, account, completion, now)
+        _tell_completion(db, account, completion, now, changed=changed)
 
 
-def _tell_completion(db: Db, account: SinkAccount, completion: Completion, now: datetime) -> None:
+def _tell_completion(
+    db: Db, account: SinkAccount, completion: Completion, now: datetime, *, changed: bool = False
+) -> None:
     subject = f"{account.id}/{completion.id}"
     rows = list(db.scalars(_chain(account, subject)))
     told = [row for row in rows if row.state != "superseded"][-1:]
@@ -114,7 +118,7 @@ def _tell_completion(db: Db, account: SinkAccount, completion: Completion, now: 
         if told and _never_begun(told[0]) and not account.corrects:
             # The completion stands there still, and nobody was to take it back by hand yet.
             told[0].state, told[0].updated_at = "superseded", now
-        elif "completion" in account.takes and completion.met_at >= account.takes_from:
+        elif "completion" in account.takes and (changed or completion.met_at >= account.takes_from):
             payload = _payload_of_completion(db, completion)
             row = _make_row(account, row_id, completion, told[0] if told else None, payload, now)
             # After the line of the same moment that met it.
@@ -411,8 +415,3 @@ def record_answers(db: Db, batch: Batch, answers: Sequence[SinkAnswer], now: dat
         best = next((one for one in answers if not doors.has_failed(one)), answers[0])
         doors.note_answer(db, doors.Door(account.sink, account.id), best, now)
     return states
-
-
-def kind_of(row: Delivery) -> CreditKind | None:
-    """Give what an event is about; None for a state, and after the person was erased. **Touches** pure."""
-    return row.payload.get("kind")

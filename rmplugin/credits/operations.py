@@ -191,6 +191,7 @@ def update_completion(
     row = store.hold_completion(db, programme.id, person_id, now)
     facts = queries.facts_of(db, programme.id, person_id)
     progress = scoring.completion(programme, facts)
+    met_before = row.met_at
     kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
     percent = 100 if kept else progress.percent
     criteria = [asdict(criterion) for criterion in progress.criteria]
@@ -214,7 +215,7 @@ def update_completion(
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
-    events.tell_completion(db, row, now)
+    events.tell_completion(db, row, now, changed=row.met_at != met_before)
     return row
 
 

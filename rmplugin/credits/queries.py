@@ -309,10 +309,21 @@ def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:
 def current_deliveries(db: Db, programme_id: uuid.UUID) -> list[tuple[Delivery, Person]]:
     """List what each sink was told last about each person of a programme; what needs somebody comes first.
 
+    Of events, those that have arrived are left out: there is one for each line of the ledger.
+
     **Touches** reads delivery, person.
     """
+    query = (
+        select(Delivery, Person)
+        .join(Person, Person.id == Delivery.person_id)
+        .where(
+            Delivery.programme_id == programme_id,
+            Delivery.state != "superseded",
+            or_(Delivery.account_id.is_(None), Delivery.state != "delivered"),
+        )
+    )
     newest: dict[tuple[str, str], tuple[Delivery, Person]] = {}
-    for row, person in list_deliveries(db, programme_id):
+    for row, person in db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
         newest.setdefault((row.sink, row.subject), (row, person))
     rank = {state: number for number, state in enumerate(STATE_ORDER)}
     return sorted(

@@ -8,6 +8,8 @@ import flask
 from rmplugin import web
 from rmplugin.credits import exports, operations, queries
 from rmplugin.credits.models import Completion, Delivery
+from rmplugin.destinations.models import Brake, SinkAccount
+from rmplugin.destinations.queries import list_accounts, shut_brakes
 from rmplugin.errors import NotFoundError
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
@@ -30,6 +32,31 @@ STATES = texts(
         "dead": "given up",
     }
 )
+
+
+# Kind of event -> words for a manager.
+KINDS = texts(
+    {
+        "award": "a session",
+        "reversal": "a session taken back",
+        "adjustment": "an adjustment",
+        "completion": "the completion",
+        "withdrawal": "the completion taken back",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system that is told each line of the ledger, as a manager sees it.
+
+    :ivar counts: state -> deliveries of the programme.
+    :ivar brake: None while it answers.
+    """
+
+    account: SinkAccount
+    counts: dict[str, int]
+    brake: Brake | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +145,9 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
     shown = [pair for pair in rows if wanted in (None, pair[0].state)]
     last = max(1, -(-len(shown) // PAGE_SIZE))
     page = min(max(1, flask.request.args.get("page", 1, type=int)), last)
-    sinks = visit.runtime.plugins.sinks
+    systems = _systems(visit, programme_id)
+    titles = {key: sink.title for key, sink in visit.runtime.plugins.sinks.items()}
+    places = [programme.context_id] if programme.context_id is not None else []
     return web.render(
         "credits/deliveries.html",
         visit,
@@ -130,8 +159,11 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         page=page,
         last=last,
         states=STATES,
-        titles={key: sink.title for key, sink in sinks.items()},
         shapes=SHAPES.values(),
+        titles={**titles, **{one.account.id: one.account.name for one in systems}},
+        kinds=KINDS,
+        systems=systems,
+        course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),
         stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )
@@ -152,13 +184,35 @@ def download(visit: Visit, programme_id: UUID) -> web.Answer:
     return answer
 
 
-@pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)
-def retry(visit: Visit, programme_id: UUID, delivery_id: UUID) -> web.Answer:
-    """Send one again."""
+def _systems(visit: Visit, programme_id: UUID) -> list[System]:
+    accounts = list_accounts(visit.db)
+    brakes = {one.place_id: one for one in shut_brakes(visit.db, visit.now, [row.id for row in accounts])}
+    found = queries.count_by_account(visit.db, programme_id)
+    systems = []
+    for row in accounts:
+        counts = {state: found[row.id][state] for state in STATES if state in found.get(row.id, {})}
+        systems.append(System(row, counts, brakes.get(row.id)))
+    return systems
+
+
+def _delivery(visit: Visit, programme_id: UUID, delivery_id: UUID) -> Delivery:
     get_managed_programme(visit.db, programme_id, visit.session.context_id)
     delivery = queries.get_delivery(visit.db, delivery_id)
     if delivery.programme_id != programme_id:
         raise NotFoundError("delivery")
-    operations.retry(visit.db, delivery, visit.actor, visit.now)
+    return delivery
+
+
+@pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/by-hand", role=Role.MANAGER)
+def by_hand(visit: Visit, programme_id: UUID, delivery_id: UUID) -> web.Answer:
+    """Note that somebody did in the other system what it cannot do."""
+    operations.done_by_hand(visit.db, _delivery(visit, programme_id, delivery_id), visit.actor, visit.now)
+    return web.go("credits.deliveries", said="Noted. It counts as sent.", programme_id=programme_id)
+
+
+@pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)
+def retry(visit: Visit, programme_id: UUID, delivery_id: UUID) -> web.Answer:
+    """Send one again."""
+    operations.retry(visit.db, _delivery(visit, programme_id, delivery_id), visit.actor, visit.now)
     said = "It is being sent again. Look here in a minute to see what became of it."
     return web.go("credits.deliveries", said=said, programme_id=programme_id)

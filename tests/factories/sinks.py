@@ -65,9 +65,9 @@ class RecordStore:
 assert isinstance(RecordStore(), CreditSink)
 
 
-def connect(runtime, tenant, sink, name="lrs", **fields):
+def connect(runtime, tenant, sink, name="lrs", settings=None, **fields):
     """Connect an account of a sink."""
-    settings = {"url": "https://lrs.example", "token": "right"}
+    settings = settings or {"url": "https://lrs.example", "token": "right"}
     with runtime.database.transaction(tenant.id) as db:
         return add_account(db, name, sink, settings, runtime.database.secrets, runtime.clock(), **fields)
 

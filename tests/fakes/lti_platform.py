@@ -79,6 +79,8 @@ class LtiPlatform:
         self.refusals: list[str] = []
         self.jwks_answer: tuple[int, str] | None = None
         self.outage: dict[str, tuple[int, dict[str, str]]] = {}
+        # How much of an answer about grades leaves before the connection closes, 0 to 1; None for all.
+        self.cut: float | None = None
         self.token_lifetime: Any = 3600
         self.offered = {
             AGS_SCOPE + name for name in ("lineitem", "lineitem.readonly", "result.readonly", "score")
@@ -229,13 +231,16 @@ class LtiPlatform:
                     platform.refusals.append(refused.reason)
                     status, kind, answer = refused.status, "text/html", refused.body
                 data = answer.encode()
+                cut = platform.cut if parts.path.startswith("/ags/") else None
+                if cut == 0:
+                    return
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) + (cut is not None)))
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                self.wfile.write(data if cut is None else data[: int(len(data) * cut)])
 
             do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names of the base class.
 

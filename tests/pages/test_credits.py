@@ -7,9 +7,11 @@ import uuid
 import pytest
 from sqlalchemy import select
 
+from rmplugin.api import SinkAnswer
 from rmplugin.audit import AuditEntry
 from rmplugin.credits import operations, queries
 from rmplugin.credits.models import Delivery
+from rmplugin.credits.tasks import deliver_due
 from rmplugin.jobs import work_outbox
 from rmplugin.tenants.models import LtiContext
 from tests.factories.credits import (
@@ -20,6 +22,7 @@ from tests.factories.credits import (
     make_person,
     make_programme,
 )
+from tests.factories.sinks import RecordStore, connect, entries_of, reverse
 
 
 @pytest.fixture
@@ -200,6 +203,54 @@ def test_export_when_a_value_looks_like_a_formula_is_defused(runtime, tenant, pa
     assert rows["mentor"]["employee_number"] == "'=7"
     assert (rows["mentor"]["minutes"], rows["mentor"]["hours"]) == ("50", "0.83")
     assert rows["mentee"]["name"] == "Sam Senior"
+
+
+@pytest.fixture
+def told(runtime, tenant, pair, clock):
+    """Connect a system that takes nothing back, and let it be told of a session that is then taken back."""
+    sink = runtime.plugins.credit_sinks["records"]
+    connect(runtime, tenant, sink, "Record store")
+    confirm(runtime, tenant, pair, clock)
+    deliver_due(runtime)
+    with runtime.database.transaction(tenant.id) as db:
+        reverse(db, entries_of(db, pair.mentee.id)[0], clock.now)
+    deliver_due(runtime)
+    return sink
+
+
+@pytest.fixture
+def plugins():
+    return [RecordStore(corrects=False, batch=1)]
+
+
+def test_deliveries_when_a_system_takes_nothing_back_ask_for_a_hand(
+    sign_in, runtime, tenant, pair, told, clock
+):
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
+    assert "Record store : sent 2, needs somebody 1" in words
+    assert "a session taken back needs somebody" in words
+    assert words.count("Send again for Sam Senior") == 1, "only the grade: trying again cannot help the other"
+    assert "Please correct there by hand what was sent for the session of 2026-11-23" in words
+    with runtime.database.transaction(tenant.id) as db:
+        row = db.scalars(select(Delivery).where(Delivery.state == "needs_human")).one()
+    browser.submit(f"{row.id}/by-hand")
+    assert "Noted. It counts as sent." in browser.says()
+    assert "Record store : sent 3" in browser.says()
+    browser.post(f"/programmes/{pair.programme.id}/deliveries/{row.id}/by-hand")
+    assert browser.status == 409
+
+
+def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
+    sign_in, runtime, tenant, pair, told, clock
+):
+    told.fail = lambda _records: [SinkAnswer(outcome="retry", status=503, retry_after=1800)]
+    confirm(runtime, tenant, pair, clock)
+    deliver_due(runtime)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
+    assert "It does not answer at the moment and is tried again at" in words
+    assert "9:30" in words or "09:30" in words
 
 
 def test_file_when_a_manager_wants_it_is_given_and_to_nobody_else(sign_in, runtime, tenant, pair, clock):

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
-from rmplugin.credits import operations, queries
+from rmplugin.credits import exports, operations, queries
 from rmplugin.credits.reconciling import compare_platform
 from rmplugin.credits.tasks import deliver_now
 from rmplugin.jobs import revive_dead
 from rmplugin.people.queries import find_person
+from rmplugin.shapes import SHAPES
 from rmplugin.tenants.queries import get_platform
 
 STATES = ("pending", "in_flight", "delivered", "retry", "blocked", "superseded", "needs_human", "dead")
@@ -96,13 +97,27 @@ def by_hand(delivery: uuid.UUID, tenant: str | None) -> None:
 
 
 @group.command()
-@click.option("--format", "shape", type=click.Choice(["csv"]), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["csv", *(key for key in SHAPES if key != "generic")]),
+    default="csv",
+    show_default=True,
+    help="csv: the ledger as it is; else credits and completions as that system imports them.",
+)
+@click.option("--by-mail", is_flag=True, help="That system knows people by e-mail, not by employee number.")
 @tenant_option
-def export(shape: str, tenant: str | None) -> None:
+def export(shape: str, by_mail: bool, tenant: str | None) -> None:
     """Write the ledger to standard output. Example: rmplugin credits export --format csv > credits.csv"""
-    del shape  # One shape so far; the option is named so that scripts go on working when others come.
     with tenant_transaction(tenant, write=False) as (_runtime, db):
-        operations.export_csv(db, sys.stdout)
+        if shape == "csv":
+            operations.export_csv(db, sys.stdout)
+            return
+        content, left_out = exports.export_shape(db, shape, by_mail=by_mail)
+    sys.stdout.write(content.decode())
+    if left_out:
+        said = "without employee number or e-mail address, or taken off where the system takes nothing off"
+        click.echo(f"{left_out} lines were left out: {said}.", err=True)
 
 
 @group.command()

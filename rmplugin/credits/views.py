@@ -6,7 +6,7 @@ from uuid import UUID
 import flask
 
 from rmplugin import web
-from rmplugin.credits import findings, operations, queries
+from rmplugin.credits import exports, findings, operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import list_accounts, shut_brakes
@@ -14,6 +14,7 @@ from rmplugin.errors import NotFoundError
 from rmplugin.policies import PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
+from rmplugin.shapes import SHAPES
 from rmplugin.texts import texts
 from rmplugin.web import Role, Visit
 
@@ -158,6 +159,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         page=page,
         last=last,
         states=STATES,
+        shapes=SHAPES.values(),
         titles={**titles, **{one.account.id: one.account.name for one in systems}},
         kinds=KINDS,
         systems=systems,
@@ -167,6 +169,21 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )
+
+
+@pages.get("/programmes/<uuid:programme_id>/credits.csv", role=Role.MANAGER)
+def download(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Give the programme's credits and completions as a file that a learning system imports."""
+    get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    visit.note_access(programme_id=programme_id)
+    shape = flask.request.args.get("shape", "generic")
+    if shape not in SHAPES:
+        raise NotFoundError
+    content, _left_out = exports.export_shape(visit.db, shape, programme_id=programme_id)
+    answer = flask.make_response(content)
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = f'attachment; filename="credits-{shape}.csv"'
+    return answer
 
 
 def _systems(visit: Visit, programme_id: UUID) -> list[System]:

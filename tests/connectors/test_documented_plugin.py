@@ -1,4 +1,4 @@
-"""The example of docs/plugins.md, installed as a third party would, runs a roster from end to end."""
+"""The examples of docs/plugins.md, installed as a third party would, run from end to end."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import responses
 
+from rmplugin.destinations.operations import add_account
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import work_outbox
 from rmplugin.mailing import operations as mailing
@@ -19,6 +20,7 @@ from rmplugin.matching import changes, operations, queries, releasing
 from rmplugin.people.models import Person
 from tests.factories.matching import make_scene
 from tests.factories.pairs import make_pair
+from tests.flows.test_event_sinks import Ledger
 from tests.rules.source import ROOT
 
 DOCUMENT = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
@@ -36,21 +38,27 @@ def code(language: str, holding: str = "") -> str:
     return block
 
 
+def install(site: Path, name: str, version: str, points: dict[str, str], modules: dict[str, str]) -> None:
+    """Lay modules and what a package says of itself into a folder, as pip does."""
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    for module, text in modules.items():
+        (site / f"{module}.py").write_text(text, encoding="utf-8")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = "\n".join(f"{point} = {module}" for point, module in points.items())
+    (info / "entry_points.txt").write_text(f"[rmplugin]\n{lines}\n")
+
+
 @pytest.fixture
 def command(tmp_path, database_url):
-    """Run `rmplugin` in a folder where the example is installed: ``command("hris", "list")``."""
+    """Run `rmplugin` in a folder where the examples are installed: ``command("hris", "list")``."""
     site, home = tmp_path / "site", tmp_path / "home"
     project = tomllib.loads(code("toml"))["project"]
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
+    people = {"acme_people": code("python", "rm_register_hris_connectors")}
+    install(site, project["name"], project["version"], project["entry-points"]["rmplugin"], people)
+    academy = {"acme_academy": code("python", "rm_register_completion_sinks")}
+    install(site, "acme-academy", "1.0", {"acme_academy": "acme_academy"}, academy)
     home.mkdir()
-    (site / "acme_people.py").write_text(code("python", "rm_register_hris_connectors"), encoding="utf-8")
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    points = project["entry-points"]["rmplugin"]
-    lines = "\n".join(f"{name} = {module}" for name, module in points.items())
-    (info / "entry_points.txt").write_text(f"[rmplugin]\n{lines}\n")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RM_")} | {
         "PYTHONPATH": str(site),
         "RM_DATA_DIR": str(tmp_path / "data"),
@@ -94,11 +102,13 @@ def test_example_when_installed_reads_a_roster_and_hears_of_it(command):
 
 @pytest.fixture
 def plugins() -> list[types.ModuleType]:
-    """Give the documented criterion and the documented channel as plug-ins."""
+    """Give the documented criterion, channel and sink as plug-ins."""
     houses, wall = types.ModuleType("acme_houses"), types.ModuleType("acme_wall")
     exec(code("python", "rm_register_match_criteria"), houses.__dict__)
     exec(code("python", "rm_register_notifiers"), wall.__dict__)
-    return [houses, wall]
+    school = types.ModuleType("acme_school")
+    exec(code("python", "rm_register_completion_sinks"), school.__dict__)
+    return [houses, wall, school]
 
 
 @responses.activate
@@ -191,9 +201,13 @@ def test_criterion_when_it_comes_to_bar_a_dropped_pair_keeps_it_from_coming_back
         assert scene.proposals(row.run_id)["Ana", "Pia"].state == state
 
 
-def test_contract_when_run_over_the_example_is_kept(command):
-    tests = command.home / "test_acme_people.py"
-    tests.write_text(code("python", "ConnectorContract"), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "holding", "passed"),
+    [("test_acme_people", "ConnectorContract", 10), ("test_acme_academy", "CreditSinkContract", 10)],
+)
+def test_contract_when_run_over_an_example_is_kept(command, name, holding, passed):
+    tests = command.home / f"{name}.py"
+    tests.write_text(code("python", f"import {holding}"), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
         cwd=command.home,
@@ -204,4 +218,49 @@ def test_contract_when_run_over_the_example_is_kept(command):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout
+
+
+@pytest.fixture
+def academy(command, monkeypatch):
+    """Run the documented stand-in for the academy."""
+    monkeypatch.syspath_prepend(str(command.site))
+    module = types.ModuleType("test_acme_academy")
+    exec(code("python", "import CreditSinkContract"), module.__dict__)
+    place = module.Academy()
+    with place.server:
+        yield place
+
+
+def test_sink_when_installed_as_documented_can_be_connected_and_checked(command, academy):
+    command("init", "--tenant", "acme", "--name", "Acme")
+    (kind,) = json.loads(command("sink", "kinds", "acme_academy", "--json"))
+    assert kind["takes_back"] is True
+    (command.home / "token").write_text("quiet", encoding="utf-8")
+    url = f"url={academy.server.url}"
+    command(
+        *("sink", "add", "academy", "--connector", "acme_academy"),
+        *("--set", url, "--set-secret", "token=@token"),
+    )
+    assert json.loads(command("sink", "check", "academy", "--json"))[0]["ok"] is True
+    assert academy.entries == {}
+
+
+def test_sink_when_registered_as_documented_is_told_of_sessions_and_of_what_is_taken_back(
+    runtime, tenant, clock, academy
+):
+    ledger = Ledger(runtime, tenant, clock)
+    sink, box = runtime.plugins.credit_sinks["acme_academy"], runtime.database.secrets
+    with ledger.db() as db:
+        for person in (ledger.pair.mentor, ledger.pair.mentee):
+            db.get_one(Person, person.id).employee_number = str(person.id)
+        add_account(db, "academy", sink, academy.settings, box, clock())
+    ledger.confirm(2)
+    while ledger.work():
+        pass
+    assert len(academy.entries) == 4
+    ledger.take_back()
+    while ledger.work():
+        pass
+    assert len(academy.entries) == 3
+    assert ledger.states() == ["delivered"] * 5

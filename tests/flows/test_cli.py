@@ -768,6 +768,9 @@ def test_credits_when_exported_are_csv_that_no_spreadsheet_runs(rm, confirmed, r
     assert lines[0].startswith("entry_id,kind,employee_number,name")
     assert len(lines) == 3
     assert any(",77,'=Mira," in line for line in lines)
+    told = rm.do("credits", "export", "--format", "cornerstone").out.splitlines()
+    assert told[0].startswith("User ID,Training Title,Start Date/Time,Transcript Status")
+    assert any(line.startswith("77,") and ",Completed," in line for line in told)
     assert rm("credits", "export", "--format", "xml").code == 2
 
 

@@ -275,3 +275,17 @@ def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
     words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
     assert "It does not answer at the moment and is tried again at" in words
     assert "9:30" in words or "09:30" in words
+
+
+def test_file_when_a_manager_wants_it_is_given_and_to_nobody_else(sign_in, runtime, tenant, pair, clock):
+    confirm(runtime, tenant, pair, clock)
+    path = f"/programmes/{pair.programme.id}/credits.csv?shape="
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    page = manager.get(f"/programmes/{pair.programme.id}/deliveries").says()
+    assert "Totara, Upload completion records" in page
+    answer = manager.get(path + "totara")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert 'filename="credits-totara.csv"' in answer.headers["Content-Disposition"]
+    assert "'=7" in answer.text
+    assert manager.get(path + "excel").status == 404
+    assert sign_in(tenant, pair.mentor).get(path + "totara").status == 403

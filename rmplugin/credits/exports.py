@@ -1,0 +1,134 @@
+"""The ledger and the completions as files that learning systems import."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from rmplugin.credits.models import Completion, CreditEntry
+from rmplugin.db import Db
+from rmplugin.people.models import Person
+from rmplugin.people.queries import zones_of
+from rmplugin.programmes.models import Programme
+from rmplugin.sessions.models import MentoringSession
+from rmplugin.shapes import SHAPES
+from rmplugin.sinks import CreditRecord
+
+
+def export_shape(
+    db: Db, shape_key: str, *, by_mail: bool = False, programme_id: uuid.UUID | None = None
+) -> tuple[bytes, int]:
+    """Make the file of all credits and completions as a learning system imports it.
+
+    Where the system takes nothing back by file, lines that were taken back are left out with what takes them
+    back.
+
+    :param shape_key: key of `shapes.SHAPES`.
+    :param by_mail: people are known there by e-mail address, not by employee number.
+    :param programme_id: None for all programmes.
+    :return: the file; how many lines were left out, because the roster does not know by what the person is
+        known there, or because the system takes nothing off.
+    **Touches** reads credit_entry, completion, person, programme, mentoring_session, profile.
+    """
+    shape, lines, left_out = SHAPES[shape_key], [], 0
+    records = list(_records(db, programme_id))
+    gone = set() if shape.corrects else {record.reverses for record in records}
+    for record in records:
+        if not shape.corrects and (record.id in gone or record.reverses is not None):
+            continue
+        person = record.email if by_mail else record.employee_number
+        if person and shape.can_say(record):
+            lines.append(shape.line(record, person))
+        else:
+            left_out += 1
+    return shape.file(lines), left_out
+
+
+def _records(db: Db, programme_id: uuid.UUID | None) -> Iterator[CreditRecord]:
+    entries = (
+        select(CreditEntry, Person, Programme, MentoringSession)
+        .join(Person, Person.id == CreditEntry.person_id)
+        .join(Programme, Programme.id == CreditEntry.programme_id)
+        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .order_by(CreditEntry.created_at, CreditEntry.id)
+    )
+    lines = db.execute(_within(entries, CreditEntry.programme_id, programme_id)).all()
+    met = (
+        select(Completion, Person, Programme)
+        .join(Person, Person.id == Completion.person_id)
+        .join(Programme, Programme.id == Completion.programme_id)
+        .where(Completion.met_at.is_not(None))
+        .order_by(Completion.met_at, Completion.id)
+    )
+    completions = db.execute(_within(met, Completion.programme_id, programme_id)).all()
+    zones = zones_of(db, {row.Person.id for row in (*lines, *completions)})
+    newest = {(row.Person.id, row.Programme.id): row.CreditEntry for row in lines}
+    for row in lines:
+        yield _of_entry(
+            row.CreditEntry, row.Person, row.Programme, row.MentoringSession, zones[row.Person.id]
+        )
+    for row in completions:
+        entry = newest.get((row.Person.id, row.Programme.id))
+        if entry is not None:
+            yield _of_completion(row.Completion, entry, row.Person, row.Programme, zones[row.Person.id])
+
+
+def _within(query: Any, column: Any, programme_id: uuid.UUID | None) -> Any:
+    return query if programme_id is None else query.where(column == programme_id)
+
+
+def _of_entry(
+    entry: CreditEntry, person: Person, programme: Programme, session: MentoringSession | None, zone: str
+) -> CreditRecord:
+    started = session.starts_at if session is not None else entry.created_at
+    lasted = (session.counted_minutes or session.planned_minutes) if session is not None else 0
+    return CreditRecord(
+        id=str(entry.id),
+        kind=entry.kind,  # type: ignore[arg-type]  # The table checks it.
+        reverses=str(entry.reverses_id) if entry.reverses_id else None,
+        pairing_id=None,
+        session_id=None,
+        started_at=started,
+        ended_at=started + timedelta(minutes=lasted),
+        minutes=entry.minutes,
+        amount_hundredths=entry.amount_hundredths,
+        written_at=entry.created_at,
+        **_common(entry, person, programme, zone),
+    )
+
+
+def _of_completion(
+    completion: Completion, newest: CreditEntry, person: Person, programme: Programme, zone: str
+) -> CreditRecord:
+    assert completion.met_at is not None
+    return CreditRecord(
+        id=str(completion.id),
+        kind="completion",
+        reverses=None,
+        pairing_id=None,
+        session_id=None,
+        started_at=datetime.combine(programme.starts_on, time.min, UTC),
+        ended_at=completion.met_at,
+        minutes=completion.minutes,
+        amount_hundredths=0,
+        written_at=completion.met_at,
+        **_common(newest, person, programme, zone),
+    )
+
+
+def _common(entry: CreditEntry, person: Person, programme: Programme, zone: str) -> dict[str, Any]:
+    return {
+        "person_id": str(person.id),
+        "employee_number": person.employee_number,
+        "display_name": person.display_name,
+        "email": person.email,
+        "role": entry.role,
+        "programme_id": str(programme.id),
+        "programme_name": programme.name,
+        "time_zone": zone,
+        "unit": entry.unit,
+        "policy": f"{entry.policy}/{entry.policy_version}",
+        "attempts": 0,
+    }

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import queries, store
+from rmplugin.credits import lists, queries, store
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
@@ -337,18 +337,19 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
     return freed
 
 
-def export_csv(db: Db, out: TextIO) -> int:
-    """Write the whole ledger as CSV, for spreadsheets and for systems without a sink.
+def export_csv(db: Db, out: TextIO, person_id: uuid.UUID | None = None) -> int:
+    """Write the ledger as CSV, for spreadsheets and for systems without a sink.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front.
 
+    :param person_id: None for everybody.
     :return: lines written, the heading not counted.
     **Source** RFC 4180; OWASP, CSV injection. **Touches** reads the ledger; writes to `out`.
     """
     writer = csv.writer(out)
-    writer.writerow(queries.EXPORT_COLUMNS)
+    writer.writerow(lists.EXPORT_COLUMNS)
     lines = 0
-    for row in queries.export_rows(db):
+    for row in lists.export_rows(db, person_id):
         writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
         lines += 1
     return lines

@@ -1,39 +1,34 @@
-"""Pages of credits: one's own ledger, and what became of everybody's course records."""
+"""Pages of credits: one's own ledger, a manager's corrections, what became of everybody's course records."""
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import flask
 
 from rmplugin import web
-from rmplugin.credits import operations, queries
-from rmplugin.credits.models import Completion, Delivery
-from rmplugin.errors import NotFoundError
-from rmplugin.policies import PolicyProgress
+from rmplugin.credits import lists, operations, queries
+from rmplugin.credits.forms import AdjustForm, DeliveriesQuery, ReasonForm
+from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.words import GROUPS, why_capped
+from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.people.models import Person
+from rmplugin.policies import PREPARATION, PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
-from rmplugin.texts import texts
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("credits", __name__)
 PAGE_SIZE = 100
-# State -> words for a manager.
-STATES = texts(
-    {
-        "delivered": "sent",
-        "pending": "on its way",
-        "in_flight": "being sent",
-        "retry": "will be tried again",
-        "blocked": "blocked",
-        "needs_human": "needs somebody",
-        "dead": "given up",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
 class SinkLine:
-    """What one system was told about a person.
+    """What one system that takes states was told about a person.
 
     :ivar newest: None before there was anything to tell.
     :ivar arrived: the newest that arrived; None when none did.
@@ -46,29 +41,38 @@ class SinkLine:
 
 @dataclass(frozen=True, slots=True)
 class ProgrammeCard:
-    """How far a person is in one programme, and which systems know."""
+    """How far a person is in one programme, and which systems know.
+
+    :ivar credit: name of a unit -> hundredths of it, contact time first.
+    :ivar preparation: hundredths of an hour for it; 0 for none.
+    :ivar left: what still counts under the programme's limits, in words.
+    :ivar events: (name of a system that takes events, what it was told).
+    """
 
     programme: Programme
     progress: PolicyProgress
     completion: Completion | None
-    sinks: list[SinkLine]
+    credit: Mapping[str, int]
+    preparation: int
+    left: Sequence[Text]
+    sinks: Sequence[SinkLine]
+    events: Sequence[tuple[str, lists.Told]]
 
 
 @pages.get("/credits", role=Role.PARTICIPANT)
 def own_credits(visit: Visit) -> web.Answer:
     """Show a person's own credits."""
+    programmes = queries.programmes_of(visit.db, visit.person_id)
     entries = queries.credits_of(visit.db, visit.person_id)
-    return web.render(
-        "credits/credits.html",
-        visit,
-        entries=entries,
-        minutes=sum(entry.minutes for entry, _session in entries),
-        cards=[
-            _card(visit, programme, visit.person_id)
-            for programme in queries.programmes_of(visit.db, visit.person_id)
-        ],
-        zone=queries.time_zone_of(visit.db, visit.person_id),
-    )
+    return _show(visit, visit.person_id, programmes, entries)
+
+
+@pages.download("/credits.csv", role=Role.PARTICIPANT)
+def own_file(visit: Visit) -> web.Answer:
+    """Give a person's own ledger as a CSV file."""
+    file = io.StringIO()
+    operations.export_csv(visit.db, file, visit.person_id)
+    return _csv(file, "credits.csv")
 
 
 @pages.get("/people/<uuid:person_id>/credits", role=Role.MANAGER)
@@ -78,61 +82,219 @@ def person_credits(visit: Visit, person_id: UUID) -> web.Answer:
     person = queries.get_person_of_course(visit.db, person_id, context_id)
     visit.note_access(person.id)
     programmes = [p for p in queries.programmes_of(visit.db, person_id) if p.context_id == context_id]
-    entries = [row for p in programmes for row in queries.credits_of(visit.db, person_id, p.id)]
+    entries = queries.credits_of(visit.db, person_id, [p.id for p in programmes])
+    return _show(visit, person_id, programmes, entries, person)
+
+
+def _show(
+    visit: Visit,
+    person_id: UUID,
+    programmes: Sequence[Programme],
+    entries: Sequence[lists.Line],
+    person: Person | None = None,
+) -> web.Answer:
+    """Show a ledger: to the person, or to the manager whom `person` is shown to."""
+    sums = lists.sum_up(entries, visit.now.year)
+    plugins = visit.runtime.plugins
+    told = lists.told_of(visit.db, person_id, list(plugins.sinks))
+    taken = {entry.reverses_id for entry, _session in entries}
+    more = {"person": person, "current": "/manage"} if person else {}
     return web.render(
         "credits/credits.html",
         visit,
-        person=person,
         entries=entries,
-        minutes=sum(entry.minutes for entry, _session in entries),
-        cards=[_card(visit, programme, person_id) for programme in programmes],
+        sums=sums,
+        units=_units(visit),
+        why_capped=why_capped,
+        cards=[_card(visit, one, person_id, sums, told.get(one.id, {})) for one in programmes],
+        standing={one.id for one, _session in entries if one.kind == "award" and one.id not in taken},
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
-        current="/manage",
+        **more,
     )
 
 
-def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
+def _units(visit: Visit) -> dict[str, str]:
+    """Give the names of the units that credit is told in."""
+    units: dict[str, str] = {
+        one.unit: Text(one.unit_title) for one in visit.runtime.plugins.policies.values()
+    }
+    return units | {PREPARATION: Text("hours of preparation")}
+
+
+def _card(
+    visit: Visit, programme: Programme, person_id: UUID, sums: lists.Sums, told: Mapping[str, lists.Told]
+) -> ProgrammeCard:
     newest = queries.latest_deliveries(visit.db, programme.id, person_id)
     lines = []
     for sink in visit.runtime.plugins.sinks.values():
         rows = newest.get(sink.key, [])
         arrived = next((row for row in rows if row.state == "delivered"), None)
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
+    units = _units(visit)
+    credit = sums.credit.get(programme.id, {})
+    titles = _titles(visit)
     return ProgrammeCard(
         programme,
         operations.progress_of(visit.db, programme, person_id, visit.runtime.plugins.policies),
         queries.completion_of(visit.db, programme.id, person_id),
+        {str(units.get(unit, unit)): amount for unit, amount in credit.items() if unit != PREPARATION},
+        credit.get(PREPARATION, 0),
+        lists.left_of(programme, sums) if programme.state != "archived" else (),
         lines,
+        [(titles.get(key, key), one) for key, one in told.items()],
     )
+
+
+def _titles(visit: Visit) -> dict[str, str]:
+    """Give the names of all systems that are told something."""
+    plugins = visit.runtime.plugins
+    return {key: sink.title for key, sink in (*plugins.sinks.items(), *plugins.credit_sinks.items())}
+
+
+@pages.get("/people/<uuid:person_id>/credits/<uuid:entry_id>/reverse", role=Role.MANAGER)
+def reverse_page(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
+    """Ask a manager why an award is to be taken back."""
+    entry = _managed_entry(visit, person_id, entry_id)
+    return web.render(
+        "credits/reverse.html",
+        visit,
+        person=queries.get_person_of_course(visit.db, person_id, visit.session.context_id),
+        entry=entry,
+        session=queries.session_of(visit.db, entry),
+        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        current="/manage",
+    )
+
+
+@pages.post(
+    "/people/<uuid:person_id>/credits/<uuid:entry_id>/reverse", role=Role.MANAGER, on_input_error=reverse_page
+)
+def reverse(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
+    """Take an award back."""
+    entry = _managed_entry(visit, person_id, entry_id)
+    reason = web.load_form(ReasonForm())["reason"].strip()
+    operations.reverse(visit.db, entry, visit.actor, reason, visit.now, **_counting(visit))
+    said = "It is taken back. The person reads your reason."
+    return web.go("credits.person_credits", said=said, person_id=person_id)
+
+
+def _managed_entry(visit: Visit, person_id: UUID, entry_id: UUID) -> CreditEntry:
+    entry = queries.get_entry_of(visit.db, entry_id, person_id)
+    get_managed_programme(visit.db, entry.programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    visit.note_access(person_id)
+    return entry
+
+
+def _refuse_own(visit: Visit, person_id: UUID) -> None:
+    if visit.session.person_id == person_id:
+        raise ConflictError(
+            "own_credit", "This is credit of your own. Somebody else who manages the programme can change it."
+        )
+
+
+def _counting(visit: Visit) -> dict[str, Any]:
+    plugins = visit.runtime.plugins
+    return {"sinks": tuple(plugins.sinks.values()), "policies": plugins.policies}
+
+
+@pages.get("/people/<uuid:person_id>/programmes/<uuid:programme_id>/adjust", role=Role.MANAGER)
+def adjust_page(visit: Visit, person_id: UUID, programme_id: UUID) -> web.Answer:
+    """Ask a manager how many minutes are added or taken off, and why."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    visit.note_access(person_id)
+    return web.render(
+        "credits/adjust.html",
+        visit,
+        person=queries.get_person_of_course(visit.db, person_id, visit.session.context_id),
+        programme=programme,
+        current="/manage",
+    )
+
+
+@pages.post(
+    "/people/<uuid:person_id>/programmes/<uuid:programme_id>/adjust",
+    role=Role.MANAGER,
+    on_input_error=adjust_page,
+)
+def adjust(visit: Visit, person_id: UUID, programme_id: UUID) -> web.Answer:
+    """Add minutes, or take some off."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    values = web.load_form(AdjustForm())
+    minutes, reason = values["minutes"], values["reason"].strip()
+    operations.adjust(
+        visit.db, programme, person_id, minutes, visit.actor, reason, visit.now, **_counting(visit)
+    )
+    said = "It is written down. The person reads your reason."
+    return web.go("credits.person_credits", said=said, person_id=person_id)
 
 
 @pages.get("/programmes/<uuid:programme_id>/deliveries", role=Role.MANAGER)
 def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
-    """Show what each sink was told about each person of a programme."""
+    """Show the manager what became of the course records of a programme."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     visit.note_access(programme_id=programme_id)
-    rows = queries.current_deliveries(visit.db, programme_id)
-    counts = {state: sum(row.state == state for row, _person in rows) for state in STATES}
-    wanted = flask.request.args.get("state")
-    shown = [pair for pair in rows if wanted in (None, pair[0].state)]
-    last = max(1, -(-len(shown) // PAGE_SIZE))
-    page = min(max(1, flask.request.args.get("page", 1, type=int)), last)
-    sinks = visit.runtime.plugins.sinks
+    counts = lists.count_deliveries(visit.db, programme_id)
+    wanted = web.load_query(DeliveriesQuery())
+    chosen = [
+        (sink, group, count)
+        for sink, groups in counts.items()
+        for group, count in groups.items()
+        if wanted["sink"] in (None, sink) and wanted["state"] in (None, group)
+    ]
+    last = max(1, -(-sum(count for _sink, _group, count in chosen) // PAGE_SIZE))
+    page = min(wanted["page"], last)
     return web.render(
         "credits/deliveries.html",
         visit,
         programme=programme,
-        rows=shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
-        counts={state: count for state, count in counts.items() if count},
-        total=len(rows),
+        rows=lists.list_newest(
+            visit.db,
+            programme_id,
+            sink=wanted["sink"],
+            group=wanted["state"],
+            offset=(page - 1) * PAGE_SIZE,
+            limit=PAGE_SIZE,
+        ),
+        counts=counts,
         wanted=wanted,
         page=page,
         last=last,
-        states=STATES,
-        titles={key: sink.title for key, sink in sinks.items()},
-        stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
+        groups=GROUPS,
+        group_of=lists.GROUP_OF,
+        titles=_titles(visit),
+        stuck=sum(groups[group] for groups in counts.values() for group in ("blocked", "needs_human")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )
+
+
+@pages.download("/programmes/<uuid:programme_id>/deliveries.csv", role=Role.MANAGER)
+def deliveries_file(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Give the whole list of deliveries as a CSV file."""
+    get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    visit.note_access(programme_id=programme_id)
+    file, titles = io.StringIO(), _titles(visit)
+    writer = csv.writer(file)
+    heading = "person,employee_number,where,percent,minutes,state,tries,sent_at_utc,message"
+    writer.writerow(heading.split(","))
+    for row, person in lists.list_newest(visit.db, programme_id):
+        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if row.sent_timestamp else ""
+        words = (person.display_name, person.employee_number or "", titles.get(row.sink, row.sink))
+        value = [row.payload.get(name, "") for name in ("percent", "minutes")]
+        told = operations.spreadsheet_text(str(row.last_error or ""))
+        group = lists.GROUP_OF[row.state]
+        cells = [operations.spreadsheet_text(word) for word in words]
+        writer.writerow([*cells, *value, group, row.attempts, sent, told])
+    return _csv(file, "deliveries.csv")
+
+
+def _csv(file: io.StringIO, name: str) -> web.Answer:
+    answer = flask.make_response("\ufeff" + file.getvalue())
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return answer
 
 
 @pages.post("/programmes/<uuid:programme_id>/deliveries/<uuid:delivery_id>/retry", role=Role.MANAGER)

@@ -59,7 +59,7 @@ EXTRA = {
     "calendars": {"ics.py"},
     "dashboard": {"desk.py", "steps.py"},
     "data_requests": {"catalogue.py"},
-    "credits": {"entries.py"},
+    "credits": {"entries.py", "lists.py", "words.py"},
     "freebusy": {"parsing.py"},
     "hours": {"ledger.py"},
     "launches": {"catalogue.py"},

@@ -19,7 +19,7 @@ from rmplugin.errors import ConflictError
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
 from rmplugin.people.queries import display_names
-from rmplugin.policies import CreditPolicy, History, PolicyProgress, Targets
+from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sessions.models import MentoringSession
@@ -203,17 +203,25 @@ def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> 
 
 
 def progress_of(
-    db: Db, programme: Programme, person_id: uuid.UUID, policies: Mapping[str, CreditPolicy]
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    row: Completion | None,
+    policies: Mapping[str, CreditPolicy],
 ) -> PolicyProgress:
     """Work out where a person stands now, by the ledger and the programme's criteria.
 
     Once it was met, the numbers of that day are the measure.
 
-    **Touches** reads completion, credit_entry, agreement, goal, note, pairing.
+    :param row: the stored completion; its word counts while the programme's policy is not installed.
+    **Touches** reads credit_entry, agreement, goal, note, pairing.
     """
-    row = queries.completion_of(db, programme.id, person_id)
-    history = queries.history_of(db, programme.id, person_id)
-    return _measure(programme, row, history, policies)
+    if programme.policy in policies:
+        return _measure(programme, row, queries.history_of(db, programme.id, person_id), policies)
+    if row is None:
+        return PolicyProgress(0, met=False, criteria=())
+    criteria = tuple(PolicyCriterion(**one) for one in row.criteria if isinstance(one, dict))
+    return PolicyProgress(row.percent, met=row.met_at is not None, criteria=criteria)
 
 
 def _measure(

@@ -97,7 +97,6 @@ def _show(
     sums = lists.sum_up(entries, visit.now.year)
     plugins = visit.runtime.plugins
     told = lists.told_of(visit.db, person_id, list(plugins.sinks))
-    taken = {entry.reverses_id for entry, _session in entries}
     more = {"person": person, "current": "/manage"} if person else {}
     return web.render(
         "credits/credits.html",
@@ -107,7 +106,7 @@ def _show(
         units=_units(visit),
         why_capped=why_capped,
         cards=[_card(visit, one, person_id, sums, told.get(one.id, {})) for one in programmes],
-        standing={one.id for one, _session in entries if one.kind == "award" and one.id not in taken},
+        taken={entry.reverses_id for entry, _session in entries},
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
         **more,
     )
@@ -133,10 +132,11 @@ def _card(
     units = _units(visit)
     credit = sums.credit.get(programme.id, {})
     titles = _titles(visit)
+    row = queries.completion_of(visit.db, programme.id, person_id)
     return ProgrammeCard(
         programme,
-        operations.progress_of(visit.db, programme, person_id, visit.runtime.plugins.policies),
-        queries.completion_of(visit.db, programme.id, person_id),
+        operations.progress_of(visit.db, programme, person_id, row, visit.runtime.plugins.policies),
+        row,
         {str(units.get(unit, unit)): amount for unit, amount in credit.items() if unit != PREPARATION},
         credit.get(PREPARATION, 0),
         lists.left_of(programme, sums) if programme.state != "archived" else (),

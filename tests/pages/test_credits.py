@@ -211,6 +211,17 @@ def test_credits_when_limits_are_set_say_what_is_left_and_download_as_csv(
     assert {row["employee_number"] for row in rows} == {"'=7"}
 
 
+def test_credits_when_the_policy_is_not_installed_any_more_show_what_was_kept(
+    sign_in, runtime, tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Programme, pair.programme.id).policy = "gone"
+    browser = sign_in(tenant, pair.mentor).get("/credits")
+    assert browser.status == 200
+    assert "Sessions that you both confirmed: 1 of 3" in browser.says()
+
+
 def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, runtime, tenant, pair, clock):
     confirm(runtime, tenant, pair, clock, 50)
     manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
@@ -223,7 +234,7 @@ def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, r
     assert "Take back" not in manager.says()
     words = sign_in(tenant, pair.mentor).get("/credits").says()
     assert "-50 -0.83 hours taken back: It was a lunch." in words
-    assert "50 0.83 hours confirmed by both" in words
+    assert "50 0.83 hours confirmed by both, taken back since" in words
     assert manager.post(link, reason="Once more.").status == 409
     with runtime.database.transaction(tenant.id, write=False) as db:
         assert db.scalars(select(AuditEntry).where(AuditEntry.action == "credit.reverse")).one()

@@ -5,15 +5,21 @@ import uuid
 from typing import Any
 
 import click
+import marshmallow as ma
 
 from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
 from rmplugin.credits import exports, operations, queries
+from rmplugin.credits.forms import AdjustForm, ReasonForm
+from rmplugin.credits.models import CreditEntry
 from rmplugin.credits.reconciling import compare_platform
 from rmplugin.credits.tasks import deliver_now
-from rmplugin.jobs import revive_dead
+from rmplugin.errors import InputError, NotFoundError
+from rmplugin.jobs import Runtime, revive_dead
 from rmplugin.people.queries import find_person
+from rmplugin.programmes.queries import find_programme
 from rmplugin.shapes import SHAPES
 from rmplugin.tenants.queries import get_platform
+from rmplugin.texts import Text
 
 STATES = ("pending", "in_flight", "delivered", "retry", "blocked", "superseded", "needs_human", "dead")
 SHOWN = ("id", "sink", "person", "state", "attempts", "last_status", "sent_at", "last_error")
@@ -36,9 +42,70 @@ def show_person(person: str, as_json: bool, tenant: str | None) -> None:
 
 
 def _tell(document: dict[str, Any]) -> str:
-    names = ("session_at", "kind", "role", "minutes", "hours_hundredths")
+    names = ("id", "session_at", "kind", "role", "minutes", "amount_hundredths", "unit")
     rows = [{name: entry[name] for name in names} for entry in document["entries"]]
     return f"{document['person']}: {document['minutes']} confirmed minutes\n{table(rows)}"
+
+
+@group.command()
+@click.argument("entry", type=click.UUID)
+@click.option("--reason", required=True, help="The person reads it; it can never be changed.")
+@as_json
+@tenant_option
+def reverse(entry: uuid.UUID, reason: str, as_json: bool, tenant: str | None) -> None:
+    """Take an award back. Example: rmplugin credits reverse 0190… --reason Cancelled"""
+    values = _load(ReasonForm(), reason=reason)
+    with tenant_transaction(tenant) as (runtime, db):
+        line = db.get(CreditEntry, entry)
+        if line is None:
+            raise NotFoundError("credit entry")
+        back = operations.reverse(
+            db, line, "command", values["reason"], runtime.clock(), **_counting(runtime)
+        )
+        document = {"id": str(back.id), "reverses": str(entry), "minutes": back.minutes}
+    show(document, as_json=as_json)
+
+
+@group.command()
+@click.argument("person")
+@click.argument("programme")
+@click.argument("minutes", type=int)
+@click.option("--reason", required=True, help="The person reads it; it can never be changed.")
+@as_json
+@tenant_option
+def adjust(person: str, programme: str, minutes: int, reason: str, as_json: bool, tenant: str | None) -> None:
+    """Add minutes to a person's credit, or take some off (after --, with a minus).
+
+    \b
+    Example:
+      rmplugin credits adjust 10042 "Digital 2027" --reason "Workshop, too" -- 45
+    """
+    values = _load(AdjustForm(), reason=reason, minutes=minutes)
+    with tenant_transaction(tenant) as (runtime, db):
+        line = operations.adjust(
+            db,
+            find_programme(db, programme),
+            find_person(db, person).id,
+            values["minutes"],
+            "command",
+            values["reason"],
+            runtime.clock(),
+            **_counting(runtime),
+        )
+        document = {"id": str(line.id), "minutes": line.minutes}
+    show(document, as_json=as_json)
+
+
+def _load(form: ma.Schema, **values: Any) -> dict[str, Any]:
+    try:
+        return dict(form.load(values))
+    except ma.ValidationError as error:
+        said = "; ".join(str(text) for texts in error.messages_dict.values() for text in texts)
+        raise InputError("bad_value", Text(said)) from error
+
+
+def _counting(runtime: Runtime) -> dict[str, Any]:
+    return {"sinks": tuple(runtime.plugins.sinks.values()), "policies": runtime.plugins.policies}
 
 
 @group.command()

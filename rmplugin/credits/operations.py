@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import events, queries, store
+from rmplugin.credits import events, lists, queries, store
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
@@ -22,7 +22,7 @@ from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
 from rmplugin.people.queries import display_names
-from rmplugin.policies import CreditPolicy, History, PolicyProgress, Targets
+from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sessions.models import MentoringSession
@@ -208,17 +208,25 @@ def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> 
 
 
 def progress_of(
-    db: Db, programme: Programme, person_id: uuid.UUID, policies: Mapping[str, CreditPolicy]
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    row: Completion | None,
+    policies: Mapping[str, CreditPolicy],
 ) -> PolicyProgress:
     """Work out where a person stands now, by the ledger and the programme's criteria.
 
     Once it was met, the numbers of that day are the measure.
 
-    **Touches** reads completion, credit_entry, agreement, goal, note, pairing.
+    :param row: the stored completion; its word counts while the programme's policy is not installed.
+    **Touches** reads credit_entry, agreement, goal, note, pairing.
     """
-    row = queries.completion_of(db, programme.id, person_id)
-    history = queries.history_of(db, programme.id, person_id)
-    return _measure(programme, row, history, policies)
+    if programme.policy in policies:
+        return _measure(programme, row, queries.history_of(db, programme.id, person_id), policies)
+    if row is None:
+        return PolicyProgress(0, met=False, criteria=())
+    criteria = tuple(PolicyCriterion(**one) for one in row.criteria if isinstance(one, dict))
+    return PolicyProgress(row.percent, met=row.met_at is not None, criteria=criteria)
 
 
 def _measure(
@@ -350,18 +358,19 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
     return freed
 
 
-def export_csv(db: Db, out: TextIO) -> int:
-    """Write the whole ledger as CSV, for spreadsheets and for systems without a sink.
+def export_csv(db: Db, out: TextIO, person_id: uuid.UUID | None = None) -> int:
+    """Write the ledger as CSV, for spreadsheets and for systems without a sink.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front.
 
+    :param person_id: None for everybody.
     :return: lines written, the heading not counted.
     **Source** RFC 4180; OWASP, CSV injection. **Touches** reads the ledger; writes to `out`.
     """
     writer = csv.writer(out)
-    writer.writerow(queries.EXPORT_COLUMNS)
+    writer.writerow(lists.EXPORT_COLUMNS)
     lines = 0
-    for row in queries.export_rows(db):
+    for row in lists.export_rows(db, person_id):
         writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
         lines += 1
     return lines

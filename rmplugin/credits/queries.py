@@ -1,7 +1,7 @@
 """Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -207,22 +207,41 @@ def _why_no_grade(programme: Programme, member: CourseMember | None) -> str | No
 
 
 def credits_of(
-    db: Db, person_id: uuid.UUID, programme_id: uuid.UUID | None = None
-) -> Sequence[tuple[CreditEntry, MentoringSession]]:
-    """List a person's ledger, newest first, each line with its session.
+    db: Db, person_id: uuid.UUID, programmes: Collection[uuid.UUID] | None = None
+) -> Sequence[tuple[CreditEntry, MentoringSession | None]]:
+    """List a person's ledger, newest first, each line with its session; an adjustment has none.
 
-    :param programme_id: None for all programmes.
+    :param programmes: ids; None for all programmes.
     **Touches** reads credit_entry, mentoring_session.
     """
     query = (
         select(CreditEntry, MentoringSession)
-        .join(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
         .where(CreditEntry.person_id == person_id)
-        .order_by(MentoringSession.starts_at.desc(), CreditEntry.id.desc())
+        .order_by(
+            func.coalesce(MentoringSession.starts_at, CreditEntry.created_at).desc(), CreditEntry.id.desc()
+        )
     )
-    if programme_id is not None:
-        query = query.where(CreditEntry.programme_id == programme_id)
-    return db.execute(query).all()
+    if programmes is not None:
+        query = query.where(CreditEntry.programme_id.in_(programmes))
+    return [(entry, session) for entry, session in db.execute(query)]
+
+
+def get_entry_of(db: Db, entry_id: uuid.UUID, person_id: uuid.UUID) -> CreditEntry:
+    """Give a line of a person's ledger.
+
+    :raises NotFoundError: they have none such.
+    **Touches** reads credit_entry.
+    """
+    entry = db.get(CreditEntry, entry_id)
+    if entry is None or entry.person_id != person_id:
+        raise NotFoundError("credit entry")
+    return entry
+
+
+def session_of(db: Db, entry: CreditEntry) -> MentoringSession | None:
+    """Give the session of a line; None for an adjustment. **Touches** reads mentoring_session."""
+    return db.get(MentoringSession, entry.session_id) if entry.session_id else None
 
 
 def get_person_of_course(db: Db, person_id: uuid.UUID, context_id: uuid.UUID | None) -> Person:
@@ -354,31 +373,6 @@ def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:
     return zone_of(db, person_id) if person_id is not None else "UTC"
 
 
-def current_deliveries(db: Db, programme_id: uuid.UUID) -> list[tuple[Delivery, Person]]:
-    """List what each sink was told last about each person of a programme; what needs somebody comes first.
-
-    Of events, those that have arrived are left out: there is one for each line of the ledger.
-
-    **Touches** reads delivery, person.
-    """
-    query = (
-        select(Delivery, Person)
-        .join(Person, Person.id == Delivery.person_id)
-        .where(
-            Delivery.programme_id == programme_id,
-            Delivery.state != "superseded",
-            or_(Delivery.account_id.is_(None), Delivery.state != "delivered"),
-        )
-    )
-    newest: dict[tuple[str, str], tuple[Delivery, Person]] = {}
-    for row, person in db.execute(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
-        newest.setdefault((row.sink, row.subject), (row, person))
-    rank = {state: number for number, state in enumerate(STATE_ORDER)}
-    return sorted(
-        newest.values(), key=lambda pair: (rank[pair[0].state], pair[1].display_name.casefold(), pair[0].sink)
-    )
-
-
 def count_by_account(db: Db, programme_id: uuid.UUID | None = None) -> dict[uuid.UUID, dict[str, int]]:
     """Count the deliveries of each account by state, superseded ones left out.
 
@@ -430,7 +424,7 @@ def report_person(db: Db, person: Person) -> dict[str, Any]:
     lines = credits_of(db, person.id)
     return {
         "person": person.employee_number or str(person.id),
-        "minutes": sum(entry.minutes for entry, _session in lines),
+        "minutes": sum(entry.minutes for entry, _session in lines if entry.unit != PREPARATION),
         "programmes": [
             _report_programme(db, programme, person.id) for programme in programmes_of(db, person.id)
         ],
@@ -440,13 +434,15 @@ def report_person(db: Db, person: Person) -> dict[str, Any]:
                 "kind": entry.kind,
                 "role": entry.role,
                 "programme_id": str(entry.programme_id),
-                "session_id": str(session.id),
-                "session_at": session.starts_at.isoformat(),
+                "session_id": str(session.id) if session else None,
+                "session_at": session.starts_at.isoformat() if session else None,
+                "unit": entry.unit,
                 "minutes": entry.minutes,
-                "hours_hundredths": entry.amount_hundredths,
+                "amount_hundredths": entry.amount_hundredths,
                 "uncapped_hundredths": entry.uncapped_hundredths,
                 "cap_applied": entry.cap_applied,
                 "policy": f"{entry.policy}/{entry.policy_version}",
+                "reverses": str(entry.reverses_id) if entry.reverses_id else None,
                 "reason": entry.reason,
                 "evidence_sha256": entry.evidence_sha256,
                 "created_at": entry.created_at.isoformat(),
@@ -469,54 +465,3 @@ def _report_programme(db: Db, programme: Programme, person_id: uuid.UUID) -> dic
             sink: {"state": d[0].state, "last_error": d[0].last_error} for sink, d in newest.items()
         },
     }
-
-
-EXPORT_COLUMNS = (
-    "entry_id",
-    "kind",
-    "employee_number",
-    "name",
-    "email",
-    "role",
-    "programme",
-    "session_at_utc",
-    "minutes",
-    "hours",
-    "cap_applied",
-    "reason",
-    "evidence_sha256",
-    "created_at_utc",
-)
-
-
-def export_rows(db: Db) -> Iterator[tuple[str | int, ...]]:
-    """Give the ledger line by line, oldest first, in the order of `EXPORT_COLUMNS`.
-
-    Reversals are lines of their own with negative minutes.
-    **Touches** reads credit_entry, person, programme, mentoring_session.
-    """
-    query = (
-        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at)
-        .join(Person, Person.id == CreditEntry.person_id)
-        .join(Programme, Programme.id == CreditEntry.programme_id)
-        .join(MentoringSession, MentoringSession.id == CreditEntry.session_id)
-        .order_by(CreditEntry.created_at, CreditEntry.id)
-    )
-    for entry, person, programme, starts_at in db.execute(query, execution_options={"yield_per": 1000}):
-        hours = f"{'-' if entry.amount_hundredths < 0 else ''}{abs(entry.amount_hundredths) // 100}"
-        yield (
-            str(entry.id),
-            entry.kind,
-            person.employee_number or "",
-            person.display_name,
-            person.email or "",
-            entry.role,
-            programme,
-            f"{starts_at:%Y-%m-%dT%H:%M:%SZ}",
-            entry.minutes,
-            f"{hours}.{abs(entry.amount_hundredths) % 100:02d}",
-            entry.cap_applied or "",
-            entry.reason or "",
-            entry.evidence_sha256,
-            f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        )

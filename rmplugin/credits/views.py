@@ -1,67 +1,48 @@
-"""Pages of credits: one's own ledger, and what became of everybody's course records."""
+"""Pages of credits: one's own ledger, a manager's corrections, what became of everybody's course records."""
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import flask
 
 from rmplugin import web
-from rmplugin.credits import exports, findings, operations, queries
-from rmplugin.credits.models import Completion, Delivery
+from rmplugin.credits import exports, findings, lists, operations, queries
+from rmplugin.credits.forms import AdjustForm, DeliveriesQuery, FileForm, ReasonForm
+from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.words import GROUPS, KINDS, why_capped
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import list_accounts, shut_brakes
-from rmplugin.errors import NotFoundError
-from rmplugin.policies import PolicyProgress
+from rmplugin.errors import ConflictError, NotFoundError
+from rmplugin.people.models import Person
+from rmplugin.policies import PREPARATION, PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
-from rmplugin.shapes import SHAPES
-from rmplugin.texts import texts
+from rmplugin.shapes import SHAPES, spreadsheet_text
+from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("credits", __name__)
 PAGE_SIZE = 100
-# State -> words for a manager.
-STATES = texts(
-    {
-        "delivered": "sent",
-        "pending": "on its way",
-        "in_flight": "being sent",
-        "retry": "will be tried again",
-        "blocked": "blocked",
-        "needs_human": "needs somebody",
-        "dead": "given up",
-    }
-)
-
-
-# Kind of event -> words for a manager.
-KINDS = texts(
-    {
-        "award": "a session",
-        "reversal": "a session taken back",
-        "adjustment": "an adjustment",
-        "completion": "the completion",
-        "withdrawal": "the completion taken back",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
 class System:
     """A system that is told each line of the ledger, as a manager sees it.
 
-    :ivar counts: state -> deliveries of the programme.
     :ivar brake: None while it answers.
     """
 
     account: SinkAccount
-    counts: dict[str, int]
     brake: Brake | None
 
 
 @dataclass(frozen=True, slots=True)
 class SinkLine:
-    """What one system was told about a person.
+    """What one system that takes states was told about a person.
 
     :ivar newest: None before there was anything to tell.
     :ivar arrived: the newest that arrived; None when none did.
@@ -74,29 +55,38 @@ class SinkLine:
 
 @dataclass(frozen=True, slots=True)
 class ProgrammeCard:
-    """How far a person is in one programme, and which systems know."""
+    """How far a person is in one programme, and which systems know.
+
+    :ivar credit: name of a unit -> hundredths of it, contact time first.
+    :ivar preparation: hundredths of an hour for it; 0 for none.
+    :ivar left: what still counts under the programme's limits, in words.
+    :ivar events: (name of a system that takes events, what it was told).
+    """
 
     programme: Programme
     progress: PolicyProgress
     completion: Completion | None
-    sinks: list[SinkLine]
+    credit: Mapping[str, int]
+    preparation: int
+    left: Sequence[Text]
+    sinks: Sequence[SinkLine]
+    events: Sequence[tuple[str, lists.Told]]
 
 
 @pages.get("/credits", role=Role.PARTICIPANT)
 def own_credits(visit: Visit) -> web.Answer:
     """Show a person's own credits."""
+    programmes = queries.programmes_of(visit.db, visit.person_id)
     entries = queries.credits_of(visit.db, visit.person_id)
-    return web.render(
-        "credits/credits.html",
-        visit,
-        entries=entries,
-        minutes=sum(entry.minutes for entry, _session in entries),
-        cards=[
-            _card(visit, programme, visit.person_id)
-            for programme in queries.programmes_of(visit.db, visit.person_id)
-        ],
-        zone=queries.time_zone_of(visit.db, visit.person_id),
-    )
+    return _show(visit, visit.person_id, programmes, entries)
+
+
+@pages.download("/credits.csv", role=Role.PARTICIPANT)
+def own_file(visit: Visit) -> web.Answer:
+    """Give a person's own ledger as a CSV file."""
+    file = io.StringIO()
+    operations.export_csv(visit.db, file, visit.person_id)
+    return _csv(file.getvalue(), "credits.csv")
 
 
 @pages.get("/people/<uuid:person_id>/credits", role=Role.MANAGER)
@@ -106,95 +96,243 @@ def person_credits(visit: Visit, person_id: UUID) -> web.Answer:
     person = queries.get_person_of_course(visit.db, person_id, context_id)
     visit.note_access(person.id)
     programmes = [p for p in queries.programmes_of(visit.db, person_id) if p.context_id == context_id]
-    entries = [row for p in programmes for row in queries.credits_of(visit.db, person_id, p.id)]
+    entries = queries.credits_of(visit.db, person_id, [p.id for p in programmes])
+    return _show(visit, person_id, programmes, entries, person)
+
+
+def _show(
+    visit: Visit,
+    person_id: UUID,
+    programmes: Sequence[Programme],
+    entries: Sequence[lists.Line],
+    person: Person | None = None,
+) -> web.Answer:
+    """Show a ledger: to the person, or to the manager whom `person` is shown to."""
+    sums = lists.sum_up(entries, visit.now.year)
+    told = lists.told_of(visit.db, person_id)
+    more = {"person": person, "current": "/manage"} if person else {}
     return web.render(
         "credits/credits.html",
         visit,
-        person=person,
         entries=entries,
-        minutes=sum(entry.minutes for entry, _session in entries),
-        cards=[_card(visit, programme, person_id) for programme in programmes],
+        sums=sums,
+        units=_units(visit),
+        why_capped=why_capped,
+        cards=[_card(visit, one, person_id, sums, told.get(one.id, {})) for one in programmes],
+        taken={entry.reverses_id for entry, _session in entries},
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
-        current="/manage",
+        **more,
     )
 
 
-def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
+def _units(visit: Visit) -> dict[str, str]:
+    """Give the names of the units that credit is told in."""
+    units: dict[str, str] = {
+        one.unit: Text(one.unit_title) for one in visit.runtime.plugins.policies.values()
+    }
+    return units | {PREPARATION: Text("hours of preparation")}
+
+
+def _card(
+    visit: Visit, programme: Programme, person_id: UUID, sums: lists.Sums, told: Mapping[str, lists.Told]
+) -> ProgrammeCard:
     newest = queries.latest_deliveries(visit.db, programme.id, person_id)
     lines = []
     for sink in visit.runtime.plugins.sinks.values():
         rows = newest.get(sink.key, [])
         arrived = next((row for row in rows if row.state == "delivered"), None)
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
+    units = _units(visit)
+    credit = sums.credit.get(programme.id, {})
+    titles = _titles(visit)
+    row = queries.completion_of(visit.db, programme.id, person_id)
     return ProgrammeCard(
         programme,
-        operations.progress_of(visit.db, programme, person_id, visit.runtime.plugins.policies),
-        queries.completion_of(visit.db, programme.id, person_id),
+        operations.progress_of(visit.db, programme, person_id, row, visit.runtime.plugins.policies),
+        row,
+        {str(units.get(unit, unit)): amount for unit, amount in credit.items() if unit != PREPARATION},
+        credit.get(PREPARATION, 0),
+        lists.left_of(programme, sums) if programme.state != "archived" else (),
         lines,
+        [(titles.get(key, key), one) for key, one in told.items()],
     )
+
+
+def _titles(visit: Visit) -> dict[str, str]:
+    """Give the names of all systems that are told something, by their place in the lists."""
+    accounts = {str(one.id): one.name for one in list_accounts(visit.db)}
+    return {key: sink.title for key, sink in visit.runtime.plugins.sinks.items()} | accounts
+
+
+@pages.get("/people/<uuid:person_id>/credits/<uuid:entry_id>/reverse", role=Role.MANAGER)
+def reverse_page(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
+    """Ask a manager why an award is to be taken back."""
+    entry = _managed_entry(visit, person_id, entry_id)
+    return web.render(
+        "credits/reverse.html",
+        visit,
+        person=queries.get_person_of_course(visit.db, person_id, visit.session.context_id),
+        entry=entry,
+        session=queries.session_of(visit.db, entry),
+        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        current="/manage",
+    )
+
+
+@pages.post(
+    "/people/<uuid:person_id>/credits/<uuid:entry_id>/reverse", role=Role.MANAGER, on_input_error=reverse_page
+)
+def reverse(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
+    """Take an award back."""
+    entry = _managed_entry(visit, person_id, entry_id)
+    reason = web.load_form(ReasonForm())["reason"].strip()
+    operations.reverse(visit.db, entry, visit.actor, reason, visit.now, **_counting(visit))
+    said = "It is taken back. The person reads your reason."
+    return web.go("credits.person_credits", said=said, person_id=person_id)
+
+
+def _managed_entry(visit: Visit, person_id: UUID, entry_id: UUID) -> CreditEntry:
+    entry = queries.get_entry_of(visit.db, entry_id, person_id)
+    get_managed_programme(visit.db, entry.programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    visit.note_access(person_id)
+    return entry
+
+
+def _refuse_own(visit: Visit, person_id: UUID) -> None:
+    if visit.session.person_id == person_id:
+        raise ConflictError(
+            "own_credit", "This is credit of your own. Somebody else who manages the programme can change it."
+        )
+
+
+def _counting(visit: Visit) -> dict[str, Any]:
+    plugins = visit.runtime.plugins
+    return {"sinks": tuple(plugins.sinks.values()), "policies": plugins.policies}
+
+
+@pages.get("/people/<uuid:person_id>/programmes/<uuid:programme_id>/adjust", role=Role.MANAGER)
+def adjust_page(visit: Visit, person_id: UUID, programme_id: UUID) -> web.Answer:
+    """Ask a manager how many minutes are added or taken off, and why."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    visit.note_access(person_id)
+    return web.render(
+        "credits/adjust.html",
+        visit,
+        person=queries.get_person_of_course(visit.db, person_id, visit.session.context_id),
+        programme=programme,
+        current="/manage",
+    )
+
+
+@pages.post(
+    "/people/<uuid:person_id>/programmes/<uuid:programme_id>/adjust",
+    role=Role.MANAGER,
+    on_input_error=adjust_page,
+)
+def adjust(visit: Visit, person_id: UUID, programme_id: UUID) -> web.Answer:
+    """Add minutes, or take some off."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    _refuse_own(visit, person_id)
+    values = web.load_form(AdjustForm())
+    minutes, reason = values["minutes"], values["reason"].strip()
+    operations.adjust(
+        visit.db, programme, person_id, minutes, visit.actor, reason, visit.now, **_counting(visit)
+    )
+    said = "It is written down. The person reads your reason."
+    return web.go("credits.person_credits", said=said, person_id=person_id)
 
 
 @pages.get("/programmes/<uuid:programme_id>/deliveries", role=Role.MANAGER)
 def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
-    """Show what each sink was told about each person of a programme."""
+    """Show the manager what became of the course records of a programme."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     visit.note_access(programme_id=programme_id)
-    rows = queries.current_deliveries(visit.db, programme_id)
-    counts = {state: sum(row.state == state for row, _person in rows) for state in STATES}
-    wanted = flask.request.args.get("state")
-    shown = [pair for pair in rows if wanted in (None, pair[0].state)]
-    last = max(1, -(-len(shown) // PAGE_SIZE))
-    page = min(max(1, flask.request.args.get("page", 1, type=int)), last)
-    systems = _systems(visit, programme_id)
-    titles = {key: sink.title for key, sink in visit.runtime.plugins.sinks.items()}
+    counts = lists.count_deliveries(visit.db, programme_id)
+    wanted = web.load_query(DeliveriesQuery())
+    chosen = [
+        (place, group, count)
+        for place, groups in counts.items()
+        for group, count in groups.items()
+        if wanted["sink"] in (None, place) and wanted["state"] in (None, group)
+    ]
+    last = max(1, -(-sum(count for _place, _group, count in chosen) // PAGE_SIZE))
+    page = min(wanted["page"], last)
     places = [programme.context_id] if programme.context_id is not None else []
     return web.render(
         "credits/deliveries.html",
         visit,
         programme=programme,
-        rows=shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
-        counts={state: count for state, count in counts.items() if count},
-        total=len(rows),
+        rows=lists.list_newest(
+            visit.db,
+            programme_id,
+            place=wanted["sink"],
+            group=wanted["state"],
+            offset=(page - 1) * PAGE_SIZE,
+            limit=PAGE_SIZE,
+        ),
+        counts=counts,
         wanted=wanted,
         page=page,
         last=last,
-        states=STATES,
-        shapes=SHAPES.values(),
-        titles={**titles, **{one.account.id: one.account.name for one in systems}},
+        groups=GROUPS,
+        group_of=lists.GROUP_OF,
+        place_of=lists.place_of,
+        titles=_titles(visit),
+        stuck=sum(groups[group] for groups in counts.values() for group in ("blocked", "needs_human")),
+        shapes=[(shape.key, shape.title) for shape in SHAPES.values()],
         kinds=KINDS,
-        systems=systems,
+        systems=_systems(visit),
         course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),
         compared=findings.compared(visit.db, programme),
         words_of=findings.words_of,
-        stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )
 
 
-@pages.get("/programmes/<uuid:programme_id>/credits.csv", role=Role.MANAGER)
-def download(visit: Visit, programme_id: UUID) -> web.Answer:
-    """Give the programme's credits and completions as a file that a learning system imports."""
+@pages.download("/programmes/<uuid:programme_id>/deliveries.csv", role=Role.MANAGER)
+def deliveries_file(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Give the whole list of deliveries as a CSV file."""
     get_managed_programme(visit.db, programme_id, visit.session.context_id)
     visit.note_access(programme_id=programme_id)
-    shape = flask.request.args.get("shape", "generic")
-    if shape not in SHAPES:
-        raise NotFoundError
-    content, _left_out = exports.export_shape(visit.db, shape, programme_id=programme_id)
-    answer = flask.make_response(content)
+    file, titles = io.StringIO(), _titles(visit)
+    writer = csv.writer(file)
+    heading = "person,employee_number,where,percent,minutes,state,tries,sent_at_utc,message"
+    writer.writerow(heading.split(","))
+    for row, person in lists.list_newest(visit.db, programme_id):
+        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if row.sent_timestamp else ""
+        words = (person.display_name, person.employee_number or "", titles.get(lists.place_of(row), row.sink))
+        value = [row.payload.get(name, "") for name in ("percent", "minutes")]
+        told = spreadsheet_text(str(row.last_error or ""))
+        group = lists.GROUP_OF[row.state]
+        cells = [spreadsheet_text(word) for word in words]
+        writer.writerow([*cells, *value, group, row.attempts, sent, told])
+    return _csv(file.getvalue(), "deliveries.csv")
+
+
+def _csv(content: str | bytes, name: str) -> web.Answer:
+    answer = flask.make_response(content if isinstance(content, bytes) else "\ufeff" + content)
     answer.headers["Content-Type"] = "text/csv; charset=utf-8"
-    answer.headers["Content-Disposition"] = f'attachment; filename="credits-{shape}.csv"'
+    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
     return answer
 
 
-def _systems(visit: Visit, programme_id: UUID) -> list[System]:
+@pages.download("/programmes/<uuid:programme_id>/credits.csv", role=Role.MANAGER)
+def credits_file(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Give the programme's credits and completions as a file that a learning system imports."""
+    get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    visit.note_access(programme_id=programme_id)
+    shape = web.load_form(FileForm())["shape"]
+    content, _left_out = exports.export_shape(visit.db, shape, programme_id=programme_id)
+    return _csv(content, f"credits-{shape}.csv")
+
+
+def _systems(visit: Visit) -> list[System]:
+    """List the systems that are told each line of the ledger."""
     accounts = list_accounts(visit.db)
     brakes = {one.place_id: one for one in shut_brakes(visit.db, visit.now, [row.id for row in accounts])}
-    found = queries.count_by_account(visit.db, programme_id)
-    systems = []
-    for row in accounts:
-        counts = {state: found[row.id][state] for state in STATES if state in found.get(row.id, {})}
-        systems.append(System(row, counts, brakes.get(row.id)))
-    return systems
+    return [System(row, brakes.get(row.id)) for row in accounts]
 
 
 def _delivery(visit: Visit, programme_id: UUID, delivery_id: UUID) -> Delivery:

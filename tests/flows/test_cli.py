@@ -761,6 +761,32 @@ def test_credits_when_delivered_and_blocked_are_shown_listed_and_sent_again(rm, 
     refused(rm("credits", "retry", rows[0]["id"]), "arrived already")
 
 
+def test_credits_when_taken_back_or_adjusted_need_a_reason_and_are_shown(rm, confirmed):
+    rm.do("credits", "deliver")
+    (entry,) = rm.do("credits", "show", "77", "--json").json["entries"]
+    refused(rm("credits", "reverse", entry["id"], "--reason", " "), "Please write why")
+    back = rm.do("credits", "reverse", entry["id"], "--reason", "It was a lunch.", "--json").json
+    assert (back["reverses"], back["minutes"]) == (entry["id"], -60)
+    refused(rm("credits", "reverse", entry["id"], "--reason", "Once more."), "was taken back before")
+    refused(
+        rm("credits", "reverse", "0190aaaa-0000-7000-8000-000000000000", "--reason", "Who?"),
+        "There is no credit entry",
+    )
+    programme = confirmed.programme.name
+    rm.do("credits", "adjust", "77", programme, "--reason", "A workshop.", "--", "45")
+    refused(
+        rm("credits", "adjust", "77", programme, "--reason", "Gone.", "--", "-46"), "There are 45 minutes"
+    )
+    shown = rm.do("credits", "show", "77", "--json").json
+    assert shown["minutes"] == 45
+    assert {(line["kind"], line["minutes"], line["reason"]) for line in shown["entries"]} == {
+        ("award", 60, None),
+        ("reversal", -60, "It was a lunch."),
+        ("adjustment", 45, "A workshop."),
+    }
+    assert "adjustment" in rm.do("credits", "show", "77").out
+
+
 def test_credits_when_exported_are_csv_that_no_spreadsheet_runs(rm, confirmed, runtime):
     work_outbox(runtime)
     deliver_due(runtime)

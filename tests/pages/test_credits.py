@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import uuid
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import select
 from rmplugin.api import SinkAnswer
 from rmplugin.audit import AuditEntry
 from rmplugin.credits import operations, queries
-from rmplugin.credits.models import Delivery, GradeComparison, GradeDifference
+from rmplugin.credits.models import CreditEntry, Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import deliver_due
 from rmplugin.jobs import work_outbox
+from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiContext
 from tests.factories.credits import (
     confirm_session,
@@ -22,6 +24,7 @@ from tests.factories.credits import (
     make_person,
     make_programme,
 )
+from tests.factories.programmes import make_context
 from tests.factories.sinks import RecordStore, connect, entries_of, reverse
 
 
@@ -77,8 +80,10 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     assert "Sessions that you both confirmed: 2 of 3" in words
     assert "Confirmed minutes: 170 of 120 – done" in words
     assert "Agreement signed by both: not yet" in words
-    assert "0.83 confirmed by both" in words
-    assert "2.00 confirmed by both; one session counts 120 minutes at most" in words
+    assert "0.83 hours confirmed by both" in words
+    assert "2.00 hours confirmed by both; one session counts 120 minutes at most" in words
+    assert "(without this limit: 2.50)" in words
+    assert "Credit: 2.83 hours" in words
     assert "not in your course record yet. Open the activity once from your course" in words
 
 
@@ -121,11 +126,161 @@ def test_deliveries_when_seen_by_the_manager_tell_state_reason_and_counts(
     )
     words = browser.get(path).says()
     assert "Somebody has to help with 2 of them" in words
-    assert "All: 2" in words
-    assert "blocked: 2" in words
+    assert "Course grade 0 0 0 2 blocked, Course grade" in words
     assert "You are not enrolled. (answer of the LMS: 400)" in words
     assert "Open the activity once" in words
     assert "Nobody is in this state now" in browser.get(path + "?state=delivered").says()
+    assert "Mia Mentor" in browser.get(path + "?state=blocked&sink=ags").says()
+    assert "Nobody is in this state now" in browser.get(path + "?sink=elsewhere").says()
+
+
+def test_deliveries_when_many_are_paged_and_downloaded_whole(sign_in, runtime, tenant, pair, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        for number in range(130):
+            person = make_person(db, clock.now, display_name=f"Person {number:03d}")
+            make_delivery(db, pair, person, "ags", {"percent": 40}, clock.now)
+            row = make_delivery(db, pair, person, "lrs", {"kind": "award", "minutes": 60}, clock.now)
+            row.state, row.last_error = "needs_human", "=Refused."
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    path = f"/programmes/{pair.programme.id}/deliveries"
+    words = browser.get(path).says()
+    assert "Somebody has to help with 130 of them" in words
+    assert "Page 1 of 3" in words
+    assert "60 minutes" in words
+    assert "40 of 100" in browser.get(path + "?page=3").says()
+    assert "Page 2 of 2" in browser.get(path + "?sink=lrs&page=9").says()
+    browser.get(path).submit("deliveries.csv")
+    rows = list(csv.DictReader(io.StringIO(browser.text.removeprefix("\ufeff"))))
+    assert len(rows) == 260
+    assert {row["message"] for row in rows} == {"", "'=Refused."}
+    assert {(row["where"], row["state"]) for row in rows} == {
+        ("Course grade", "on_its_way"),
+        ("lrs", "needs_human"),
+    }
+
+
+def make_delivery(db, pair, person, sink, payload, now) -> Delivery:
+    row = Delivery(
+        sink=sink,
+        subject=str(person.id),
+        programme_id=pair.programme.id,
+        person_id=person.id,
+        payload=payload,
+        idempotency_key=uuid.uuid4().hex,
+        state="pending",
+        next_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+    db.add(row)
+    db.flush()
+    return row
+
+
+def test_credits_when_another_system_takes_events_say_how_many_arrived(sign_in, runtime, tenant, pair, clock):
+    confirm(runtime, tenant, pair, clock)
+    account_id = connect(runtime, tenant, runtime.plugins.credit_sinks["records"], "lrs").id
+    with runtime.database.transaction(tenant.id) as db:
+        for number, state in enumerate(("delivered", "pending", "needs_human")):
+            row = make_delivery(db, pair, pair.mentor, "records", {"kind": "award"}, clock.now)
+            row.subject, row.state, row.account_id = f"entry {number}", state, account_id
+            row.last_error = "Please correct it there." if state == "needs_human" else None
+    words = sign_in(tenant, pair.mentor).get("/credits").says()
+    assert "lrs Entries that arrived: 1. Saved here and on their way: 1." in words
+    assert "not taken there: 1. The programme team looks after it. Please correct it there." in words
+
+
+def test_credits_when_limits_are_set_say_what_is_left_and_download_as_csv(
+    sign_in, runtime, tenant, pair, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        programme = db.get_one(Programme, pair.programme.id)
+        programme.programme_cap, programme.year_cap, programme.preparation_percent = 200, 150, 10
+    confirm(runtime, tenant, pair, clock, 100)
+    confirm(runtime, tenant, pair, clock, 100)
+    browser = sign_in(tenant, pair.mentor).get("/credits")
+    words = browser.says()
+    assert "In this programme 50 more minutes can count." in words
+    assert "This year 0 more minutes can count, in all programmes together." in words
+    assert "one year counts 150 minutes at most, in all programmes" in words
+    assert "For preparing: 0.25 hours. That is no time together" in words
+    browser.submit("/credits.csv")
+    rows = list(csv.DictReader(io.StringIO(browser.text.removeprefix("\ufeff"))))
+    assert sorted((row["unit"], row["minutes"]) for row in rows) == [
+        ("contact_hours", "100"),
+        ("contact_hours", "50"),
+        ("preparation", "10"),
+        ("preparation", "5"),
+    ]
+    assert {row["employee_number"] for row in rows} == {"'=7"}
+
+
+def test_credits_when_the_policy_is_not_installed_any_more_show_what_was_kept(
+    sign_in, runtime, tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Programme, pair.programme.id).policy = "gone"
+    browser = sign_in(tenant, pair.mentor).get("/credits")
+    assert browser.status == 200
+    assert "Sessions that you both confirmed: 1 of 3" in browser.says()
+
+
+def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, runtime, tenant, pair, clock):
+    confirm(runtime, tenant, pair, clock, 50)
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    manager.get(f"/people/{pair.mentor.id}/credits")
+    link = re.search(r'href="([^"]+/reverse)"', manager.text)[1]
+    manager.get(link).submit("/reverse", reason=" ")
+    assert manager.status == 422
+    manager.submit("/reverse", reason="It was a lunch.")
+    assert "0 h 0 min of mentoring" in manager.says()
+    assert "Take back" not in manager.says()
+    words = sign_in(tenant, pair.mentor).get("/credits").says()
+    assert "-50 -0.83 hours taken back: It was a lunch." in words
+    assert "50 0.83 hours confirmed by both, taken back since" in words
+    assert manager.post(link, reason="Once more.").status == 409
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        assert db.scalars(select(AuditEntry).where(AuditEntry.action == "credit.reverse")).one()
+
+
+def test_adjustment_by_the_manager_stands_with_its_reason(sign_in, runtime, tenant, pair, clock):
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    path = f"/people/{pair.mentee.id}/programmes/{pair.programme.id}/adjust"
+    for minutes in ("0", "1.5", "10001"):
+        manager.get(path).submit("/adjust", minutes=minutes, reason="A workshop.")
+        assert manager.status == 422
+    manager.get(path).submit("/adjust", minutes="45", reason="A workshop.")
+    assert "0 h 45 min of mentoring" in manager.says()
+    words = sign_in(tenant, pair.mentee).get("/credits").says()
+    assert "45 0.75 hours adjusted by the programme manager: A workshop." in words
+    assert "Confirmed minutes: 45 of 120" in words
+    assert manager.post(path, minutes="-46", reason="Too much.").status == 409
+
+
+def test_corrections_of_ones_own_or_another_courses_credit_are_refused(
+    sign_in, runtime, tenant, other_tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        query = select(CreditEntry).where(CreditEntry.person_id == pair.mentor.id)
+        entry = db.scalars(query).one()
+    context = course_of(runtime, tenant, pair)
+    paths = [
+        f"/people/{pair.mentor.id}/credits/{entry.id}/reverse",
+        f"/people/{pair.mentor.id}/programmes/{pair.programme.id}/adjust",
+    ]
+    with runtime.database.transaction(tenant.id) as db:
+        elsewhere = make_context(db, "Another course")
+    for path in paths:
+        said = {"reason": "Because.", "minutes": "5"}
+        own = sign_in(tenant, pair.mentor, manager=True, context=context)
+        assert own.post(path, **said).status == 409
+        assert sign_in(tenant, manager=True, context=elsewhere).post(path, **said).status == 403
+        assert sign_in(other_tenant, manager=True).post(path, **said).status == 404
+        assert sign_in(tenant, pair.mentee).post(path, **said).status == 403
+    wrong = f"/people/{pair.mentee.id}/credits/{entry.id}/reverse"
+    assert sign_in(tenant, manager=True, context=context).post(wrong, reason="Because.").status == 404
 
 
 def test_retry_when_pressed_sends_again_and_is_audited(sign_in, runtime, tenant, pair, clock):
@@ -201,7 +356,7 @@ def test_export_when_a_value_looks_like_a_formula_is_defused(runtime, tenant, pa
     out.seek(0)
     rows = {row["role"]: row for row in csv.DictReader(out)}
     assert rows["mentor"]["employee_number"] == "'=7"
-    assert (rows["mentor"]["minutes"], rows["mentor"]["hours"]) == ("50", "0.83")
+    assert (rows["mentor"]["minutes"], rows["mentor"]["credit"]) == ("50", "0.83")
     assert rows["mentee"]["name"] == "Sam Senior"
 
 
@@ -252,15 +407,16 @@ def test_deliveries_when_a_system_takes_nothing_back_ask_for_a_hand(
 ):
     browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
-    assert "Record store : sent 2, needs somebody 1" in words
-    assert "a session taken back needs somebody" in words
+    # Sent, on its way, to be tried again, blocked, needs somebody.
+    assert re.search(r"Record store (2)\D+0 0 0 (1)\D", words), words
+    assert "a session taken back, -60 minutes" in words
     assert words.count("Send again for Sam Senior") == 1, "only the grade: trying again cannot help the other"
     assert "Please correct there by hand what was sent for the session of 2026-11-23" in words
     with runtime.database.transaction(tenant.id) as db:
         row = db.scalars(select(Delivery).where(Delivery.state == "needs_human")).one()
     browser.submit(f"{row.id}/by-hand")
     assert "Noted. It counts as sent." in browser.says()
-    assert "Record store : sent 3" in browser.says()
+    assert re.search(r"Record store (3)\D+0 0 0 0", browser.says())
     browser.post(f"/programmes/{pair.programme.id}/deliveries/{row.id}/by-hand")
     assert browser.status == 409
 
@@ -279,13 +435,13 @@ def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
 
 def test_file_when_a_manager_wants_it_is_given_and_to_nobody_else(sign_in, runtime, tenant, pair, clock):
     confirm(runtime, tenant, pair, clock)
-    path = f"/programmes/{pair.programme.id}/credits.csv?shape="
+    page = f"/programmes/{pair.programme.id}/deliveries"
+    path = f"/programmes/{pair.programme.id}/credits.csv"
     manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
-    page = manager.get(f"/programmes/{pair.programme.id}/deliveries").says()
-    assert "Totara, Upload completion records" in page
-    answer = manager.get(path + "totara")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
-    assert 'filename="credits-totara.csv"' in answer.headers["Content-Disposition"]
-    assert "'=7" in answer.text
-    assert manager.get(path + "excel").status == 404
-    assert sign_in(tenant, pair.mentor).get(path + "totara").status == 403
+    assert "Totara, Upload completion records" in manager.get(page).says()
+    manager.submit("/credits.csv", shape="totara")
+    assert (manager.status, manager.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert "filename=credits-totara.csv" in manager.headers["Content-Disposition"]
+    assert "'=7" in manager.text
+    assert manager.post(path, shape="excel").status == 422
+    assert sign_in(tenant, pair.mentor).post(path, shape="totara").status == 403

@@ -1,0 +1,241 @@
+"""What the pages of credits list: sums of a ledger, and what became of deliveries."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+
+from rmplugin.credits.forms import GROUPS
+from rmplugin.credits.models import CreditEntry, Delivery
+from rmplugin.credits.queries import STATE_ORDER
+from rmplugin.db import Db
+from rmplugin.people.models import Person
+from rmplugin.policies import PREPARATION
+from rmplugin.programmes.models import Programme
+from rmplugin.sessions.models import MentoringSession
+from rmplugin.texts import Text
+
+GROUP_OF = {state: group for group, states in GROUPS.items() for state in states}
+Line = tuple[CreditEntry, MentoringSession | None]
+
+
+@dataclass
+class Sums:
+    """What the lines of a ledger come to.
+
+    :ivar minutes: contact time; `this_year`: of sessions of this calendar year.
+    :ivar of_programme: contact time by programme.
+    :ivar credit: programme -> unit -> hundredths of it.
+    """
+
+    minutes: int = 0
+    this_year: int = 0
+    of_programme: dict[uuid.UUID, int] = field(default_factory=lambda: defaultdict(int))
+    credit: dict[uuid.UUID, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def sum_up(lines: Iterable[Line], year: int) -> Sums:
+    """Sum the lines of a ledger up; preparation is no contact time.
+
+    :param year: the one that counts as this year, in UTC.
+    **Touches** pure.
+    """
+    sums = Sums()
+    for entry, session in lines:
+        units = sums.credit[entry.programme_id]
+        units[entry.unit] = units.get(entry.unit, 0) + entry.amount_hundredths
+        if entry.unit == PREPARATION:
+            continue
+        sums.minutes += entry.minutes
+        sums.of_programme[entry.programme_id] += entry.minutes
+        if (session.starts_at if session else entry.created_at).year == year:
+            sums.this_year += entry.minutes
+    return sums
+
+
+def left_of(programme: Programme, sums: Sums) -> list[Text]:
+    """Say how much can still count under the limits of a programme; nothing where there are none.
+
+    **Touches** pure.
+    """
+    left = []
+    if programme.programme_cap is not None:
+        rest = max(0, programme.programme_cap - sums.of_programme[programme.id])
+        left.append(Text("In this programme %(n)s more minutes can count.", n=rest))
+    if programme.year_cap is not None:
+        rest = max(0, programme.year_cap - sums.this_year)
+        left.append(Text("This year %(n)s more minutes can count, in all programmes together.", n=rest))
+    return left
+
+
+@dataclass
+class Told:
+    """What an event sink was told about a person.
+
+    :ivar counts: group of states -> how many lines.
+    :ivar problem: what one that waits for somebody says; None when none does.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def place_of(row: Delivery) -> str:
+    """Give where a delivery goes: the id of an account, or the key of a sink that takes states.
+
+    **Touches** pure.
+    """
+    return str(row.account_id) if row.account_id is not None else row.sink
+
+
+def told_of(db: Db, person_id: uuid.UUID) -> Mapping[uuid.UUID, Mapping[str, Told]]:
+    """Count what accounts of event sinks were told about a person.
+
+    :return: programme -> place -> what it was told.
+    **Touches** reads delivery.
+    """
+    columns = (Delivery.programme_id, Delivery.account_id, Delivery.state)
+    query = (
+        select(*columns, func.count(), func.max(Delivery.last_error))
+        .where(Delivery.person_id == person_id, Delivery.state != "superseded")
+        .where(Delivery.account_id.is_not(None))
+        .group_by(*columns)
+        .order_by(Delivery.account_id)
+    )
+    told: dict[uuid.UUID, dict[str, Told]] = defaultdict(dict)
+    for programme_id, account_id, state, count, error in db.execute(query):
+        one, group = told[programme_id].setdefault(str(account_id), Told()), GROUP_OF[state]
+        one.counts[group] = one.counts.get(group, 0) + count
+        if group in ("blocked", "needs_human", "retry"):
+            one.problem = one.problem or error
+    return told
+
+
+def _newest(programme_id: uuid.UUID) -> Select[Any]:
+    """Select the id of the newest delivery of each sink and subject of a programme."""
+    newest_first = (Delivery.created_at.desc(), Delivery.id.desc())
+    place = func.row_number().over(partition_by=(Delivery.sink, Delivery.subject), order_by=newest_first)
+    ranked = (
+        select(Delivery.id, place.label("place"))
+        .where(Delivery.programme_id == programme_id, Delivery.state != "superseded")
+        .subquery()
+    )
+    return select(ranked.c.id).where(ranked.c.place == 1)
+
+
+def count_deliveries(db: Db, programme_id: uuid.UUID) -> dict[str, dict[str, int]]:
+    """Count what each system was told last, about each subject of a programme.
+
+    :return: place -> group of states -> how many; groups that are empty included.
+    **Touches** reads delivery.
+    """
+    columns = (Delivery.sink, Delivery.account_id, Delivery.state)
+    query = select(*columns, func.count()).where(Delivery.id.in_(_newest(programme_id))).group_by(*columns)
+    counts: dict[str, dict[str, int]] = {}
+    for sink, account_id, state, count in db.execute(query):
+        place = sink if account_id is None else str(account_id)
+        counts.setdefault(place, dict.fromkeys(GROUPS, 0))[GROUP_OF[state]] += count
+    return dict(sorted(counts.items()))
+
+
+def list_newest(
+    db: Db,
+    programme_id: uuid.UUID,
+    *,
+    place: str | None = None,
+    group: str | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> Sequence[tuple[Delivery, Person]]:
+    """List what each sink was told last about each person of a programme; what needs somebody comes first.
+
+    :param place: see `place_of`; None for all. `group`: of `forms.GROUPS`; None for all.
+    :param limit: None for all.
+    **Touches** reads delivery, person.
+    """
+    rank = case({state: number for number, state in enumerate(STATE_ORDER)}, value=Delivery.state)
+    query = (
+        select(Delivery, Person)
+        .join(Person, Person.id == Delivery.person_id)
+        .where(Delivery.id.in_(_newest(programme_id)))
+        .order_by(rank, func.lower(Person.display_name), Delivery.sink, Delivery.id)
+        .offset(offset)
+        .limit(limit)
+    )
+    if place is not None:
+        query = query.where(_goes_to(place))
+    if group is not None:
+        query = query.where(Delivery.state.in_(GROUPS[group]))
+    return [(row, person) for row, person in db.execute(query)]
+
+
+def _goes_to(place: str) -> ColumnElement[bool]:
+    try:
+        return Delivery.account_id == uuid.UUID(place)
+    except ValueError:
+        return and_(Delivery.sink == place, Delivery.account_id.is_(None))
+
+
+EXPORT_COLUMNS = (
+    "entry_id",
+    "kind",
+    "employee_number",
+    "name",
+    "email",
+    "role",
+    "programme",
+    "session_at_utc",
+    "minutes",
+    "credit",
+    "unit",
+    "policy",
+    "cap_applied",
+    "reason",
+    "evidence_sha256",
+    "created_at_utc",
+)
+
+
+def export_rows(db: Db, person_id: uuid.UUID | None = None) -> Iterator[tuple[str | int, ...]]:
+    """Give the ledger line by line, oldest first, in the order of `EXPORT_COLUMNS`.
+
+    Reversals are lines of their own with negative minutes.
+    :param person_id: None for everybody.
+    **Touches** reads credit_entry, person, programme, mentoring_session.
+    """
+    query = (
+        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at)
+        .join(Person, Person.id == CreditEntry.person_id)
+        .join(Programme, Programme.id == CreditEntry.programme_id)
+        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .order_by(CreditEntry.created_at, CreditEntry.id)
+    )
+    if person_id is not None:
+        query = query.where(CreditEntry.person_id == person_id)
+    for entry, person, programme, starts_at in db.execute(query, execution_options={"yield_per": 1000}):
+        yield (
+            str(entry.id),
+            entry.kind,
+            person.employee_number or "",
+            person.display_name,
+            person.email or "",
+            entry.role,
+            programme,
+            f"{starts_at:%Y-%m-%dT%H:%M:%SZ}" if starts_at else "",
+            entry.minutes,
+            decimal(entry.amount_hundredths),
+            entry.unit,
+            f"{entry.policy}/{entry.policy_version}",
+            entry.cap_applied or "",
+            entry.reason or "",
+            entry.evidence_sha256,
+            f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        )
+
+
+def decimal(hundredths: int) -> str:
+    """Write hundredths with two places and a point. **Touches** pure."""
+    return f"{'-' if hundredths < 0 else ''}{abs(hundredths) // 100}.{abs(hundredths) % 100:02d}"

@@ -23,7 +23,7 @@ class Plain:
     """Adds to a list that keeps one entry per name, but does not know an entry without one again."""
 
     key, title, settings_schema = "plain", "Plain", PlainSettings
-    takes, corrects, batch, calls_per_minute = frozenset({"award"}), False, 4, None
+    takes, corrects, batch, calls_per_minute = frozenset({"award", "reversal"}), False, 4, None
 
     def check(self, settings):
         try:

@@ -69,7 +69,7 @@ def shown_modules() -> Iterator[Path]:
         name = path.relative_to(ROOT / "rmplugin").with_suffix("").as_posix()
         if not any(name == hidden or name.startswith(f"{hidden}/") for hidden in NOT_SHOWN):
             yield path
-    for folder in ("sinks", "notify"):
+    for folder in ("sinks", "notify", "policies"):
         yield from sorted((ROOT / "connectors" / folder).glob("*.py"))
     yield ROOT / "connectors" / "channels.py"
     yield ROOT / "connectors" / "events.py"
@@ -144,6 +144,15 @@ def as_mo(catalogue: Catalog) -> bytes:
     return out.getvalue()
 
 
+def untranslated(catalogue: Catalog) -> list[str | list[str] | tuple[str, ...]]:
+    """List the texts without a translation, those with a plural of which one form is missing, too."""
+    return [
+        message.id
+        for message in catalogue
+        if message.id and not (message.string and (isinstance(message.string, str) or all(message.string)))
+    ]
+
+
 def main() -> None:
     """Bring all catalogues up to date and tell what is not translated."""
     said = collect()
@@ -151,7 +160,7 @@ def main() -> None:
         catalogue = update(path, said)
         path.write_bytes(as_po(catalogue))
         path.with_suffix(".mo").write_bytes(as_mo(catalogue))
-        open_ = [message.id for message in catalogue if message.id and not message.string]
+        open_ = untranslated(catalogue)
         print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts, {len(open_)} not translated")
         for text in open_:
             print(f"  {text}")

@@ -188,6 +188,10 @@ def pages_of_the_pair(walked: Walked) -> Iterator[Page]:
     yield Page("session", f"/sessions/{walked.session}", "60")
     yield Page("hours of the pair", f"/pairings/{walked.pairing}/hours", "hour")
     yield Page("credits", "/credits", "credits")
+    yield Page("record", f"/programmes/{walked.company.programme.id}/record", "What you reached")
+    yield Page("check-in", f"/pairings/{walked.pairing}/checkin", "heck-in")
+    yield Page("messages", f"/pairings/{walked.pairing}/messages", "essages")
+    yield Page("my data", "/my-data", "Your check-ins")
 
 
 def pages_of_the_manager(walked: Walked) -> Iterator[Page]:
@@ -197,10 +201,21 @@ def pages_of_the_manager(walked: Walked) -> Iterator[Page]:
     yield Page("desk, a late page", "/manage?page=100", "Page 100 of" if PAIRS >= 2500 else "Page")
     yield Page("desk, low health", "/manage?health=low&state=active", "Page 1 of")
     yield Page("enrolments", f"/{here}/enrolments", "Page 1 of")
-    yield Page("care", f"/{here}/care", "How pairs are doing")
+    yield Page("enrolments, a late page", f"/{here}/enrolments?page=400", "Page")
+    yield Page("care", f"/{here}/care", "How people feel")
     yield Page("hours", "/manage/hours", "hours")
     yield Page("ends", f"/manage/{here}/ends", "How pairs end")
+    yield Page("themes", f"/{here}/goals", "learn about")
     yield Page("funnel", f"/{here}/sign-up", "Sign-up")
+    yield Page("readiness", f"/{here}/launch", "ready")
+    yield Page("people to invite", f"/{here}/people", "Page 1 of")
+    yield Page("people of the course", "/people/course", "course")
+    yield Page("pool health", f"/{here}/matching/health", "pool")
+
+
+def pages_of_the_administrator(walked: Walked) -> Iterator[Page]:
+    """Give the pages of an administrator."""
+    yield Page("a person", f"/admin/people/{walked.mentor.id}", "Your check-ins")
 
 
 def main() -> int:
@@ -217,7 +232,14 @@ def main() -> int:
         manager = Browser.signed_in(app, runtime, tenant, None, True, context, None, NOW)
         print(f"{'page':26}{'wall ms':>9}{'CPU ms':>8}{'kB':>6}")
         fine = True
-        for browser, pages in ((person, pages_of_the_pair), (manager, pages_of_the_manager)):
+        administrator = Browser.signed_in(
+            app, runtime, tenant, None, False, None, None, NOW, administrator=True
+        )
+        for browser, pages in (
+            (person, pages_of_the_pair),
+            (manager, pages_of_the_manager),
+            (administrator, pages_of_the_administrator),
+        ):
             for page in pages(walked):
                 fine &= ask(browser, page)
         runtime.database.close()

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
+from benchmarks.rows import write_rows
 from rmplugin import migrations
-from rmplugin.db import insert_rows, new_id
+from rmplugin.db import new_id
 from rmplugin.jobs import Runtime
 from rmplugin.matching import operations, rule_sets, tasks
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
@@ -86,27 +87,18 @@ def make_company(runtime: Runtime, count: int, seed: int = 5) -> Company:
         db.flush()
         db.add_all(ProgrammeSkill(programme_id=programme.id, skill_id=skill.id) for skill in skills)
         db.flush()
-        people = list(_people(tenant.id, account.id, count, chance))
+        people = list(_people(account.id, count, chance))
         # Every tenth colleague of the juniors is not enrolled.
         enrolled = [one for number, one in enumerate(people) if number < count or number % 10]
         names = db.scalars(select(Skill.id).where(Skill.name.like("Subject %")).order_by(Skill.name)).all()
-        write = db.connection()
-        insert_rows(write, _table(Person), people)
-        insert_rows(write, _table(Profile), (_profile(tenant.id, one["id"], chance) for one in people))
-        insert_rows(write, _table(PersonSkill), _skills(tenant.id, people, list(names), chance))
-        rows = (_enrolment(tenant.id, programme.id, one, chance) for one in enrolled)
-        insert_rows(write, _table(Enrolment), rows)
+        write_rows(db, Person, people)
+        write_rows(db, Profile, (_profile(one["id"], chance) for one in people))
+        write_rows(db, PersonSkill, _skills(people, list(names), chance))
+        write_rows(db, Enrolment, (_enrolment(programme.id, one, chance) for one in enrolled))
     return Company(runtime, tenant, programme, count)
 
 
-def _table(model: type) -> Table:
-    return model.__table__  # type: ignore[attr-defined,no-any-return]
-
-
-def _people(
-    tenant_id: uuid.UUID, account_id: uuid.UUID, count: int, chance: random.Random
-) -> Iterator[dict[str, Any]]:
-    empty = {column.name: None for column in _table(Person).columns}
+def _people(account_id: uuid.UUID, count: int, chance: random.Random) -> Iterator[dict[str, Any]]:
     leaders = [new_id() for _ in range(count)]
     for number in range(2 * count):
         senior = number < count
@@ -114,9 +106,8 @@ def _people(
         if not senior:
             manager = leaders[chance.randrange(count)]
         name = f"{'Senior' if senior else 'Junior'} Number{number:05d}"
-        yield empty | {
+        yield {
             "id": leaders[number] if senior else new_id(),
-            "tenant_id": tenant_id,
             "account_id": account_id,
             "source_key": f"key-{number}",
             "employee_number": f"{number:06d}",
@@ -145,10 +136,8 @@ def _people(
         }
 
 
-def _profile(tenant_id: uuid.UUID, person_id: uuid.UUID, chance: random.Random) -> dict[str, Any]:
+def _profile(person_id: uuid.UUID, chance: random.Random) -> dict[str, Any]:
     return {
-        "id": new_id(),
-        "tenant_id": tenant_id,
         "person_id": person_id,
         "languages": chance.choice(LANGUAGES),
         "work_days": [0, 1, 2, 3, 4],
@@ -162,7 +151,7 @@ def _profile(tenant_id: uuid.UUID, person_id: uuid.UUID, chance: random.Random) 
 
 
 def _skills(
-    tenant_id: uuid.UUID, people: list[dict[str, Any]], names: list[uuid.UUID], chance: random.Random
+    people: list[dict[str, Any]], names: list[uuid.UUID], chance: random.Random
 ) -> Iterator[dict[str, Any]]:
     # Few subjects are known and wanted by many, most by few.
     weights = [1 / (rank + 3) for rank in range(len(names))]
@@ -172,8 +161,6 @@ def _skills(
         for direction, count in (("offered", offers), ("wanted", wants)):
             for skill in set(chance.choices(names, weights, k=count)):
                 yield {
-                    "id": new_id(),
-                    "tenant_id": tenant_id,
                     "person_id": person["id"],
                     "skill_id": skill,
                     "direction": direction,
@@ -182,12 +169,8 @@ def _skills(
                 }
 
 
-def _enrolment(
-    tenant_id: uuid.UUID, programme_id: uuid.UUID, person: dict[str, Any], chance: random.Random
-) -> dict[str, Any]:
+def _enrolment(programme_id: uuid.UUID, person: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     return {
-        "id": new_id(),
-        "tenant_id": tenant_id,
         "programme_id": programme_id,
         "person_id": person["id"],
         "role": "mentee" if person["job_title"] == "Vice President" else "mentor",

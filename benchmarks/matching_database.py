@@ -26,9 +26,10 @@ from sqlalchemy import func, select, text
 
 from benchmarks import matching_parts as parts
 from benchmarks.roster import new_database, server_cpu, server_pid
+from benchmarks.rows import write_rows
 from rmplugin import migrations
 from rmplugin.cli import COLLECT_AFTER
-from rmplugin.db import Database, Db, Secrets, insert_rows, new_id
+from rmplugin.db import Database, Secrets, new_id
 from rmplugin.matching import operations, queries, store
 from rmplugin.matching.explaining import explain_unmatched
 from rmplugin.matching.findings import Findings
@@ -163,26 +164,19 @@ def fill(database: Database, size: int) -> tuple[uuid.UUID, uuid.UUID]:
         programme = make_programme(db)
         skills = {name: new_id() for name in SKILLS}
         people = {person.id: new_id() for person in (*company.mentors, *company.mentees)}
-        common = {"tenant_id": tenant.id}
-        add(
-            db,
-            Skill,
-            (
-                {"id": skills[name], "name": name, "kind": "skill", "theme": "people"} | common
-                for name in SKILLS
-            ),
-        )
-        pairs = (
-            {"id": new_id(), "programme_id": programme.id, "skill_id": skills[name]} | common
+        listed = (
+            {"id": skills[name], "name": name, "kind": "skill", "theme": "people", "code": None}
             for name in SKILLS
         )
-        add(db, ProgrammeSkill, pairs)
+        write_rows(db, Skill, listed)
+        pairs = ({"programme_id": programme.id, "skill_id": skills[name]} for name in SKILLS)
+        write_rows(db, ProgrammeSkill, pairs)
         everybody = sorted((*company.mentors, *company.mentees), key=lambda person: person.id)
         account = make_account(db)
-        add(db, Person, (person_row(one, people, account.id) | common for one in everybody))
-        add(db, Profile, (profile_row(one, people) | common for one in everybody))
-        add(db, Enrolment, (enrolment_row(one, people, programme) | common for one in everybody))
-        add(db, PersonSkill, (row | common for one in everybody for row in skill_rows(one, people, skills)))
+        write_rows(db, Person, (person_row(one, people, account.id) for one in everybody))
+        write_rows(db, Profile, (profile_row(one, people) for one in everybody))
+        write_rows(db, Enrolment, (enrolment_row(one, people, programme) for one in everybody))
+        write_rows(db, PersonSkill, (row for one in everybody for row in skill_rows(one, people, skills)))
         run = operations.start_run(db, programme, "command", NOW)
         found = tenant.id, run.id
     with database.engine.connect() as connection:
@@ -190,10 +184,6 @@ def fill(database: Database, size: int) -> tuple[uuid.UUID, uuid.UUID]:
         connection.execute(text("ANALYZE"))
         connection.commit()
     return found
-
-
-def add(db: Db, model: Any, rows: Iterator[dict[str, Any]]) -> None:
-    insert_rows(db.connection(), model.__table__, rows)
 
 
 def person_row(one: Candidate, people: Mapping[str, uuid.UUID], account_id: uuid.UUID) -> dict[str, Any]:
@@ -227,7 +217,6 @@ def person_row(one: Candidate, people: Mapping[str, uuid.UUID], account_id: uuid
 def profile_row(one: Candidate, people: Mapping[str, uuid.UUID]) -> dict[str, Any]:
     first = FIRST_HOURS[hash_of(one) % len(FIRST_HOURS)]
     return {
-        "id": new_id(),
         "person_id": people[one.id],
         "languages": sorted(one.languages),
         "work_days": [0, 1, 2, 3, 4],
@@ -244,7 +233,6 @@ def hash_of(one: Candidate) -> int:
 
 def enrolment_row(one: Candidate, people: Mapping[str, uuid.UUID], programme: Programme) -> dict[str, Any]:
     return {
-        "id": new_id(),
         "programme_id": programme.id,
         "person_id": people[one.id],
         "role": one.role,
@@ -263,10 +251,10 @@ def skill_rows(
     same = {"person_id": people[one.id]}
     for name, level in one.offers.items():
         row = {"skill_id": skills[name], "direction": "offered", "level": level, "priority": None}
-        yield {"id": new_id()} | same | row
+        yield same | row
     for name, (level, priority) in one.wants.items():
         row = {"skill_id": skills[name], "direction": "wanted", "level": level, "priority": priority}
-        yield {"id": new_id()} | same | row
+        yield same | row
 
 
 if __name__ == "__main__":

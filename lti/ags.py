@@ -94,13 +94,23 @@ class LineItem:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A grade as the platform has it; `score` is None when it was erased or never given."""
+    """A grade as the platform has it; `score` is None when it was erased or never given.
+
+    :param at: when the platform says that it was changed; aware UTC, None where it does not say (the standard
+        knows no such member; Moodle sends one)
+    """
 
     user_id: str
     score: float | None
     maximum: float | None
     comment: str | None
     raw: Mapping[str, Any] = field(repr=False)
+    at: datetime | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Give the grade as a part of its maximum, 0..1; None for no grade."""
+        return None if self.score is None else self.score / (self.maximum or 1.0)
 
 
 def next_timestamp(last: datetime | None, now: datetime) -> datetime:
@@ -330,7 +340,16 @@ def _read_result(entry: object) -> Result | None:
         maximum=number(entry.get("resultMaximum")),
         comment=_text(entry.get("comment")),
         raw=MappingProxyType(entry),
+        at=_moment(entry.get("timestamp")),
     )
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
 
 
 def _text(value: object) -> str | None:

@@ -13,6 +13,21 @@ from rmplugin.errors import (
 )
 from rmplugin.hookspecs import hookimpl
 from rmplugin.notifiers import Letter, MailNotifier, NewsNotifier, NewsPost, NotifierAnswer
+from rmplugin.policies import (
+    PREPARATION,
+    Award,
+    Caps,
+    CreditPolicy,
+    Earned,
+    History,
+    PolicyCriterion,
+    PolicyProgress,
+    SessionFacts,
+    Targets,
+    progress,
+    within_caps,
+)
+from rmplugin.printing import print_document
 from rmplugin.records import (
     Capabilities,
     CheckResult,
@@ -42,22 +57,29 @@ from rmplugin.sinks import (
     SinkAnswer,
     SinkServices,
 )
+from rmplugin.texts import Text
 
 __all__ = [
+    "PREPARATION",
     "SCIM_MAPPABLE",
+    "Award",
     "Capabilities",
+    "Caps",
     "CheckResult",
     "CompletionRecord",
     "CompletionSink",
     "CreditKind",
+    "CreditPolicy",
     "CreditRecord",
     "CreditSink",
     "CursorExpiredError",
+    "Earned",
     "EmployeeRecord",
     "Employment",
     "EmploymentStatus",
     "ExternalError",
     "FatalError",
+    "History",
     "HrisConnector",
     "InputError",
     "Letter",
@@ -73,17 +95,25 @@ __all__ = [
     "PaperServices",
     "PaperSink",
     "PlatformQuirks",
+    "PolicyCriterion",
+    "PolicyProgress",
     "RetriableError",
     "RmError",
     "RosterPage",
+    "SessionFacts",
     "SinkAnswer",
     "SinkServices",
     "SkippableRecordError",
     "SkippedRecord",
+    "Targets",
+    "Text",
     "WebhookNotice",
     "WebhookReader",
     "hookimpl",
     "http",
+    "print_document",
+    "progress",
     "read_scim_user",
     "shapes",
+    "within_caps",
 ]

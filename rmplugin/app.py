@@ -60,6 +60,7 @@ PAGES = (
     "safeguards",
     "introductions",
     "credits",
+    "papers",
     "mailing",
     "calendars",
     "data_requests",
@@ -177,6 +178,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         day=formats.local_day,
         number=formats.local_number,
         percent=formats.local_percent,
+        sentence=formats.sentence_case,
         say=web.say,
     )
     app.jinja_env.add_extension("jinja2.ext.do")

@@ -17,6 +17,11 @@ def local_day(day: date) -> str:
     return babel.dates.format_skeleton("yMMMd", day, locale=locale)
 
 
+def sentence_case(text: str) -> str:
+    """Begin a text with a capital and leave the rest: German nouns keep theirs. **Touches** pure."""
+    return text[:1].upper() + text[1:]
+
+
 def local_number(number: float) -> str:
     """Write a number for people: "812,300". **Touches** the language of the page."""
     return babel.numbers.format_decimal(number, locale=_locale())

@@ -11,6 +11,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from rmplugin.notifiers import MailNotifier, NewsNotifier
+    from rmplugin.policies import CreditPolicy
     from rmplugin.records import HrisConnector, MatchCriterion, NavLink, PlatformQuirks
     from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
 
@@ -31,6 +32,16 @@ def rm_register_match_criteria() -> "Sequence[MatchCriterion]":
 
     Called once, at start-up. The proof that no better set of pairs exists counts these points, too, as long
     as a criterion keeps to the `most` that it declares; a run fails when it does not.
+    """
+    return ()
+
+
+@hookspec
+def rm_register_credit_policies() -> "Sequence[CreditPolicy]":
+    """Return ways to count credit that this plug-in brings. Called once, at start-up.
+
+    A programme names the one that it counts by. Each line of the ledger keeps the policy's key and version,
+    so a policy that counts differently must carry another version.
     """
     return ()
 

@@ -60,8 +60,9 @@ def tell(
     :param mail: False when another mail says it already.
     **Touches** writes notice.
     """
-    for older in unread(db, person_id):
-        if path != "/home" and (older.kind, older.path) == (kind, path):
+    if path != "/home":
+        same = (Notice.person_id == person_id, Notice.kind == kind, Notice.path == path)
+        for older in db.scalars(select(Notice).where(*same, Notice.read_at.is_(None))):
             older.read_at = now
     db.add(Notice(person_id=person_id, kind=kind, text=text, path=path, created_at=now, to_mail=mail))
     db.info["wake"] = True

@@ -8,10 +8,12 @@ import pluggy
 import structlog
 
 from rmplugin import hookspecs
-from rmplugin.errors import ConfigError, NotFoundError
+from rmplugin.errors import ConfigError, InputError, NotFoundError
 from rmplugin.notifiers import MailNotifier, NewsNotifier
+from rmplugin.policies import CreditPolicy
 from rmplugin.records import HrisConnector, MatchCriterion, PlatformQuirks, SettingTopic
 from rmplugin.sinks import CompletionSink, CreditSink, PaperSink
+from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class Plugins:
         except pluggy.PluginValidationError as error:
             raise ConfigError([f"A plug-in names a hook that does not exist: {error}."]) from error
         self.connectors: dict[str, HrisConnector] = _keyed(self.gather("rm_register_hris_connectors"))
+        self.policies: dict[str, CreditPolicy] = _keyed(self.gather("rm_register_credit_policies"))
         sinks = _keyed(self.gather("rm_register_completion_sinks"))
         self.sinks: dict[str, CompletionSink] = _of(CompletionSink, sinks)
         self.credit_sinks: dict[str, CreditSink] = _of(CreditSink, sinks)
@@ -89,6 +92,16 @@ class Plugins:
         if key not in self.connectors:
             raise NotFoundError(f"HR connector '{key}' (known: {', '.join(sorted(self.connectors))})")
         return self.connectors[key]
+
+    def check_policy(self, key: str) -> None:
+        """Check that a plug-in brings a credit policy.
+
+        :raises InputError: none does; `details` says so for the field ``policy``.
+        """
+        if key not in self.policies:
+            known = ", ".join(sorted(self.policies))
+            said = Text("There is no credit policy '%(key)s' (known: %(known)s).", key=key, known=known)
+            raise InputError("unknown_policy", said, {"policy": said})
 
     def credit_sink(self, key: str) -> CreditSink:
         """Give a sink for events by its key.

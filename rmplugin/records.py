@@ -346,29 +346,6 @@ class PlatformQuirks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyProgress:
-    """Where one person stands against a completion policy.
-
-    :param percent: 0..100, integer, never 100 before every criterion is met.
-    :param criteria: (label, reached, needed, met) per criterion, for the checklist.
-    """
-
-    percent: int
-    met: bool
-    criteria: tuple["PolicyCriterion", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyCriterion:
-    """One line of the completion checklist."""
-
-    label: str
-    reached: int
-    needed: int
-    met: bool
-
-
-@dataclass(frozen=True, slots=True)
 class NavLink:
     """A link that a plug-in adds to the navigation.
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import marshmallow as ma
 
 from rmplugin.records import CheckResult, PlatformQuirks
+from rmplugin.texts import Text
 
 
 class SinkServices(Protocol):
@@ -216,9 +217,12 @@ class PaperRecord:
 
     :param id: UUID of the paper; part of `verify_url`.
     :param holder_email: None when the roster has none.
+    :param programme_id: UUID, the same in all papers of the programme.
+    :param started_at, completed_at: aware UTC.
     :param sessions, minutes: confirmed ones that count.
     :param amount_hundredths: credit in hundredths of `unit`.
-    :param completed_at: aware UTC.
+    :param criteria: what had to be met, a sentence each, in `language`.
+    :param evidence_sha256: digest of the digests of all sessions that count, in hexadecimal digits.
     :param issuer_name: the company.
     :param issuer_url: the tool's own address, without a slash at the end.
     :param verify_url: public page that says whether the paper is valid.
@@ -230,6 +234,7 @@ class PaperRecord:
     holder_name: str = field(repr=False)
     holder_email: str | None = field(repr=False)
     role: Literal["mentor", "mentee"]
+    programme_id: str
     programme_name: str
     started_at: datetime
     completed_at: datetime
@@ -237,6 +242,8 @@ class PaperRecord:
     minutes: int
     amount_hundredths: int
     unit: str
+    criteria: Sequence[str]
+    evidence_sha256: str
     issued_at: datetime
     issuer_name: str
     issuer_url: str
@@ -248,12 +255,24 @@ class PaperRecord:
 class PaperServices(Protocol):
     """What the core hands to a `PaperSink`."""
 
-    def sign(self, data: bytes) -> bytes:
-        """Sign with the issuer's Ed25519 key."""
+    def seal(
+        self, document: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]], at: datetime
+    ) -> dict[str, Any]:
+        """Give a verifiable credential with the issuer's proof (Data Integrity, eddsa-rdfc-2022).
+
+        Nothing is fetched: the terms of the W3C's own context are known, others are explained.
+
+        :param contexts: address of a context -> term -> its meaning, for each term that is used.
+        :param at: when it is signed, aware UTC; the same moment gives the same proof.
+        :raises ValueError: a term is explained nowhere.
+        """
         ...
 
-    def key_id(self) -> str:
-        """Give the address of the public key (a DID URL) that belongs to `sign`."""
+    def say(self, text: Text, language: str) -> str:
+        """Say a text in a language; what nobody translated stays English.
+
+        :param language: ISO 639-1 code.
+        """
         ...
 
     def issuer_id(self) -> str:

@@ -62,19 +62,25 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.introductions import operations as introductions
     from rmplugin.mailing.tasks import make_post
     from rmplugin.matching import interruptions, releasing, runs
+    from rmplugin.papers import operations as papers
     from rmplugin.reviews import operations as reviews
     from rmplugin.sessions import operations as sessions
 
     sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
+    confirmed = partial(credits.on_session_confirmed, sinks=sinks, policies=plugins.policies)
+    progressed = partial(credits.on_progress_changed, sinks=sinks, policies=plugins.policies)
     post = make_post(settings, plugins) if settings.smtp_url else None
     session_kinds = ("session_planned", "session_moved", "session_cancelled")
     return {
         "session_confirmed": (
-            partial(credits.on_session_confirmed, sinks=sinks),
+            confirmed,
             introductions.on_session_confirmed,
         ),
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
-        "progress_changed": (partial(credits.on_progress_changed, sinks=sinks),),
+        "session_corrected": (confirmed,),
+        "progress_changed": (progressed,),
+        "completion_met": (papers.on_completion_met,),
+        "completion_unmet": (papers.on_completion_unmet,),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),
         "roster_synced": (interruptions.on_roster_synced,),
@@ -121,6 +127,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
 
     from rmplugin.aims import tasks as aim_tasks
     from rmplugin.checkins import tasks as checkin_tasks
+    from rmplugin.credits import reconciling
     from rmplugin.credits import tasks as credit_tasks
     from rmplugin.data_requests import tasks as privacy_tasks
     from rmplugin.freebusy import tasks as freebusy_tasks
@@ -133,6 +140,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
     from rmplugin.preparation import tasks as preparation_tasks
     from rmplugin.programmes import tasks as programme_tasks
     from rmplugin.reviews import tasks as review_tasks
+    from rmplugin.sessions import tasks as session_tasks
     from rmplugin.tenants import tasks as tenant_tasks
 
     queue = runtime.queue
@@ -157,6 +165,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         tenant_tasks.tidy(runtime)
         hris_tasks.tidy(runtime)
         introduction_tasks.see_after(runtime)
+        session_tasks.look_after(runtime)
         checkin_tasks.ask_due(runtime)
         leaving_tasks.look_after(runtime)
         preparation_tasks.remind_due(runtime)
@@ -175,6 +184,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         "nightly_rerun": ("47", matching_tasks.rerun_waiting),
         "nightly_reviews": ("57", review_tasks.review_all),
         "nightly_aims": ("12", aim_tasks.remind),
+        "nightly_grades": ("2", reconciling.compare_all),
         "nightly_removal": ("7", privacy_tasks.remove_due),
     }
     for name, (minute, task) in nightly.items():

@@ -31,6 +31,10 @@ PARTS = {
         lambda: importlib.util.find_spec("lti_consumer") is not None,
         "the dependency group openedx is not installed",
     ),
+    "poppler": (
+        lambda: all(map(shutil.which, ("pdfinfo", "pdffonts", "qpdf"))),
+        "poppler-utils or qpdf is not installed",
+    ),
     "postgresql": (lambda: find_binaries() is not None, "PostgreSQL's server is not installed"),
     "ralph": (find_ralph, "Ralph, a learning record store, is not installed: make environment"),
     "redis": (lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),

@@ -129,10 +129,9 @@ def _compare(status: int | None, push: _Push) -> SinkAnswer:
     """Find out what a refusal means: arrived before, too old by the platform's clock, or not gradable."""
     record = push.record
     result = _read_result(push)
-    if result is not None and result.score is not None:
-        share = result.score / (result.maximum or 1.0)
-        if abs(share - record.score_given / record.score_maximum) < SAME:
-            return SinkAnswer(outcome="delivered", status=status, remote_ref=push.url)
+    share = result.share if result is not None else None
+    if share is not None and abs(share - record.score_given / record.score_maximum) < SAME:
+        return SinkAnswer(outcome="delivered", status=status, remote_ref=push.url)
     # Only 409 says without doubt that the score is stale; 400 may also mean a person without grades.
     if status == 409 or (result is not None and record.attempts < TRIES_AT_STALE):
         pause = 2.0 if record.attempts < TRIES_AT_STALE else None

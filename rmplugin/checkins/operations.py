@@ -1,7 +1,7 @@
 """Check-ins: ask, answer, and what follows quietly for the coordinator."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -110,20 +110,29 @@ def ask_due(db: Db, now: datetime) -> int:
     **Touches** writes checkin_ask, notice.
     """
     asked = queries.unasked(db, now)
-    for pairing, person, wave in asked:
-        db.add(CheckinAsk(pairing_id=pairing.id, person_id=person, wave=wave, asked_at=now))
-        text = "How is it going, for you? A check-in of two minutes; your partner never sees your answers."
-        notify.tell(db, person, "checkin_due", text, now, _page(pairing))
-    db.flush()
+    db.add_all(
+        CheckinAsk(pairing_id=pairing.id, person_id=person, wave=wave, asked_at=now)
+        for pairing, person, wave in asked
+    )
+    text = "How is it going, for you? A check-in of two minutes; your partner never sees your answers."
+    _tell_all(db, text, [(person, pairing) for pairing, person, _wave in asked], now)
+    late = []
     for ask, pairing in queries.unanswered(db, now - queries.REMIND_AFTER):
         if now >= queries.wave_begins(pairing, ask.wave) + queries.OPEN_FOR:
             ask.expired_at = now
             notify.settle(db, ask.person_id, _page(pairing), now)
         elif ask.reminded_at is None and pairing.state == "active":
             ask.reminded_at = now
-            text = "Your check-in still waits for you. It takes two minutes and is asked for a week more."
-            notify.tell(db, ask.person_id, "checkin_due", text, now, _page(pairing))
+            late.append((ask.person_id, pairing))
+    text = "Your check-in still waits for you. It takes two minutes and is asked for a week more."
+    _tell_all(db, text, late, now)
     return len(asked)
+
+
+def _tell_all(db: Db, text: str, people: Sequence[tuple[uuid.UUID, Pairing]], now: datetime) -> None:
+    told = [(person, text, _page(pairing)) for person, pairing in people]
+    if told:
+        notify.tell_all(db, "checkin_due", told, now, {page for _person, _text, page in told})
 
 
 def _page(pairing: Pairing) -> str:

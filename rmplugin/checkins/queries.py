@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, String, case, cast, func, select
 
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db
@@ -109,16 +109,21 @@ def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID]) ->
     :return: a health per pairing; none for pairings in which there is not enough yet. Never an answer.
     **Touches** reads checkin.
     """
-    query = (
-        select(Checkin.pairing_id, func.min(Checkin.satisfaction), func.max(Checkin.satisfaction))
+    nth = func.row_number().over(partition_by=Checkin.pairing_id, order_by=Checkin.wave.desc())
+    both = (
+        select(
+            Checkin.pairing_id,
+            func.min(Checkin.satisfaction).label("low"),
+            func.max(Checkin.satisfaction).label("high"),
+            nth.label("nth"),
+        )
         .where(Checkin.pairing_id.in_(pairing_ids))
         .group_by(Checkin.pairing_id, Checkin.wave)
         .having(func.count(Checkin.id) == 2)
-        .order_by(Checkin.wave)
+        .subquery()
     )
-    # The newest check-in of each pair comes last.
-    newest = {row[0]: (row[1], row[2]) for row in db.execute(query)}
-    return {pairing_id: health_of(*both) for pairing_id, both in newest.items()}
+    newest = select(both.c.pairing_id, both.c.low, both.c.high).where(both.c.nth == 1)
+    return {pairing_id: health_of(low, high) for pairing_id, low, high in db.execute(newest)}
 
 
 def health_of(one: int, other: int) -> Health:
@@ -172,16 +177,18 @@ def unanswered(db: Db, asked_by: datetime) -> list[tuple[CheckinAsk, Pairing]]:
     return [(row[0], row[1]) for row in db.execute(query)]
 
 
-def open_tasks(db: Db, programme_id: uuid.UUID) -> list[tuple[CareTask, Pairing]]:
+def open_tasks(db: Db, programme_id: uuid.UUID, limit: int | None = None) -> list[tuple[CareTask, Pairing]]:
     """List what pairs ask of the coordinator, oldest first.
 
+    :param limit: most of them; None for all.
     **Touches** reads care_task, pairing.
     """
     query = select(CareTask, Pairing).join(Pairing, Pairing.id == CareTask.pairing_id)
     query = query.where(
         Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
     )
-    return [(row[0], row[1]) for row in db.execute(query.order_by(CareTask.created_at, CareTask.id))]
+    query = query.order_by(CareTask.created_at, CareTask.id).limit(limit)
+    return [(row[0], row[1]) for row in db.execute(query)]
 
 
 def count_open_tasks(programme_id: uuid.UUID) -> Select[int]:
@@ -222,19 +229,23 @@ def pulse(db: Db, programme_id: uuid.UUID) -> dict[int, dict[tuple[str, str], Me
     :return: wave -> (item, role) -> mean.
     **Touches** reads checkin, pairing.
     """
-    query = select(Checkin.wave, Checkin.person_id, Checkin.answers, Pairing.mentor_id)
+    said = tuple(Checkin.answers[item].as_integer() for item in REPORTED)
+    role = case((Checkin.person_id == Pairing.mentor_id, "mentor"), else_="mentee")
+    # Plain values, because there can be very many.
+    query = select(Checkin.wave, role, cast(Checkin.person_id, String), *said)
     query = query.join(Pairing, Pairing.id == Checkin.pairing_id).where(Pairing.programme_id == programme_id)
-    # Somebody with two partners answers twice and counts once.
-    first: dict[tuple[int, str, uuid.UUID], dict[str, int]] = {}
-    for row in db.execute(query.order_by(Checkin.answered_at, Checkin.id)):
-        role = "mentor" if row.person_id == row.mentor_id else "mentee"
-        first.setdefault((row.wave, role, row.person_id), row.answers)
+    counted = set()
     values: dict[int, dict[tuple[str, str], list[float]]] = {}
-    for (wave, role, _person), answers in first.items():
-        for item in REPORTED:
-            if item in answers:
-                values.setdefault(wave, {}).setdefault((item, role), []).append(answers[item])
+    for wave, side, person, *points in db.execute(query.order_by(Checkin.answered_at, Checkin.id)):
+        # Somebody with two partners answers twice and counts once.
+        if (who := (wave, side, person)) in counted:
+            continue
+        counted.add(who)
+        cells = values.setdefault(wave, {})
+        for item, point in zip(REPORTED, points, strict=True):
+            if point is not None:
+                cells.setdefault((item, side), []).append(point)
     return {
-        wave: {(item, role): safe_mean(cells.get((item, role), ())) for item in REPORTED for role in ROLES}
+        wave: {(item, side): safe_mean(cells.get((item, side), ())) for item in REPORTED for side in ROLES}
         for wave, cells in sorted(values.items())
     }

@@ -13,6 +13,8 @@ from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("checkins", __name__)
+# Of the pairs that need a word; the others follow when these are done.
+TASKS_SHOWN = 25
 
 
 @pages.get("/pairings/<uuid:pairing_id>/checkin", role=Role.PARTICIPANT)
@@ -51,17 +53,25 @@ def answer(visit: Visit, pairing_id: UUID) -> web.Answer:
 def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
     """Show which pairs need a quiet word, what people wanted the team to read, and the programme's pulse."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
-    tasks = queries.open_tasks(visit.db, programme.id)
-    shared = queries.shared_words(visit.db, programme.id)
-    people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
+    tasks = queries.open_tasks(visit.db, programme.id, TASKS_SHOWN)
     unlock = visit.runtime.database.secrets.unlock
+    shared = [
+        (row, unlock(row.words_locked))
+        for row in queries.shared_words(visit.db, programme.id)
+        if row.words_locked
+    ]
+    people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
+    writers = {row.person_id for row, _words in shared}
+    # Who is on the list above is not told so: that would say what the other of the two answered.
+    visit.note_access(*writers, programme_id=programme.id)
     return web.render(
         "checkins/care.html",
         visit,
         programme=programme,
         tasks=tasks,
-        names=display_names(visit.db, people | {checkin.person_id for checkin in shared}),
-        shared=[(checkin, unlock(checkin.words_locked)) for checkin in shared if checkin.words_locked],
+        more=(visit.db.scalar(queries.count_open_tasks(programme.id)) or 0) - len(tasks),
+        names=display_names(visit.db, people | writers),
+        shared=shared,
         pulse=queries.pulse(visit.db, programme.id),
         items={name: ITEMS[name] for name in queries.REPORTED},
         roles=queries.ROLES,

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from rmplugin.errors import NotFoundError, RmError
 
 # How many new objects Python waits for before it looks for circles among them.
-COLLECT_AFTER = (50_000, 20, 20)
+COLLECT_AFTER = (200_000, 20, 20)
 # Which module of this folder has a command. It is loaded when it is called: all of them take seconds.
 COMMANDS = {
     "admin-link": "setup",

@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-from rmplugin.cli.common import as_json, opened, show, table, tenant_option, tenant_transaction
+from rmplugin.cli.common import as_json, find_tenant, opened, show, table, tenant_option, tenant_transaction
 from rmplugin.credits import exports, operations, queries
+from rmplugin.credits.reconciling import compare_platform
 from rmplugin.credits.tasks import deliver_now
 from rmplugin.jobs import revive_dead
 from rmplugin.people.queries import find_person
 from rmplugin.shapes import SHAPES
+from rmplugin.tenants.queries import get_platform
 
 STATES = ("pending", "in_flight", "delivered", "retry", "blocked", "superseded", "needs_human", "dead")
 SHOWN = ("id", "sink", "person", "state", "attempts", "last_status", "sent_at", "last_error")
@@ -116,6 +118,38 @@ def export(shape: str, by_mail: bool, tenant: str | None) -> None:
     if left_out:
         said = "without employee number or e-mail address, or taken off where the system takes nothing off"
         click.echo(f"{left_out} lines were left out: {said}.", err=True)
+
+
+@group.command()
+@click.argument("platform")
+@click.option("--dry-run", is_flag=True, help="Only look: nothing is sent again, nothing is kept.")
+@as_json
+@tenant_option
+def reconcile(platform: str, dry_run: bool, as_json: bool, tenant: str | None) -> None:
+    """Read a platform's gradebooks, compare them with what they were told, repair what is ours.
+
+    A grade that a teacher gave is never overwritten: it is listed. The worker does the same every night.
+    Example: rmplugin credits reconcile moodle --dry-run
+    """
+    with opened() as runtime:
+        owner = find_tenant(runtime, tenant)
+        with runtime.database.transaction(owner.id, write=False) as db:
+            row = get_platform(db, platform)
+        document = compare_platform(runtime, owner.id, row.id, dry_run=dry_run)
+    show(document, as_json=as_json, human=_tell_comparison)
+
+
+def _tell_comparison(document: dict[str, Any]) -> str:
+    names = {"equal": "equal", "repaired": "sent again", "reported": "left to people"}
+    names |= {"on_its_way": "on their way", "blocked": "blocked"}
+    if document["dry_run"]:
+        names["repaired"] = "would be sent again"
+    counts = ", ".join(f"{document['people'][key]} {name}" for key, name in names.items())
+    shown = ("course", "person", "kind", "ours", "theirs", "times")
+    lines = table([{name: one[name] for name in shown} for one in document["differences"]])
+    says = {one["kind"]: one["says"] for one in document["differences"]}
+    words = "\n".join(f"{kind}: {text}" for kind, text in says.items())
+    return f"{counts}\n{lines}\n{words}" if document["differences"] else f"{counts}\nNothing differs."
 
 
 commands = (group,)

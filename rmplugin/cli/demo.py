@@ -24,9 +24,10 @@ from rmplugin import migrations
 from rmplugin.cli.seed import PROGRAMME, seed
 from rmplugin.cli.seed_months import ACCOUNT, Play
 from rmplugin.cli.seed_scenes import find_scenes, open_course
-from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, write_company
+from rmplugin.demo.company import ADVISOR_GROUP, Company, csv_settings, lms_people, read_german, write_company
 from rmplugin.demo.company_pilot import PILOT, pilot_profiles
 from rmplugin.demo.lms_settings import DEFAULT_COURSE, LmsActivity, LmsCourse, LmsSettings, platform_values
+from rmplugin.demo.months_people import Pool, first_day, pool_of
 from rmplugin.demo.practice_lms import make_lms_server
 from rmplugin.jobs import Runtime
 from rmplugin.people.tasks import sync_roster
@@ -83,7 +84,7 @@ def demo(port: int, lms_port: int, people: int | None, months: int, reset: bool,
     settings = _settings(folder, port)
     runtime = make_runtime(settings)
     company, months = _company(folder, people, months)
-    lms = _practice_lms(folder, company, settings.public_url, lms_port)
+    lms = _practice_lms(folder, company, settings.public_url, lms_port, months)
     click.echo("Preparing the database and reading the sample company's HR file …")
     tenant = _prepare(runtime, company, lms)
     _play(runtime, tenant, company, months)
@@ -129,12 +130,14 @@ def _company(folder: Path, people: int | None, months: int) -> tuple[Company, in
     return (replace(company, path=folder / "staff.csv") if months else company), months
 
 
-def _practice_lms(folder: Path, company: Company, tool_url: str, port: int) -> LmsSettings:
+def _practice_lms(folder: Path, company: Company, tool_url: str, port: int, months: int) -> LmsSettings:
+    asked = pool_of(company, first_day(company.as_of, months)) if months else Pool((), ())
+    people = lms_people(company, asked.mentees, asked.mentors)
     return LmsSettings(
         issuer=f"http://127.0.0.1:{port}",
         tool_url=tool_url,
         data_dir=folder / "lms",
-        people=tuple(lms_people(company)),
+        people=tuple(read_german(people)),
         courses=(DEFAULT_COURSE, OWN_COURSE),
     )
 
@@ -176,10 +179,14 @@ def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> No
         with runtime.database.transaction(tenant.id, write=False) as db:
             was_played = any(row.name == PROGRAMME for row in list_programmes(db))
         if not was_played:
-            click.echo(f"Playing {months} months of a programme; that can take some minutes …")
             # Every day's work of the worker would be told on the terminal.
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-            Play(runtime, tenant, company, PROGRAMME, months, runtime.clock()).play()
+            play = Play(runtime, tenant, company, PROGRAMME, months, runtime.clock())
+            with click.progressbar(
+                play.play(), play.days, f"Playing {months} months of a programme", item_show_func=_day_of
+            ) as days:
+                for _ in days:
+                    pass
             return
     report = sync_roster(
         runtime.database, runtime.plugins, tenant.id, ACCOUNT, now=runtime.clock(), accept_shrink=True
@@ -188,6 +195,10 @@ def _play(runtime: Runtime, tenant: Tenant, company: Company, months: int) -> No
         f"Roster: {report.status}, {report.seen} people seen, {len(report.skipped)} rows skipped. The demo "
         "accepts by itself what a person would look at first."
     )
+
+
+def _day_of(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
 
 
 @contextmanager
@@ -251,7 +262,8 @@ def _announce_scenes(runtime: Runtime, tenant: Tenant, lms: LmsSettings) -> None
         scenes = find_scenes(db, find_programme(db, PROGRAMME).id, lms.people, runtime.clock())
     click.echo("\nFor these people something waits in the course:")
     for scene in scenes:
-        click.echo(f"  {scene.person.name:<28} {scene.what}")
+        language = "" if scene.person.locale == "en" else f" ({scene.person.locale})"
+        click.echo(f"  {scene.person.name:<28} {scene.what}{language}")
 
 
 def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is_played: bool) -> None:
@@ -260,8 +272,10 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is
     click.echo("Click as one of these on the first page, then open the course:")
     seen: dict[str, int] = {}
     for person in sorted(lms.people, key=lambda person: person.group != ADVISOR_GROUP):
-        seen[person.group] = seen.get(person.group, 0) + 1
-        if seen[person.group] <= 2:
+        # Two of each group, and two of those of it who read German.
+        group = f"{person.group} {person.locale}"
+        seen[group] = seen.get(group, 0) + 1
+        if seen[group] <= 2:
             click.echo(f"  {person.group:<34} {person.name:<28} {person.about}")
     if is_played:
         click.echo(f"\nCourse '{DEFAULT_COURSE.title}' has a programme that runs; see also the people above.")

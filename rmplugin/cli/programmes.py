@@ -65,11 +65,13 @@ def create(
     \b
     Example:
       rmplugin programme create --template digital_fluency --name "Digital 2027" --set session_minutes=45
+      rmplugin programme create --template digital_fluency --name "Board" --set policy=cpe50
     """
     values = read_assignments(settings, "--set", "session_minutes=45") | {"name": name}
     with tenant_transaction(tenant) as (runtime, db):
         now = runtime.clock()
         row = operations.create_programme(db, template, values, "command", now)
+        runtime.plugins.check_policy(row.policy)
         if is_open:
             operations.change_state(db, row, "enrolling", "command", now)
         document = {"id": str(row.id), "name": row.name, "template": row.template, "state": row.state}

@@ -21,7 +21,7 @@ from rmplugin.sessions.models import MentoringSession
 from rmplugin.signup import operations as signup
 
 # Every so many weeks a supervision group is offered; the manager sees to open matters once a week.
-GROUP_EVERY, WEEK = 5, 7.0
+GROUP_EVERY, WEEK = 4, 7.0
 SEATS, JOIN = 12, 8
 
 
@@ -48,8 +48,8 @@ class Manager:
             yield WEEK
             self._attest()
             self._care()
-            if week % GROUP_EVERY == 2:
-                self._offer_group("mentor" if week % 2 else "mentee")
+            if week % GROUP_EVERY == 1:
+                self._offer_group("mentor" if week % (2 * GROUP_EVERY) == 1 else "mentee")
 
     def _sign_up(self) -> Act:
         """Name contacts, hear concerns and answer some, remind those who have not answered."""
@@ -71,15 +71,15 @@ class Manager:
         query = select(MentoringSession).join(Pairing, Pairing.id == MentoringSession.pairing_id)
         query = query.where(
             Pairing.programme_id == self.programme_id,
-            MentoringSession.state == "claimed",
+            MentoringSession.state == "lapsed",
             MentoringSession.attest_asked_at.is_not(None),
             MentoringSession.attest_refused_at.is_(None),
         )
         for session in self.stage.db.scalars(query.order_by(MentoringSession.id)).all():
             if self.chance.random() < 0.3:
-                sessions.attest(
-                    self.stage.db, session, ACTOR, None, self.stage.now, yes=self.chance.random() < 0.8
-                )
+                yes = self.chance.random() < 0.8
+                reason = "Both told me." if yes else ""
+                sessions.attest(self.stage.db, session, ACTOR, None, self.stage.now, yes=yes, reason=reason)
 
     def _care(self) -> None:
         for task, _ in open_tasks(self.stage.db, self.programme_id):

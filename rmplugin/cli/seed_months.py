@@ -1,10 +1,11 @@
 """Plays a programme of some months, day by day, with a clock of its own and the worker's own tasks."""
 
+import gc
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
 
@@ -12,13 +13,26 @@ from rmplugin.checkins import tasks as checkin_tasks
 from rmplugin.cli.seed import programme_rows, programme_values
 from rmplugin.cli.seed_manager import Manager
 from rmplugin.cli.seed_pilot import ACTOR, seed_pilot
-from rmplugin.db import Db
+from rmplugin.db import Database, Db
 from rmplugin.demo.company import Company, lms_people
 from rmplugin.demo.company_pilot import LEAD_RANK, PILOT, pilot_profiles
-from rmplugin.demo.company_profiles import SampleProfile, make_profiles
-from rmplugin.demo.months_enrolment import answer_invitation, answer_proposal, answers_of
+from rmplugin.demo.company_profiles import make_profiles
+from rmplugin.demo.months_enrolment import (
+    answer_invitation,
+    answer_proposal,
+    answers_of,
+    wait_for_colleague,
+)
 from rmplugin.demo.months_pairs import PairLife
-from rmplugin.demo.months_people import Pool, Staff, contacts_of, joiners_of, pool_of
+from rmplugin.demo.months_people import (
+    MONTH_DAYS,
+    Pool,
+    Staff,
+    contacts_of,
+    days_of,
+    joiners_of,
+    pool_of,
+)
 from rmplugin.demo.months_play import DAY, SATURDAY, Clock, Stage
 from rmplugin.errors import ConflictError
 from rmplugin.introductions import tasks as introduction_tasks
@@ -39,7 +53,6 @@ from rmplugin.programmes.queries import skills_of_programme
 from rmplugin.reviews import tasks as review_tasks
 from rmplugin.tenants.models import Tenant
 
-MONTH_DAYS = 30.4
 ACCOUNT = "hr-file"
 # Days after the beginning.
 SIGN_UP_ENDS, MATCHING, STARTS, REORGANISED = 13, 14, 21, 75
@@ -49,6 +62,8 @@ WEEKS_LEFT, LEAST_WEEKS = 6, 26
 CONCLUDING, GOES_ON, LAST_MATCHING = 20, 12, 3
 # How many pairs the reorganisation makes one reporting line of.
 NEW_LINES, LEAVERS = 4, 2
+# So many juniors are not invited but nominated by colleagues.
+NOMINATED = 12
 
 TENDED_EVERY, CHECKED_EVERY = 3, 14
 TASKS: tuple[Callable[[Runtime], object], ...] = (
@@ -65,6 +80,24 @@ CHECKS: tuple[Callable[[Runtime], object], ...] = (
     mail_tasks.take_notices,
     review_tasks.review_all,
 )
+
+
+@contextmanager
+def _in_haste(database: Database) -> Iterator[None]:
+    """Wait for the disk after no transaction: what a power cut takes away is played anew.
+
+    Python looks for garbage rarely meanwhile, and not at what is there already.
+    """
+    often = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    database.engine.update_execution_options(rm_durable=False)
+    try:
+        yield
+    finally:
+        database.engine.update_execution_options(rm_durable=True)
+        gc.set_threshold(*often)
+        gc.unfreeze()
 
 
 @dataclass
@@ -88,7 +121,7 @@ class Play:
 
     def __post_init__(self) -> None:
         """Set the clock to the first day."""
-        self.days = round(self.months * MONTH_DAYS)
+        self.days = days_of(self.months)
         self.begin = self.end - self.days * DAY
         self.clock = Clock(self.begin)
         # Plug-ins hear nothing of what never happened.
@@ -96,13 +129,18 @@ class Play:
         self.stage = Stage(self.clock, self.runtime.database.secrets, self.seed)
         self.staff = Staff(self.company)
 
-    def play(self) -> None:
-        """Play it. **Touches** what the operations, the worker's tasks and reading the roster touch."""
+    def play(self) -> Iterator[date]:
+        """Play it, and give each of its days when it is over, so that one can tell how far it has come.
+
+        **Touches** what the operations, the worker's tasks and reading the roster touch.
+        """
         self._read_roster()
         with self._transaction() as db:
             self._open(db)
-        for day in range(1, self.days + 1):
-            self._day(day)
+        with _in_haste(self.runtime.database):
+            for day in range(1, self.days + 1):
+                self._day(day)
+                yield self.clock.now.date()
 
     @contextmanager
     def _transaction(self) -> Iterator[Db]:
@@ -152,18 +190,15 @@ class Play:
         people = {str(person.employee_number): person.id for person in found}
         skills = {skill.name: skill.id for skill in skills_of_programme(db, programme.id)}
         chance = self.stage.chance("profiles", numbers)
-        asked = [people[number] for number in numbers if number in people]
+        nominated = set(pool.mentors[-NOMINATED:] if pool.mentees else ())
+        asked = [people[number] for number in numbers if number in people and number not in nominated]
         operations.invite(db, programme, ACTOR, self.clock.now, person_ids=asked)
         for profile in make_profiles(chance, self.company, pool.mentees, pool.mentors):
             if profile.employee_number in people:
-                self._enter_invited(people[profile.employee_number], profile, skills)
-
-    def _enter_invited(
-        self, person_id: uuid.UUID, profile: SampleProfile, skills: Mapping[str, uuid.UUID]
-    ) -> None:
-        answers = answers_of(profile, skills, self.stage)
-        act = answer_invitation(self.stage, self.programme_id, person_id, profile, answers)
-        self.stage.enter(act, self.clock.now)
+                answer = wait_for_colleague if profile.employee_number in nominated else answer_invitation
+                who = (self.programme_id, people[profile.employee_number], profile)
+                act = answer(self.stage, *who, answers_of(profile, skills, self.stage))
+                self.stage.enter(act, self.clock.now)
 
     def _day(self, day: int) -> None:
         until = self.begin + day * DAY

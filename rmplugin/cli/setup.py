@@ -13,6 +13,7 @@ from rmplugin import audit, logins, migrations
 from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
 from rmplugin.credits.tasks import examine as examine_deliveries
 from rmplugin.hris.tasks import examine_schedules
+from rmplugin.papers.keys import ensure_issuer_key
 from rmplugin.records import CheckResult
 from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.checks import Finding
@@ -49,6 +50,7 @@ def init(slug: str | None, name: str) -> None:
         if slug is not None or db.scalars(select(Tenant.id).limit(1)).first() is None:
             ensure_tenant(db, slug or "main", name, now)
         ensure_tool_keys(db, runtime.database.secrets, now)
+        ensure_issuer_key(db, runtime.database.secrets, now)
     runtime.database.close()
     click.echo(f"Ready. Data is in {settings.data_dir}. Next: rmplugin platform add --help")
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 
 from lti.ags import next_timestamp
 from rmplugin import jobs
-from rmplugin.credits import scoring, store
+from rmplugin.credits import store
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.credits.store import TICK
 from rmplugin.db import Db, Secrets
@@ -195,17 +195,20 @@ def _never_begun(row: Delivery) -> bool:
 
 
 def _payload_of_entry(db: Db, entry: CreditEntry) -> dict[str, Any]:
-    session = db.get_one(MentoringSession, entry.session_id)
-    lasted = timedelta(minutes=session.counted_minutes or session.planned_minutes)
+    began, lasted = entry.created_at, timedelta(minutes=max(0, entry.minutes))
+    if entry.session_id is not None:
+        session = db.get_one(MentoringSession, entry.session_id)
+        began = session.starts_at
+        lasted = timedelta(minutes=session.counted_minutes or session.planned_minutes)
     return {
         "kind": entry.kind,
         "reverses": None,
         "entry_id": str(entry.id),
         "role": entry.role,
-        "pairing_id": str(entry.pairing_id),
-        "session_id": str(entry.session_id),
-        "started_at": session.starts_at.isoformat(),
-        "ended_at": (session.starts_at + lasted).isoformat(),
+        "pairing_id": str(entry.pairing_id) if entry.pairing_id else None,
+        "session_id": str(entry.session_id) if entry.session_id else None,
+        "started_at": began.isoformat(),
+        "ended_at": (began + lasted).isoformat(),
         "minutes": entry.minutes,
         "amount_hundredths": entry.amount_hundredths,
         "unit": entry.unit,
@@ -241,8 +244,8 @@ def _payload_of_completion(db: Db, completion: Completion) -> dict[str, Any]:
         "ended_at": completion.met_at.isoformat(),
         "minutes": completion.minutes,
         "amount_hundredths": int(amount),
-        "unit": newest.unit if newest is not None else scoring.UNIT,
-        "policy": f"{newest.policy if newest is not None else scoring.POLICY}/{completion.policy_version}",
+        "unit": newest.unit if newest is not None else "contact_hours",
+        "policy": f"{completion.policy}/{completion.policy_version}",
         "written_at": completion.met_at.isoformat(),
         **_common(db, completion.programme_id, completion.person_id),
     }
@@ -288,7 +291,7 @@ def is_next(now: datetime) -> ColumnElement[bool]:
     """
     before = aliased(Delivery)
     first = select(before.id).where(before.id == Delivery.waits_for_id, before.state.not_in(DONE_STATES))
-    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.exists())
+    return and_(Delivery.account_id.is_not(None), store.is_due(now), ~first.correlate(Delivery).exists())
 
 
 def claim_batch(
@@ -350,9 +353,10 @@ def _take_due(db: Db, account: SinkAccount, sink: CreditSink, now: datetime) -> 
         if kind is None:
             # The person was erased, and nothing about them leaves the tool any more.
             row.state, row.lease_until, row.updated_at = "superseded", None, now
-        elif kind in TAKES_BACK and not sink.corrects:
+        elif not sink.corrects and (kind in TAKES_BACK or row.payload["minutes"] < 0):
             row.state, row.lease_until, row.updated_at = "needs_human", None, now
-            row.last_error = Text(TAKES_BACK[kind].template, day=row.payload["ended_at"][:10])
+            said = TAKES_BACK.get(kind, TAKES_BACK["reversal"])
+            row.last_error = Text(said.template, day=row.payload["ended_at"][:10])
         else:
             rows.append(row)
     return rows

@@ -10,35 +10,53 @@ from sqlalchemy.orm import Mapped, mapped_column
 from rmplugin.db import Base, TenantOwned, Told
 from rmplugin.destinations.models import SinkAccount
 
+FIRST_AWARD = "kind = 'award' and follows_id is null"
+
 
 class CreditEntry(Base, TenantOwned):
     """One line of the ledger. Database triggers refuse changes and deletions.
 
-    :ivar amount_hundredths: credit after caps, in hundredths of `unit`.
+    Of a session, a person and a unit one award stands at most: the first, or, once that was taken back, the
+    one that follows its reversal. Both links are unique, so the chain cannot fork.
+
+    :ivar kind: award, reversal (takes one award back), adjustment (a manager adds minutes or takes some off).
+    :ivar pairing_id, session_id: None in an adjustment.
+    :ivar minutes: whole minutes, after caps; they are the authority.
+    :ivar amount_hundredths: what the line adds to the person's sum in `unit`: the sum of all lines is what
+        the policy makes of the sum of their minutes.
+    :ivar uncapped_hundredths: what it would have added without the rule in `cap_applied`.
+    :ivar rules: the numbers that it was counted by (`policies.Caps`); empty where none were kept.
+    :ivar reverses_id: the award that a reversal takes back.
+    :ivar follows_id: the reversal that an award comes after; None for the first of a session.
+    :ivar reason: why a line was taken back or adjusted; the person reads it, and nobody can change it.
     :ivar evidence_sha256: digest of who confirmed what when.
+    :ivar created_by: see `audit.AuditEntry`.
     """
 
     __tablename__ = "credit_entry"
     __table_args__ = (
-        CheckConstraint("kind in ('award', 'reversal', 'adjustment')", name="kind"),
+        CheckConstraint("kind in ('adjustment', 'award', 'reversal')", name="kind"),
         CheckConstraint("role in ('mentor', 'mentee')", name="role"),
-        # One award per session and person, whatever is sent twice.
+        CheckConstraint("(session_id is null) = (kind = 'adjustment')", name="session"),
+        CheckConstraint("(reverses_id is not null) = (kind = 'reversal')", name="reversal"),
+        CheckConstraint("follows_id is null or kind = 'award'", name="follows"),
+        # One award per session, person and unit, whatever is sent twice.
         Index(
             "uq_credit_entry_award",
             "session_id",
             "person_id",
             "unit",
             unique=True,
-            sqlite_where=text("kind = 'award'"),
-            postgresql_where=text("kind = 'award'"),
+            sqlite_where=text(FIRST_AWARD),
+            postgresql_where=text(FIRST_AWARD),
         ),
         Index("ix_credit_entry_person_programme", "person_id", "programme_id"),
     )
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
     role: Mapped[str]
     programme_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("programme.id"))
-    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id"))
-    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("mentoring_session.id"))
+    pairing_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("pairing.id"))
+    session_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("mentoring_session.id"))
     unit: Mapped[str]
     minutes: Mapped[int]
     amount_hundredths: Mapped[int]
@@ -46,16 +64,22 @@ class CreditEntry(Base, TenantOwned):
     cap_applied: Mapped[str | None]
     policy: Mapped[str]
     policy_version: Mapped[int]
+    rules: Mapped[dict[str, Any]] = mapped_column(default=dict)
     kind: Mapped[str]
     reverses_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credit_entry.id"), unique=True)
-    reason: Mapped[str | None]
+    follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credit_entry.id"), unique=True)
+    reason: Mapped[str | None] = mapped_column(Told)
     evidence_sha256: Mapped[str]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
 
 
 class Completion(Base, TenantOwned):
-    """How far a person has come in a programme: derived, kept so that reaching 100 % has a date."""
+    """How far a person has come in a programme: derived, kept so that reaching 100 % has a date.
+
+    :ivar targets: the numbers that it was measured by (`policies.Targets`); once met, they stay.
+    :ivar through_entry_id: the newest line of the ledger that it counts; None before the first.
+    """
 
     __tablename__ = "completion"
     __table_args__ = (
@@ -68,7 +92,10 @@ class Completion(Base, TenantOwned):
     minutes: Mapped[int]
     criteria: Mapped[list[Any]]
     met_at: Mapped[datetime | None]
+    policy: Mapped[str] = mapped_column(default="")
     policy_version: Mapped[int]
+    targets: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    through_entry_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credit_entry.id"))
     updated_at: Mapped[datetime]
 
 
@@ -113,3 +140,44 @@ class Delivery(Base, TenantOwned):
     sent_timestamp: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class GradeComparison(Base, TenantOwned):
+    """The last comparison of a platform's gradebooks with the ledger; the next one takes its place.
+
+    :ivar people: class -> how many; each completion above 0 is in exactly one (`differences.CLASSES`).
+    """
+
+    __tablename__ = "grade_comparison"
+    platform_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("lti_platform.id", ondelete="CASCADE"), unique=True
+    )
+    people: Mapped[dict[str, Any]]
+    compared_at: Mapped[datetime]
+
+
+class GradeDifference(Base, TenantOwned):
+    """One difference that a comparison found.
+
+    :ivar programme_id, person_id: None when it is about a column.
+    :ivar kind: a word of `differences.KINDS`.
+    :ivar repaired: the right grade is on its way; else somebody has to look.
+    :ivar ours: the percentage that the platform should show; None when it is about a column.
+    :ivar theirs: what it shows, in percent; None for nothing.
+    :ivar times: how many people or columns it is about.
+    """
+
+    __tablename__ = "grade_difference"
+    comparison_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("grade_comparison.id", ondelete="CASCADE"), index=True
+    )
+    context_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_context.id", ondelete="CASCADE"))
+    programme_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("programme.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("person.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str]
+    repaired: Mapped[bool]
+    ours: Mapped[int | None]
+    theirs: Mapped[float | None]
+    times: Mapped[int] = mapped_column(default=1)

@@ -11,7 +11,8 @@ import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import events, queries, scoring, store
+from rmplugin.credits import events, queries, store
+from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
 from rmplugin.destinations.models import SinkAccount
@@ -20,9 +21,11 @@ from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing
+from rmplugin.people.queries import display_names
+from rmplugin.policies import CreditPolicy, History, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
-from rmplugin.records import PolicyProgress
-from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.reviews.queries import managers_of
+from rmplugin.sessions.models import MentoringSession
 from rmplugin.shapes import spreadsheet_text
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
@@ -34,97 +37,130 @@ BY_HAND = "by hand"
 
 
 def on_session_confirmed(
-    db: Db, payload: Mapping[str, Any], now: datetime, *, sinks: Sequence[CompletionSink] = ()
+    db: Db,
+    payload: Mapping[str, Any],
+    now: datetime,
+    *,
+    sinks: Sequence[CompletionSink] = (),
+    policies: Mapping[str, CreditPolicy],
 ) -> None:
-    """Award a confirmed session to both people, and bring their completion up to date.
+    """Bring the ledger of both people in line with a session that was confirmed, or is not any more.
 
-    The event may come again; an award exists once per session and person.
+    The event may come again; what stands in the ledger already is not written twice.
 
     :param payload: {"session_id": text, …}.
     :param sinks: the registered sinks.
+    :param policies: the registered policies.
     **Touches** writes credit_entry, completion, delivery, outbox_event, notice.
     """
     query = select(MentoringSession).where(MentoringSession.id == uuid.UUID(payload["session_id"]))
     # Two events for one session wait here for each other.
     session = db.scalars(query.with_for_update()).one_or_none()
-    if session is None or session.state != "confirmed":
-        log.warning("award_without_confirmed_session", session=payload["session_id"])
+    if session is None:
+        log.warning("award_without_session", session=payload["session_id"])
         return
     pairing = db.get_one(Pairing, session.pairing_id)
-    for role, person_id in (("mentor", pairing.mentor_id), ("mentee", pairing.mentee_id)):
-        _award(db, session, pairing, person_id, role, now)
-    db.flush()
-    programme = db.get_one(Programme, pairing.programme_id)
     # Everybody locks in this order, so that two sessions of overlapping pairs never wait in a circle.
     for person_id in sorted((pairing.mentor_id, pairing.mentee_id)):
-        update_completion(db, programme, person_id, sinks, now)
+        ledger = Ledger(db, person_id, policies, now)
+        ledger.settle()
+        _follow(db, ledger, person_id, {pairing.programme_id}, sinks, policies, now)
 
 
-def _award(
-    db: Db, session: MentoringSession, pairing: Pairing, person_id: uuid.UUID, role: str, now: datetime
-) -> None:
-    given = select(CreditEntry.id).where(
-        CreditEntry.session_id == session.id,
-        CreditEntry.person_id == person_id,
-        CreditEntry.unit == scoring.UNIT,
-        CreditEntry.kind == "award",
-    )
-    if db.execute(given).first() is not None:
-        return
-    claims = db.scalars(select(SessionClaim).where(SessionClaim.session_id == session.id)).all()
-    assert session.counted_minutes is not None
-    minutes = min((claim.minutes for claim in claims), default=session.counted_minutes)
-    award = scoring.award(minutes, role)
-    entry = CreditEntry(
-        person_id=person_id,
-        role=role,
-        programme_id=pairing.programme_id,
-        pairing_id=pairing.id,
-        session_id=session.id,
-        unit=scoring.UNIT,
-        minutes=award.minutes,
-        amount_hundredths=award.amount_hundredths,
-        uncapped_hundredths=award.uncapped_hundredths,
-        cap_applied=award.cap_applied,
-        policy=scoring.POLICY,
-        policy_version=scoring.POLICY_VERSION,
-        kind="award",
-        evidence_sha256=scoring.evidence_digest(_evidence(session, claims, person_id, role, award)),
-        created_at=now,
-        created_by="worker",
-    )
-    db.add(entry)
-    db.flush()
-    events.tell_entry(db, entry, now)
-    enqueue(
-        db, "credit_awarded", now, entry_id=str(entry.id), person_id=str(person_id), minutes=entry.minutes
-    )
-
-
-def _evidence(
-    session: MentoringSession,
-    claims: Sequence[SessionClaim],
+def _follow(
+    db: Db,
+    ledger: Ledger,
     person_id: uuid.UUID,
-    role: str,
-    award: scoring.Award,
-) -> dict[str, Any]:
-    """Make the canonical record of who confirmed what when; nothing of what was said is in it."""
-    said = [[str(c.person_id), c.minutes, c.claimed_at.isoformat()] for c in claims]
-    return {
-        "session": str(session.id),
-        "pairing": str(session.pairing_id),
-        "starts_at": session.starts_at.isoformat(),
-        "confirmed_at": session.confirmed_at.isoformat() if session.confirmed_at else None,
-        "claims": sorted(said),
-        "person": str(person_id),
-        "role": role,
-        "minutes": award.minutes,
-        "policy": f"{scoring.POLICY}/{scoring.POLICY_VERSION}",
-    }
+    programmes: set[uuid.UUID],
+    sinks: Sequence[CompletionSink],
+    policies: Mapping[str, CreditPolicy],
+    now: datetime,
+) -> None:
+    """Bring completions up to date with what was written."""
+    touched = programmes | {line.programme_id for line in ledger.written}
+    for programme_id in sorted(touched):
+        programme = db.get_one(Programme, programme_id)
+        update_completion(db, programme, person_id, sinks, now, policies=policies)
+
+
+def reverse(
+    db: Db,
+    entry: CreditEntry,
+    actor: str,
+    reason: str,
+    now: datetime,
+    *,
+    sinks: Sequence[CompletionSink] = (),
+    policies: Mapping[str, CreditPolicy],
+) -> CreditEntry:
+    """Take an award back, with what the mentor got for preparing it. The session then counts no more.
+
+    :param actor: the manager, see `audit.AuditEntry`.
+    :param reason: in words that the person reads.
+    :return: the reversal.
+    :raises ConflictError: it is no award, or it was taken back before.
+    **Touches** writes credit_entry, completion, delivery, outbox_event, notice, audit_entry.
+    """
+    ledger = Ledger(db, entry.person_id, policies, now)
+    standing = [one for one in ledger.standing(entry.session_id) if entry.kind == "award"]
+    if entry.id not in {one.id for one in standing}:
+        raise ConflictError(
+            "not_standing",
+            "This line is no award that stands: it was taken back before. Nothing was changed.",
+        )
+    written = {one.id: ledger.reverse(one, actor, reason) for one in standing}
+    ledger.settle()
+    audit.record(db, actor, "credit.reverse", entry.id, now, minutes=entry.minutes)
+    said = Text("The programme manager took back credit for one of your sessions. The reason stands with it.")
+    notify.tell(db, entry.person_id, "credit_changed", said, now, "/credits")
+    _follow(db, ledger, entry.person_id, {entry.programme_id}, sinks, policies, now)
+    return written[entry.id]
+
+
+def adjust(
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    minutes: int,
+    actor: str,
+    reason: str,
+    now: datetime,
+    *,
+    sinks: Sequence[CompletionSink] = (),
+    policies: Mapping[str, CreditPolicy],
+) -> CreditEntry:
+    """Add minutes to a person's credit in a programme, or take some off.
+
+    :param minutes: not 0; negative takes off.
+    :param actor: the manager, see `audit.AuditEntry`.
+    :param reason: in words that the person reads.
+    :raises NotFoundError: the person takes no part in the programme.
+    :raises ConflictError: more would be taken off than there is.
+    **Touches** writes credit_entry, completion, delivery, outbox_event, notice, audit_entry.
+    """
+    role = queries.role_of(db, programme.id, person_id)
+    ledger = Ledger(db, person_id, policies, now)
+    _sessions, given = queries.time_given(db, programme.id, person_id)
+    if given + minutes < 0:
+        raise ConflictError(
+            "below_zero",
+            Text("There are %(n)s minutes; no more can be taken off. Nothing was changed.", n=given),
+        )
+    line = ledger.adjust(programme, role, minutes, actor, reason)
+    audit.record(db, actor, "credit.adjust", line.id, now, minutes=minutes)
+    said = Text("The programme manager adjusted your credit. The reason stands with it.")
+    notify.tell(db, person_id, "credit_changed", said, now, "/credits")
+    _follow(db, ledger, person_id, {programme.id}, sinks, policies, now)
+    return line
 
 
 def on_progress_changed(
-    db: Db, payload: Mapping[str, Any], now: datetime, *, sinks: Sequence[CompletionSink] = ()
+    db: Db,
+    payload: Mapping[str, Any],
+    now: datetime,
+    *,
+    sinks: Sequence[CompletionSink] = (),
+    policies: Mapping[str, CreditPolicy],
 ) -> None:
     """Bring one person's completion of one programme up to date.
 
@@ -133,7 +169,7 @@ def on_progress_changed(
     """
     programme = db.get(Programme, uuid.UUID(payload["programme_id"]))
     if programme is not None:
-        update_completion(db, programme, uuid.UUID(payload["person_id"]), sinks, now)
+        update_completion(db, programme, uuid.UUID(payload["person_id"]), sinks, now, policies=policies)
 
 
 def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
@@ -171,16 +207,37 @@ def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> 
         unblock(db, person_id, now)
 
 
-def progress_of(db: Db, programme: Programme, person_id: uuid.UUID) -> PolicyProgress:
+def progress_of(
+    db: Db, programme: Programme, person_id: uuid.UUID, policies: Mapping[str, CreditPolicy]
+) -> PolicyProgress:
     """Work out where a person stands now, by the ledger and the programme's criteria.
 
-    **Touches** reads credit_entry, agreement, goal, pairing.
+    Once it was met, the numbers of that day are the measure.
+
+    **Touches** reads completion, credit_entry, agreement, goal, note, pairing.
     """
-    return scoring.completion(programme, queries.facts_of(db, programme.id, person_id))
+    row = queries.completion_of(db, programme.id, person_id)
+    history = queries.history_of(db, programme.id, person_id)
+    return _measure(programme, row, history, policies)
+
+
+def _measure(
+    programme: Programme, row: Completion | None, history: History, policies: Mapping[str, CreditPolicy]
+) -> PolicyProgress:
+    targets = queries.targets_of(programme)
+    if row is not None and row.met_at is not None and row.targets:
+        targets = Targets(**row.targets)
+    return policy_of(policies, programme).completion(history, targets)
 
 
 def update_completion(
-    db: Db, programme: Programme, person_id: uuid.UUID, sinks: Sequence[CompletionSink], now: datetime
+    db: Db,
+    programme: Programme,
+    person_id: uuid.UUID,
+    sinks: Sequence[CompletionSink],
+    now: datetime,
+    *,
+    policies: Mapping[str, CreditPolicy],
 ) -> Completion:
     """Derive a person's completion again and write what the sinks must be told.
 
@@ -189,29 +246,23 @@ def update_completion(
     **Touches** writes completion, delivery, notice.
     """
     row = store.hold_completion(db, programme.id, person_id, now)
-    facts = queries.facts_of(db, programme.id, person_id)
-    progress = scoring.completion(programme, facts)
+    history = queries.history_of(db, programme.id, person_id)
+    progress = _measure(programme, row, history, policies)
     met_before = row.met_at
     kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
-    percent = 100 if kept else progress.percent
-    criteria = [asdict(criterion) for criterion in progress.criteria]
-    if (row.percent, row.minutes, row.criteria, row.policy_version) != (
-        percent,
-        facts.minutes,
-        criteria,
-        scoring.POLICY_VERSION,
-    ):
-        row.percent, row.minutes, row.criteria = percent, facts.minutes, criteria
-        row.policy_version, row.updated_at = scoring.POLICY_VERSION, now
+    _note(db, row, programme, history, progress, policies, kept=kept, now=now)
     if progress.met and row.met_at is None:
         row.met_at = now
+        _announce(db, "completion_met", row, now)
         text = Text(
             "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
             name=programme.name,
         )
         notify.tell(db, person_id, "programme_completed", text, now, f"/programmes/{programme.id}/record")
-    elif not progress.met and not kept:
+    elif row.met_at is not None and not progress.met and not kept:
         row.met_at = None
+        _announce_unmet(db, programme, person_id, now)
+        _announce(db, "completion_unmet", row, now)
     db.flush()
     for sink in sinks:
         store.write_delivery(db, programme, row, sink, now)
@@ -219,11 +270,63 @@ def update_completion(
     return row
 
 
+def _note(
+    db: Db,
+    row: Completion,
+    programme: Programme,
+    history: History,
+    progress: PolicyProgress,
+    policies: Mapping[str, CreditPolicy],
+    *,
+    kept: bool,
+    now: datetime,
+) -> None:
+    """Write down how far somebody is; a row that says it already is left alone."""
+    values: dict[str, Any] = {
+        "percent": 100 if kept else progress.percent,
+        "minutes": history.minutes,
+        "criteria": [asdict(criterion) for criterion in progress.criteria],
+        "through_entry_id": queries.newest_entry(db, programme.id, row.person_id),
+    }
+    if row.met_at is None:
+        policy = policy_of(policies, programme)
+        values |= {"policy": policy.key, "policy_version": policy.version}
+        values["targets"] = asdict(queries.targets_of(programme))
+    if {name: getattr(row, name) for name in values} != values:
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.updated_at = now
+
+
+def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:
+    """Tell the managers that a completion was taken back, and the person."""
+    name = display_names(db, {person_id}).get(person_id, "")
+    page = f"/people/{person_id}/credits"
+    said = Text(
+        "%(name)s has no longer completed %(programme)s: credit was taken back.",
+        name=name,
+        programme=programme.name,
+    )
+    notify.tell_all(
+        db, "completion_unmet", [(one, said, page) for one in managers_of(db, programme)], now, [page]
+    )
+    own = Text(
+        "You have no longer completed %(name)s: credit was taken back. The reason stands with it.",
+        name=programme.name,
+    )
+    notify.tell(db, person_id, "credit_changed", own, now, "/credits")
+
+
+def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
+    enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
+
+
 def _reversed_since(db: Db, row: Completion) -> bool:
     query = select(CreditEntry.id).where(
         CreditEntry.programme_id == row.programme_id,
         CreditEntry.person_id == row.person_id,
-        CreditEntry.kind == "reversal",
+        CreditEntry.kind.in_(("reversal", "adjustment")),
+        CreditEntry.minutes < 0,
         CreditEntry.created_at >= row.met_at,
     )
     return db.execute(query.limit(1)).first() is not None

@@ -15,8 +15,10 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
+from rmplugin.notes.models import Note
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.people.queries import zone_of
+from rmplugin.policies import PREPARATION, Earned, History, SessionFacts, Targets
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.models import LtiContext, LtiResourceLink
@@ -30,19 +32,6 @@ NO_COLUMN = Text(
     "grades on for it, then open the activity again."
 )
 OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a person has reached in a programme.
-
-    :param sessions: confirmed sessions that count; `minutes`: their minutes.
-    """
-
-    sessions: int
-    minutes: int
-    signed_agreement: bool
-    reviewed_goal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +54,24 @@ class Place:
     problem: str | None = None
 
 
-def facts_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Facts:
-    """Count what a person has reached in a programme, reversals taken off.
+def targets_of(programme: Programme) -> Targets:
+    """Give what a programme asks for. **Touches** pure."""
+    return Targets(
+        sessions=programme.min_sessions,
+        minutes=programme.min_minutes,
+        days=programme.min_days,
+        reflections=programme.min_reflections,
+        agreement=programme.needs_agreement,
+        end_review=programme.needs_goal_review,
+    )
 
-    **Touches** reads credit_entry, agreement, goal, pairing.
+
+def history_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> History:
+    """Give what a person has reached in a programme, reversals taken off.
+
+    **Touches** reads credit_entry, mentoring_session, agreement, goal, note, pairing.
     """
-    sessions, minutes = time_given(db, programme_id, person_id)
+    earned, adjusted = _time_of(db, programme_id, person_id)
     own = select(Pairing.id).where(
         Pairing.programme_id == programme_id,
         or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id),
@@ -83,28 +84,60 @@ def facts_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Facts:
     reviewed = select(Goal.id).where(
         Goal.pairing_id.in_(own), Goal.owner_id == person_id, Goal.state == "reviewed"
     )
-    return Facts(
-        sessions=sessions,
-        minutes=minutes,
-        signed_agreement=db.execute(signed.limit(1)).first() is not None,
-        reviewed_goal=db.execute(reviewed.limit(1)).first() is not None,
+    noted = select(func.count(Note.session_id.distinct())).where(
+        Note.pairing_id.in_(own), Note.author_id == person_id
     )
+    facts = db.execute(select(signed.exists(), reviewed.exists(), noted.scalar_subquery())).one()
+    return History(
+        earned=earned,
+        adjusted=adjusted,
+        agreement=bool(facts[0]),
+        end_review=bool(facts[1]),
+        reflections=facts[2],
+    )
+
+
+def _time_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[list[Earned], int]:
+    """Give the sessions that count for a person in a programme, and what a manager adjusted."""
+    query = (
+        select(CreditEntry.minutes, MentoringSession.id, MentoringSession.starts_at)
+        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .where(CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
+        .where(CreditEntry.unit != PREPARATION)
+    )
+    sums: dict[tuple[Any, Any], int] = {}
+    for minutes, session_id, starts_at in db.execute(query):
+        key = (session_id, starts_at)
+        sums[key] = sums.get(key, 0) + minutes
+    # Adjustments belong to no session.
+    adjusted = sums.pop((None, None), 0)
+    earned = [
+        Earned(SessionFacts(str(session_id), starts_at, minutes), minutes)
+        for (session_id, starts_at), minutes in sums.items()
+        if minutes > 0
+    ]
+    return earned, adjusted
 
 
 def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[int, int]:
     """Give how many confirmed sessions count for a person in a programme, and their minutes.
 
+    **Touches** reads credit_entry, mentoring_session.
+    """
+    earned, adjusted = _time_of(db, programme_id, person_id)
+    history = History(earned=earned, adjusted=adjusted)
+    return history.sessions, history.minutes
+
+
+def newest_entry(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> uuid.UUID | None:
+    """Give the id of the newest line of a person in a programme; None before the first.
+
     **Touches** reads credit_entry.
     """
-    mine = (CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
-    minutes = db.scalar(select(func.coalesce(func.sum(CreditEntry.minutes), 0)).where(*mine)) or 0
-    reversed_ids = select(CreditEntry.reverses_id).where(*mine, CreditEntry.reverses_id.is_not(None))
-    sessions = db.scalar(
-        select(func.count(CreditEntry.session_id.distinct())).where(
-            *mine, CreditEntry.kind == "award", CreditEntry.minutes > 0, CreditEntry.id.not_in(reversed_ids)
-        )
+    query = select(CreditEntry.id).where(
+        CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id
     )
-    return sessions or 0, int(minutes)
+    return db.scalar(query.order_by(CreditEntry.created_at.desc(), CreditEntry.id.desc()).limit(1))
 
 
 def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
@@ -214,6 +247,21 @@ def get_person_of_course(db: Db, person_id: uuid.UUID, context_id: uuid.UUID | N
     if person is None:
         raise NotFoundError("person")
     return person
+
+
+def role_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> str:
+    """Give a person's role in a programme.
+
+    :raises NotFoundError: they take no part in it.
+    **Touches** reads enrolment.
+    """
+    query = select(Enrolment.role).where(
+        Enrolment.programme_id == programme_id, Enrolment.person_id == person_id
+    )
+    role = db.scalar(query)
+    if role is None:
+        raise NotFoundError("enrolment")
+    return role
 
 
 def completion_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Completion | None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -98,11 +99,7 @@ def write_delivery(
     """
     subject = f"{completion.programme_id}/{completion.person_id}"
     rows = _rows_of(db, sink.key, subject)
-    payload = {
-        "percent": completion.percent,
-        "minutes": completion.minutes,
-        "met_at": completion.met_at.isoformat() if completion.met_at else None,
-    }
+    payload = payload_of(completion)
     current = [row for row in rows if row.state != "superseded"]
     if current[-1].payload == payload if current else completion.percent == 0:
         return None
@@ -128,6 +125,15 @@ def write_delivery(
     db.add(row)
     db.info["wake"] = True
     return row
+
+
+def payload_of(completion: Completion) -> dict[str, Any]:
+    """Give what sinks are told of a completion. **Touches** pure."""
+    return {
+        "percent": completion.percent,
+        "minutes": completion.minutes,
+        "met_at": completion.met_at.isoformat() if completion.met_at else None,
+    }
 
 
 def _rows_of(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
@@ -255,6 +261,23 @@ def _send_again(db: Db, link: LtiResourceLink, sink: str, now: datetime) -> None
             reopen(db, newest[0], now)
 
 
+def send_again(db: Db, seen: Delivery, now: datetime) -> bool:
+    """Send a word that had arrived once more, because the other system does not show it.
+
+    :param seen: as it was when that was found out.
+    :return: whether it is on its way; False when there is newer, or it was sent again meanwhile.
+    **Touches** writes delivery; locks completion.
+    """
+    sent_at = seen.sent_timestamp
+    hold_completion(db, seen.programme_id, seen.person_id, now)
+    rows = [row for row in _fresh_rows(db, seen.sink, seen.subject) if row.state != "superseded"]
+    row = rows[-1] if rows else None
+    if row is None or row.id != seen.id or row.state != "delivered" or row.sent_timestamp != sent_at:
+        return False
+    reopen(db, row, now)
+    return True
+
+
 def _make_record(
     row: Delivery, programme: Programme, met_at: datetime | None, place: Place
 ) -> CompletionRecord:
@@ -349,15 +372,16 @@ def is_due(now: datetime) -> ColumnElement[bool]:
 
     **Touches** pure.
     """
-    course = select(Programme.context_id).where(Programme.id == Delivery.programme_id).scalar_subquery()
+    course = select(Programme.context_id).where(Programme.id == Delivery.programme_id)
+    place = func.coalesce(Delivery.account_id, course.correlate(Delivery).scalar_subquery())
     shut = select(Brake.id).where(
         Brake.tenant_id == Delivery.tenant_id,
         Brake.sink == Delivery.sink,
         Brake.shut_until > now,
-        Brake.place_id == func.coalesce(Delivery.account_id, course),
+        Brake.place_id == place,
     )
     ripe = or_(
         and_(Delivery.state.in_(("pending", "retry")), Delivery.next_at <= now),
         and_(Delivery.state == "in_flight", Delivery.lease_until <= now),
     )
-    return and_(ripe, ~shut.exists())
+    return and_(ripe, ~shut.correlate(Delivery).exists())

@@ -4,10 +4,11 @@ import shlex
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from marshmallow import ValidationError
@@ -18,14 +19,17 @@ from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import events, operations, store
+from rmplugin.credits.hands import work_through
 from rmplugin.credits.models import Delivery
 from rmplugin.credits.queries import NO_COLUMN, count_by_account
 from rmplugin.db import Db
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import get_account, list_accounts, shut_brakes
+from rmplugin.destinations.store import has_failed
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
+from rmplugin.programmes.models import Programme
 from rmplugin.records import CheckResult, PlatformQuirks
 from rmplugin.sinks import CompletionSink, CreditSink, SinkAnswer
 from rmplugin.tenants.checks import Finding
@@ -37,7 +41,9 @@ from rmplugin.texts import Text
 
 log = structlog.get_logger()
 
-BATCH = 200
+BATCH = 2000
+# How many deliveries a worker process has in its hands at once: mostly they wait for another system's answer.
+AT_ONCE = 8
 
 # How the columns that the tool makes itself are called and found again.
 COLUMN_LABEL = "Reverse mentoring"
@@ -66,26 +72,33 @@ class Services:
 
 
 def deliver_due(runtime: Runtime) -> Counter[str]:
-    """Deliver everything that is due, the longest waiting first, states and events by turns.
+    """Deliver everything that is due, the longest waiting first, a few at once; states and events by turns.
 
     :return: how many deliveries ended in which state.
     **Touches** calls the sinks; writes delivery, sink_account, brake.
     """
     _unblock_seen(runtime)
     ended: Counter[str] = Counter()
+    failures: Counter[Hashable] = Counter()
     tried: set[uuid.UUID] = set()
-    while True:
-        due = [row for row in _due(runtime, len(tried)) if row[0] not in tried]
-        for delivery_id, tenant_id, sink_key in due:
-            tried.add(delivery_id)
-            state = _deliver_one(runtime, tenant_id, delivery_id, runtime.plugins.sinks[sink_key])
-            if state is not None:
-                ended[state] += 1
-        # One batch for each, so that an account with much to tell keeps no other waiting.
-        batches = [_deliver_batch(runtime, *account) for account in _due_accounts(runtime)]
-        ended.update(state for states in batches for state in states)
-        if not due and not any(batches):
-            return ended
+
+    def work(due: _Due) -> bool | None:
+        state, went_through = _deliver_one(runtime, due, runtime.plugins.sinks[due.sink])
+        ended.update([state] if state is not None else [])
+        return went_through
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver") as hands:
+        while True:
+            rows = [row for row in _due(runtime, len(tried)) if row.id not in tried]
+            tried.update(row.id for row in rows)
+            work_through(
+                rows, lambda row: (row.sink, row.tenant_id, row.course), work, hands, failures, AT_ONCE
+            )
+            # One batch for each, so that an account with much to tell keeps no other waiting.
+            batches = list(hands.map(lambda one: _deliver_batch(runtime, *one), _due_accounts(runtime)))
+            ended.update(state for states in batches for state in states)
+            if not rows and not any(batches):
+                return ended
 
 
 def _unblock_seen(runtime: Runtime) -> None:
@@ -102,15 +115,28 @@ def _unblock_seen(runtime: Runtime) -> None:
             operations.unblock(db, person_id, runtime.clock())
 
 
-def _due(runtime: Runtime, already: int) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
-    query = select(Delivery.id, Delivery.tenant_id, Delivery.sink).where(
-        Delivery.account_id.is_(None),
-        Delivery.sink.in_(list(runtime.plugins.sinks)),
-        store.is_due(runtime.clock()),
+class _Due(NamedTuple):
+    """A delivery that is due. :ivar course: what it goes through, so that nobody knocks at a shut door."""
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    sink: str
+    course: uuid.UUID | None
+
+
+def _due(runtime: Runtime, already: int) -> list[_Due]:
+    query = (
+        select(Delivery.id, Delivery.tenant_id, Delivery.sink, Programme.context_id)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .where(
+            Delivery.account_id.is_(None),
+            Delivery.sink.in_(list(runtime.plugins.sinks)),
+            store.is_due(runtime.clock()),
+        )
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
-        return list(rows)
+        return [_Due(*row) for row in rows]
 
 
 def _due_accounts(runtime: Runtime) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
@@ -124,29 +150,28 @@ def _due_accounts(runtime: Runtime) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
         return list(db.execute(query.order_by(SinkAccount.id)))
 
 
-def _deliver_one(
-    runtime: Runtime, tenant_id: uuid.UUID, delivery_id: uuid.UUID, sink: CompletionSink
-) -> str | None:
+def _deliver_one(runtime: Runtime, due: _Due, sink: CompletionSink) -> tuple[str | None, bool | None]:
+    """Try one delivery. :return: its new state, and whether the other system let it through: see `hands`."""
     try:
-        with runtime.database.transaction(tenant_id) as db:
-            claim = store.claim(db, delivery_id, sink, runtime.clock())
+        with runtime.database.transaction(due.tenant_id) as db:
+            claim = store.claim(db, due.id, sink, runtime.clock())
         if claim is None:
-            return None
+            return None, None
         answer = _call(runtime, sink, claim)
-        with runtime.database.transaction(tenant_id) as db:
+        with runtime.database.transaction(due.tenant_id) as db:
             state = store.record_answer(db, claim, answer, sink, runtime.clock())
     except Exception as error:  # noqa: BLE001 - one row's fault keeps no other; the lease brings it back.
-        log.error("delivery_failed", delivery=str(delivery_id), sink=sink.key, error=type(error).__name__)
-        return None
+        log.error("delivery_failed", delivery=str(due.id), sink=sink.key, error=type(error).__name__)
+        return None, None
     log.info(
         "delivery",
-        delivery=str(delivery_id),
+        delivery=str(due.id),
         sink=sink.key,
         state=state,
         attempt=claim.record.attempts,
         status=answer.status,
     )
-    return state
+    return state, not has_failed(answer)
 
 
 def _deliver_batch(runtime: Runtime, tenant_id: uuid.UUID, account_id: uuid.UUID, sink_key: str) -> list[str]:

@@ -6,14 +6,14 @@ from uuid import UUID
 import flask
 
 from rmplugin import web
-from rmplugin.credits import exports, operations, queries
+from rmplugin.credits import exports, findings, operations, queries
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import list_accounts, shut_brakes
 from rmplugin.errors import NotFoundError
+from rmplugin.policies import PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
-from rmplugin.records import PolicyProgress
 from rmplugin.shapes import SHAPES
 from rmplugin.texts import texts
 from rmplugin.web import Role, Visit
@@ -128,7 +128,7 @@ def _card(visit: Visit, programme: Programme, person_id: UUID) -> ProgrammeCard:
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
     return ProgrammeCard(
         programme,
-        operations.progress_of(visit.db, programme, person_id),
+        operations.progress_of(visit.db, programme, person_id, visit.runtime.plugins.policies),
         queries.completion_of(visit.db, programme.id, person_id),
         lines,
     )
@@ -164,6 +164,8 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         kinds=KINDS,
         systems=systems,
         course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),
+        compared=findings.compared(visit.db, programme),
+        words_of=findings.words_of,
         stuck=sum(counts[state] for state in ("blocked", "needs_human", "dead")),
         zone=queries.time_zone_of(visit.db, visit.session.person_id),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, and_, case, func, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.checkins.queries import Health, count_open_tasks, pair_health
@@ -19,6 +19,7 @@ from rmplugin.matching.rules import read_book, values_of
 from rmplugin.matching.store import is_junior
 from rmplugin.people.models import CourseMember, LtiUser, Person, RosterRun
 from rmplugin.people.queries import LINK_PROBLEMS
+from rmplugin.privacy import safe_count
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.copies import find_original
 from rmplugin.programmes.models import Enrolment, Programme
@@ -319,6 +320,7 @@ def _waiting_counts(
         "attest": count_asked(here),
         "contacts": safeguards.count_contacts(here),
         "stuck": stuck,
+        "again": _waiting_again(programme),
         "mentor": _waiting(programme, "mentor"),
         "mentee": _waiting(programme, "mentee"),
     }
@@ -347,6 +349,37 @@ def _waiting(programme: Programme, role: str) -> Select[int]:
     )
 
 
+def _waiting_again(programme: Programme) -> Select[int]:
+    """Count people in the pool whose pair has ended and who have no other one."""
+    ended, others = (
+        [
+            select(person).where(Pairing.programme_id == programme.id, state)
+            for person in (Pairing.mentor_id, Pairing.mentee_id)
+        ]
+        for state in (Pairing.state == "ended", Pairing.state != "ended")
+    )
+    return select(func.count(Enrolment.id)).where(
+        Enrolment.programme_id == programme.id,
+        Enrolment.state == "submitted",
+        Enrolment.person_id.in_(union_all(*ended)),
+        Enrolment.person_id.not_in(union_all(*others)),
+    )
+
+
+def _matched_again(lines: Sequence[PairLine], waiting: int) -> dict[str, str]:
+    """Give how many of those who wanted another partner have one; nothing about fewer than five people."""
+    found: set[uuid.UUID] = set()
+    newer: set[uuid.UUID] = set()
+    for line in lines:
+        if line.state == "ended":
+            found |= newer.intersection(line.people)
+        newer.update(line.people)
+    wanted = len(found) + waiting
+    if not safe_count(wanted):
+        return {}
+    return {Text("Another partner, of those who wanted one"): Text("%(a)s of %(b)s", a=len(found), b=wanted)}
+
+
 def _numbers(
     counts: Mapping[str, Mapping[str, int]], lines: Sequence[PairLine], waits: Mapping[str, int]
 ) -> dict[str, str]:
@@ -356,7 +389,8 @@ def _numbers(
         Text("Active pairs"): str(sum(line.state == "active" for line in lines)),
         Text("Matched, of those who signed up"): Text("%(a)s of %(b)s", a=matched, b=submitted),
         Text("Sessions confirmed in 30 days"): str(waits["sessions"]),
-        Text("Completed"): str(waits["completed"]),
+        Text("Met all criteria"): str(waits["completed"]),
+        **_matched_again(lines, waits["again"]),
     }
 
 

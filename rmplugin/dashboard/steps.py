@@ -6,7 +6,7 @@ from typing import NamedTuple
 import flask
 
 from rmplugin.dashboard.queries import Home, other_of
-from rmplugin.hours.queries import current_break
+from rmplugin.sessions.queries import current_break
 from rmplugin.texts import Text
 from rmplugin.web import Visit
 

@@ -12,10 +12,9 @@ from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
 from rmplugin.calendars.models import CalendarFeed
 from rmplugin.checkins.models import Checkin, CheckinAsk
-from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.models import Completion, CreditEntry, Delivery, GradeDifference
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
-from rmplugin.hours.models import TimeNeed
 from rmplugin.introductions.models import IntroAnswer
 from rmplugin.leaving.models import Thanks
 from rmplugin.logins import WebSession
@@ -24,11 +23,12 @@ from rmplugin.matching.models import Closure, LeftOut, MatchWish, Pairing, Propo
 from rmplugin.messages.models import Message, ThreadRead
 from rmplugin.notes.models import ActionItem, Note
 from rmplugin.notify import Notice
+from rmplugin.papers.models import Paper
 from rmplugin.people.models import Consent, CourseMember, LtiUser, Person, PersonSkill, Profile, SideLine
 from rmplugin.preparation.models import PreparationStep, SupervisionSeat
 from rmplugin.programmes.models import Endorsement, Enrolment
 from rmplugin.safeguards.models import ContactPerson, SafeguardCase
-from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 from rmplugin.signup.models import ReadinessTaken
 from rmplugin.texts import Text
 
@@ -205,7 +205,7 @@ HOLDINGS = (
         (),
         through=("pairing_id", Pairing),
         erase="words",
-        words={"agenda": "", "place": ""},
+        words={"agenda": "", "place": "", "topic": None, "attest_reason": None},
         author="planned_by",
         fades=True,
     ),
@@ -275,11 +275,22 @@ HOLDINGS = (
     Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
     Holding(Completion, Text("How far you have come in a programme")),
     Holding(
+        Paper,
+        Text("Your certificates and badges"),
+        erase="words",
+        words={"says": {}, "shows": [], "reason": None, "state": "erased"},
+    ),
+    Holding(
         Delivery,
         Text("What was sent to your course record"),
         hidden=("idempotency_key", "lease_until"),
         erase="words",
         words={"payload": {}, "last_error": None},
+    ),
+    Holding(
+        GradeDifference,
+        Text("Where the gradebook of your course differs from your course record"),
+        erase="delete",
     ),
     Holding(AccessEntry, Text("Who of the programme team opened something about you"), hidden=("actor",)),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, inspect, or_, select
+from sqlalchemy import ColumnElement, func, inspect, or_, select
 
 from rmplugin.audit import AccessEntry
 from rmplugin.data_requests.catalogue import HOLDINGS, Holding
@@ -69,10 +69,16 @@ def export_person(db: Db, secrets: Secrets, person_id: uuid.UUID, now: datetime)
 def count_held(db: Db, person_id: uuid.UUID) -> list[tuple[str, int]]:
     """Say what is held about a person: purpose and number of rows, without tables that hold nothing.
 
+    One statement with a count of each table in it.
+
     **Touches** reads every table of `catalogue.HOLDINGS`.
     """
-    counted = ((holding.purpose, len(_rows(db, holding, person_id))) for holding in HOLDINGS)
-    return [(purpose, count) for purpose, count in counted if count]
+    counts = (
+        select(func.count(holding.model.id)).where(belongs_to(holding, person_id)).scalar_subquery()
+        for holding in HOLDINGS
+    )
+    counted = zip(HOLDINGS, db.execute(select(*counts)).one(), strict=True)
+    return [(holding.purpose, count) for holding, count in counted if count]
 
 
 def list_consents(db: Db, person_id: uuid.UUID) -> list[Consent]:

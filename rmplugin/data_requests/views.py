@@ -19,7 +19,10 @@ pages = web.Pages("data_requests", __name__)
 # Pages about one person or pair that the programme team can open, for the person to read.
 PAGE_NAMES = texts(
     {
+        "checkins.care_page": "What you wanted the programme team to read",
         "credits.person_credits": "Your credits and how far you are",
+        "hours.index_page": "How many hours fell out for you and your partner, and why",
+        "sessions.attestations": "Sessions of you and your partner that one of you asked to attest",
         "matching.pair_page": "A proposal of you and somebody else, with its points and reasons",
     }
 )

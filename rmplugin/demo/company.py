@@ -27,6 +27,8 @@ MIN_PEOPLE, MAX_PEOPLE = 100, 20_000
 MAIL_DOMAIN = "nordlicht.example"
 MENTORS_IN_COURSE = 60
 BY_HAND = 3
+# So many of the mentees and of the mentors there read German.
+GERMAN_CITY, READ_GERMAN = "Berlin", 3
 SPECIALIST = "Learning and Development Specialist"
 ADVISOR_GROUP = "Programme manager"
 MENTEE_GROUP = "Senior leaders (to be mentored)"
@@ -384,9 +386,12 @@ def _choose_by_hand(people: list[Employee]) -> list[Employee]:
     return [*chosen.values(), *others][:BY_HAND]
 
 
-def lms_people(company: Company) -> list[LmsPerson]:
+def lms_people(
+    company: Company, more_mentees: Iterable[str] = (), more_mentors: Iterable[str] = ()
+) -> list[LmsPerson]:
     """Say who has an account in the demo's LMS, and in which role.
 
+    :param more_mentees, more_mentors: employee numbers of others who have one; they come last.
     :return: the programme manager as instructor; senior leaders, juniors, one ordinary learner, and two
         people who are unknown to the HR system, as learners. User ids are numbers from 1001.
 
@@ -409,7 +414,7 @@ def lms_people(company: Company) -> list[LmsPerson]:
         for index, (number, group) in enumerate(wanted)
     ]
     strangers = (("Robin", "Keller"), ("Samira", "Haddad"))
-    return accounts + [
+    accounts += [
         LmsPerson(
             user_id=str(1001 + len(accounts) + index),
             given_name=given,
@@ -420,6 +425,40 @@ def lms_people(company: Company) -> list[LmsPerson]:
         )
         for index, (given, family) in enumerate(strangers)
     ]
+    there = {account.employee_number for account in accounts}
+    others = [
+        (number, group)
+        for numbers, group in ((more_mentees, MENTEE_GROUP), (more_mentors, MENTOR_GROUP))
+        for number in numbers
+        if number not in there
+    ]
+    return accounts + [
+        _account(known[number], group, user_id=str(1001 + len(accounts) + index))
+        for index, (number, group) in enumerate(others)
+    ]
+
+
+def read_german(people: Iterable[LmsPerson]) -> list[LmsPerson]:
+    """Let a few people of Berlin read their LMS, and so the tool, in German; one more manager reads it so.
+
+    **Touches**: pure.
+    """
+    accounts = list(people)
+    for group in (MENTEE_GROUP, MENTOR_GROUP):
+        there = [one for one in accounts if one.group == group and one.about.endswith(f", {GERMAN_CITY}")]
+        for one in there[READ_GERMAN : 2 * READ_GERMAN]:
+            accounts[accounts.index(one)] = replace(one, locale="de", about=f"{one.about}; reads German")
+    manager = LmsPerson(
+        user_id=str(1001 + len(accounts)),
+        given_name="Frauke",
+        family_name="Lindner",
+        email=f"frauke.lindner@{MAIL_DOMAIN}",
+        role="instructor",
+        group=ADVISOR_GROUP,
+        about=f"Learning and Development, {GERMAN_CITY}; reads German",
+        locale="de",
+    )
+    return [*accounts, manager]
 
 
 def _order(company: Company, numbers: tuple[str, ...]) -> list[str]:

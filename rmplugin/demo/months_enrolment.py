@@ -4,18 +4,22 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import select
+
 from rmplugin.demo.company_profiles import SampleProfile
 from rmplugin.demo.months_play import Act, Stage
+from rmplugin.errors import NotAllowedError
 from rmplugin.matching import operations as matching
 from rmplugin.matching.forms import DECLINE_REASONS as NO_TO_A_PROPOSAL
 from rmplugin.matching.models import Proposal
+from rmplugin.people.models import Person
 from rmplugin.programmes import endorsements, operations, places
 from rmplugin.programmes.answers import TOPICS, Answers
 from rmplugin.programmes.forms import DECLINE_REASONS, NOT_NOW_REASONS
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.programmes.queries import find_enrolment
 
-SIGN_UP_DAYS = 12
+SIGN_UP_DAYS, NOMINATED_BY = 12, 8
 # What invited people do, and how many of a hundred.
 WAYS = {"sign_up": 80, "decline": 10, "begin": 3, "nothing": 7}
 INTERESTS = ("cycling", "choir", "cooking", "board games", "hiking", "photography", "football", "reading")
@@ -24,7 +28,36 @@ INTERESTS = ("cycling", "choir", "cooking", "board games", "hiking", "photograph
 def answer_invitation(
     stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID, profile: SampleProfile, answers: Answers
 ) -> Act:
-    """Decide about an invitation within the days of sign-up."""
+    """Decide about an invitation within the days of sign-up; whom the programme does not take stays away."""
+    try:
+        yield from _answer_invitation(stage, programme_id, person_id, profile, answers)
+    except NotAllowedError:
+        # Not at work at present.
+        return
+
+
+def wait_for_colleague(
+    stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID, profile: SampleProfile, answers: Answers
+) -> Act:
+    """Be nominated by somebody who has signed up, and answer that as every invitation."""
+    chance = stage.chance("nominated", profile.employee_number)
+    yield chance.uniform(4, NOMINATED_BY)
+    signed_up = select(Enrolment.person_id).where(
+        Enrolment.programme_id == programme_id, Enrolment.state.in_(("submitted", "endorsing"))
+    )
+    colleagues = stage.db.scalars(signed_up.order_by(Enrolment.id)).all()
+    if not colleagues:
+        return
+    programme, person = (stage.db.get_one(Programme, programme_id), stage.db.get_one(Person, person_id))
+    named = chance.random() < 0.6
+    operations.nominate(stage.db, programme, person, chance.choice(colleagues), stage.now, named=named)
+    if find_enrolment(stage.db, programme_id, person_id) is not None:
+        yield from answer_invitation(stage, programme_id, person_id, profile, answers)
+
+
+def _answer_invitation(
+    stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID, profile: SampleProfile, answers: Answers
+) -> Act:
     chance = stage.chance("invited", profile.employee_number)
     way = chance.choices([*WAYS], [*WAYS.values()])[0]
     yield chance.uniform(0.1, SIGN_UP_DAYS)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from rmplugin import notify
 from rmplugin.agreements import operations as agreements
 from rmplugin.agreements.models import Agreement
 from rmplugin.aims import operations as aims
 from rmplugin.aims.forms import AIMS
+from rmplugin.aims.queries import find_aim, moment_in
 from rmplugin.checkins import operations as checkins
 from rmplugin.checkins.forms import ITEMS
 from rmplugin.checkins.queries import due_checkin
@@ -25,12 +28,14 @@ from rmplugin.hours import operations as hours
 from rmplugin.introductions import operations as introductions
 from rmplugin.introductions.queries import standing_of
 from rmplugin.leaving import operations as leaving
+from rmplugin.leaving.models import Thanks
 from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.messages import operations as messages
 from rmplugin.preparation import operations as preparation
 from rmplugin.preparation.catalogue import modules_for
 from rmplugin.safeguards import operations as safeguards
+from rmplugin.safeguards.models import SafeguardCase
 from rmplugin.safeguards.queries import contacts_for
 from rmplugin.sessions import operations as sessions
 from rmplugin.sessions.forms import CAUSES
@@ -43,9 +48,13 @@ FATES = {
     "time": ("time", "never_scheduled"),
     "expertise": ("lack_of_expertise", "goal_not_relevant"),
 }
+# How a request for help moves on, and within how many days.
+HELPED = (("triaged", 3), ("acting", 5), ("closed", 21))
 # Sessions after which a goal is looked at half-way, and for the last time.
 MID, LAST = 4, 7
 LONG_AFTER = 16.0
+# Pairs agree on an end of their own, so that they come to it before the programme does.
+AGREED_FOR = timedelta(weeks=22)
 HOURS = range(12, 17)
 
 
@@ -86,6 +95,7 @@ class PairLife:
 
     def __init__(self, stage: Stage, pairing: Pairing, number: int, programme_ends: date) -> None:
         self.stage, self.pairing_id, self.ends_on = stage, pairing.id, programme_ends
+        self.agreed_until = min(programme_ends, (pairing.started_at + AGREED_FOR).date())
         self.mentor, self.mentee = pairing.mentor_id, pairing.mentee_id
         self.both = (self.mentor, self.mentee)
         self.temper = temper_of(stage, number)
@@ -124,6 +134,9 @@ class PairLife:
             return
         yield from self._begin()
         while not (self.temper.fate and self.held >= self.temper.rounds):
+            if self.stage.now.date() > self.agreed_until and self.agreed_until < self.ends_on:
+                self.agreed_until = self.ends_on
+                yield from self._agree()
             yield from self._round()
         by = self.chance.choice(self.both)
         reasons = [self.chance.choice(FATES[str(self.temper.fate)])]
@@ -150,6 +163,12 @@ class PairLife:
                 self.stage.db, self.pairing, self._agreed(), person, self.stage.now, send=True
             )
             yield self.chance.uniform(0.5, 2)
+        yield from self._agree()
+        self._set_goals()
+        self._aim()
+
+    def _agree(self) -> Act:
+        """Write one agreement, or a new version when the time agreed on is over, and sign it both."""
         agreement = agreements.propose(
             self.stage.db, self.pairing, self._agreed(), self.mentor, self.stage.now
         )
@@ -158,11 +177,18 @@ class PairLife:
             agreements.sign(
                 self.stage.db, self.stage.db.get_one(Agreement, agreement.id), person, self.stage.now
             )
+
+    def _set_goals(self) -> None:
         for person, role in zip(self.both, ("mentor", "mentee"), strict=True):
-            values = self.chance.choice(GOALS[role])
-            weight = {"weight": self.chance.randint(1, 3), "due_on": self.ends_on}
-            goals.add_goal(self.stage.db, self.pairing, {**values, **weight}, person, self.stage.now)
-        self._aim()
+            self._set_goal(person, role)
+
+    def _set_goal(self, person: uuid.UUID, role: str) -> None:
+        values = self.chance.choice(GOALS[role])
+        more = {"weight": self.chance.randint(1, 3), "due_on": max(self.agreed_until, self._in_a_month())}
+        goals.add_goal(self.stage.db, self.pairing, {**values, **more}, person, self.stage.now)
+
+    def _in_a_month(self) -> date:
+        return (self.stage.now + 30 * DAY).date()
 
     def _agreed(self) -> dict[str, Any]:
         words = self.chance.choice(EXPECTATIONS)
@@ -172,7 +198,7 @@ class PairLife:
             "cadence_weeks": weeks,
             "session_minutes": 60,
             "medium": medium,
-            "ends_on": self.ends_on,
+            "ends_on": self.agreed_until,
         }
 
     def _aim(self) -> None:
@@ -185,6 +211,22 @@ class PairLife:
         if self.chance.random() < 0.8:
             yes = self.chance.random() < 0.8
             aims.answer_observation(*here, self.mentee, self.stage.now, yes=yes)
+
+    def _rate_aim(self) -> None:
+        """Rate half-way and at the end, each once; mostly one has grown."""
+        db, now = self.stage.db, self.stage.now
+        story = find_aim(db, self.pairing_id)
+        if story is None:
+            return
+        moment = moment_in(db, self.pairing, now.date())
+        raters = {"mentor": self.mentor, "mentee": self.mentee}
+        for rater, person in raters.items():
+            may = rater == "mentor" or story.aim.observation == "agreed"
+            if may and (moment, rater) not in story.ratings and self.chance.random() < 0.7:
+                begun = story.ratings.get(("start", rater))
+                grown = self.chance.choice((0, 1, 1, 2))
+                rating = min(5, (begun.rating if begun else 2) + grown)
+                aims.rate(db, self.pairing, person, rating, "", now)
 
     def _round(self) -> Act:
         """Meet once, and do what lies around it."""
@@ -265,7 +307,7 @@ class PairLife:
         if how == "apart":
             self._claim(session_id, second, max(15, minutes - 30))
             yield 2.0
-            if self.chance.random() < 0.4:
+            if self.chance.random() < 0.15:
                 return
         self._claim(session_id, second, minutes)
         self.held += 1
@@ -278,6 +320,7 @@ class PairLife:
         """Write, take on, look at the goals, and decide anew when one was unsure."""
         write_after(self.stage, self.pairing, session_id, self.chance)
         self._look_at_goals()
+        self._rate_aim()
         for person in self.both:
             if self.pairing.state == "active" and standing_of(self.stage.db, self.pairing, person).due == 2:
                 word = "no" if self.chance.random() < 0.15 else "yes"
@@ -294,6 +337,8 @@ class PairLife:
                     continue
                 is_mid = self.held == MID
                 goals.review_goal(db, goal, goal.owner_id, level, reason, "", now, is_mid=is_mid)
+                if not is_mid and self.chance.random() < 0.6:
+                    self._set_goal(goal.owner_id, str(self.pairing.role_of(goal.owner_id)))
             elif self.chance.random() < 0.3:
                 goals.record_progress(db, goal, goal.owner_id, level, "", now)
 
@@ -318,10 +363,20 @@ class PairLife:
         contacts = contacts_for(self.stage.db, self.pairing)
         if contacts:
             by = self.both[self.temper.moods[0] > self.temper.moods[1]]
-            safeguards.ask_for_help(
+            case = safeguards.ask_for_help(
                 self.stage.db, self.stage.secrets, self.pairing, by, contacts[0].id, HELP, self.stage.now,
                 nameless=self.chance.random() < 0.5,
             )  # fmt: skip
+            self.stage.enter(self._help(case.id), self.stage.now)
+
+    def _help(self, case_id: uuid.UUID) -> Act:
+        """Read a request as a confidential contact, see to it, close it; now and then one stays at work."""
+        for state, after in HELPED:
+            yield self.chance.uniform(1, after)
+            if self.chance.random() < 0.1:
+                return
+            case = self.stage.db.get_one(SafeguardCase, case_id)
+            safeguards.move_case(self.stage.db, case, state, self.stage.now)
 
     def _break(self) -> Act:
         choice = self.chance.choice(("pause", "pause", "shorten", "retime"))
@@ -358,3 +413,8 @@ class PairLife:
             if self.held > 1 and self.chance.random() < 0.7:
                 text = self.chance.choice(THANKS)
                 leaving.thank(self.stage.db, self.pairing, person, text, self.stage.now)
+        yield 5.0
+        query = select(Thanks).where(Thanks.pairing_id == self.pairing_id, Thanks.delivered_at.is_not(None))
+        for thanks in self.stage.db.scalars(query.order_by(Thanks.id)).all():
+            keep = self.chance.random() < 0.75
+            leaving.keep_thanks(self.stage.db, thanks.id, thanks.receiver_id, keep=keep)

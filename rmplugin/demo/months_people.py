@@ -7,6 +7,7 @@ from typing import Any
 
 from rmplugin.demo.company import Company, Employee, write_export
 
+MONTH_DAYS = 30.4
 LEAD, EXPERIENCED, JUNIOR = 7, 5, 3
 CONTACTS = 3
 # So many pairs at most, and how many people are asked for each of them: some decline, some do not answer.
@@ -63,6 +64,16 @@ def pool_of(company: Company, day: date) -> Pool:
     mentees = _in_order(company.mentees, leads)[: round(MOST_PAIRS * ASKED_PER_PAIR)]
     mentors = _in_order(company.mentors, juniors)[: round(len(mentees) * JUNIORS_PER_LEAD)]
     return Pool(tuple(mentees), tuple(mentors))
+
+
+def first_day(end: date, months: int) -> date:
+    """Tell on which day a play of so many months began. **Touches** pure."""
+    return end - days_of(months) * timedelta(days=1)
+
+
+def days_of(months: int) -> int:
+    """Tell how many days a play of so many months has. **Touches** pure."""
+    return round(months * MONTH_DAYS)
 
 
 def joiners_of(company: Company, since: date, until: date) -> list[str]:

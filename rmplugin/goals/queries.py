@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -14,7 +14,10 @@ from rmplugin.goals.forms import THEMES
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import get_pairing_of
+from rmplugin.people.models import PersonSkill, Skill
 from rmplugin.privacy import safe_count
+from rmplugin.programmes.catalogue import THEMES as WANTED_THEMES
+from rmplugin.programmes.models import ProgrammeSkill
 
 # Names of the five level texts, worst first, with the level that each describes.
 LEVEL_FIELDS = {
@@ -135,6 +138,28 @@ def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None]
         people[theme].add(owner)
     without = set(db.scalars(live)) - set().union(*people.values())
     return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
+
+
+def count_wanted(db: Db, programme_id: uuid.UUID) -> dict[str, int | None]:
+    """Count, for managers, mentees of live pairings by the themes of what they wanted to learn at sign-up.
+
+    Everybody who signs up wants to learn something, so that each of them is in it at least once; small counts
+    are hidden.
+
+    :return: theme of `programmes.catalogue.THEMES` -> mentees.
+    **Touches** reads pairing, person_skill, skill, programme_skill.
+    """
+    query = (
+        select(Skill.theme, func.count(PersonSkill.person_id.distinct()))
+        .join(PersonSkill, PersonSkill.skill_id == Skill.id)
+        .join(ProgrammeSkill, ProgrammeSkill.skill_id == Skill.id)
+        .join(Pairing, Pairing.mentee_id == PersonSkill.person_id)
+        .where(Pairing.programme_id == programme_id, Pairing.state.in_(LIVE))
+        .where(ProgrammeSkill.programme_id == programme_id, PersonSkill.direction == "wanted")
+        .group_by(Skill.theme)
+    )
+    found = {row[0]: row[1] for row in db.execute(query)}
+    return {theme: safe_count(found.get(theme, 0)) for theme in WANTED_THEMES}
 
 
 def _stories(db: Db, query: Select[Goal]) -> list[GoalStory]:

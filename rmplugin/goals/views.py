@@ -11,6 +11,7 @@ from rmplugin.goals.scoring import t_score
 from rmplugin.matching.queries import get_pairing_of, list_pairings_of
 from rmplugin.people.queries import display_names
 from rmplugin.privacy import LEAST_FOR_COUNT
+from rmplugin.programmes.catalogue import THEMES as WANTED_THEMES
 from rmplugin.programmes.queries import get_managed_programme, get_programme
 from rmplugin.texts import Text
 from rmplugin.web import Role, Visit
@@ -172,6 +173,8 @@ def themes_page(visit: Visit, programme_id: UUID) -> web.Answer:
         programme=programme,
         themes=themes,
         without=without,
+        wanted=queries.count_wanted(visit.db, programme.id),
+        wanted_themes=WANTED_THEMES,
         least=LEAST_FOR_COUNT,
     )
 

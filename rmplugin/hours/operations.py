@@ -10,13 +10,12 @@ from sqlalchemy import func, select
 from rmplugin import notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
-from rmplugin.hours.models import TimeNeed
-from rmplugin.hours.queries import current_break
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.sessions import operations as sessions
-from rmplugin.sessions.models import MentoringSession
+from rmplugin.sessions.models import MentoringSession, TimeNeed
+from rmplugin.sessions.queries import current_break
 from rmplugin.texts import Text
 
 EARLY = 2

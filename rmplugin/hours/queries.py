@@ -13,16 +13,24 @@ from rmplugin.agreements.queries import current_agreement
 from rmplugin.db import Db
 from rmplugin.hours import ledger
 from rmplugin.hours.ledger import Slot, Week
-from rmplugin.hours.models import TimeNeed
 from rmplugin.matching.models import Pairing
 from rmplugin.messages.queries import last_exchange
 from rmplugin.people.queries import zone_of
 from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
 from rmplugin.programmes.models import Programme
-from rmplugin.sessions.models import MentoringSession, SessionChange
+from rmplugin.sessions.models import MentoringSession, SessionChange, TimeNeed
 from rmplugin.texts import Text
 
 INDEX_WEEKS = 12
+# What says whether a change displaced an hour, and of whom and when.
+CHANGED = (
+    SessionChange.pairing_id,
+    SessionChange.created_at,
+    SessionChange.was_at,
+    SessionChange.was_minutes,
+    SessionChange.to_at,
+    SessionChange.reason,
+)
 
 
 @dataclass(frozen=True)
@@ -82,16 +90,6 @@ def _break_weeks(need: TimeNeed) -> set[date]:
     return ledger.weeks_of_break(need.created_at.date(), ends) if ends else set()
 
 
-def current_break(db: Db, pairing_id: uuid.UUID, today: date) -> TimeNeed | None:
-    """Give the break that a pair takes today; None when it takes none.
-
-    **Touches** reads time_need.
-    """
-    query = select(TimeNeed).where(TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
-    query = query.where(TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
-    return db.scalars(query.order_by(TimeNeed.created_at.desc()).limit(1)).first()
-
-
 def rhythm_of(db: Db, pairing: Pairing, programme: Programme) -> Rhythm:
     """Tell how a pair keeps its rhythm; messages count when the agreement in force says so.
 
@@ -113,10 +111,12 @@ def rhythm_of(db: Db, pairing: Pairing, programme: Programme) -> Rhythm:
 class Displacement:
     """A pair of which two hours fell out within four weeks: the pair and the causes, not who and not what.
 
+    :ivar people: the mentor's and the mentee's id.
     :ivar causes: codes, without illness.
     """
 
-    pairing: Pairing
+    pairing_id: uuid.UUID
+    people: tuple[uuid.UUID, uuid.UUID]
     hours: int
     causes: Sequence[str]
 
@@ -134,33 +134,35 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
         .group_by(MentoringSession.pairing_id)
         .subquery()
     )
+    # Plain rows, because there can be very many.
     query = (
-        select(SessionChange, Pairing, last_met.c.at)
+        select(*CHANGED, Pairing.mentor_id, Pairing.mentee_id, last_met.c.at)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .outerjoin(last_met, last_met.c.pairing_id == Pairing.id)
         .where(Pairing.programme_id == programme_id, Pairing.state == "active")
         .where(SessionChange.created_at > since)
         .order_by(SessionChange.created_at, SessionChange.id)
     )
-    pairings: dict[uuid.UUID, Pairing] = {}
+    pairs: dict[uuid.UUID, Any] = {}
     slots: dict[uuid.UUID, list[Slot]] = {}
     lately: set[uuid.UUID] = set()
-    met: dict[uuid.UUID, datetime | None] = {}
-    for change, pairing, met_at in db.execute(query):
-        met[pairing.id] = met_at
+    for change in db.execute(query):
         # Weeks are only told apart here; nobody is shown when it was.
         if slot := _displaced(change, "UTC"):
-            pairings[pairing.id] = pairing
-            slots.setdefault(pairing.id, []).append(slot)
+            pairs[change.pairing_id] = change
+            slots.setdefault(change.pairing_id, []).append(slot)
             if change.created_at > now - ledger.ALERT_WITHIN:
-                lately.add(pairing.id)
+                lately.add(change.pairing_id)
     loud = {key: found for key, found in slots.items() if key in lately and ledger.needs_attention(found)}
     return [
         Displacement(
-            pairings[key], len(found), sorted({ledger.shown_cause(str(slot.cause)) for slot in found})
+            key,
+            (pairs[key].mentor_id, pairs[key].mentee_id),
+            len(found),
+            sorted({ledger.shown_cause(str(slot.cause)) for slot in found}),
         )
         for key, found in loud.items()
-        if (last := met[key]) is None or last < max(slot.start for slot in found)
+        if (last := pairs[key].at) is None or last < max(slot.start for slot in found)
     ]
 
 
@@ -206,10 +208,8 @@ def hour_index(db: Db, programme: Programme, now: datetime) -> HourIndex:
     held = select(func.sum(MentoringSession.counted_minutes)).join(
         Pairing, Pairing.id == MentoringSession.pairing_id
     )
-    # Plain rows, because there can be very many.
-    facts = (SessionChange.was_at, SessionChange.was_minutes, SessionChange.to_at, SessionChange.reason)
     changes = (
-        select(*facts, SessionChange.pairing_id)
+        select(*CHANGED)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .where(of_programme, SessionChange.was_at > begin, SessionChange.was_at <= now)
     )

@@ -15,10 +15,12 @@ from rmplugin.people.queries import display_names, zone_of
 from rmplugin.privacy import safe_count
 from rmplugin.programmes.queries import get_programme, programme_of_course
 from rmplugin.sessions.forms import CAUSES
-from rmplugin.sessions.queries import next_session
+from rmplugin.sessions.queries import current_break, next_session
 from rmplugin.web import Role, Visit
 
 pages = web.Pages("hours", __name__)
+# Of pairs whose hours fall out; the others follow when these have met.
+PAIRS_SHOWN = 25
 
 
 def home_part(visit: Visit, pairing_ids: Collection[UUID]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def pairing_part(visit: Visit, pairing: Pairing, unread: int) -> dict[str, Any]:
         "unread": unread,
         "items": items,
         "words": words_of(visit, items),
-        "pause": queries.current_break(visit.db, pairing.id, visit.now.date()),
+        "pause": current_break(visit.db, pairing.id, visit.now.date()),
         "today": visit.now.date(),
     }
 
@@ -64,7 +66,7 @@ def ledger_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         weeks=[(week, ledger.by_shown_cause(week.displaced)) for week in reversed(weeks)],
         total=ledger.total(weeks),
         rhythm=queries.rhythm_of(visit.db, pairing, programme),
-        pause=queries.current_break(visit.db, pairing_id, visit.now.date()),
+        pause=current_break(visit.db, pairing_id, visit.now.date()),
         allowance=programme.allowance_minutes,
         causes=CAUSES,
         zone=zone_of(visit.db, visit.person_id),
@@ -82,7 +84,7 @@ def no_time_page(visit: Visit, pairing_id: UUID) -> web.Answer:
         visit,
         pairing=pairing,
         partner=display_names(visit.db, {partner_id})[partner_id],
-        pause=queries.current_break(visit.db, pairing_id, visit.now.date()),
+        pause=current_break(visit.db, pairing_id, visit.now.date()),
         reasons=forms.REASONS,
         most_weeks=forms.MOST_WEEKS,
     )
@@ -125,14 +127,16 @@ def index_page(visit: Visit) -> web.Answer:
         return web.render("hours/index.html", visit, programme=None, current="/manage")
     pairs = queries.displacements(visit.db, programme.id, visit.now)
     kept, due, seniors = count_commitments(visit.db, programme.id, visit.now.date())
-    people = {person for pair in pairs for person in (pair.pairing.mentor_id, pair.pairing.mentee_id)}
+    shown = pairs[:PAIRS_SHOWN]
+    people = {person for pair in shown for person in pair.people}
     visit.note_access(*people, programme_id=programme.id)
     return web.render(
         "hours/index.html",
         visit,
         programme=programme,
         index=queries.hour_index(visit.db, programme, visit.now),
-        pairs=pairs,
+        pairs=shown,
+        more=len(pairs) - len(shown),
         names=display_names(visit.db, people),
         commitments=(kept, due) if safe_count(seniors) else None,
         counts=queries.no_time_counts(visit.db, programme.id),

@@ -16,6 +16,8 @@ from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
 from rmplugin.leaving.models import Thanks
 from rmplugin.matching.models import PROGRAMME_OVER, Closure, Pairing
+from rmplugin.notes.models import ActionItem
+from rmplugin.notes.queries import done_items
 from rmplugin.people.queries import display_names
 from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
 from rmplugin.programmes.models import Enrolment, Programme
@@ -38,6 +40,7 @@ class Record:
     :ivar sessions: confirmed ones that count; `minutes`: their minutes.
     :ivar completion: None before anything happened.
     :ivar goals: their own, in their own words.
+    :ivar done: what they took on and did; a mentee's are commitments.
     :ivar kudos: all that were delivered to them; only those that are kept are printed.
     """
 
@@ -49,6 +52,7 @@ class Record:
     sessions: int
     minutes: int
     goals: Sequence[GoalStory]
+    done: Sequence[ActionItem]
     kudos: Sequence[Kudos]
 
     @property
@@ -85,7 +89,8 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
     """Gather what a person takes along from a programme. Nothing in it was written by a partner but thanks.
 
     :raises NotFoundError: there is no such programme, or the person has had no pairing in it.
-    **Touches** reads programme, person, pairing, completion, credit_entry, goal, thanks.
+    **Touches** reads programme, person, pairing, completion, credit_entry, goal, action_item,
+    thanks.
     """
     programme = get_programme(db, programme_id)
     own = or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
@@ -110,6 +115,7 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
         sessions=sessions,
         minutes=minutes,
         goals=[_own_words(story, person_id) for story in reversed(goals)],
+        done=done_items(db, person_id, ids),
         kudos=kudos_of(db, person_id, ids, names),
     )
 

@@ -12,6 +12,7 @@ from rmplugin.matching.ending import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.forms import CLOSURE_REASONS
 from rmplugin.matching.models import LIVE
 from rmplugin.matching.queries import get_pairing_of
+from rmplugin.notes.views import outcomes_of, words_of
 from rmplugin.people.queries import display_names
 from rmplugin.programmes.forms import LONGEST_PAUSE_WEEKS
 from rmplugin.programmes.queries import find_enrolment, get_managed_programme, get_programme
@@ -141,6 +142,7 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         "leaving/record.html",
         visit,
         record=found,
+        done=_done(visit, found),
         levels=words.LEVELS,
         level_text=level_text,
         current="/home",
@@ -151,17 +153,25 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
 def download_record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Give the same as a PDF."""
     found = queries.record_of(visit.db, programme_id, visit.person_id)
-    lines = [(kind, web.say(text)) for kind, text in words.lines_of(found, formats.local_day)]
+    lines = [
+        (kind, web.say(text)) for kind, text in words.lines_of(found, _done(visit, found), formats.local_day)
+    ]
     pdf = documents.make_pdf(
         lines,
         title=lines[0][1],
         author=found.name,
         language=formats.language_of_page(),
+        at=visit.now,
     )
     answer = flask.make_response(pdf)
     answer.headers["Content-Type"] = "application/pdf"
     answer.headers["Content-Disposition"] = 'attachment; filename="reverse-mentoring.pdf"'
     return answer
+
+
+def _done(visit: Visit, found: queries.Record) -> list[tuple[str, str]]:
+    said, became = words_of(visit, found.done), outcomes_of(visit, found.done)
+    return [(said[item.id], became[item.id]) for item in found.done]
 
 
 @pages.get("/manage/programmes/<uuid:programme_id>/ends", role=Role.MANAGER)

@@ -1,6 +1,6 @@
 """The words of the record that a person takes along, in the order in which they are printed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from rmplugin.goals.queries import GoalStory, level_text
@@ -24,9 +24,12 @@ ROLES = texts(
 )
 
 
-def lines_of(record: Record, day: Callable[[date], str]) -> Iterator[tuple[str, str]]:
+def lines_of(
+    record: Record, done: Iterable[tuple[str, str]], day: Callable[[date], str]
+) -> Iterator[tuple[str, str]]:
     """Give the lines of a record: how each is printed (title, heading, text or quote), and its words.
 
+    :param done: what was taken on and done, and what became of it, "" for nothing said.
     :param day: writes a day for people.
     **Touches** pure.
     """
@@ -56,6 +59,12 @@ def lines_of(record: Record, day: Callable[[date], str]) -> Iterator[tuple[str, 
         yield "heading", Text("My goals, then and now")
     for story in record.goals:
         yield from _goal(story)
+    for number, (words, outcome) in enumerate(done):
+        if not number:
+            yield "heading", Text("What I took on and did")
+        yield "subheading", words
+        if outcome:
+            yield "text", outcome
     kept = [entry for entry in record.kudos if entry.thanks.is_kept]
     if kept:
         yield "heading", Text("What I was thanked for")

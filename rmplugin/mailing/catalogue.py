@@ -235,6 +235,18 @@ KINDS = {
         Text("Something is new about one of your sessions, or it waits for your word."),
         Text("See the session"),
     ),
+    "session_reminder": Kind(
+        "sessions",
+        Text("A session waits for your word"),
+        Text("A session waits for your word: did it take place, and how long was it?"),
+        Text("See the session"),
+    ),
+    "session_lapsed": Kind(
+        "sessions",
+        Text("A session has lapsed"),
+        Text("A session was not confirmed by both within two weeks, so that it does not count."),
+        Text("See the session"),
+    ),
     "session_attested": Kind(
         "sessions",
         Text("A session was attested"),
@@ -289,11 +301,29 @@ KINDS = {
         Text("A programme names you as a contact to whom people can turn privately."),
         OPEN,
     ),
+    "credit_changed": Kind(
+        "news",
+        Text("Your learning credit has changed"),
+        Text("The programme's team has changed something about your credit. The reason stands with it."),
+        Text("See your credits"),
+    ),
+    "completion_unmet": Kind(
+        "news",
+        Text("A completion was taken back"),
+        Text("Somebody has no longer completed a programme that you manage, because credit was taken back."),
+        Text("See what happened"),
+    ),
     "programme_completed": Kind(
         "news",
         Text("You have completed the programme"),
         Text("You have met every criterion. Thank you for the time that you gave each other."),
         Text("See your credits"),
+    ),
+    "paper_revoked": Kind(
+        "news",
+        Text("A certificate of yours was revoked"),
+        Text("A certificate of yours is not valid any more. You find the reason in the tool."),
+        Text("See the reason"),
     ),
     "review_opened": Kind(
         "news",

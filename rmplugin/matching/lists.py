@@ -22,7 +22,7 @@ from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db
 from rmplugin.matching.models import LIVE, LeftOut, MatchRun, Pairing, Proposal
-from rmplugin.matching.queries import Pair, people_by_id
+from rmplugin.matching.queries import Pair
 from rmplugin.matching.scoring import FACTORS
 from rmplugin.people.models import Person, PersonSkill
 from rmplugin.people.queries import CAN_TAKE_PART
@@ -272,7 +272,7 @@ def page_of_left_out(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
     **Touches** reads match_left_out, proposal, person, person_skill.
     """
     left = _left_out(db, run)
-    query = select(left.c.person_id, left.c.role, left.c.reason).join(Person, Person.id == left.c.person_id)
+    query = select(left).join(Person, Person.id == left.c.person_id)
     if asked["q"]:
         query = query.where(_named(Person, asked["q"]))
     for name, column in (("role", left.c.role), ("reason", left.c.reason)):
@@ -285,9 +285,13 @@ def page_of_left_out(db: Db, run: MatchRun, asked: Mapping[str, Any]) -> Listed:
         query = query.where(_has_skill(left.c.person_id, asked["skill"], direction))
     total = db.scalar(query.with_only_columns(func.count())) or 0
     page = page_within(asked["page"], total)
+    of_solver = (LeftOut.run_id == run.id, LeftOut.person_id == Person.id, LeftOut.role == left.c.role)
+    query = query.outerjoin(LeftOut, and_(*of_solver)).with_only_columns(
+        Person, LeftOut, left.c.role, left.c.reason
+    )
     query = query.order_by(func.lower(Person.display_name), Person.id)
-    rows = db.execute(query.offset((page - 1) * PAGE).limit(PAGE)).all()
-    return Listed(_left_out_entries(db, run.id, rows), total, page)
+    rows = db.execute(query.offset((page - 1) * PAGE).limit(PAGE))
+    return Listed([_left_out_entry(*row) for row in rows], total, page)
 
 
 def count_left_out(db: Db, run: MatchRun) -> dict[str, int]:
@@ -300,24 +304,14 @@ def count_left_out(db: Db, run: MatchRun) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in db.execute(query)}
 
 
-def _left_out_entries(db: Db, run_id: uuid.UUID, rows: Sequence[Any]) -> list[dict[str, Any]]:
-    ids = [row.person_id for row in rows]
-    people = people_by_id(db, ids)
-    query = select(LeftOut).where(LeftOut.run_id == run_id, LeftOut.person_id.in_(ids))
-    known = {(one.person_id, one.role): one for one in db.scalars(query)}
-    entries = []
-    for row in rows:
-        one = known.get((row.person_id, row.role))
-        entries.append(
-            {
-                "person": people[row.person_id],
-                "role": row.role,
-                "reason": row.reason,
-                "details": one.details if one else {},
-                "sentence": Text(unpack(one.told)) if one else SENTENCES[row.reason],
-            }
-        )
-    return entries
+def _left_out_entry(person: Person, one: LeftOut | None, role: str, reason: str) -> dict[str, Any]:
+    return {
+        "person": person,
+        "role": role,
+        "reason": reason,
+        "details": one.details if one else {},
+        "sentence": Text(unpack(one.told)) if one else SENTENCES[reason],
+    }
 
 
 def _left_out(db: Db, run: MatchRun) -> Subquery:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned, Told
@@ -124,7 +124,7 @@ class MatchRun(Base, TenantOwned):
     inputs_hash: Mapped[str | None]
     mentors: Mapped[int] = mapped_column(default=0)
     mentees: Mapped[int] = mapped_column(default=0)
-    total_score: Mapped[int] = mapped_column(default=0)
+    total_score: Mapped[int] = mapped_column(BigInteger, default=0)
     proved: Mapped[bool] = mapped_column(default=False)
     gap: Mapped[float] = mapped_column(default=0.0)
     metrics: Mapped[dict[str, Any]]

@@ -14,6 +14,7 @@ from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.models import LtiUser, Person, SideLine
 from rmplugin.people.queries import CAN_TAKE_PART
+from rmplugin.privacy import Counts, safe_counts
 from rmplugin.programmes.models import Enrolment, Programme
 
 # A participant never sees what a manager has not released.
@@ -123,10 +124,7 @@ def get_pairing(db: Db, pairing_id: uuid.UUID) -> Pairing:
     :raises NotFoundError: this tenant has no such pairing.
     **Touches** reads pairing.
     """
-    pairing = db.scalars(select(Pairing).where(Pairing.id == pairing_id)).one_or_none()
-    if pairing is None:
-        raise NotFoundError("pairing")
-    return pairing
+    return _only(db, select(Pairing).where(Pairing.id == pairing_id))
 
 
 def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairing:
@@ -135,8 +133,11 @@ def get_pairing_of(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Pairi
     :raises NotFoundError: it is not theirs.
     **Touches** reads pairing.
     """
-    query = select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id))
-    pairing = db.scalars(query).one_or_none()
+    return _only(db, select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id)))
+
+
+def _only(db: Db, query: Select[Pairing]) -> Pairing:
+    pairing: Pairing | None = db.scalars(query).one_or_none()
     if pairing is None:
         raise NotFoundError("pairing")
     return pairing
@@ -170,8 +171,8 @@ def lock_pairing(
     :raises ConflictError: it is paused or suspended.
     **Touches** locks pairing.
     """
-    pairing = get_pairing_of(db, pairing_id, person_id)
-    db.refresh(pairing, with_for_update=True)
+    query = select(Pairing).where(Pairing.id == pairing_id, _is_one_of(Pairing, person_id))
+    pairing = _only(db, query.with_for_update().execution_options(populate_existing=True))
     if pairing.is_on_hold and not on_hold_too:
         raise ConflictError(
             "pairing_on_hold",
@@ -375,10 +376,9 @@ def proposed_pairs(
     return [(row.mentor_id, row.mentee_id) for row in db.execute(query)]
 
 
-def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
-    """Count the reasons that people gave when they said no.
+def decline_counts(db: Db, programme_id: uuid.UUID) -> Counts[str]:
+    """Count the reasons that people gave when they said no, from five on.
 
-    :return: code -> how often; empty until there are five, so that nobody can be singled out.
     **Touches** reads proposal.
     """
     query = (
@@ -386,8 +386,7 @@ def decline_counts(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
         .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
         .group_by(Proposal.decline_reason)
     )
-    counts = {str(code): int(count) for code, count in db.execute(query)}
-    return counts if sum(counts.values()) >= FEWEST_SHOWN else {}
+    return safe_counts({str(code): int(count) for code, count in db.execute(query)})
 
 
 def decline_counts_by_version(db: Db, programme_id: uuid.UUID) -> dict[int | None, dict[str, int]]:

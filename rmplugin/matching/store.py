@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
+import orjson
 from sqlalchemy import Select, String, Table, literal, null, select
 from sqlalchemy import cast as cast_to
 
@@ -32,7 +33,7 @@ from rmplugin.matching.scoring import (
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
-from rmplugin.people.queries import reporting_map
+from rmplugin.people.queries import every_reporting_line, reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.records import MatchCriterion
@@ -42,8 +43,9 @@ RULES_VERSION = 1
 FEW = 500
 PERSON_SKILL: Table = PersonSkill.__table__  # type: ignore[assignment]  # Declared as FromClause; a Table here.
 ENROLMENT: Table = Enrolment.__table__  # type: ignore[assignment]
-FACTS = tuple(field.name for field in fields(Candidate))
-_facts_of = attrgetter(*FACTS)
+# In the digest these are written in an order of their own; new fields join the others by themselves.
+_UNORDERED = ("languages", "hours", "offers", "wants")
+_as_they_are = attrgetter(*(field.name for field in fields(Candidate) if field.name not in _UNORDERED))
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Pool:
             asdict(self.weights),
             objective,
         ]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def load_pool(
@@ -211,7 +213,7 @@ def load_pool(
     return Pool(
         mentors=tuple(sides["mentor"]),
         mentees=tuple(sides["mentee"]),
-        reporting={str(person): str(manager) for person, manager in reporting_map(db, few).items()},
+        reporting=_load_reporting(db, few),
         dotted=tuple(sorted(map(_texts, side_lines(db, few)))),
         blocked=tuple(sorted({_texts(pair) for pair in blocked})),
         pins=tuple(
@@ -227,6 +229,12 @@ def load_pool(
         kept=_load_kept(db, run) if run and book.options.kept_bonus else (),
         criteria=tuple(criteria),
     )
+
+
+def _load_reporting(db: Db, few: Collection[uuid.UUID] | None) -> dict[str, str]:
+    if few is None:
+        return every_reporting_line(db)
+    return dict(map(_texts, reporting_map(db, few).items()))
 
 
 def _load_kept(db: Db, run: MatchRun) -> tuple[tuple[str, str], ...]:
@@ -258,7 +266,7 @@ def _load_sides(
     # The rules of summer time that hold when the pairs meet, not when the programme was written.
     hours = _Hours(max(now.date(), programme.starts_on))
     sides: dict[str, list[Candidate]] = {"mentor": [], "mentee": []}
-    for row in db.execute(_people(programme.id, only)):
+    for row in db.execute(_people(programme.id, only)).all():
         person = ids[row.raw_id]
         if person in places:
             manager = ids[row.raw_manager] if row.raw_manager else None
@@ -392,7 +400,7 @@ def _load_skills(
     if only is not None:
         query = query.where(PERSON_SKILL.c.person_id.in_(only))
     found: dict[str, tuple[dict[str, int], dict[str, tuple[int, int]]]] = defaultdict(lambda: ({}, {}))
-    for person, raw_skill, direction, level, priority in db.connection().execute(query):
+    for person, raw_skill, direction, level, priority in db.connection().execute(query).all():
         skill = ids[raw_skill]
         if skill not in names:
             continue
@@ -461,14 +469,14 @@ class _Hours:
         return self._known[key]
 
 
-def _plain(candidate: Candidate) -> dict[str, Any]:
-    return dict(zip(FACTS, _facts_of(candidate), strict=True)) | {
-        "hired_on": candidate.hired_on and candidate.hired_on.isoformat(),
-        "languages": sorted(candidate.languages),
-        "hours": hex(candidate.hours),
-        "offers": sorted(candidate.offers.items()),
-        "wants": sorted(candidate.wants.items()),
-    }
+def _plain(candidate: Candidate) -> list[Any]:
+    return [
+        *_as_they_are(candidate),
+        sorted(candidate.languages),
+        hex(candidate.hours),
+        sorted(candidate.offers.items()),
+        sorted(candidate.wants.items()),
+    ]
 
 
 def _texts(pair: tuple[uuid.UUID, uuid.UUID]) -> tuple[str, str]:

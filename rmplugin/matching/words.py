@@ -213,6 +213,8 @@ def _skill_words(
         group: [
             {"skill": skills[skill], "wanted": wanted, "offered": offered} for skill, wanted, offered in found
         ]
+        if found
+        else []
         for group, found in compare_skills(wanter, offerer).items()
     }
 

@@ -84,7 +84,8 @@ def run_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
 @pages.get("/runs/<uuid:run_id>/left-out", role=Role.MANAGER)
 def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     """Show who of the pool has no pair in a run, why, and what would change it."""
-    run = _managed_run(visit, run_id)
+    run = queries.get_run(visit.db, run_id)
+    programme = get_managed_programme(visit.db, run.programme_id, visit.session.context_id)
     visit.note_access(programme_id=run.programme_id)
     asked = web.load_query(forms.LeftOutQuery())
     listed = lists.page_of_left_out(visit.db, run, asked)
@@ -93,7 +94,7 @@ def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
     return web.render(
         "matching/left_out.html",
         visit,
-        programme=get_programme(visit.db, run.programme_id),
+        programme=programme,
         run=run,
         listed=listed,
         asked=asked,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from rmplugin import notify
+from rmplugin import jobs, notify
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.matching.models import Pairing
@@ -33,7 +33,7 @@ def write_note(
     :param session_id: of a session of this pairing.
     :param values: body, is_shared.
     :raises ConflictError: the pairing has ended or is on hold, or the session has very many notes.
-    **Touches** writes note.
+    **Touches** writes note, outbox_event.
     """
     lock_active_pairing(db, pairing.id, person_id)
     if len(queries.notes_of(db, session_id, person_id)) >= MOST_NOTES:
@@ -50,7 +50,14 @@ def write_note(
     )
     db.add(note)
     db.flush()
+    _progressed(db, pairing, person_id, now)
     return note
+
+
+def _progressed(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> None:
+    # A programme may ask for notes: that there is one counts, never what it says.
+    programme, person = str(pairing.programme_id), str(person_id)
+    jobs.enqueue(db, "progress_changed", now, programme_id=programme, person_id=person)
 
 
 def keep_takeaway(
@@ -67,7 +74,7 @@ def keep_takeaway(
     :param session_id: of a session of this pairing.
     :param values: takeaway, share_takeaway; an empty line takes it back.
     :raises ConflictError: the pairing is on hold. In an ended one it can still be written.
-    **Touches** writes or deletes from note.
+    **Touches** writes or deletes from note; writes outbox_event.
     """
     lock_pairing(db, pairing.id, person_id)
     mine = queries.find_takeaway(db, session_id, person_id)
@@ -80,6 +87,7 @@ def keep_takeaway(
             pairing_id=pairing.id, session_id=session_id, author_id=person_id, kind="takeaway", created_at=now
         )
         db.add(mine)
+        _progressed(db, pairing, person_id, now)
     mine.body_locked, mine.is_shared = secrets.lock(values["takeaway"]), values["share_takeaway"]
     mine.updated_at = now
 

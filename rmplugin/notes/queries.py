@@ -102,6 +102,16 @@ def due_items(db: Db, person_id: uuid.UUID, now: datetime) -> Sequence[ActionIte
     return db.scalars(query.order_by(ActionItem.due_on, ActionItem.id)).all()
 
 
+def done_items(db: Db, person_id: uuid.UUID, pairing_ids: Sequence[uuid.UUID]) -> Sequence[ActionItem]:
+    """List what a person took on in some pairings and did, while its words are kept, the oldest first.
+
+    **Touches** reads action_item.
+    """
+    query = select(ActionItem).where(ActionItem.owner_id == person_id, ActionItem.state == "done")
+    query = query.where(ActionItem.pairing_id.in_(pairing_ids), ActionItem.text_locked.is_not(None))
+    return db.scalars(query.order_by(ActionItem.closed_at, ActionItem.id)).all()
+
+
 def follow_through(items: Iterable[ActionItem], today: date) -> tuple[int, int]:
     """Count what was done of what was due: an item that is open past its day, or dropped, was not.
 

@@ -28,6 +28,11 @@ _PRESENT = (
     case((PERSON.c.lifecycle == "tombstoned", 0), else_=1),
     case((or_(PERSON.c.lifecycle == "tombstoned", PERSON.c.status.in_(LEFT)), 0), else_=1),
 )
+# Whose rows say something about reporting lines.
+_LED_OR_DOUBLE = (
+    Person.lifecycle != "tombstoned",
+    or_(Person.manager_id.is_not(None), Person.same_person_id.is_not(None)),
+)
 # The event that asks the worker to read a course's members.
 ROSTER_WANTED = "course_roster_wanted"
 # The event that asks the worker to read an HR account again, because somebody accepted a held run.
@@ -91,19 +96,39 @@ def reporting_map(db: Db, only: Iterable[uuid.UUID] | None = None) -> dict[uuid.
     :return: person's id -> manager's id; free of cycles.
     **Touches** reads person.
     """
-    query = select(Person.id, Person.manager_id, Person.same_person_id).where(
-        Person.lifecycle != "tombstoned"
-    )
-    led_or_double = or_(Person.manager_id.is_not(None), Person.same_person_id.is_not(None))
-    query = query.where(led_or_double)
-    rows = db.execute(query).all() if only is None else _rows_above(db, query, set(only))
-    counts = {row.id: row.same_person_id for row in rows if row.same_person_id is not None}
-    lines: dict[uuid.UUID, uuid.UUID] = {}
-    for row in sorted(rows, key=lambda row: row.id in counts):
-        person, manager = counts.get(row.id, row.id), row.manager_id
-        if manager is None:
+    query = select(Person.id, Person.manager_id, Person.same_person_id).where(*_LED_OR_DOUBLE)
+    return lines_of(db.execute(query).all() if only is None else _rows_above(db, query, set(only)))
+
+
+def every_reporting_line(db: Db) -> dict[str, str]:
+    """Give what `reporting_map` gives for everybody, with ids as texts: in a large company in half the time.
+
+    **Touches** reads person.
+    """
+    columns = (cast(column, String) for column in (Person.id, Person.manager_id, Person.same_person_id))
+    lines = lines_of(db.execute(select(*columns).where(*_LED_OR_DOUBLE)).all())
+    # As everybody writes them, whatever the database makes of them; each once.
+    texts = {raw: str(uuid.UUID(raw)) for raw in {*lines, *lines.values()}}
+    return {texts[person]: texts[manager] for person, manager in lines.items()}
+
+
+def lines_of(rows: Iterable[Sequence[Any]]) -> dict[Any, Any]:
+    """Join rows to reporting lines.
+
+    :param rows: a person's id, their manager's, and that of the row that counts for the same person.
+    :return: person's id -> manager's id; free of cycles.
+    **Touches** pure.
+    """
+    rows = list(rows)
+    counts = {person: other for person, _manager, other in rows if other is not None}
+    if counts:
+        rows.sort(key=lambda row: row[0] in counts)
+    lines: dict[Any, Any] = {}
+    for own, leads, _other in rows:
+        if leads is None:
             continue
-        above = manager = counts.get(manager, manager)
+        person = counts.get(own, own)
+        above = manager = counts.get(leads, leads)
         while above != person and above in lines:
             above = lines[above]
         if above != person:

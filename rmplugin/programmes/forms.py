@@ -63,6 +63,10 @@ SIGNED_UP = ("endorsing", "waitlisted", "submitted", "paused", "completed")
 LONGEST_PAUSE_WEEKS = 6
 # As long as the names of the large public catalogues.
 SKILL_NAME_LENGTH = 200
+# What a programme counts by, and at most in a day, unless it says otherwise.
+POLICY = "contact_hours"
+DAY_CAP = 600
+OPTIONAL: dict[str, Any] = {"required": False, "load_default": None, "allow_none": True}
 # So long after its last day a programme keeps what its pairs wrote, unless it says otherwise.
 KEEP_MONTHS = 12
 
@@ -123,6 +127,13 @@ class ProgrammeForm(_OpenSettings):
     needs_goal_review = ma.fields.Boolean(load_default=False)
     needs_agreement = ma.fields.Boolean(load_default=False)
     needs_endorsement = ma.fields.Boolean(load_default=False)
+    min_days = whole_number(0, 1_830, required=False, load_default=0)
+    min_reflections = whole_number(0, 100, required=False, load_default=0)
+    policy = ma.fields.String(load_default=POLICY)
+    day_cap = whole_number(15, 1_440, **OPTIONAL)
+    programme_cap = whole_number(15, 100_000, **OPTIONAL)
+    year_cap = whole_number(15, 100_000, **OPTIONAL)
+    preparation_percent = whole_number(0, 25, required=False, load_default=0)
     skills = ma.fields.List(ma.fields.String(), load_default=list)
 
     @ma.validates_schema
@@ -183,12 +194,29 @@ def programme_faults(data: Mapping[str, Any]) -> dict[str, str]:
         )
     elif data["min_minutes"] > max(possible, data["min_sessions"]) * data["session_minutes"]:
         faults["min_minutes"] = "That is more than all sessions together last."
+    faults |= _credit_faults(data)
     own = _own_skill_faults(data["own_skills"])
     if own:
         faults["own_skills"] = own
     elif len(chosen_skills(data["skills"], data["own_skills"])) < 2:
         faults["skills"] = (
             "Choose at least two skills, so that there is something to offer and something to want."
+        )
+    return faults
+
+
+def _credit_faults(data: Mapping[str, Any]) -> dict[str, str]:
+    """Find what nobody can reach."""
+    faults: dict[str, str] = {}
+    days = (data["ends_on"] - data["starts_on"]).days
+    if data["min_days"] > max(0, days):
+        faults["min_days"] = Text("The programme itself has only %(days)s days.", days=max(0, days))
+    if data["min_reflections"] > data["min_sessions"]:
+        faults["min_reflections"] = "That is more than the sessions that are asked for."
+    cap = data["programme_cap"]
+    if cap is not None and cap < data["min_minutes"]:
+        faults["programme_cap"] = (
+            "That is less than the minutes that are asked for, so nobody could complete it."
         )
     return faults
 
@@ -245,6 +273,10 @@ def template_values(template: Template, today: date) -> dict[str, Any]:
     names += ("needs_goal_review", "needs_agreement")
     return {name: getattr(template, name) for name in names} | {
         **dict.fromkeys(("sponsor", "sponsor_message", "target_mentors", "target_mentees", "sign_up_until")),
+        **dict.fromkeys(("min_days", "min_reflections", "preparation_percent"), 0),
+        **dict.fromkeys(("programme_cap", "year_cap")),
+        "policy": POLICY,
+        "day_cap": DAY_CAP,
         "needs_endorsement": False,
         "keep_months": KEEP_MONTHS,
         "starts_on": starts_on.isoformat(),

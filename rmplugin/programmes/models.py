@@ -21,7 +21,13 @@ class Programme(Base, TenantOwned):
     :ivar mentor_max_tenure_months: their tenure at most this; None switches the tenure way off.
     :ivar min_sessions, min_minutes: completion asks for as many confirmed sessions and minutes,
     :ivar needs_goal_review: and a reviewed goal of one's own,
-    :ivar needs_agreement: and an agreement that both signed.
+    :ivar needs_agreement: and an agreement that both signed,
+    :ivar min_days: and so many days from the first to the last session,
+    :ivar min_reflections: and as many sessions about which one noted something.
+    :ivar policy: key of the credit policy that it counts by.
+    :ivar day_cap, programme_cap, year_cap: minutes of one person that count at most: a day and a year in all
+        programmes, and in this one; None is no limit.
+    :ivar preparation_percent: what mentors get for preparing, of the minutes that count.
     :ivar topics: what pairs are encouraged to talk about, in words.
     :ivar keep_months: so long after its last day what pairs wrote is kept; then it is removed,
     :ivar words_removed_at: which was done then; None before.
@@ -40,6 +46,7 @@ class Programme(Base, TenantOwned):
         CheckConstraint("mentee_min_rank between 0 and 100", name="mentee_rank"),
         CheckConstraint("mentor_max_rank between 0 and 100", name="mentor_rank"),
         CheckConstraint("keep_months between 0 and 120", name="keep_months"),
+        CheckConstraint("preparation_percent between 0 and 25", name="preparation_percent"),
     )
     context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("lti_context.id", ondelete="SET NULL"))
     name: Mapped[str]
@@ -59,6 +66,13 @@ class Programme(Base, TenantOwned):
     min_minutes: Mapped[int]
     needs_goal_review: Mapped[bool]
     needs_agreement: Mapped[bool]
+    min_days: Mapped[int] = mapped_column(default=0)
+    min_reflections: Mapped[int] = mapped_column(default=0)
+    policy: Mapped[str] = mapped_column(default="contact_hours")
+    day_cap: Mapped[int | None]
+    programme_cap: Mapped[int | None]
+    year_cap: Mapped[int | None]
+    preparation_percent: Mapped[int] = mapped_column(default=0)
     topics: Mapped[list[str]]
     keep_months: Mapped[int] = mapped_column(default=12)
     words_removed_at: Mapped[datetime | None]

@@ -72,6 +72,7 @@ def programme_form(visit: Visit, template_key: str) -> web.Answer:
         programme=None,
         values=values,
         themes=_themes(SKILLS),
+        policies=_policies(visit),
         fixed=False,
     )
 
@@ -80,6 +81,7 @@ def programme_form(visit: Visit, template_key: str) -> web.Answer:
 def create_programme(visit: Visit, template_key: str) -> web.Answer:
     """Create a programme in this course."""
     values = web.load_form(forms.ProgrammeForm())
+    visit.runtime.plugins.check_policy(values["policy"])
     programme = operations.create_programme(
         visit.db, template_key, values, visit.actor, visit.now, visit.session.context_id
     )
@@ -102,6 +104,7 @@ def programme(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         themes=THEMES,
         states=forms.STATES,
         steps=STEP_WORDS[found.state],
+        policy=visit.runtime.plugins.policies.get(found.policy),
         live_pairs=queries.count_live_pairs(visit.db, found.id),
     )
 
@@ -118,6 +121,7 @@ def settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         programme=found,
         values=_values_of(found, skills),
         themes=_themes(SKILLS),
+        policies=_policies(visit),
         fixed=operations.is_fixed(visit.db, found),
     )
 
@@ -128,6 +132,7 @@ def change_settings(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     found = _managed(visit, programme_id)
     fixed = operations.is_fixed(visit.db, found)
     values = web.load_form(forms.SafeProgrammeForm() if fixed else forms.ProgrammeForm())
+    visit.runtime.plugins.check_policy(values.get("policy", found.policy))
     operations.change_programme(visit.db, found, values, visit.actor, visit.now)
     said = with_hint("The settings are saved.", *_worded(values))
     return web.go("programmes.programme", said, programme_id=found.id)
@@ -376,6 +381,11 @@ def _themes(skills: Sequence[Any]) -> list[tuple[str, list[Any]]]:
     """Group skills by theme, in the order of the themes, with the theme's words."""
     groups = [(title, [skill for skill in skills if skill.theme == key]) for key, title in THEMES.items()]
     return [(title, group) for title, group in groups if group]
+
+
+def _policies(visit: Visit) -> list[tuple[str, str]]:
+    """Give the credit policies to choose from, as the form lists them."""
+    return [(key, Text(policy.title)) for key, policy in visit.runtime.plugins.policies.items()]
 
 
 def _values_of(programme: Programme, skills: Sequence[Skill]) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """What is asked for in a session, and local time."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,8 @@ from rmplugin.texts import Text, texts
 
 MEDIA = ("video", "in_person", "phone")
 MOST_AGENDA = 1000
+# As long as a programme writes its topics.
+MOST_TOPIC = 500
 KINDS = ("first", "regular", "briefing", "review")
 # What took the hour. The partner and the programme team read "another reason" for an illness.
 CAUSES = texts(
@@ -49,6 +52,7 @@ class PlanForm(ma.Schema):
     kind = ma.fields.String(
         load_default="regular", validate=validate.OneOf(KINDS, error="Please choose one of these.")
     )
+    topic = words(MOST_TOPIC, required=False)
     reason = cause()
 
 
@@ -68,6 +72,13 @@ class AttestForm(ma.Schema):
     """A manager's word about a session."""
 
     answer = choice(("yes", "no"), "Please choose one of these.")
+    reason = ma.fields.String(load_default="", validate=ma.validate.Length(max=300))
+
+    @ma.validates_schema
+    def check_reason(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Ask a yes for its reason."""
+        if data["answer"] == "yes" and not data["reason"].strip():
+            raise ma.ValidationError({"reason": ["Please write how you know. Both of them read it."]})
 
 
 class PointForm(ma.Schema):

@@ -15,6 +15,8 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing, lock_pairing
 from rmplugin.people.queries import display_names
 from rmplugin.preparation.operations import require_ready
+from rmplugin.programmes.models import Programme
+from rmplugin.sessions.evidence import can_ask_attestation, minutes_that_count
 from rmplugin.sessions.forms import MOST_AGENDA
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
 from rmplugin.sessions.queries import ends_at, find_overlap
@@ -25,24 +27,6 @@ LOG_WITHIN = timedelta(days=60)
 # People may meet and only then press "yes"; their first session counts.
 FIRST_DAY = timedelta(hours=24)
 PLAN_WITHIN = timedelta(days=366)
-MAX_MINUTES = 120
-MIN_MINUTES = 15
-TOLERANCE_MINUTES = 15
-# When only one has confirmed so long after the start, the manager can be asked.
-LAPSE = timedelta(days=14)
-
-
-def minutes_that_count(first: int, second: int) -> int | None:
-    """Decide how many minutes two claims give.
-
-    :param first, second: claimed minutes of the two sides, in any order.
-    :return: the lower one, at most 120; 0 when it is under 15; None when they lie more than 15 apart.
-    **Source** credit policy: evidence of both sides. **Touches** pure.
-    """
-    if abs(first - second) > TOLERANCE_MINUTES:
-        return None
-    lower = min(first, second)
-    return min(lower, MAX_MINUTES) if lower >= MIN_MINUTES else 0
 
 
 def needs_agreement_first(db: Db, pairing_id: uuid.UUID) -> bool:
@@ -71,7 +55,8 @@ def plan(
     """Plan a session, or write down one that already took place.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda; kind, "regular" without one.
+    :param values: minutes, medium, place, agenda; kind, "regular" without one; topic, which counts when it is
+        one of the programme's.
     :raises InputError: the time is out of that range or before the two were a pair, or another session of
         the two is at that time.
     :raises ConflictError: before both wanted to go on after their first call, a first session ahead without
@@ -97,6 +82,7 @@ def plan(
     session = MentoringSession(
         pairing_id=pairing.id,
         kind=values.get("kind", "regular"),
+        topic=_topic(db, pairing, values),
         state="scheduled",
         starts_at=starts_at,
         planned_minutes=values["minutes"],
@@ -111,7 +97,7 @@ def plan(
     _rebook(db, pairing.id, person_id)
     db.flush()
     jobs.enqueue(db, "session_planned", now, session_id=str(session.id), sequence=session.sequence)
-    _tell_partner(
+    tell_partner(
         db, pairing, person_id, session, "%(name)s planned a session.", now, mail=ends_at(session) <= now
     )
     return session
@@ -128,7 +114,7 @@ def reschedule(
     """Change a session that nobody has confirmed; another start counts as a move.
 
     :param starts_at: aware UTC, from 60 days ago to a year ahead.
-    :param values: minutes, medium, place, agenda; kind, the one it had without one; reason, a code of
+    :param values: minutes, medium, place, agenda; kind, the one it had without one; topic; reason, a code of
         `forms.CAUSES` or None.
     :raises InputError: the time is out of that range, or another session of the two is at that time.
     :raises ConflictError: the session is confirmed or cancelled, or the pairing has ended or is on hold.
@@ -148,14 +134,20 @@ def reschedule(
     if moved:
         _note_change(db, session, person_id, "moved", values.get("reason"), now, to_at=starts_at)
     session.starts_at, session.kind = starts_at, values.get("kind", session.kind)
-    session.planned_minutes = values["minutes"]
+    session.planned_minutes, session.topic = values["minutes"], _topic(db, pairing, values)
     session.medium, session.place, session.agenda = values["medium"], values["place"], values["agenda"]
     session.updated_at = now
     if moved:
         session.moves += 1
-        _tell_partner(
+        tell_partner(
             db, pairing, person_id, session, "%(name)s moved a session.", now, mail=ends_at(session) <= now
         )
+
+
+def _topic(db: Db, pairing: Pairing, values: Mapping[str, Any]) -> str | None:
+    """Take a topic of the programme; one that was taken out of it meanwhile is none."""
+    topic: str | None = values.get("topic") or None
+    return topic if topic and topic in db.get_one(Programme, pairing.programme_id).topics else None
 
 
 def cancel(
@@ -173,7 +165,7 @@ def cancel(
     if session.state == "cancelled":
         return
     partner_id = pairing.partner_of(person_id)
-    if session.state == "confirmed" or partner_id in _claims(db, session.id):
+    if session.state == "confirmed" or partner_id in claims_of(db, session.id):
         raise ConflictError(
             "took_place",
             "The other side has confirmed that this session took place, so it cannot be cancelled. Please "
@@ -183,7 +175,7 @@ def cancel(
     _note_change(db, session, person_id, "cancelled", reason, now)
     session.cancelled_by = person_id
     _call_off(db, session, pairing, now)
-    _tell_partner(
+    tell_partner(
         db, pairing, person_id, session, "%(name)s cancelled a session.", now, mail=ends_at(session) <= now
     )
 
@@ -215,41 +207,40 @@ def add_point(db: Db, session: MentoringSession, person_id: uuid.UUID, point: st
 
 
 def ask_attestation(db: Db, session: MentoringSession, person_id: uuid.UUID, now: datetime) -> None:
-    """Ask the programme manager to attest a session that only this side has confirmed; once.
+    """Ask the programme manager to attest a session that has lapsed after this side confirmed it; once.
 
-    :raises ConflictError: not confirmed by this side alone, not two weeks ago yet, or refused before.
+    :raises ConflictError: not confirmed by this side, not lapsed yet, or refused before.
     **Touches** writes mentoring_session, notice.
     """
     pairing = lock_pairing(db, session.pairing_id, person_id)
     db.refresh(session, with_for_update=True)
-    if not can_ask_attestation(session, now) or person_id not in _claims(db, session.id):
+    if not can_ask_attestation(session, now) or person_id not in claims_of(db, session.id):
         raise ConflictError(
             "no_attestation",
-            "The programme manager can be asked once, two weeks after a session that only you have "
-            "confirmed. Nothing was changed.",
+            "The programme manager can be asked once, when a session that you confirmed has lapsed. Nothing "
+            "was changed.",
         )
     if session.attest_asked_at is None:
-        session.attest_asked_at = session.updated_at = now
-        said = "%(name)s asked the programme manager to attest a session. You can still confirm it yourself."
-        _tell_partner(db, pairing, person_id, session, said, now)
-
-
-def can_ask_attestation(session: MentoringSession, now: datetime) -> bool:
-    """Tell whether a session has waited for its second word for long enough, and nobody refused to attest it.
-
-    **Touches** pure.
-    """
-    is_late = session.starts_at + LAPSE <= now
-    return session.state == "claimed" and is_late and session.attest_refused_at is None
+        session.state, session.attest_asked_at, session.updated_at = "lapsed", now, now
+        said = "%(name)s asked the programme manager to attest a session."
+        tell_partner(db, pairing, person_id, session, said, now)
 
 
 def attest(
-    db: Db, session: MentoringSession, actor: str, person_id: uuid.UUID | None, now: datetime, *, yes: bool
+    db: Db,
+    session: MentoringSession,
+    actor: str,
+    person_id: uuid.UUID | None,
+    now: datetime,
+    *,
+    yes: bool,
+    reason: str,
 ) -> None:
     """Attest as the manager that a session took place as one of the two says, or say that one cannot.
 
     :param actor: the manager, as in the audit.
     :param person_id: the manager as a person; None when the roster does not know them.
+    :param reason: how they know, in words that both read; "" when they cannot attest it.
     :raises ConflictError: nobody asks for it any more, or it is the manager's own session.
     **Touches** writes mentoring_session, notice, audit_entry, outbox_event.
     """
@@ -266,16 +257,14 @@ def attest(
             "Nobody waits for this any more: the two have settled it, or somebody answered.",
         )
     audit.record(db, actor, "session.attest" if yes else "session.attest_refuse", session.id, now)
-    minutes = next(iter(_claims(db, session.id).values())).minutes
+    minutes = min(one.minutes for one in claims_of(db, session.id).values())
     said = Text("The programme manager attested one of your sessions. It counts.")
     if yes:
-        session.attested_at = now
+        session.attested_at, session.attest_reason = now, reason
         _confirm(db, session, pairing, minutes_that_count(minutes, minutes) or 0, now)
     else:
         session.attest_refused_at = now
-        said = Text(
-            "The programme manager could not attest one of your sessions. Both of you can still confirm it."
-        )
+        said = Text("The programme manager could not attest one of your sessions. It does not count.")
     session.updated_at = now
     for person in (pairing.mentor_id, pairing.mentee_id):
         notify.tell(db, person, "session_attested", said, now, f"/sessions/{session.id}")
@@ -290,17 +279,23 @@ def claim(
     :param minutes: 1..480.
     :return: the session: claimed, disputed (more than 15 minutes apart) or confirmed.
     :raises InputError: the session has not begun.
-    :raises ConflictError: it is cancelled, both have confirmed it with another number, or the pairing is on
-        hold.
+    :raises ConflictError: it is cancelled or lapsed, both have confirmed it with another number, or the
+        pairing is on hold.
     **Touches** writes session_claim, mentoring_session, notice, outbox_event.
     """
     pairing = lock_pairing(db, session.pairing_id, person_id)
     # Both may confirm at the same moment: the second waits here until the first is done.
     db.refresh(session, with_for_update=True)
-    claims = _claims(db, session.id)
+    claims = claims_of(db, session.id)
     mine = claims.get(person_id)
     if session.state == "cancelled":
         raise ConflictError("session_cancelled", "This session was cancelled, so it cannot be confirmed.")
+    if session.state == "lapsed":
+        raise ConflictError(
+            "session_lapsed",
+            "This session waited two weeks for its second word and has lapsed. Whoever confirmed it can ask "
+            "the programme manager to attest it.",
+        )
     if mine is not None and mine.minutes == minutes:
         return session
     if session.state == "confirmed":
@@ -324,12 +319,12 @@ def claim(
         mine.minutes, mine.claimed_at = minutes, now
     session.updated_at = now
     theirs = claims.get(pairing.partner_of(person_id))
-    _settle(db, session, pairing, person_id, minutes, theirs.minutes if theirs else None, now)
+    settle(db, session, pairing, person_id, minutes, theirs.minutes if theirs else None, now)
     db.flush()
     return session
 
 
-def _settle(
+def settle(
     db: Db,
     session: MentoringSession,
     pairing: Pairing,
@@ -338,16 +333,24 @@ def _settle(
     theirs: int | None,
     now: datetime,
 ) -> None:
+    """Bring a session in line with what the two say of its length.
+
+    :param mine: what `person_id` says; `theirs`: what the other one says, None for nothing.
+    **Touches** writes mentoring_session, notice, outbox_event.
+    """
+    before = session.state
     if theirs is None:
         session.state = "claimed"
-        _tell_partner(
+        _wait(session, before, now)
+        tell_partner(
             db, pairing, person_id, session, "%(name)s confirmed a session; please confirm it, too.", now
         )
         return
     counted = minutes_that_count(mine, theirs)
     if counted is None:
         session.state = "disputed"
-        _tell_partner(
+        _wait(session, before, now)
+        tell_partner(
             db,
             pairing,
             person_id,
@@ -359,8 +362,15 @@ def _settle(
     _confirm(db, session, pairing, counted, now)
 
 
+def _wait(session: MentoringSession, before: str, now: datetime) -> None:
+    session.counted_minutes = session.confirmed_at = None
+    if session.state != before:
+        session.waits_since, session.reminders = now, 0
+
+
 def _confirm(db: Db, session: MentoringSession, pairing: Pairing, counted: int, now: datetime) -> None:
     session.state, session.counted_minutes, session.confirmed_at = "confirmed", counted, now
+    session.waits_since = None
     jobs.enqueue(db, "session_confirmed", now, session_id=str(session.id), minutes=counted)
     for person in (pairing.mentor_id, pairing.mentee_id):
         jobs.enqueue(
@@ -393,7 +403,8 @@ def _call_off(db: Db, session: MentoringSession, pairing: Pairing, now: datetime
     jobs.enqueue(db, "session_cancelled", now, session_id=str(session.id), sequence=session.sequence)
 
 
-def _claims(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
+def claims_of(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
+    """Give what each of the two says of a session, by person. **Touches** reads session_claim."""
     query = select(SessionClaim).where(SessionClaim.session_id == session_id)
     rows = db.scalars(query.execution_options(populate_existing=True))
     return {row.person_id: row for row in rows}
@@ -468,7 +479,7 @@ def _check_time(
         )
 
 
-def _tell_partner(
+def tell_partner(
     db: Db,
     pairing: Pairing,
     person_id: uuid.UUID,
@@ -480,7 +491,9 @@ def _tell_partner(
 ) -> None:
     """Leave the partner a notice.
 
+    :param did: a text with the blank %(name)s.
     :param mail: False when the mail for their calendar says it, which goes to both.
+    **Touches** reads person; writes notice.
     """
     name = display_names(db, {person_id}).get(person_id, Text("Your partner"))
     text = Text(did, name=name)

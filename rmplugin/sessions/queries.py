@@ -1,9 +1,9 @@
 """Reads about sessions."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, or_, select
@@ -16,7 +16,9 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing, get_pairing_of
 from rmplugin.people.models import Profile
 from rmplugin.people.queries import is_zone
-from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
+from rmplugin.privacy import safe_count
+from rmplugin.programmes.models import Programme
+from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 
 WAITING = ("scheduled", "claimed", "disputed")
 
@@ -157,10 +159,29 @@ def count_asked(programme_id: uuid.UUID) -> Select[int]:
 
 
 _ASKED = (
-    MentoringSession.state == "claimed",
+    MentoringSession.state == "lapsed",
     MentoringSession.attest_asked_at.is_not(None),
     MentoringSession.attest_refused_at.is_(None),
 )
+
+
+def count_topics(db: Db, programme: Programme) -> dict[str, int | None]:
+    """Count, for managers, the pairs that took up each of a programme's topics; small counts are hidden.
+
+    A pair can take up several, so that the counts have no sum to be taken from.
+
+    :return: topic -> pairs with a session about it that was not cancelled, in the programme's order.
+    **Touches** reads mentoring_session, pairing.
+    """
+    query = (
+        select(MentoringSession.topic, func.count(MentoringSession.pairing_id.distinct()))
+        .join(Pairing, Pairing.id == MentoringSession.pairing_id)
+        .where(Pairing.programme_id == programme.id, MentoringSession.state != "cancelled")
+        .where(MentoringSession.topic.in_(programme.topics))
+        .group_by(MentoringSession.topic)
+    )
+    found = {row[0]: row[1] for row in db.execute(query)}
+    return {topic: safe_count(found.get(topic, 0)) for topic in programme.topics}
 
 
 def find_overlap(
@@ -196,6 +217,16 @@ def sessions_of_both(db: Db, pairing: Pairing) -> Sequence[MentoringSession]:
     return db.scalars(query.order_by(MentoringSession.starts_at, MentoringSession.id)).all()
 
 
+def current_break(db: Db, pairing_id: uuid.UUID, today: date) -> TimeNeed | None:
+    """Give the break that a pair takes today; None when it takes none.
+
+    **Touches** reads time_need.
+    """
+    query = select(TimeNeed).where(TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
+    query = query.where(TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
+    return db.scalars(query.order_by(TimeNeed.created_at.desc()).limit(1)).first()
+
+
 def common_starts(
     db: Db,
     pairing: Pairing,
@@ -209,16 +240,17 @@ def common_starts(
 
     What they do then is known from their mentoring sessions, and from their calendars where they gave one.
 
-    :param earliest: aware UTC; nothing before it is given.
+    :param earliest: aware UTC; nothing before it is given, and nothing before a break of the two is over.
     :param minutes: length of the session.
     :param known: what `sessions_of_both` gives.
     :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
-    **Touches** reads profile, busy_calendar.
+    **Touches** reads profile, busy_calendar, time_need.
     """
     query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
     profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
     if len(profiles) < 2:
         return []
+    earliest = max([earliest, *_after_break(db, pairing, profiles, earliest)])
     busy = busy_of(db, [pairing.mentor_id, pairing.mentee_id])
     taken = joined([*busy, *((session.starts_at, ends_at(session)) for session in known)])
     length = timedelta(minutes=minutes)
@@ -235,6 +267,15 @@ def common_starts(
             if len(found) == most:
                 break
     return found
+
+
+def _after_break(db: Db, pairing: Pairing, profiles: Sequence[Profile], now: datetime) -> Iterator[datetime]:
+    """Give when the day after a break begins, for each of the two; nothing when they take none."""
+    pause = current_break(db, pairing.id, now.date())
+    if pause is not None and pause.pause_until is not None:
+        day = pause.pause_until + timedelta(days=1)
+        for one in profiles:
+            yield datetime.combine(day, time.min, ZoneInfo(one.time_zone)).astimezone(UTC)
 
 
 def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:

@@ -17,8 +17,9 @@ from rmplugin.notes.queries import list_items, notes_of
 from rmplugin.notes.views import words_of
 from rmplugin.people.queries import display_names, zone_of, zones_of
 from rmplugin.preparation.queries import not_ready
+from rmplugin.privacy import LEAST_FOR_COUNT
 from rmplugin.programmes.queries import get_managed_programme, get_programme, programme_of_course
-from rmplugin.sessions import forms, operations, queries
+from rmplugin.sessions import changes, evidence, forms, operations, queries
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.prompts import KIND_NAMES, PROMPTS
 from rmplugin.texts import Text
@@ -81,7 +82,8 @@ def session_page(visit: Visit, session_id: UUID) -> web.Answer:
         items=items,
         words=words_of(visit, [*records, *items]),
         following=_following(visit, pairing, zones[visit.person_id]) if mine else None,
-        can_ask=mine is not None and operations.can_ask_attestation(story.session, visit.now),
+        can_ask=mine is not None and evidence.can_ask_attestation(story.session, visit.now),
+        can_correct=mine is not None and evidence.can_correct(story.session, visit.now),
         **_words(story.session),
     )
 
@@ -91,8 +93,8 @@ def _words(session: MentoringSession) -> dict[str, Any]:
         "kind_names": KIND_NAMES,
         "prompts": PROMPTS[session.kind],
         "causes": forms.CAUSES,
-        "min_minutes": operations.MIN_MINUTES,
-        "max_minutes": operations.MAX_MINUTES,
+        "min_minutes": evidence.MIN_MINUTES,
+        "max_minutes": evidence.MAX_MINUTES,
     }
 
 
@@ -133,6 +135,7 @@ def move_page(visit: Visit, session_id: UUID) -> web.Answer:
         "medium": session.medium,
         "place": session.place,
         "agenda": session.agenda,
+        "topic": session.topic,
     }
     return _form(visit, pairing, session, values, starts, zones)
 
@@ -177,6 +180,19 @@ def claim(visit: Visit, session_id: UUID) -> web.Answer:
             "Both of you confirmed. %(minutes)s minutes count for each of you.",
             minutes=session.counted_minutes,
         ),
+    }[session.state]
+    return web.go("sessions.session_page", said=said, session_id=session_id)
+
+
+@pages.post("/sessions/<uuid:session_id>/correct", role=Role.PARTICIPANT, on_input_error=session_page)
+def correct(visit: Visit, session_id: UUID) -> web.Answer:
+    """Give another length for a session that both confirmed."""
+    story, _pairing = queries.get_session_of(visit.db, session_id, visit.person_id)
+    minutes = web.load_form(forms.ClaimForm())["minutes"]
+    session = changes.correct(visit.db, story.session, visit.person_id, minutes, visit.now)
+    said = {
+        "confirmed": Text("Thank you. It counts %(minutes)s minutes now.", minutes=session.counted_minutes),
+        "disputed": "Thank you. The two of you gave different lengths; please look at both below.",
     }[session.state]
     return web.go("sessions.session_page", said=said, session_id=session_id)
 
@@ -230,6 +246,20 @@ def ask_attestation(visit: Visit, session_id: UUID) -> web.Answer:
     return web.go("sessions.session_page", said=said, session_id=session_id)
 
 
+@pages.get("/programmes/<uuid:programme_id>/topics", role=Role.MANAGER)
+def topics_page(visit: Visit, programme_id: UUID) -> web.Answer:
+    """Show the manager how many pairs took up each of the programme's topics, from five pairs on."""
+    programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
+    return web.render(
+        "sessions/topics.html",
+        visit,
+        programme=programme,
+        topics=queries.count_topics(visit.db, programme),
+        least=LEAST_FOR_COUNT,
+        current="/manage",
+    )
+
+
 @pages.get("/manage/attestations", role=Role.MANAGER)
 def attestations(visit: Visit) -> web.Answer:
     """Show a manager the sessions that they are asked to attest: who, when, how long; nothing else."""
@@ -244,18 +274,40 @@ def attestations(visit: Visit) -> web.Answer:
         asked=asked,
         names=display_names(visit.db, people),
         zone=zone_of(visit.db, visit.person_id) if visit.session.person_id else "UTC",
-        me=visit.session.person_id,
         current="/manage",
     )
 
 
-@pages.post("/manage/sessions/<uuid:session_id>/attest", role=Role.MANAGER)
+@pages.get("/manage/sessions/<uuid:session_id>/attest", role=Role.MANAGER)
+def attest_page(visit: Visit, session_id: UUID) -> web.Answer:
+    """Ask a manager what they know of one session."""
+    session, pairing = queries.get_asked(visit.db, session_id)
+    get_managed_programme(visit.db, pairing.programme_id, visit.session.context_id)
+    people = {pairing.mentor_id, pairing.mentee_id}
+    visit.note_access(*people, programme_id=pairing.programme_id)
+    return web.render(
+        "sessions/attest.html",
+        visit,
+        session=session,
+        pairing=pairing,
+        claims=operations.claims_of(visit.db, session_id).values(),
+        names=display_names(visit.db, people),
+        zone=zone_of(visit.db, visit.person_id) if visit.session.person_id else "UTC",
+        is_own=bool(visit.session.person_id and pairing.role_of(visit.session.person_id)),
+        current="/manage",
+    )
+
+
+@pages.post("/manage/sessions/<uuid:session_id>/attest", role=Role.MANAGER, on_input_error=attest_page)
 def attest(visit: Visit, session_id: UUID) -> web.Answer:
     """Attest a session, or say that one cannot."""
     session, pairing = queries.get_asked(visit.db, session_id)
     get_managed_programme(visit.db, pairing.programme_id, visit.session.context_id)
-    yes = web.load_form(forms.AttestForm())["answer"] == "yes"
-    operations.attest(visit.db, session, visit.actor, visit.session.person_id, visit.now, yes=yes)
+    values = web.load_form(forms.AttestForm())
+    yes, reason = values["answer"] == "yes", values["reason"].strip()
+    operations.attest(
+        visit.db, session, visit.actor, visit.session.person_id, visit.now, yes=yes, reason=reason
+    )
     said = "Thank you. The session counts." if yes else "Thank you. The two are told kindly."
     return web.go("sessions.attestations", said=said)
 
@@ -311,6 +363,7 @@ def _form(
         partner_id=partner_id,
         partner_zone=zones[partner_id],
         kind_names=KIND_NAMES,
+        topics=[(one, one) for one in get_programme(visit.db, pairing.programme_id).topics],
         prompts=PROMPTS,
         causes=forms.CAUSES,
         not_ready={}

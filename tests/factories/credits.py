@@ -77,6 +77,7 @@ def make_programme(db, now, **fields) -> Programme:
         "topics": [],
         "min_sessions": 2,
         "min_minutes": 120,
+        "day_cap": 600,
         "needs_goal_review": False,
         "needs_agreement": False,
         "created_by": "test",
@@ -146,8 +147,10 @@ def make_pair(db, now, programme=None, mentor=None, mentee=None, **programme_fie
     return Pair(programme, pairing, mentor, mentee)
 
 
-def confirm_session(db, pair: Pair, now, minutes: int = 60, mentee_minutes: int | None = None):
-    """Make a session that both confirmed, with the event that its confirmation writes."""
+def confirm_session(
+    db, pair: Pair, now, minutes: int = 60, mentee_minutes: int | None = None, *, told: bool = True
+):
+    """Make a session that both confirmed, with the event that its confirmation writes if it is ``told``."""
     claims = {pair.mentor.id: minutes, pair.mentee.id: mentee_minutes or minutes}
     lower = min(claims.values())
     session = MentoringSession(
@@ -169,7 +172,8 @@ def confirm_session(db, pair: Pair, now, minutes: int = 60, mentee_minutes: int 
     for person_id, claimed in claims.items():
         db.add(SessionClaim(session_id=session.id, person_id=person_id, minutes=claimed, claimed_at=now))
     db.flush()
-    enqueue(db, "session_confirmed", now, session_id=str(session.id), minutes=session.counted_minutes)
+    if told:
+        enqueue(db, "session_confirmed", now, session_id=str(session.id), minutes=session.counted_minutes)
     return session
 
 

@@ -8,7 +8,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, TypeDecorator, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    inspect,
+    select,
+)
 
 import rmplugin
 from rmplugin.db import Base
@@ -72,8 +82,18 @@ def _row(table: Table, checks: str, ids: Mapping[str, list[Any]], number: int) -
             values[column.name] = ids[parent][(number + uses.get(parent, 0)) % ROWS]
             uses[parent] = uses.get(parent, 0) + 1
         else:
-            values[column.name] = _value(column, checks)
+            values[column.name] = (
+                _value(column, checks) + number if _is_counted(column) else _value(column, checks)
+            )
     return values
+
+
+def _is_counted(column: Column[Any]) -> bool:
+    """Tell whether no two rows of a tenant may have the same number."""
+    unique = [one for one in column.table.constraints if isinstance(one, UniqueConstraint)]
+    return isinstance(column.type, Integer) and any(
+        {name.name for name in one.columns} == {"tenant_id", column.name} for one in unique
+    )
 
 
 def _value(column: Column[Any], checks: str) -> Any:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
 
@@ -134,6 +135,8 @@ class Installation:
         try:
             self.work(**job)
             code = 0
+        except Exception:  # noqa: BLE001 - whatever it is, the test sees the exit code.
+            traceback.print_exc()
         finally:
             os._exit(code)
 

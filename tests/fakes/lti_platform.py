@@ -98,6 +98,8 @@ class LtiPlatform:
         # What the list of changes gives; None offers no such list.
         self.changed_members: list[dict[str, Any]] | None = None
         self.members_type = MEMBERS
+        # Whether results say when they were changed, as Moodle's do.
+        self.result_times = False
         self.link_style = '<{url}>; rel="next"'
         self.line_items: dict[str, dict[str, Any]] = {}
         self.scores: dict[tuple[str, str], dict[str, Any]] = {}
@@ -406,6 +408,7 @@ class LtiPlatform:
                 "resultScore": score["result"],
                 "resultMaximum": item["scoreMaximum"],
                 "comment": score["comment"],
+                **({"timestamp": score["at"].isoformat()} if self.result_times else {}),
             }
             for (line_item, user), score in self.scores.items()
             if line_item == number and query.get("user_id") in (None, user)

@@ -4,13 +4,14 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.credits import operations, store, tasks
 from rmplugin.credits.models import Delivery
+from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import PATIENCE
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue, work_outbox
@@ -111,6 +112,7 @@ def test_delivery_when_progress_is_zero_sends_nothing(world, lms, clock):
             {"programme_id": str(world.pair.programme.id), "person_id": str(world.pair.mentee.id)},
             clock.now,
             sinks=tuple(world.runtime.plugins.sinks.values()),
+            policies=world.runtime.plugins.policies,
         )
     world.work()
     assert world.rows() == []
@@ -516,6 +518,28 @@ def test_delivery_when_many_are_refused_by_a_dead_lms_leaves_it_alone(runtime, t
     clock.forward(minutes=2)
     world.work()
     assert len(lms.grades) == 12
+
+
+def test_delivery_when_one_course_does_not_answer_goes_on_in_the_others(runtime, tenant, clock, lms):
+    worlds = []
+    for number in range(3):
+        with runtime.database.transaction(tenant.id) as db:
+            db.execute(update(LtiPlatform).where(LtiPlatform.name == "lms").values(name=f"lms-{number}"))
+        world = World(runtime, tenant, clock, lms, joined=False)
+        with world.db() as db:
+            join_course(db, world.course, world.pair.mentee, f"e{number}", clock.now)
+        lms.enrol(f"e{number}")
+        world.confirm()
+        worlds.append(world)
+    silent = worlds[1].pair.programme.context_id
+    with worlds[0].db() as db:
+        later = clock.now + timedelta(minutes=5)
+        db.add(Brake(sink="ags", place_id=silent, failures=3, shut_until=later, updated_at=clock.now))
+    worlds[0].work()
+    assert set(lms.grades) == {"e0", "e2"}
+    clock.forward(minutes=5)
+    worlds[0].work()
+    assert set(lms.grades) == {"e0", "e1", "e2"}
 
 
 def test_delivery_on_canvas_makes_no_new_submission(runtime, tenant, clock, lms):

@@ -6,16 +6,17 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from rmplugin.agreements.models import Agreement
+from rmplugin.aims.models import AimRating
 from rmplugin.checkins.models import CareTask, Checkin
 from rmplugin.cli.seed_months import ACCOUNT, Play
 from rmplugin.cli.seed_scenes import find_scenes
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.scoring import award
 from rmplugin.demo.company import csv_settings, lms_people, write_company
 from rmplugin.demo.months_pairs import FAILING, TEN, temper_of
 from rmplugin.demo.months_play import Clock, Stage, workday
 from rmplugin.jobs import OutboxEvent
 from rmplugin.matching.models import Closure, Pairing
+from rmplugin.policies import hours_in_hundredths
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from rmplugin.tenants.operations import add_account
@@ -35,7 +36,7 @@ class Played:
         with self.transaction() as db:
             add_account(db, ACCOUNT, connector, settings, ranks, runtime.database.secrets, now)
         play = Play(runtime, tenant, self.company, "Played", MONTHS, now)
-        play.play()
+        assert len(list(play.play())) == play.days
         self.programme_id = play.programme_id
 
     def transaction(self):
@@ -87,11 +88,11 @@ def _check_ledger(db) -> None:
     entries = db.scalars(select(CreditEntry)).all()
     assert Counter(entry.session_id for entry in entries) == {session.id: 2 for session in confirmed}
     for entry in entries:
-        minutes = min(claims[entry.session_id])
-        assert entry.amount_hundredths == award(minutes, entry.role).amount_hundredths
+        assert entry.minutes <= min(claims[entry.session_id])
     for completion in db.scalars(select(Completion)):
-        own = [entry.minutes for entry in entries if entry.person_id == completion.person_id]
-        assert completion.minutes == sum(own)
+        own = [entry for entry in entries if entry.person_id == completion.person_id]
+        assert completion.minutes == sum(entry.minutes for entry in own)
+        assert sum(entry.amount_hundredths for entry in own) == hours_in_hundredths(completion.minutes)
 
 
 def _check_events(db, now) -> None:
@@ -108,6 +109,8 @@ def _check_states(db, programme_id) -> None:
     assert pairs["active"] >= 5
     assert pairs["suspended"] >= 1
     assert pairs["ended"] >= 2
+    assert set(db.scalars(select(AimRating.moment))) >= {"start", "mid"}
+    assert "nominated" in set(db.scalars(select(Enrolment.source)))
     signed_up = Counter(db.scalars(select(Enrolment.state)))
     assert {"submitted", "declined", "invited"} <= set(signed_up)
     assert db.get_one(Programme, programme_id).state == "running"

@@ -51,6 +51,15 @@ def test_run_solves_the_pool_and_accounts_for_everybody(runtime, tenant):
     assert run.metrics["matched_people"] == 4
 
 
+def test_run_when_its_total_needs_more_than_32_bits_is_kept(runtime, tenant):
+    # As of 20,000 pairs or so.
+    scene = make_scene(runtime, tenant, "Ana", "Pia")
+    run_id = scene.run()
+    with scene.transaction() as db:
+        queries.get_run(db, run_id).total_score = 4_000_000_000
+    assert scene.get_run(run_id).total_score == 4_000_000_000
+
+
 def test_run_twice_on_the_same_data_gives_the_same_pairs_and_digest(runtime, tenant):
     scene = make_scene(runtime, tenant, "Ana Ben Cem Dua", "Pia Qin Rui")
     first, second = scene.run(), scene.run()

@@ -11,8 +11,11 @@ from rmplugin.goals.models import Goal
 from rmplugin.goals.operations import change_goal, record_progress
 from rmplugin.leaving import documents, operations
 from rmplugin.leaving.models import Thanks
+from rmplugin.notes import operations as notes
 from rmplugin.people.models import Person
+from tests.conftest import START
 from tests.factories.pairs import GOAL, Pair, make_pair
+from tests.factories.papers import examine
 from tests.factories.people import make_person
 
 LONG = "Prof. Dr. Annegret Wilhelmine Großmüller-Żółciński-Łukaszewska von und zu Öhringen-Überlingen"
@@ -30,6 +33,15 @@ def printed(browser, pair: Pair) -> str:
     assert response.status_code == 200
     assert response.mimetype == "application/pdf"
     return read(response.get_data())
+
+
+def finish(pair: Pair, person: Person, words: str) -> None:
+    """Have somebody take something on and do it."""
+    secrets = pair.runtime.database.secrets
+    with pair.transaction() as db:
+        values = {"text": words, "due_on": pair.now.date()}
+        item = notes.take_on(db, secrets, pair.get(db), None, person.id, values, pair.now)
+        notes.finish(db, secrets, item, person.id, "Es waren drei.", pair.now)
 
 
 def read(pdf: bytes) -> str:
@@ -51,8 +63,11 @@ def test_pdf_when_both_wrote_much_holds_the_owners_words_alone(pair, sign_in, te
     session = pair.hold()
     pair.claim(session, pair.mentor, 60)
     pair.claim(session, pair.mentee, 60)
+    for person, words in ((pair.mentor, "Zwei Fragen sammeln"), (pair.mentee, "PARTNERITEM")):
+        finish(pair, person, words)
     text = printed(sign_in(tenant, pair.mentor), pair)
     for own in (
+        "What I took on and did Zwei Fragen sammeln Es waren drei.",
         "Mira Junior",
         "The goal at first: Einen Vortrag über Bürokratieabbau halten",
         "Where it started: Ich hörte zu.",
@@ -110,7 +125,7 @@ def test_record_of_a_programme_without_a_pairing_of_mine_is_not_found(pair, sign
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 def test_pdf_of_whatever_was_typed_can_be_read(words):
     lines = [("title", "Title"), ("subheading", words), ("quote", words), ("text", "The end")]
-    pdf = documents.make_pdf(lines, title=words, author=words, language="de")
+    pdf = documents.make_pdf(lines, title=words, author=words, language="de", at=START)
     assert "The end" in read(pdf)
 
 
@@ -120,10 +135,32 @@ def test_pdf_when_words_look_like_markup_prints_them_as_they_are():
         title="T",
         author="A",
         language="en",
+        at=START,
     )
     text = read(pdf)
     assert "1 < 2 & <b>so</b> <img src='x'/>" in text
     assert text.replace(" ", "").count("W") == 400
+
+
+@pytest.mark.part("poppler")
+def test_pdf_when_made_is_tagged_sound_and_carries_its_fonts(tmp_path):
+    lines = [
+        ("title", "Was ich erreicht habe"),
+        ("heading", "Ünal"),
+        ("quote", "Eins\nzwei"),
+        ("text", "Drei"),
+    ]
+    seen = examine(documents.make_pdf(lines, title="T", author="A", language="de", at=START), tmp_path)
+    assert seen.tagged
+    assert seen.sound
+    assert seen.fonts_embedded
+    assert seen.language == "de"
+    assert [line for line in seen.structure if line in ("H1", "H2", "BlockQuote", "P")] == [
+        "H1",
+        "H2",
+        "BlockQuote",
+        "P",
+    ]
 
 
 def test_record_before_completion_says_how_far_it_is(pair, sign_in, tenant):

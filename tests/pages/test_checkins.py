@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmplugin.audit import AccessEntry
 from rmplugin.checkins import operations, queries
 from rmplugin.checkins.forms import ITEMS
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
+from rmplugin.checkins.views import TASKS_SHOWN
 from rmplugin.errors import ConflictError
 from rmplugin.notify import Notice
 from tests.factories.pairs import make_pair
@@ -269,6 +271,18 @@ def test_words_when_shared_are_read_by_the_team_and_by_nobody_else(sign_in, tena
     assert "For me alone" not in page
     partner = sign_in(tenant, pair.mentor)
     assert all(SECRET not in partner.get(pair.path + path).says() for path in ("", "/checkin", "/agreement"))
+    # Whoever wrote them reads that they were opened; nobody learns that they are on the list of pairs.
+    assert [row.person_id for row in pair.rows(AccessEntry)] == [pair.mentee.id]
+    assert "What you wanted the programme team to read" in browser.get("/my-data").says()
+
+
+def test_care_when_many_pairs_wait_shows_the_oldest_and_how_many_more(sign_in, tenant, pair, clock):
+    with pair.transaction() as db:
+        for wave in range(TASKS_SHOWN + 2):
+            db.add(CareTask(pairing_id=pair.pairing.id, kind="gap", wave=wave, created_at=clock.now))
+    page = care_page(sign_in, tenant, pair)
+    assert page.says().count("each alone.") == TASKS_SHOWN
+    assert "2 more, shown when some of these are done." in page.says()
 
 
 def test_pulse_when_fewer_than_ten_answered_is_hidden_and_then_moves_by_ten(runtime, tenant, clock):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from rmplugin.api import SinkAnswer
 from rmplugin.audit import AuditEntry
 from rmplugin.credits import operations, queries
-from rmplugin.credits.models import Delivery
+from rmplugin.credits.models import Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import deliver_due
 from rmplugin.jobs import work_outbox
 from rmplugin.tenants.models import LtiContext
@@ -203,6 +203,30 @@ def test_export_when_a_value_looks_like_a_formula_is_defused(runtime, tenant, pa
     assert rows["mentor"]["employee_number"] == "'=7"
     assert (rows["mentor"]["minutes"], rows["mentor"]["hours"]) == ("50", "0.83")
     assert rows["mentee"]["name"] == "Sam Senior"
+
+
+def test_deliveries_page_when_the_gradebook_was_compared_lists_what_differs(
+    sign_in, runtime, tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    path = f"/programmes/{pair.programme.id}/deliveries"
+    assert "That has not happened yet" in browser.get(path).says()
+    with runtime.database.transaction(tenant.id) as db:
+        context = db.get(LtiContext, pair.programme.context_id)
+        comparison = GradeComparison(
+            platform_id=context.platform_id, people={"equal": 3}, compared_at=clock.now
+        )
+        db.add(comparison)
+        db.flush()
+        about = {"comparison_id": comparison.id, "context_id": context.id}
+        mine = {**about, "programme_id": pair.programme.id, "person_id": pair.mentor.id, "ours": 25}
+        db.add(GradeDifference(**mine, kind="overridden", repaired=False, theirs=80.0))
+        db.add(GradeDifference(**about, kind="stranger", repaired=False, times=3))
+    words = browser.get(path).says()
+    assert "Mia Mentor" in words
+    assert "25 80 Somebody gave another grade in the LMS" in words
+    assert "3 others" in words
 
 
 @pytest.fixture

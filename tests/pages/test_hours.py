@@ -1,18 +1,18 @@
 """The hour of a pair: its ledger, the rhythm, no time, and what a manager sees of it."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import update
 
 from rmplugin.hours import operations, queries
-from rmplugin.hours.models import TimeNeed
 from rmplugin.matching.models import Pairing
 from rmplugin.messages import operations as messages
 from rmplugin.notify import Notice
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions import operations as sessions
-from rmplugin.sessions.models import MentoringSession, SessionChange
+from rmplugin.sessions.models import MentoringSession, SessionChange, TimeNeed
 from tests.factories.pairs import MEETING, make_pair
 from tests.factories.programmes import make_context
 
@@ -245,6 +245,17 @@ def test_break_when_begun_cancels_what_lies_in_it_and_grants_nothing(sign_in, te
     weeks = ledger(pair)
     assert [(week.granted, week.displaced) for week in weeks] == [(0, {}), (0, {}), (60, {})]
     assert loud(pair) == []
+
+
+def test_break_when_it_goes_on_no_time_in_it_is_suggested(sign_in, tenant, pair):
+    browser = sign_in(tenant, pair.mentor)
+
+    def first_suggested():
+        return re.search(r"start=(\d{4}-\d\d-\d\d)", browser.get(f"{pair.path}/sessions/new").text)[1]
+
+    assert first_suggested() == "2026-11-24"
+    no_time(pair, pair.mentee, "pause", weeks=2)
+    assert first_suggested() == "2026-12-08"
 
 
 def test_break_when_ended_early_lets_the_pair_go_on(sign_in, tenant, pair, clock):

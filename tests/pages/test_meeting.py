@@ -9,10 +9,11 @@ from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.jobs import OutboxEvent
+from rmplugin.matching.models import Pairing
 from rmplugin.messages import operations as messages
 from rmplugin.notify import Notice
 from rmplugin.programmes.models import Programme
-from rmplugin.sessions import operations, queries
+from rmplugin.sessions import changes, operations, queries
 from rmplugin.sessions.models import MentoringSession
 from tests.factories.pairs import make_pair
 from tests.factories.programmes import make_context
@@ -37,9 +38,9 @@ def only(pair):
     return pair.rows(MentoringSession)[0]
 
 
-def ask(pair, session, person):
+def ask(pair, session, person, now):
     with pair.transaction() as db:
-        operations.ask_attestation(db, db.get_one(MentoringSession, session.id), person.id, pair.now)
+        operations.ask_attestation(db, db.get_one(MentoringSession, session.id), person.id, now)
 
 
 def test_first_session_when_planned_is_suggested_as_such_and_the_next_is_regular(sign_in, tenant, pair):
@@ -139,44 +140,111 @@ def test_change_when_moved_with_a_cause_is_on_record_and_the_cause_not_on_the_pa
     assert "Travel" not in mentor.partition("What you take on")[0].partition("Add an agenda point")[0]
 
 
-def test_attestation_when_one_word_waits_two_weeks_makes_it_count_and_is_marked(
+def lapse(pair, clock):
+    """Let two weeks go by, with the worker looking after sessions each day."""
+    for _ in range(15):
+        clock.forward(days=1)
+        with pair.transaction() as db:
+            changes.look_after(db, clock.now)
+
+
+def kinds_of(pair, person):
+    return [notice.kind for notice in pair.rows(Notice, person_id=person.id)]
+
+
+def test_session_when_a_word_is_missing_reminds_that_person_twice_and_lapses(sign_in, tenant, pair, clock):
+    session = pair.hold()
+    pair.claim(session, pair.mentor, 60)
+    seen = []
+    for day in range(1, 16):
+        clock.forward(days=1)
+        with pair.transaction() as db:
+            changes.look_after(db, clock.now)
+        seen += [day] * (kinds_of(pair, pair.mentee).count("session_reminder") - len(seen))
+    assert seen == [3, 10]
+    assert "session_reminder" not in kinds_of(pair, pair.mentor)
+    assert only(pair).state == "lapsed"
+    for person in (pair.mentor, pair.mentee):
+        assert kinds_of(pair, person).count("session_lapsed") == 1
+    with pytest.raises(ConflictError, match="session_lapsed"):
+        pair.claim(session, pair.mentee, 60)
+    assert pair.rows(OutboxEvent, kind="session_confirmed") == []
+    assert "This session has lapsed" in sign_in(tenant, pair.mentee).get(f"/sessions/{session.id}").says()
+
+
+def test_session_when_lengths_differ_asks_both_and_lapses_without_agreement(pair, clock):
+    session = pair.hold()
+    pair.claim(session, pair.mentor, 60)
+    clock.forward(days=9)
+    pair.claim(session, pair.mentee, 30)
+    lapse(pair, clock)
+    for person in (pair.mentor, pair.mentee):
+        assert kinds_of(pair, person).count("session_reminder") == 2
+        assert kinds_of(pair, person).count("session_lapsed") == 1
+    assert only(pair).state == "lapsed"
+
+
+def test_session_when_the_worker_stood_still_is_reminded_before_it_lapses(pair, clock):
+    pair.claim(pair.hold(), pair.mentor, 60)
+    clock.forward(days=40)
+    states = []
+    for _ in range(12):
+        with pair.transaction() as db:
+            changes.look_after(db, clock.now)
+        states.append((only(pair).state, only(pair).reminders))
+        clock.forward(days=1)
+    assert states == [("claimed", 1)] * 7 + [("claimed", 2)] * 4 + [("lapsed", 2)]
+
+
+def test_session_when_the_pair_is_on_hold_neither_reminds_nor_lapses(pair, clock):
+    pair.claim(pair.hold(), pair.mentor, 60)
+    with pair.transaction() as db:
+        held = {"state": "suspended", "interruption": "reporting_line", "interrupted_at": pair.now}
+        db.execute(update(Pairing).values(**held))
+    lapse(pair, clock)
+    assert (only(pair).state, only(pair).reminders) == ("claimed", 0)
+
+
+def test_attestation_when_one_word_waits_two_weeks_makes_it_count_with_its_reason(
     sign_in, tenant, pair, course, clock
 ):
     session = pair.hold()
     pair.claim(session, pair.mentor, 60)
     browser = sign_in(tenant, pair.mentor)
     assert "Ask the manager to attest it" not in browser.get(f"/sessions/{session.id}").says()
-    clock.forward(days=14)
+    lapse(pair, clock)
     browser = sign_in(tenant, pair.mentor)
     browser.get(f"/sessions/{session.id}").submit("/ask-attestation")
     assert "was asked on" in browser.says()
-    assert "You can still confirm it yourself" in pair.rows(Notice, person_id=pair.mentee.id)[-1].text
     manager = sign_in(tenant, manager=True, context=course)
     assert "Sessions that somebody asks you to attest: 1." in manager.get("/manage").says()
     page = manager.get("/manage/attestations")
     assert "Mira Junior said 60 minutes." in page.says()
+    page.get(f"/manage/sessions/{session.id}/attest")
     assert "Prompts that work" not in page.says()
     page.submit("/attest")
+    assert page.status == 422
+    assert "Please write how you know" in page.says()
+    page.submit("/attest", reason="Both told me.")
     assert (only(pair).state, only(pair).counted_minutes) == ("confirmed", 60)
     assert [row.action for row in pair.rows(AuditEntry, subject_id=session.id)] == ["session.attest"]
     assert len(pair.rows(OutboxEvent, kind="session_confirmed")) == 1
-    assert "Attested by the programme manager" in browser.get(f"/sessions/{session.id}").says()
-    assert manager.post(f"/manage/sessions/{session.id}/attest", answer="yes").status == 409
+    words = browser.get(f"/sessions/{session.id}").says()
+    assert "Attested by the programme manager on 8 Dec 2026: “Both told me.”" in words
+    again = {"answer": "yes", "reason": "Once more."}
+    assert manager.post(f"/manage/sessions/{session.id}/attest", **again).status == 409
 
 
-def test_attestation_when_refused_can_still_be_confirmed_by_the_other_and_not_asked_again(
-    sign_in, tenant, pair, course, clock
-):
+def test_attestation_when_refused_does_not_count_and_is_not_asked_again(sign_in, tenant, pair, course, clock):
     session = pair.hold()
     pair.claim(session, pair.mentor, 60)
     clock.forward(days=15)
-    ask(pair, session, pair.mentor)
+    ask(pair, session, pair.mentor, clock.now)
     sign_in(tenant, manager=True, context=course).post(f"/manage/sessions/{session.id}/attest", answer="no")
-    assert only(pair).state == "claimed"
+    assert (only(pair).state, only(pair).attested_at) == ("lapsed", None)
     with pytest.raises(ConflictError, match="no_attestation"):
-        ask(pair, session, pair.mentor)
-    pair.claim(session, pair.mentee, 60)
-    assert (only(pair).state, only(pair).attested_at) == ("confirmed", None)
+        ask(pair, session, pair.mentor, clock.now)
+    assert pair.rows(OutboxEvent, kind="session_confirmed") == []
 
 
 def test_attestation_when_not_asked_or_of_another_course_or_ones_own_is_refused(
@@ -184,21 +252,47 @@ def test_attestation_when_not_asked_or_of_another_course_or_ones_own_is_refused(
 ):
     session = pair.hold()
     pair.claim(session, pair.mentor, 60)
-    clock.forward(days=15)
     path = f"/manage/sessions/{session.id}/attest"
-    manager = sign_in(tenant, manager=True, context=course)
-    assert manager.post(path, answer="yes").status == 404
+    clock.forward(days=13)
     with pytest.raises(ConflictError, match="no_attestation"):
-        ask(pair, session, pair.mentee)
-    ask(pair, session, pair.mentor)
+        ask(pair, session, pair.mentor, clock.now)
+    clock.forward(days=2)
+    manager = sign_in(tenant, manager=True, context=course)
+    yes = {"answer": "yes", "reason": "I was there."}
+    assert manager.post(path, **yes).status == 404
+    with pytest.raises(ConflictError, match="no_attestation"):
+        ask(pair, session, pair.mentee, clock.now)
+    ask(pair, session, pair.mentor, clock.now)
     with pair.transaction() as db:
         elsewhere = make_context(db, "Another course")
-    assert sign_in(tenant, manager=True, context=elsewhere).post(path, answer="yes").status == 403
-    assert sign_in(tenant, pair.mentee, manager=True, context=course).post(path, answer="yes").status == 409
-    assert only(pair).state == "claimed"
-    pair.claim(session, pair.mentee, 55)
-    assert manager.post(path, answer="yes").status == 409
+    assert sign_in(tenant, manager=True, context=elsewhere).post(path, **yes).status == 403
+    assert sign_in(tenant, manager=True, context=elsewhere).get(path).status == 403
+    own = sign_in(tenant, pair.mentee, manager=True, context=course)
+    assert own.post(path, **yes).status == 409
+    assert "a session of your own" in own.get(path).says()
     assert only(pair).attested_at is None
+
+
+def test_length_when_corrected_counts_anew_or_asks_both_again(sign_in, tenant, pair, clock):
+    session = pair.hold()
+    for person in (pair.mentor, pair.mentee):
+        pair.claim(session, person, 60)
+    clock.forward(days=1)
+    browser = sign_in(tenant, pair.mentor).get(f"/sessions/{session.id}")
+    browser.submit("/correct", minutes="50")
+    assert "It counts 50 minutes now." in browser.says()
+    assert (only(pair).state, only(pair).counted_minutes) == ("confirmed", 50)
+    browser.submit("/correct", minutes="30")
+    assert "The two of you gave different lengths" in browser.says()
+    assert (only(pair).state, only(pair).counted_minutes) == ("disputed", None)
+    assert len(pair.rows(OutboxEvent, kind="session_corrected")) == 1
+    pair.claim(session, pair.mentee, 35)
+    assert (only(pair).state, only(pair).counted_minutes) == ("confirmed", 30)
+    assert len(pair.rows(OutboxEvent, kind="session_confirmed")) == 3
+    clock.forward(days=14)
+    assert "Was it another length?" not in sign_in(tenant, pair.mentor).get(f"/sessions/{session.id}").says()
+    with pytest.raises(ConflictError, match="not_correctable"), pair.transaction() as db:
+        changes.correct(db, db.get_one(MentoringSession, session.id), pair.mentor.id, 60, clock.now)
 
 
 @pytest.mark.parametrize(

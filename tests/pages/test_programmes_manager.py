@@ -66,6 +66,26 @@ def test_programme_form_when_the_end_is_over_or_never_comes_is_refused(manager, 
         assert queries.list_programmes(db) == []
 
 
+def test_programme_form_when_a_policy_is_chosen_keeps_it_with_its_numbers(manager, database, tenant):
+    numbers = {"policy": "cpe50", "day_cap": "", "year_cap": "1200", "preparation_percent": "10"}
+    numbers |= {"min_days": "90", "min_reflections": "1"}
+    manager.get("/programmes/new/digital_fluency").submit("/programmes/new", **numbers)
+    assert "Credit is counted as: CPE credits of 50 minutes; at most 1200 minutes a year" in manager.says()
+    assert "90 days from the first to the last, notes about 1 of them" in manager.says()
+    with database.transaction(tenant.id) as db:
+        (made,) = queries.list_programmes(db)
+    assert (made.policy, made.day_cap, made.year_cap, made.programme_cap) == ("cpe50", None, 1200, None)
+    assert (made.preparation_percent, made.min_days, made.min_reflections) == (10, 90, 1)
+
+
+def test_programme_form_when_no_plug_in_brings_the_policy_says_which_there_are(manager, database, tenant):
+    manager.get("/programmes/new/digital_fluency").submit("/programmes/new", policy="nonsense")
+    assert manager.status == 422
+    assert "There is no credit policy 'nonsense' (known: ceu, contact_hours" in manager.says()
+    with database.transaction(tenant.id) as db:
+        assert queries.list_programmes(db) == []
+
+
 def test_programme_form_when_template_unknown_is_not_found(manager):
     assert manager.get("/programmes/new/nonsense").status == 404
 

@@ -7,103 +7,22 @@ import html
 import re
 
 import pytest
-from babel.messages.catalog import Catalog
 
-from rmplugin.people.models import Person, Skill
-from rmplugin.programmes.models import Enrolment, Programme
-from tests.factories.browser import Browser
-from tests.factories.pairs import AGREED, GOAL, MEETING, make_pair
-from tests.factories.programmes import make_context
-from tests.rules.test_translations import translations
+from tests.factories.pseudo import LANGUAGES, make_main_pages, pseudo, write_catalogues
 
-# Esperanto from the left, Arabic from the right: Babel knows both, and nobody has translated into them.
-LANGUAGES = {"eo": "ltr", "ar": "rtl"}
-LETTERS = str.maketrans("aeiouAEIOU", "áéíóúÁÉÍÓÚ")
-KEPT = re.compile(r"%(?:\(\w+\))?\d*[sd]|%%|<[^>]+>|&\w+;")
 MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 # Babel writes days and moments by the language itself; a time zone has its name everywhere.
 MOMENT = re.compile(r"(\w\w, )?\d+ \w+ \d{4}|\(?\w+/\w+\)?")
-OF_PERSON = ("display_name", "job_title", "department", "location")
-
-
-def pseudo(text: str) -> str:
-    """Mark a text, give its vowels accents, and make it 40 % longer; blanks and markup stay."""
-    kept = KEPT.findall(text)
-    words = KEPT.split(text)
-    said = "".join(
-        word.translate(LETTERS) + (kept[n] if n < len(kept) else "") for n, word in enumerate(words)
-    )
-    longer = " ".join(["lóng"] * max(1, len(text) * 2 // 5 // 5))
-    return f"⟦{said} {longer}⟧"
 
 
 @pytest.fixture(scope="module")
 def catalogues(tmp_path_factory):
-    """Write a catalogue of every text for each language."""
-    said = translations.collect()
-    folder = tmp_path_factory.mktemp("translations")
-    for language in LANGUAGES:
-        made = Catalog(locale=language)
-        for message in said:
-            if not message.id:
-                continue
-            if isinstance(message.id, str):
-                made.add(message.id, pseudo(message.id), context=message.context)
-            else:
-                made.add(message.id, [pseudo(message.id[1])] * made.num_plurals, context=message.context)
-        place = folder / language / "LC_MESSAGES"
-        place.mkdir(parents=True)
-        (place / "messages.mo").write_bytes(translations.as_mo(made))
-    return folder
+    return write_catalogues(tmp_path_factory.mktemp("translations"))
 
 
 @pytest.fixture
-def world(app, runtime, tenant, catalogues):
-    """Give a pair that has done something, somebody of it, their manager, and the main pages of both."""
-    app.extensions["babel"].translation_directories = [str(catalogues)]
-    app.extensions["rm_languages"] = list(LANGUAGES)
-    pair = make_pair(runtime, tenant)
-    pair.agree()
-    goal = pair.add_goal(pair.mentor)
-    session = pair.hold()
-    pair.claim(session, pair.mentee, 60)
-    with pair.transaction() as db:
-        context = make_context(db)
-        programme = db.merge(pair.programme)
-        programme.context_id = context.id
-        person = db.get_one(Person, pair.mentor.id)
-    here = f"/programmes/{pair.programme.id}"
-    paths = {
-        person: [
-            "/home",
-            pair.path,
-            f"/sessions/{session.id}",
-            f"{pair.path}/sessions/new",
-            f"{pair.path}/agreement",
-            f"{pair.path}/checkin",
-            f"{pair.path}/help",
-            f"{pair.path}/end",
-            f"/goals/{goal.id}",
-            "/goals",
-            "/credits",
-            "/notifications",
-            "/help",
-        ],
-        None: ["/manage", here, f"{here}/enrolments", f"{here}/care", "/manage/hours", f"{here}/matching"],
-    }
-    browsers = {
-        who: Browser.signed_in(app, runtime, tenant, who, who is None, context, None, runtime.clock())
-        for who in paths
-    }
-    with pair.transaction() as db:
-        typed = [value for form in (AGREED, GOAL, MEETING) for value in form.values()]
-        typed += [getattr(row, column) for row in db.query(Person) for column in OF_PERSON]
-        typed += [skill.name for skill in db.query(Skill)]
-        typed += [enrolment.motivation for enrolment in db.query(Enrolment)]
-        programme = db.get_one(Programme, pair.programme.id)
-        typed += [programme.name, programme.purpose]
-    own = {value for value in typed if value and isinstance(value, str)}
-    return paths, browsers, own
+def main_pages(app, runtime, tenant, catalogues):
+    return make_main_pages(app, runtime, tenant, catalogues)
 
 
 def unmarked(page: str, own: set[str]) -> list[str]:
@@ -123,18 +42,17 @@ def unmarked(page: str, own: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("language", "direction"), LANGUAGES.items())
-def test_main_pages_when_the_language_is_made_up_leave_nothing_in_english(world, language, direction):
-    paths, browsers, names = world
+def test_main_pages_when_the_language_is_made_up_leave_nothing_in_english(main_pages, language, direction):
     # Marks that markup divides are seen as one when the markup inside sentences is taken out.
     found = {}
-    for who, addresses in paths.items():
+    for who, addresses in main_pages.paths.items():
         for path in addresses:
-            browser = browsers[who].get(path, query_string={"_": 1})
+            browser = main_pages.browsers[who].get(path, query_string={"_": 1})
             page = browser.client.get(
                 path, headers={"X-Rm-Session": browser.token, "Accept-Language": language}
             ).get_data(as_text=True)
             assert f'lang="{language}" dir="{direction}"' in page
-            if left := unmarked(page, names):
+            if left := unmarked(page, main_pages.typed):
                 found[path] = left
     assert found == {}
 

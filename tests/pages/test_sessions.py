@@ -364,3 +364,31 @@ def test_reads_give_the_next_session_and_what_waits(pair):
     pair.claim(held, pair.mentee, 55)
     with pair.transaction() as db:
         assert queries.to_confirm(db, pair.mentee.id, pair.now) == []
+
+
+def test_topics_when_five_pairs_take_one_up_are_counted_and_fewer_are_hidden(sign_in, runtime, tenant):
+    topics = ["Inclusion", "Participation", "Perspective"]
+    pairs = [make_pair(runtime, tenant, topics=topics) for _ in range(5)]
+    first = pairs[0]
+    with first.transaction() as db:
+        for pair in pairs:
+            pair.get(db).programme_id = first.programme.id
+    for number, pair in enumerate(pairs):
+        start = pair.now + timedelta(days=3)
+        pair.plan(pair.mentee, start, topic=topics[0])
+        if not number:
+            pair.agree()
+            pair.plan(pair.mentee, start + timedelta(days=1), topic=topics[1])
+    manager = sign_in(tenant, manager=True).get(f"/programmes/{first.programme.id}/topics").says()
+    assert "Inclusion 5 Participation hidden Perspective 0" in manager
+
+
+def test_topic_when_chosen_in_the_form_stays_and_can_be_changed(sign_in, runtime, tenant):
+    pair = make_pair(runtime, tenant, topics=["Inclusion", "Perspective"])
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new")
+    browser.submit("/sessions", topic="Perspective")
+    session = pair.rows(MentoringSession)[0]
+    assert session.topic == "Perspective"
+    assert "Topic Perspective" in sign_in(tenant, pair.mentee).get(f"/sessions/{session.id}").says()
+    browser.get(f"/sessions/{session.id}/move").submit("/move", topic="What the programme does not suggest")
+    assert pair.rows(MentoringSession)[0].topic is None

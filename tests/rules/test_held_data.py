@@ -1,11 +1,16 @@
 """Every table that names a person is in the catalogue of what is held, with how it goes."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from rmplugin.data_requests.catalogue import HOLDINGS
+from rmplugin.data_requests.views import PAGE_NAMES
 from rmplugin.db import Base
 from rmplugin.people.models import Person
 from tests.factories.rows import import_models
+from tests.rules import source
 
 import_models()
 
@@ -54,3 +59,19 @@ def test_holding_when_rows_have_words_says_what_becomes_of_them(holding):
         assert holding.words
     if holding.model is not Person:
         assert holding.erase in ("delete", "words", "keep")
+
+
+def pages_about_people(path: Path) -> set[str]:
+    """Give the pages of a file that note that people were looked at, by the names that the access log has."""
+    return {
+        f"{path.parent.name}.{function.name}"
+        for function in source.functions(source.parse(path))
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr == "note_access" and node.args
+    }
+
+
+def test_pages_that_note_whom_they_are_about_when_read_by_these_have_a_name():
+    views = [path for path in source.python_files("rmplugin") if path.parent.name != "rmplugin"]
+    assert set().union(*map(pages_about_people, views)) == set(PAGE_NAMES)

@@ -28,12 +28,8 @@ from tests.rules.test_routes import ask, requests_for
 MOST = 12
 # Pages that may ask more often, and how often.
 EXCEPTIONS = {
-    # Everything that is kept about a person: one statement for each table that holds some of it.
-    "data_requests.my_data": 60,
-    "data_requests.person_page": 60,
     # A small pool is counted while the page waits: the matching reads each kind of its facts once.
     "matching.health_page": 22,
-    "matching.left_out_page": 13,
     "signup.funnel_page": 22,
     # Two programmes here; what counts and where it goes is read for each programme of a person.
     "credits.own_credits": 16,

@@ -35,6 +35,7 @@ UNBOUND = {
     "rmplugin/freebusy/tasks.py:fetch_due": "ids of due calendars, each read in its own tenant's session",
     "rmplugin/mailing/tasks.py": "ids of due mails, tenants with new notices; forgets old mails",
     "rmplugin/calendars/tasks.py": "finds a feed by its token, then reads in its tenant's session",
+    "rmplugin/credits/reconciling.py:compare_all": "ids of platforms, each in its own tenant's session",
     "rmplugin/credits/tasks.py": "ids of due deliveries, each delivered in its own tenant's session",
 }
 OWNED = sorted(

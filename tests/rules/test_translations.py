@@ -45,6 +45,11 @@ def test_catalogue_when_everything_is_collected_has_it(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
+def test_catalogue_when_a_text_is_said_has_its_translation_and_all_plurals(path):
+    assert translations.untranslated(read(path)) == [], "translate them in messages.po"
+
+
+@pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_a_text_has_blanks_has_the_same_in_its_translation(path):
     assert wrong_blanks(read(path)) == []
 
@@ -71,6 +76,8 @@ def test_rules_when_a_text_is_missing_or_lost_a_blank_find_it():
     said.add("New")
     known.add("Old")
     known.add("%(n)d minutes", "Minuten")
+    known.add(("%(n)d day", "%(n)d days"), ("%(n)d Tag", ""))
+    assert translations.untranslated(known) == ["Old", ("%(n)d day", "%(n)d days")]
     assert unknown(said, known) == ["New"]
     assert wrong_blanks(known) == ["%(n)d minutes"]
     assert "Skip to the content" in [message.id for message in translations.collect()]

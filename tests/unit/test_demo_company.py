@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from connectors.hris.csv_file import CsvFileConnector
-from rmplugin.demo.company import Company, csv_settings, lms_people, write_company
+from rmplugin.demo.company import (
+    ADVISOR_GROUP,
+    MENTEE_GROUP,
+    MENTOR_GROUP,
+    READ_GERMAN,
+    Company,
+    csv_settings,
+    lms_people,
+    read_german,
+    write_company,
+)
 from rmplugin.demo.company_pilot import pilot_profiles
 from rmplugin.demo.company_profiles import CATALOGUE, sample_profiles
 
@@ -144,6 +154,17 @@ def test_course_when_filled_has_manager_leaders_juniors_and_strangers(middle: Co
     assert len(middle.mentors) == 60
     top_mentor = max(known[number].level for number in middle.mentors)
     assert top_mentor < min(known[number].level for number in middle.mentees)
+
+
+def test_accounts_when_some_read_german_are_the_same_people_and_one_more_manager(middle: Company) -> None:
+    before, accounts = lms_people(middle), read_german(lms_people(middle))
+    assert [account.user_id for account in accounts[:-1]] == [account.user_id for account in before]
+    german = [account for account in accounts if account.locale == "de"]
+    assert Counter(account.group for account in german) == {
+        ADVISOR_GROUP: 1, MENTEE_GROUP: READ_GERMAN, MENTOR_GROUP: READ_GERMAN
+    }  # fmt: skip
+    assert accounts[-1] in german
+    assert accounts[-1].user_id not in {account.user_id for account in before}
 
 
 def test_profiles_when_made_fit_people_and_catalogue(company: Company) -> None:

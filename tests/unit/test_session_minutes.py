@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmplugin.sessions.operations import minutes_that_count
+from rmplugin.sessions.evidence import minutes_that_count
 
 CLAIM = st.integers(min_value=1, max_value=480)
 

@@ -1,6 +1,6 @@
 """Accounts that take credits as events, brakes, deliveries of events
 
-Revision: 0019, after: 0017, made: 2026-11-26 14:40:00
+Revision: 0019, after: 0018, made: 2026-11-26 14:40:00
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from rmplugin.db import UtcDateTime
 
 revision = "0019"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

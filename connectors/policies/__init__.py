@@ -1,0 +1,1 @@
+"""Credit policies that come with the tool."""

@@ -173,7 +173,8 @@ class CreditSink(Protocol):
     :ivar key: name used in commands and in the database.
     :ivar title: name for people ("Learning record store").
     :ivar settings_schema: what an account needs; fields with ``metadata={"secret": True}`` are encrypted.
-    :ivar takes: the kinds that it is given.
+    :ivar takes: the kinds that it is told of. Who is told of awards is told of reversals, too, and who of
+        completions, of withdrawals: they are given to the sink, or to a person.
     :ivar corrects: False when the other system cannot take anything back: the core then asks a person to
         correct it there by hand, instead of giving it reversals and withdrawals.
     :ivar batch: how many records it is given at a time, at most.

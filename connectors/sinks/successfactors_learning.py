@@ -13,7 +13,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from connectors.events import NO_NUMBER, REFUSED, answer_of, check_failed
+from connectors.events import EVERYTHING, NO_NUMBER, REFUSED, answer_of, check_failed
 from connectors.values import Strict, check_address
 from rmplugin.api import (
     CheckResult,
@@ -80,7 +80,8 @@ class LearningSink:
     key = "successfactors"
     title = "SAP SuccessFactors Learning"
     settings_schema: type[ma.Schema] = LearningSettings
-    takes: frozenset[CreditKind] = frozenset({"award", "adjustment", "completion"})
+    takes: frozenset[CreditKind] = EVERYTHING
+    # A person is asked to take it back by hand.
     corrects = False
     batch = 10
     calls_per_minute: int | None = 100

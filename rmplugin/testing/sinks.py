@@ -156,7 +156,9 @@ class CreditSinkContract:
         assert sink.title
         assert sink.batch >= 1
         assert sink.takes <= set(get_args(CreditKind))
-        assert sink.corrects or not sink.takes & {"reversal", "withdrawal"}
+        # What is told has to be taken back there one day, by the sink or by a person who is asked to.
+        assert "award" not in sink.takes or "reversal" in sink.takes
+        assert "completion" not in sink.takes or "withdrawal" in sink.takes
         assert sink.calls_per_minute is None or sink.calls_per_minute >= 1
 
     def test_deliver_when_all_is_well_keeps_each_once_and_in_order(self, target: ContractTarget) -> None:

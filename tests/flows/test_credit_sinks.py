@@ -128,6 +128,17 @@ def test_session_when_the_worker_dies_after_sending_is_doubled_neither_by_it_nor
     assert (ledger.states(), len(learning.events)) == (["delivered"] * 2, 2)
 
 
+def test_session_when_taken_back_asks_a_person_where_the_system_takes_nothing_back(ledger, learning):
+    connect(ledger, "learning", "successfactors", learning.settings)
+    ledger.confirm()
+    ledger.work()
+    ledger.take_back()
+    ledger.work()
+    assert ledger.states() == ["delivered"] * 2 + ["needs_human"]
+    assert "by hand" in ledger.rows("needs_human")[0].last_error
+    assert len(learning.events) == 2
+
+
 def test_system_when_its_answers_break_off_is_left_alone_before_all_has_to_be_looked_for(
     ledger, learning, clock
 ):

@@ -228,6 +228,7 @@ def test_public_page_when_nothing_was_agreed_to_shows_the_least_and_then_what_wa
     holder.submit("/shows", shows=["name", "hours"])
     more = public(app, f"/verify/{paper.id}").get_data(as_text=True)
     assert [word for word in hidden if word in more] == ["Mira", "2 h 0 min"]
+    assert "2 hours of 60 minutes" in more
     # Nothing ticked takes it back.
     holder.get(f"/programmes/{pair.programme.id}/papers").submit("/shows", shows=[])
     assert "Mira" not in public(app, f"/verify/{paper.id}").get_data(as_text=True)

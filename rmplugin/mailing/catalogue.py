@@ -320,7 +320,7 @@ KINDS = {
         Text("See your credits"),
     ),
     "paper_revoked": Kind(
-        "news",
+        SERVICE,
         Text("A certificate of yours was revoked"),
         Text("A certificate of yours is not valid any more. You find the reason in the tool."),
         Text("See the reason"),

@@ -95,16 +95,29 @@ def person_papers(visit: Visit, person_id: uuid.UUID) -> web.Answer:
         visit,
         person=person,
         papers=queries.papers_in_course(visit.db, person.id, visit.session.context_id),
+        current="/manage",
+    )
+
+
+@pages.get("/papers/<uuid:paper_id>/revoke", role=Role.MANAGER)
+def revoke_page(visit: Visit, paper_id: uuid.UUID) -> web.Answer:
+    """Ask the manager why a paper is revoked."""
+    paper = queries.get_paper(visit.db, paper_id)
+    programme = get_managed_programme(visit.db, paper.programme_id, visit.session.context_id)
+    person = get_person_of_course(visit.db, paper.person_id, visit.session.context_id)
+    visit.note_access(person.id)
+    return web.render(
+        "papers/revoke.html",
+        visit,
+        paper=paper,
+        programme=programme,
+        person=person,
         most=forms.REASON_LENGTH,
         current="/manage",
     )
 
 
-def _person_page(visit: Visit, paper_id: uuid.UUID) -> web.Answer:
-    return person_papers(visit, queries.get_paper(visit.db, paper_id).person_id)
-
-
-@pages.post("/papers/<uuid:paper_id>/revoke", role=Role.MANAGER, on_input_error=_person_page)
+@pages.post("/papers/<uuid:paper_id>/revoke", role=Role.MANAGER, on_input_error=revoke_page)
 def revoke(visit: Visit, paper_id: uuid.UUID) -> web.Answer:
     """Revoke a paper."""
     paper = queries.get_paper(visit.db, paper_id)

@@ -162,7 +162,7 @@ def test_badge_when_downloaded_is_accepted_and_after_revocation_shows_as_revoked
     }
     assert not revoked(app, tenant, paper)
     manager = sign_in(tenant, manager=True, context=pair.course.context)
-    manager.get(f"/people/{pair.mentor.id}/papers").submit("/revoke", reason=REASON)
+    manager.get(f"/papers/{paper.id}/revoke").submit("/revoke", reason=REASON)
     assert "is revoked" in manager.says()
     after = judge()
     assert (after["core"]["valid_signature"], after["core"]["revocation_status"]) == (True, False)
@@ -178,7 +178,8 @@ def test_paper_when_the_manager_revokes_it_tells_the_holder_why_and_nobody_else(
     assert "1 issued" not in manager.get(f"/manage/programmes/{pair.programme.id}/papers").says()
     assert "2 issued" in manager.says()
     assert "Mira" not in manager.text
-    page = manager.get(f"/people/{pair.mentor.id}/papers")
+    assert f"/papers/{paper.id}/revoke" in manager.get(f"/people/{pair.mentor.id}/papers").text
+    page = manager.get(f"/papers/{paper.id}/revoke")
     assert page.submit("/revoke", reason="").status == 422
     page.submit("/revoke", reason=REASON)
     assert manager.post(f"/papers/{paper.id}/revoke", reason=REASON).status == 409
@@ -199,6 +200,7 @@ def test_paper_of_another_course_when_a_manager_asks_is_out_of_reach(database, t
     stranger = sign_in(tenant, manager=True)
     assert stranger.get(f"/people/{pair.mentor.id}/papers").status == 404
     assert stranger.get(f"/manage/programmes/{pair.programme.id}/papers").status == 403
+    assert stranger.get(f"/papers/{paper.id}/revoke").status == 403
     assert stranger.post(f"/papers/{paper.id}/revoke", reason=REASON).status == 403
     assert only_paper(database, tenant, pair.mentor).state == "valid"
 
@@ -228,6 +230,7 @@ def test_public_page_when_nothing_was_agreed_to_shows_the_least_and_then_what_wa
     holder.submit("/shows", shows=["name", "hours"])
     more = public(app, f"/verify/{paper.id}").get_data(as_text=True)
     assert [word for word in hidden if word in more] == ["Mira", "2 h 0 min"]
+    assert "2 hours of 60 minutes" in more
     # Nothing ticked takes it back.
     holder.get(f"/programmes/{pair.programme.id}/papers").submit("/shows", shows=[])
     assert "Mira" not in public(app, f"/verify/{paper.id}").get_data(as_text=True)

@@ -174,3 +174,22 @@ def test_checkins_and_pairings_of_before_keep_their_meaning(engine):
         found.reflect(connection)
         kept = connection.scalars(select(found.tables["checkin"].c.answers)).all()
     assert kept == [{"satisfaction": 4, "heard": 2}] * ROWS
+
+
+def test_papers_when_people_had_completed_before_are_asked_for(engine):
+    migrations.upgrade(engine, SCRIPTS.get_revision("0020").down_revision)
+    write_rows(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM outbox_event"))
+        connection.execute(text("UPDATE completion SET met_at = updated_at"))
+        met = connection.execute(text("SELECT programme_id, person_id FROM completion")).all()
+    migrations.upgrade(engine, "0020")
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        events = connection.execute(select(found.tables["outbox_event"])).mappings().all()
+    assert {(event["kind"], event["state"]) for event in events} == {("completion_met", "pending")}
+    asked = {
+        (uuid.UUID(one["payload"]["programme_id"]), uuid.UUID(one["payload"]["person_id"])) for one in events
+    }
+    assert asked == {tuple(uuid.UUID(str(part)) for part in row) for row in met}

@@ -170,6 +170,7 @@ def make_worker(runtime: Runtime) -> dict[str, Any]:
         leaving_tasks.look_after(runtime)
         preparation_tasks.remind_due(runtime)
         mail_tasks.tidy(runtime)
+        runtime.database.learn_sizes()
 
     queue.periodic_task(crontab(minute="7"), name="every_hour")(tidy)
     # It is midnight somewhere every quarter of an hour.

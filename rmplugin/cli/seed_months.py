@@ -66,6 +66,7 @@ NEW_LINES, LEAVERS = 4, 2
 NOMINATED = 12
 
 TENDED_EVERY, CHECKED_EVERY = 3, 14
+SIZES_LEARNED = (1, 8, MATCHING, STARTS + 7, 45, 90)
 TASKS: tuple[Callable[[Runtime], object], ...] = (
     matching_tasks.expire_due,
     introduction_tasks.see_after,
@@ -214,6 +215,8 @@ class Play:
             self._read_roster()
         if until.weekday() < SATURDAY or day == self.days:
             self._work(day)
+        if day in SIZES_LEARNED:
+            self.runtime.database.learn_sizes()
         if day in (2 * AGAIN_EVERY, 4 * AGAIN_EVERY):
             self._take_in_joiners()
         if day == MATCHING or (day > STARTS and day % AGAIN_EVERY == 0) or day == self.days - LAST_MATCHING:

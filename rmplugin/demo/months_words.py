@@ -95,7 +95,16 @@ ITEMS = (
     "Try the new assistant for one week",
 )
 OUTCOMES = ("Done, and it stays that way.", "Done once; we will see.", "")
-CHECKIN_WORDS = ("More time for trying things out would help.", "I look forward to it each time.", "")
+CHECKIN_WORDS = (
+    "More time for trying things out would help.",
+    "I look forward to it each time.",
+    "I try the second example before we meet again.",
+    "We should agree earlier on what we talk about.",
+    "Ask how the decision about the pilot was made.",
+    "An hour is short; two topics are enough.",
+    "",
+    "",
+)
 THANKS = (
     "Thank you for your patience and your honest questions.",
     "I learned more than I expected. Thank you.",

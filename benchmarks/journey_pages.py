@@ -188,7 +188,7 @@ def pages_of_the_pair(walked: Walked) -> Iterator[Page]:
     yield Page("session", f"/sessions/{walked.session}", "60")
     yield Page("hours of the pair", f"/pairings/{walked.pairing}/hours", "hour")
     yield Page("credits", "/credits", "credits")
-    yield Page("record", f"/programmes/{walked.company.programme.id}/record", "What you reached")
+    yield Page("record", f"/programmes/{walked.company.programme.id}/record", "What you have reached")
     yield Page("check-in", f"/pairings/{walked.pairing}/checkin", "heck-in")
     yield Page("messages", f"/pairings/{walked.pairing}/messages", "essages")
     yield Page("my data", "/my-data", "Your check-ins")

@@ -18,6 +18,7 @@ class Canvas(PlatformQuirks):
     no_test_column = "Canvas would show the test column to learners as an assignment."
     # Without it, each score counts as a new attempt, and is refused when the attempts are used up.
     score_members = {SUBMISSION: {"new_submission": False}}
+    # No `activity_url`: every hosted Canvas is the same issuer, and no address has the ids of its launches.
     settings = {
         "address": (
             f"{KEY}: 'Target Link URI', 'OpenID Connect Initiation Url', 'Public JWK URL' and 'Redirect "

@@ -17,6 +17,8 @@ class OpenEdx(PlatformQuirks):
     no_test_column = "Open edX lets no tool delete a column, so the test column would stay."
     # It answers 500 for a person whom it does not know.
     refusals = {500: "persist"}
+    # A link's id is the place of its block, to which this page leads through the course.
+    activity_url = "{issuer}/courses/{context_id}/jump_to/{resource_link_id}"
     settings = {
         "address": (f"{BLOCK}: 'Tool Launch URL', 'Tool Initiate Login URL' and 'Registered Redirect URIs'."),
         "tool_keys": (

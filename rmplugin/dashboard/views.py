@@ -4,6 +4,7 @@ import csv
 import io
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import flask
@@ -34,6 +35,7 @@ from rmplugin.people.queries import (
     roster_event,
 )
 from rmplugin.preparation.queries import Outlook, outlook_of
+from rmplugin.programmes.endorsements import signed
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.profiles import view_for_partner
 from rmplugin.sessions.queries import list_sessions
@@ -78,6 +80,7 @@ def first_page(visit: Visit) -> web.Answer:
         visit,
         home=found,
         step=next_step(visit, found),
+        signed=partial(signed, secret_key=str(visit.runtime.settings.secret_key)),
         meeting=home_part(visit, [card.pairing.id for card in found.cards]),
         preparation=_preparation(visit, found),
         survey=open_survey(visit.db, visit.session.context_id, visit.session.lti_user_id),

@@ -19,6 +19,7 @@ from rmplugin.mailing.models import BlockedAddress, Mail
 from rmplugin.notifiers import Letter, NotifierAnswer
 from rmplugin.notify import Notice
 from rmplugin.people.models import Person
+from rmplugin.programmes.endorsements import signed
 from rmplugin.texts import Text
 
 LEASE = timedelta(minutes=5)
@@ -33,7 +34,7 @@ class Post:
     """What is the same for all letters of an installation.
 
     :ivar public_url: as in the settings.
-    :ivar secret_key: signs the links that switch mails off.
+    :ivar secret_key: signs the links that open without a login.
     :ivar sender: address that letters come from.
     :ivar quirks_of: gives the dialect of a family of platforms.
     """
@@ -176,7 +177,8 @@ def _write(
         reader = queries.reader_of(db, person, wishes, post.public_url, post.quirks_of)
         notice = db.get(Notice, first.notice_id) if find_kind(first.kind).direct else None
         if notice is not None and notice.path is not None:
-            reader = reader._replace(url=f"{post.public_url}{notice.path}", in_lms=True)
+            path = signed(notice.path, post.secret_key)
+            reader = reader._replace(url=f"{post.public_url}{path}", in_lms=True)
         draft = letters.write(kinds, reader, stop)
     assert to is not None
     return Letter(

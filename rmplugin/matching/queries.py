@@ -333,7 +333,7 @@ def taken_pairs(
     if only is not None:
         live = live.where(or_(Pairing.mentor_id.in_(only), Pairing.mentee_id.in_(only)))
         waiting = waiting.where(or_(Proposal.mentor_id.in_(only), Proposal.mentee_id.in_(only)))
-    return [(row.mentor_id, row.mentee_id) for query in (live, waiting) for row in db.execute(query)]
+    return _pairs_of(db, live, waiting)
 
 
 def ruled_out_pairs(
@@ -359,7 +359,12 @@ def ruled_out_pairs(
     if only is not None:
         pairings = pairings.where(Pairing.mentor_id.in_(only), Pairing.mentee_id.in_(only))
         proposals = proposals.where(Proposal.mentor_id.in_(only), Proposal.mentee_id.in_(only))
-    return [(row.mentor_id, row.mentee_id) for query in (pairings, proposals) for row in db.execute(query)]
+    return _pairs_of(db, pairings, proposals)
+
+
+def _pairs_of(db: Db, *queries: Select[uuid.UUID, uuid.UUID]) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    rows = union_all(*queries).subquery()
+    return [(row.mentor_id, row.mentee_id) for row in db.execute(select(rows))]
 
 
 def proposed_pairs(

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import itsdangerous
 from sqlalchemy import ColumnElement, Select, func, select
 
 from rmplugin import notify
@@ -16,6 +17,7 @@ from rmplugin.programmes.models import Endorsement, Enrolment, Programme
 from rmplugin.texts import Text
 
 KIND = "endorsement_asked"
+PATH = "/endorse/"
 # A manager is reminded after a week, and after another one; somebody can ask anew after as long.
 REMIND_AFTER = timedelta(days=7)
 MOST_REMINDERS = 2
@@ -44,8 +46,34 @@ def find(db: Db, enrolment_id: uuid.UUID) -> Endorsement | None:
     return db.scalars(select(Endorsement).where(Endorsement.enrolment_id == enrolment_id)).one_or_none()
 
 
+def signed(path: str, secret_key: str) -> str:
+    """Make the path of a notice one that can be opened: only that of a question to a manager needs it.
+
+    What stands in the database opens no page; the signature is made when a mail or a page is.
+
+    **Touches** pure.
+    """
+    return _signer(secret_key).sign(path).decode() if path.startswith(PATH) else path
+
+
+def unsigned(link: str, secret_key: str) -> str:
+    """Give the token in the last part of a signed path.
+
+    :raises NotFoundError: it is not from us.
+    **Touches** pure.
+    """
+    try:
+        return _signer(secret_key).unsign(f"{PATH}{link}").decode().removeprefix(PATH)
+    except itsdangerous.BadSignature as error:
+        raise NotFoundError("question") from error
+
+
+def _signer(secret_key: str) -> itsdangerous.Signer:
+    return itsdangerous.Signer(secret_key, salt="endorsement")
+
+
 def tenant_in(token: str) -> uuid.UUID:
-    """Read from a link whose rows it is about.
+    """Read from a token whose rows it is about.
 
     :raises NotFoundError: it is none of ours.
     **Touches** pure.
@@ -57,9 +85,9 @@ def tenant_in(token: str) -> uuid.UUID:
 
 
 def get(db: Db, token: str) -> Asked:
-    """Give what a link asks.
+    """Give what a token asks.
 
-    :raises NotFoundError: there is no such link, or a newer one took its place.
+    :raises NotFoundError: there is no such token, or a newer one took its place.
     **Touches** reads endorsement, enrolment, programme, person.
     """
     return _load(db, db.scalars(select(Endorsement).where(Endorsement.token == token)).one_or_none())
@@ -118,7 +146,7 @@ def _ask(
     now: datetime,
 ) -> None:
     if row.token:
-        notify.take_back(db, [f"/endorse/{row.token}"], now)
+        notify.take_back(db, [f"{PATH}{row.token}"], now)
     row.manager_id, row.state, row.reason = manager_id, "asked", None
     row.asked_at, row.answered_at, row.reminders = now, None, 0
     row.token = f"{db.tenant_id.hex}-{secrets.token_urlsafe(32)}" if manager_id else None
@@ -136,7 +164,7 @@ def _tell_manager(db: Db, row: Endorsement, programme: Programme, person: Person
         programme=programme.name,
         minutes=programme.allowance_minutes,
     )
-    notify.tell(db, row.manager_id, KIND, text, now, f"/endorse/{row.token}")
+    notify.tell(db, row.manager_id, KIND, text, now, f"{PATH}{row.token}")
 
 
 def can_ask_again(row: Endorsement, now: datetime) -> bool:
@@ -192,7 +220,7 @@ def answer(db: Db, asked: Asked, said: str, reason: str | None, now: datetime) -
     path = f"/enrol/{asked.programme.id}"
     notify.tell(db, asked.enrolment.person_id, "endorsement_answered", text, now, path)
     if asked.row.manager_id is not None:
-        notify.take_back(db, [f"/endorse/{asked.row.token}"], now)
+        notify.take_back(db, [f"{PATH}{asked.row.token}"], now)
 
 
 def take_back(db: Db, enrolment: Enrolment, now: datetime) -> None:
@@ -202,7 +230,7 @@ def take_back(db: Db, enrolment: Enrolment, now: datetime) -> None:
     """
     row = find(db, enrolment.id)
     if row is not None and row.state == "asked" and row.token:
-        notify.take_back(db, [f"/endorse/{row.token}"], now)
+        notify.take_back(db, [f"{PATH}{row.token}"], now)
 
 
 def remind(db: Db, now: datetime) -> int:

@@ -174,7 +174,7 @@ class Endorsement(Base, TenantOwned):
     """The question to a line manager whether somebody may have the weekly time.
 
     :ivar manager_id: who is asked; None when the roster names nobody, so that the programme team answers.
-    :ivar token: opens the page without a login, once; None when nobody can be asked.
+    :ivar token: opens the page without a login, once, when it is signed; None when nobody can be asked.
     :ivar state: asked, yes, not_now.
     :ivar reason: key of `forms.NOT_NOW_REASONS`; None unless "not now".
     :ivar reminders: how often the manager was reminded.

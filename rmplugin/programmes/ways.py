@@ -140,8 +140,9 @@ def change_about(visit: Visit) -> web.Answer:
 def endorsement(token: str) -> web.Answer:
     """Ask a line manager for the weekly time; reading changes nothing, so mail scanners may."""
     runtime = web.get_runtime()
-    with runtime.database.transaction(endorsements.tenant_in(token), write=False) as db:
-        asked = endorsements.get(db, token)
+    known = endorsements.unsigned(token, str(runtime.settings.secret_key))
+    with runtime.database.transaction(endorsements.tenant_in(known), write=False) as db:
+        asked = endorsements.get(db, known)
         return web.render(
             "programmes/endorse.html", None, asked=asked, token=token, reasons=forms.NOT_NOW_REASONS
         )
@@ -152,8 +153,9 @@ def endorse(token: str) -> web.Answer:
     """Keep a line manager's answer; the link alone says who they are, and is good for one answer."""
     values = web.load_form(forms.EndorseForm())
     runtime = web.get_runtime()
-    with runtime.database.transaction(endorsements.tenant_in(token)) as db:
-        asked = endorsements.get(db, token)
+    known = endorsements.unsigned(token, str(runtime.settings.secret_key))
+    with runtime.database.transaction(endorsements.tenant_in(known)) as db:
+        asked = endorsements.get(db, known)
         places.answer_endorsement(db, asked, values["answer"], values["reason"], runtime.clock())
     return flask.redirect(flask.url_for("programmes.endorsement", token=token), 303)
 

@@ -1,12 +1,12 @@
 """Reads about sessions."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -20,6 +20,7 @@ from rmplugin.privacy import safe_count
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 
+DAY = timedelta(days=1)
 WAITING = ("scheduled", "claimed", "disputed")
 
 
@@ -222,9 +223,13 @@ def current_break(db: Db, pairing_id: uuid.UUID, today: date) -> TimeNeed | None
 
     **Touches** reads time_need.
     """
-    query = select(TimeNeed).where(TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
-    query = query.where(TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
+    query = select(TimeNeed).where(*_on_break(pairing_id, today))
     return db.scalars(query.order_by(TimeNeed.created_at.desc()).limit(1)).first()
+
+
+def _on_break(pairing_id: uuid.UUID, today: date) -> tuple[ColumnElement[bool], ...]:
+    mine = (TimeNeed.pairing_id == pairing_id, TimeNeed.choice == "pause")
+    return (*mine, TimeNeed.ended_at.is_(None), TimeNeed.pause_until >= today)
 
 
 def common_starts(
@@ -246,11 +251,9 @@ def common_starts(
     :return: aware UTC; empty when the two share no hour, or one of them has not said when they work.
     **Touches** reads profile, busy_calendar, time_need.
     """
-    query = select(Profile).where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))
-    profiles = [profile for profile in db.scalars(query) if is_zone(profile.time_zone)]
+    profiles, earliest = _working(db, pairing, earliest)
     if len(profiles) < 2:
         return []
-    earliest = max([earliest, *_after_break(db, pairing, profiles, earliest)])
     busy = busy_of(db, [pairing.mentor_id, pairing.mentee_id])
     taken = joined([*busy, *((session.starts_at, ends_at(session)) for session in known)])
     length = timedelta(minutes=minutes)
@@ -269,13 +272,17 @@ def common_starts(
     return found
 
 
-def _after_break(db: Db, pairing: Pairing, profiles: Sequence[Profile], now: datetime) -> Iterator[datetime]:
-    """Give when the day after a break begins, for each of the two; nothing when they take none."""
-    pause = current_break(db, pairing.id, now.date())
-    if pause is not None and pause.pause_until is not None:
-        day = pause.pause_until + timedelta(days=1)
-        for one in profiles:
-            yield datetime.combine(day, time.min, ZoneInfo(one.time_zone)).astimezone(UTC)
+def _working(db: Db, pairing: Pairing, earliest: datetime) -> tuple[list[Profile], datetime]:
+    """Give when the two work, of those who said so, and the earliest start outside a break of theirs."""
+    query = select(Profile, TimeNeed.pause_until)
+    query = query.outerjoin(TimeNeed, and_(*_on_break(pairing.id, earliest.date())))
+    rows = db.execute(query.where(Profile.person_id.in_([pairing.mentor_id, pairing.mentee_id]))).all()
+    profiles = list({row[0].id: row[0] for row in rows if is_zone(row[0].time_zone)}.values())
+    last = max((row[1] for row in rows if row[1]), default=None)
+    if last is None or not profiles:
+        return profiles, earliest
+    mornings = [datetime.combine(last + DAY, time.min, ZoneInfo(one.time_zone)) for one in profiles]
+    return profiles, max(earliest, *(morning.astimezone(UTC) for morning in mornings))
 
 
 def _works_at(profile: Profile, moment: datetime, minutes: int) -> bool:

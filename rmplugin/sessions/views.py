@@ -350,6 +350,7 @@ def _form(
     starts: Sequence[datetime],
     zones: Mapping[UUID, str],
 ) -> web.Answer:
+    has_met = session is not None or operations.has_sessions(visit.db, pairing.id)
     partner_id = pairing.partner_of(visit.person_id)
     return web.render(
         "sessions/plan.html",
@@ -366,8 +367,6 @@ def _form(
         topics=[(one, one) for one in get_programme(visit.db, pairing.programme_id).topics],
         prompts=PROMPTS,
         causes=forms.CAUSES,
-        not_ready={}
-        if session or operations.has_sessions(visit.db, pairing.id)
-        else not_ready(visit.db, pairing),
-        blocked=session is None and operations.needs_agreement_first(visit.db, pairing.id),
+        not_ready={} if has_met else not_ready(visit.db, pairing),
+        blocked=session is None and has_met and current_agreement(visit.db, pairing.id) is None,
     )

@@ -193,16 +193,30 @@ def test_test_mail_when_the_manager_has_no_address_says_so(sign_in, tenant, pair
     assert "says your mail address" in browser.says()
 
 
-def test_button_when_the_platform_says_how_leads_to_the_activity(runtime, tenant, pair, course, server):
+@pytest.mark.parametrize(
+    ("family", "course_id", "link_id", "address"),
+    [
+        ("moodle", "4", "17", "/mod/lti/view.php?l=17"),
+        (
+            "openedx",
+            "course-v1:Acme+RM+2027",
+            "block-v1:Acme+RM+2027+type@lti_consumer+block@1",
+            "/courses/course-v1:Acme+RM+2027/jump_to/block-v1:Acme+RM+2027+type@lti_consumer+block@1",
+        ),
+    ],
+)
+def test_button_when_the_platform_says_how_leads_to_the_activity(
+    runtime, tenant, pair, course, server, family, course_id, link_id, address
+):
     with runtime.database.transaction(tenant.id) as db:
         context = db.get_one(LtiContext, course.id)
         platform = db.get_one(LtiPlatform, context.platform_id)
-        platform.family, platform.issuer = "moodle", "https://moodle.example/"
-        link = {"resource_link_id": "17", "title": None, "line_item_url": None, "line_items_url": None}
+        platform.family, platform.issuer, context.context_id = family, "https://lms.example/", course_id
+        link = {"resource_link_id": link_id, "title": None, "line_item_url": None, "line_items_url": None}
         db.add(LtiResourceLink(context_id=context.id, scopes=[], last_launch_at=runtime.clock(), **link))
     tell(runtime, tenant, pair.mentee)
     send(runtime)
-    assert "https://moodle.example/mod/lti/view.php?l=17" in part(server.mails[0], "text/html")
+    assert f"https://lms.example{address}" in part(server.mails[0], "text/html")
     assert "opens from your course" not in part(server.mails[0], "text/plain")
 
 

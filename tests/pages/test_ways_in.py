@@ -1,12 +1,16 @@
 """Pages beside the enrolment page: no time, a colleague suggested, the line manager's link."""
 
+import re
+
 import pytest
 from sqlalchemy import select
 
 from rmplugin.audit import AuditEntry
-from rmplugin.notify import unread
+from rmplugin.notify import Notice, unread
+from rmplugin.people.models import Person
 from rmplugin.programmes import endorsements, operations, queries
 from rmplugin.programmes.models import StageReason
+from tests.conftest import SECRET_KEY
 from tests.factories.people import make_leader, make_person
 from tests.factories.programmes import enrol, make_context, make_programme
 
@@ -43,7 +47,8 @@ def state_of(database, tenant, programme, person):
 def link_of(database, tenant, programme, person):
     with database.transaction(tenant.id) as db:
         row = queries.find_enrolment(db, programme.id, person.id)
-        return f"/endorse/{endorsements.find(db, row.id).token}"
+        token = endorsements.find(db, row.id).token
+    return endorsements.signed(f"/endorse/{token}", SECRET_KEY)
 
 
 def test_invitation_when_opened_is_noted_once_for_the_funnel(sign_in, database, tenant, plain, junior, clock):
@@ -171,13 +176,31 @@ def test_link_when_it_is_none_of_ours_is_not_found(app, tenant, token):
     assert client.post(f"/endorse/{token}", data={"answer": "yes"}).status_code == 404
 
 
+def test_link_when_known_from_the_database_alone_opens_nothing(
+    app, sign_in, database, tenant, programme, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now)
+        manager = db.get_one(Person, junior.manager_id)
+        kept = db.scalars(select(Notice.path).where(Notice.person_id == manager.id)).one()
+    client = app.test_client()
+    assert client.get(kept).status_code == 404
+    assert client.post(f"{kept}.abc", data={"answer": "yes"}).status_code == 404
+    assert state_of(database, tenant, programme, junior) == "endorsing"
+    # The manager's own page and mail have the signature with it.
+    home = sign_in(tenant, manager).get("/home").text
+    link = re.search(rf'href="({kept}[^"]+)"', home)[1]
+    assert client.get(link).status_code == 200
+
+
 def test_link_when_it_names_another_tenant_is_not_found(
     app, database, tenant, other_tenant, programme, junior, clock
 ):
     with database.transaction(tenant.id) as db:
         enrol(db, programme, junior, clock.now)
     path = link_of(database, tenant, programme, junior)
-    forged = path.replace(tenant.id.hex, other_tenant.id.hex)
+    forged = path.replace(tenant.id.hex, other_tenant.id.hex).rpartition(".")[0]
+    forged = endorsements.signed(forged, SECRET_KEY)
     assert app.test_client().post(forged, data={"answer": "yes"}).status_code == 404
 
 

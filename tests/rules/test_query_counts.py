@@ -29,8 +29,8 @@ MOST = 12
 # Pages that may ask more often, and how often.
 EXCEPTIONS = {
     # A small pool is counted while the page waits: the matching reads each kind of its facts once.
-    "matching.health_page": 22,
-    "signup.funnel_page": 22,
+    "matching.health_page": 19,
+    "signup.funnel_page": 19,
     # Two programmes here; what counts and where it goes is read for each programme of a person.
     "credits.own_credits": 16,
 }

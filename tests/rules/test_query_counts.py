@@ -35,8 +35,6 @@ EXCEPTIONS = {
     "matching.health_page": 22,
     "matching.left_out_page": 13,
     "signup.funnel_page": 22,
-    # Two programmes here; what counts and where it goes is read for each programme of a person.
-    "credits.own_credits": 16,
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 from sqlalchemy import or_, select
 
 from rmplugin.credits import events
-from rmplugin.credits.models import CreditEntry
+from rmplugin.credits.models import CreditEntry, CreditReason
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
@@ -232,16 +232,19 @@ class Ledger:
         if case.is_fresh and there == {unit: (one.minutes, one.cap_applied) for unit, one in wanted.items()}:
             return
         for line in case.standing:
-            case.tail[line.unit] = self.reverse(line, WORKER, _why_reversed(case))
+            case.tail[line.unit] = self.reverse(line, WORKER, reason=_why_reversed(case))
         for unit, one in wanted.items():
             self._award(case, unit, one)
 
-    def reverse(self, award: CreditEntry, actor: str, reason: str) -> CreditEntry:
+    def reverse(
+        self, award: CreditEntry, actor: str, *, reason: Text | None = None, words: str = ""
+    ) -> CreditEntry:
         """Take an award back.
 
         :param award: a standing one of this person.
         :param actor: see `audit.AuditEntry`.
-        **Touches** writes credit_entry, outbox_event.
+        :param reason: the tool's own; `words`: what a manager wrote.
+        **Touches** writes credit_entry, credit_reason, outbox_event.
         """
         return self._write(
             _like(award),
@@ -250,15 +253,18 @@ class Ledger:
             rules=award.rules,
             reverses_id=award.id,
             reason=reason,
+            words=words,
             evidence_sha256=award.evidence_sha256,
             created_by=actor,
         )
 
-    def adjust(self, programme: Programme, role: str, minutes: int, actor: str, reason: str) -> CreditEntry:
+    def adjust(self, programme: Programme, role: str, minutes: int, actor: str, words: str) -> CreditEntry:
         """Add minutes to a programme, or take some off where they are negative.
 
+        :param words: why.
+
         :raises ConflictError: see `policy_of`.
-        **Touches** writes credit_entry, outbox_event.
+        **Touches** writes credit_entry, credit_reason, outbox_event.
         """
         policy, version, rules = self._rules(programme)
         said = {"programme": str(programme.id), "person": str(self._person_id), "minutes": minutes}
@@ -268,8 +274,8 @@ class Ledger:
             kind="adjustment",
             minutes=minutes,
             rules=rules,
-            reason=reason,
-            evidence_sha256=digest(said | {"reason": reason, "by": actor, "at": self._now.isoformat()}),
+            words=words,
+            evidence_sha256=digest(said | {"by": actor, "at": self._now.isoformat()}),
             created_by=actor,
         )
 
@@ -290,7 +296,13 @@ class Ledger:
         )
 
     def _write(
-        self, place: Mapping[str, Any], *, minutes: int, uncapped: int | None = None, **more: Any
+        self,
+        place: Mapping[str, Any],
+        *,
+        minutes: int,
+        uncapped: int | None = None,
+        words: str = "",
+        **more: Any,
     ) -> CreditEntry:
         """Write a line. It adds what the policy makes of the sum with it, less what it made before."""
         unit, before = place["unit"], self._sums[place["programme_id"], place["unit"]]
@@ -313,6 +325,8 @@ class Ledger:
         self._db.add(line)
         # One after the other, so that their ids stand in the order in which they follow each other.
         self._db.flush()
+        if words:
+            self._db.add(CreditReason(entry_id=line.id, words=words))
         self._sums[place["programme_id"], unit] = before + minutes
         self._lines.append(line)
         self.written.append(line)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from rmplugin.credits.forms import GROUPS
-from rmplugin.credits.models import CreditEntry, Delivery
+from rmplugin.credits.models import CreditEntry, CreditReason, Delivery
 from rmplugin.credits.queries import STATE_ORDER
 from rmplugin.db import Db
 from rmplugin.people.models import Person
@@ -204,18 +204,21 @@ def export_rows(db: Db, person_id: uuid.UUID | None = None) -> Iterator[tuple[st
 
     Reversals are lines of their own with negative minutes.
     :param person_id: None for everybody.
-    **Touches** reads credit_entry, person, programme, mentoring_session.
+    **Touches** reads credit_entry, credit_reason, person, programme, mentoring_session.
     """
     query = (
-        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at)
+        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at, CreditReason.words)
         .join(Person, Person.id == CreditEntry.person_id)
         .join(Programme, Programme.id == CreditEntry.programme_id)
         .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .outerjoin(CreditReason, CreditReason.entry_id == CreditEntry.id)
         .order_by(CreditEntry.created_at, CreditEntry.id)
     )
     if person_id is not None:
         query = query.where(CreditEntry.person_id == person_id)
-    for entry, person, programme, starts_at in db.execute(query, execution_options={"yield_per": 1000}):
+    for entry, person, programme, starts_at, words in db.execute(
+        query, execution_options={"yield_per": 1000}
+    ):
         yield (
             str(entry.id),
             entry.kind,
@@ -230,7 +233,7 @@ def export_rows(db: Db, person_id: uuid.UUID | None = None) -> Iterator[tuple[st
             entry.unit,
             f"{entry.policy}/{entry.policy_version}",
             entry.cap_applied or "",
-            entry.reason or "",
+            words or entry.reason or "",
             entry.evidence_sha256,
             f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
         )

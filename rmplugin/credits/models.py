@@ -28,7 +28,7 @@ class CreditEntry(Base, TenantOwned):
     :ivar rules: the numbers that it was counted by (`policies.Caps`); empty where none were kept.
     :ivar reverses_id: the award that a reversal takes back.
     :ivar follows_id: the reversal that an award comes after; None for the first of a session.
-    :ivar reason: why a line was taken back or adjusted; the person reads it, and nobody can change it.
+    :ivar reason: why the tool itself took a line back; what a manager wrote is a `CreditReason`.
     :ivar evidence_sha256: digest of who confirmed what when.
     :ivar created_by: see `audit.AuditEntry`.
     """
@@ -72,6 +72,19 @@ class CreditEntry(Base, TenantOwned):
     evidence_sha256: Mapped[str]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+
+
+class CreditReason(Base, TenantOwned):
+    """Why a manager took a line back, or adjusted. The person reads it; it goes when they are erased.
+
+    :ivar entry_id: the reversal or adjustment.
+    """
+
+    __tablename__ = "credit_reason"
+    entry_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("credit_entry.id", ondelete="CASCADE"), unique=True
+    )
+    words: Mapped[str]
 
 
 class Completion(Base, TenantOwned):

@@ -99,7 +99,7 @@ def reverse(
     :param reason: in words that the person reads.
     :return: the reversal.
     :raises ConflictError: it is no award, or it was taken back before.
-    **Touches** writes credit_entry, completion, delivery, outbox_event, notice, audit_entry.
+    **Touches** writes credit_entry, credit_reason, completion, delivery, outbox_event, notice, audit_entry.
     """
     ledger = Ledger(db, entry.person_id, policies, now)
     standing = [one for one in ledger.standing(entry.session_id) if entry.kind == "award"]
@@ -108,7 +108,7 @@ def reverse(
             "not_standing",
             "This line is no award that stands: it was taken back before. Nothing was changed.",
         )
-    written = {one.id: ledger.reverse(one, actor, reason) for one in standing}
+    written = {one.id: ledger.reverse(one, actor, words=reason) for one in standing}
     ledger.settle()
     audit.record(db, actor, "credit.reverse", entry.id, now, minutes=entry.minutes)
     said = Text("The programme manager took back credit for one of your sessions. The reason stands with it.")
@@ -136,7 +136,7 @@ def adjust(
     :param reason: in words that the person reads.
     :raises NotFoundError: the person takes no part in the programme.
     :raises ConflictError: more would be taken off than there is.
-    **Touches** writes credit_entry, completion, delivery, outbox_event, notice, audit_entry.
+    **Touches** writes credit_entry, credit_reason, completion, delivery, outbox_event, notice, audit_entry.
     """
     role = queries.role_of(db, programme.id, person_id)
     ledger = Ledger(db, person_id, policies, now)

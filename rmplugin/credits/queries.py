@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 
 from lti.ags import SCOPE_SCORE
 from rmplugin.agreements.models import Agreement
-from rmplugin.credits.models import Completion, CreditEntry, Delivery
+from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.models import Goal
@@ -227,6 +227,20 @@ def credits_of(
     return [(entry, session) for entry, session in db.execute(query)]
 
 
+def reasons_of(db: Db, person_id: uuid.UUID) -> dict[uuid.UUID, str]:
+    """Give why lines of a person's ledger were taken back or adjusted, as far as somebody wrote it.
+
+    :return: id of the line -> words.
+    **Touches** reads credit_reason, credit_entry.
+    """
+    query = (
+        select(CreditReason.entry_id, CreditReason.words)
+        .join(CreditEntry, CreditEntry.id == CreditReason.entry_id)
+        .where(CreditEntry.person_id == person_id)
+    )
+    return {row.entry_id: row.words for row in db.execute(query)}
+
+
 def get_entry_of(db: Db, entry_id: uuid.UUID, person_id: uuid.UUID) -> CreditEntry:
     """Give a line of a person's ledger.
 
@@ -419,9 +433,9 @@ def report_deliveries(db: Db, state: str | None = None) -> list[dict[str, Any]]:
 def report_person(db: Db, person: Person) -> dict[str, Any]:
     """Give the document of ``credits show PERSON --json``.
 
-    **Touches** reads credit_entry, mentoring_session, completion, delivery.
+    **Touches** reads credit_entry, credit_reason, mentoring_session, completion, delivery.
     """
-    lines = credits_of(db, person.id)
+    lines, reasons = credits_of(db, person.id), reasons_of(db, person.id)
     return {
         "person": person.employee_number or str(person.id),
         "minutes": sum(entry.minutes for entry, _session in lines if entry.unit != PREPARATION),
@@ -443,7 +457,7 @@ def report_person(db: Db, person: Person) -> dict[str, Any]:
                 "cap_applied": entry.cap_applied,
                 "policy": f"{entry.policy}/{entry.policy_version}",
                 "reverses": str(entry.reverses_id) if entry.reverses_id else None,
-                "reason": entry.reason,
+                "reason": reasons.get(entry.id, entry.reason),
                 "evidence_sha256": entry.evidence_sha256,
                 "created_at": entry.created_at.isoformat(),
             }

@@ -115,6 +115,7 @@ def _show(
         "credits/credits.html",
         visit,
         entries=entries,
+        reasons=queries.reasons_of(visit.db, person_id),
         sums=sums,
         units=_units(visit),
         why_capped=why_capped,

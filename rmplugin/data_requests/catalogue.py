@@ -12,7 +12,7 @@ from rmplugin.aims.models import AimRating, LeadershipAim
 from rmplugin.audit import AccessEntry
 from rmplugin.calendars.models import CalendarFeed
 from rmplugin.checkins.models import Checkin, CheckinAsk
-from rmplugin.credits.models import Completion, CreditEntry, Delivery, GradeDifference
+from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery, GradeDifference
 from rmplugin.freebusy.models import BusyCalendar
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.introductions.models import IntroAnswer
@@ -273,6 +273,13 @@ HOLDINGS = (
     Holding(BusyCalendar, Text("Your calendar, and when it says that you are busy"), erase="delete"),
     Holding(SessionClaim, Text("How long you said that sessions were")),
     Holding(CreditEntry, Text("Your learning credits"), hidden=("evidence_sha256",)),
+    Holding(
+        CreditReason,
+        Text("Why credit of yours was taken back or adjusted"),
+        (),
+        through=("entry_id", CreditEntry),
+        erase="delete",
+    ),
     Holding(Completion, Text("How far you have come in a programme")),
     Holding(
         Paper,

@@ -266,7 +266,9 @@ def test_reversal_when_the_event_comes_again_stays_and_cannot_be_repeated(runtim
     award = entries(runtime, tenant, pair.mentor)[0]
     back = take_back(runtime, tenant, award, clock)
     assert (back.minutes, back.amount_hundredths, back.reverses_id) == (-50, -83, award.id)
-    assert (back.reason, back.created_by, back.kind) == ("It was a lunch.", "command", "reversal")
+    assert (back.reason, back.created_by, back.kind) == (None, "command", "reversal")
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        assert queries.reasons_of(db, pair.mentor.id) == {back.id: "It was a lunch."}
     with pytest.raises(ConflictError, match="not_standing"):
         take_back(runtime, tenant, award, clock)
     with runtime.database.transaction(tenant.id) as db:

@@ -28,9 +28,9 @@ ANSWERS = dict.fromkeys(ITEMS, 4)
 SECRET = "only-mine-7f3a"
 # Free text of kept rows that names nobody: codes of plug-ins, digests, what the system itself wrote.
 NAMES_NOBODY = {
-    "credit_entry": {"unit", "cap_applied", "policy", "reason", "evidence_sha256", "created_by"},
+    "credit_entry": {"unit", "cap_applied", "policy", "rules", "reason", "evidence_sha256", "created_by"},
     "delivery": {"sink", "subject", "idempotency_key", "remote_ref"},
-    "completion": {"criteria"},
+    "completion": {"criteria", "policy", "targets"},
     "consent": {"purpose"},
     "enrolment": {"decline_reason"},
     "pairing": {"interruption"},

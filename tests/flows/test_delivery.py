@@ -121,6 +121,7 @@ def test_delivery_when_progress_is_zero_sends_nothing(world, lms, clock):
 def test_delivery_when_several_wait_sends_the_newest_only(world, lms):
     for _ in range(3):
         world.confirm()
+        work_outbox(world.runtime)
     world.work()
     assert sorted(lms.taken) == [("u-mentee", 75), ("u-mentor", 75)]
     assert [row.state for row in world.rows()] == ["superseded", "superseded", "delivered"]

@@ -79,6 +79,25 @@ def upgrade() -> None:
         batch.alter_column("rules", server_default=None)
     _index_awards(FIRST_AWARD)
     _close_ledger()
+    op.create_table(
+        "credit_reason",
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column("words", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["entry_id"],
+            ["credit_entry.id"],
+            name=op.f("fk_credit_reason_entry_id_credit_entry"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_credit_reason_tenant_id_tenant"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credit_reason")),
+        sa.UniqueConstraint("entry_id", name=op.f("uq_credit_reason_entry_id")),
+    )
+    op.create_index(op.f("ix_credit_reason_tenant_id"), "credit_reason", ["tenant_id"])
     with op.batch_alter_table("completion") as batch:
         batch.add_column(sa.Column("policy", sa.String(), nullable=False, server_default=""))
         batch.add_column(sa.Column("targets", sa.JSON(), nullable=False, server_default="{}"))
@@ -129,6 +148,7 @@ def downgrade() -> None:
         batch.drop_constraint(op.f("fk_completion_through_entry_id_credit_entry"), type_="foreignkey")
         for name in ("policy", "targets", "through_entry_id"):
             batch.drop_column(name)
+    op.drop_table("credit_reason")
     _open_ledger()
     op.drop_index("uq_credit_entry_award", table_name="credit_entry")
     # The tables of before have no room for these lines.

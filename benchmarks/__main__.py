@@ -15,6 +15,7 @@ BENCHMARKS = (
     "matching_database",
     "match_pages",
     "journey_pages",
+    "deliver",
 )
 
 

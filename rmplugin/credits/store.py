@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from lti.ags import next_timestamp
 from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
-from rmplugin.credits.queries import OPEN_STATES, Place, find_place, newest_sent
+from rmplugin.credits.queries import OPEN_STATES, Place, find_place
 from rmplugin.db import Db
 from rmplugin.jobs import wait_after
 from rmplugin.people.models import CourseMember, LtiUser
@@ -155,7 +155,9 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     if row is None:
         return None
     completion = hold_completion(db, row.programme_id, row.person_id, now)
-    rows = [r for r in _fresh_rows(db, row.sink, row.subject) if r.state in OPEN_STATES]
+    words = _fresh_rows(db, row.sink, row.subject)
+    last_sent = max((word.sent_timestamp for word in words if word.sent_timestamp), default=None)
+    rows = [r for r in words if r.state in OPEN_STATES]
     if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
         return None
     if sink.coalesces:
@@ -174,7 +176,7 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     if place.problem is not None:
         row.state, row.last_error = "blocked", place.problem
         return None
-    row.sent_timestamp = next_timestamp(newest_sent(db, row.sink, row.subject), now)
+    row.sent_timestamp = next_timestamp(last_sent, now)
     row.state, row.lease_until = "in_flight", now + LEASE
     row.attempts += 1
     platform = db.get(LtiPlatform, place.platform_id) if place.platform_id else None

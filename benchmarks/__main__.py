@@ -16,6 +16,7 @@ BENCHMARKS = (
     "match_pages",
     "journey_pages",
     "deliver",
+    "award",
 )
 
 

@@ -15,6 +15,8 @@ BENCHMARKS = (
     "matching_database",
     "match_pages",
     "journey_pages",
+    "deliver",
+    "award",
 )
 
 

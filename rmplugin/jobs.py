@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import structlog
 from sqlalchemy import CheckConstraint, ColumnElement, Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, Database, Db, TenantOwned
+from rmplugin.db import Base, Database, Db, TenantOwned, chunks
 from rmplugin.errors import ConfigError, RetriableError, RmError
 from rmplugin.settings import Settings
 
@@ -28,6 +29,8 @@ LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
 # Plug-ins and tasks that take longer may be given the same event twice.
 OUTSIDE_TAKES = timedelta(minutes=10)
+# Events that share a transaction, and so a wait for the disk.
+TOGETHER = 20
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 Clock = Callable[[], datetime]
@@ -145,7 +148,10 @@ def wait_after(attempts: int) -> timedelta:
 
 
 def work_outbox(runtime: Runtime, *, slow: bool = False, kind: str | None = None, limit: int = 500) -> int:
-    """Give due events their effects, oldest first, each in one transaction of its own, until none is due.
+    """Give due events their effects, oldest first, until none is due.
+
+    Each event and its effect commit together. A few events share a transaction; when anything fails in it,
+    all of it is undone, and each is worked on in a transaction of its own.
 
     :param slow: work on the events that have a task, and on no others, so that these need not wait for them.
     :param kind: work on events of this kind only; None for all.
@@ -156,10 +162,27 @@ def work_outbox(runtime: Runtime, *, slow: bool = False, kind: str | None = None
     worked = 0
     tried: set[uuid.UUID] = set()
     while due := _due_events(runtime, limit, tried, slow=slow, kind=kind):
-        for event in due:
-            tried.add(event[0])
-            worked += _work_one(runtime, *event)
+        tried.update(event_id for event_id, _tenant_id, _kind in due)
+        for (tenant_id, outside), events in groupby(due, lambda one: (one[1], _is_outside(runtime, one[2]))):
+            for some in chunks(events, 1 if outside else TOGETHER):
+                worked += _work_some(runtime, tenant_id, some)
     return worked
+
+
+def _is_outside(runtime: Runtime, kind: str) -> bool:
+    return kind in runtime.tasks or kind.startswith("rm_")
+
+
+def _work_some(
+    runtime: Runtime, tenant_id: uuid.UUID, events: Sequence[tuple[uuid.UUID, uuid.UUID, str]]
+) -> int:
+    if len(events) > 1:
+        try:
+            with runtime.database.transaction(tenant_id) as db:
+                return sum(_give_effect(runtime, db, event_id) for event_id, _tenant_id, _kind in events)
+        except Exception as error:  # noqa: BLE001 - found out anew below, and told of the event that it belongs to.
+            log.info("events_one_by_one", code=type(error).__name__, events=len(events))
+    return sum(_work_one(runtime, *event) for event in events)
 
 
 def _due_events(
@@ -178,8 +201,7 @@ def _due_events(
 
 
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
-    outside = kind in runtime.tasks or kind.startswith("rm_")
-    work = _work_outside if outside else _take_effect
+    work = _work_outside if _is_outside(runtime, kind) else _take_effect
     try:
         return work(runtime, event_id, tenant_id)
     except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event stays.
@@ -188,18 +210,26 @@ def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind:
 
 
 def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
-    """Run the handlers in the transaction that marks the event done: both happen, or neither."""
     with runtime.database.transaction(tenant_id) as db:
-        event = _hold(db, event_id, runtime.clock())
-        if event is None:
-            return False
-        now = runtime.clock()
-        for handler in runtime.handlers.get(event.kind, ()):
-            handler(db, event.payload, now)
-        if event.kind in runtime.hooks:
-            # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
-            enqueue(db, runtime.hooks[event.kind], now, **event.payload)
-        _finish(event, now)
+        return _give_effect(runtime, db, event_id)
+
+
+def _give_effect(runtime: Runtime, db: Db, event_id: uuid.UUID) -> bool:
+    """Run the handlers in the transaction that marks the event done: both happen, or neither."""
+    event = _hold(db, event_id, runtime.clock())
+    if event is None:
+        return False
+    now = runtime.clock()
+    for handler in runtime.handlers.get(event.kind, ()):
+        handler(db, event.payload, now)
+    hook = runtime.hooks.get(event.kind)
+    if hook is not None and runtime.plugins.hears(hook):
+        # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
+        enqueue(db, hook, now, **event.payload)
+    _finish(event, now)
+    db.flush()
+    # The next event sees rows as they are in the database, as in a transaction of its own.
+    db.expunge_all()
     return True
 
 

@@ -73,6 +73,10 @@ class Plugins:
         for _name, implementation in self._implementations(hook):
             yield from implementation(**given) or ()
 
+    def hears(self, hook: str) -> bool:
+        """Tell whether any plug-in listens to a notification hook."""
+        return any(True for _one in self._implementations(hook))
+
     def tell(self, hook: str, **facts: Any) -> None:
         """Tell every plug-in; one that raises is logged by name and stops no other.
 

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -365,17 +364,6 @@ def get_delivery(db: Db, delivery_id: uuid.UUID) -> Delivery:
     if delivery is None:
         raise NotFoundError("delivery")
     return delivery
-
-
-def newest_sent(db: Db, sink: str, subject: str) -> datetime | None:
-    """Give the newest timestamp that was ever sent for a subject; None before the first.
-
-    **Touches** reads delivery.
-    """
-    query = select(func.max(Delivery.sent_timestamp)).where(
-        Delivery.sink == sink, Delivery.subject == subject
-    )
-    return db.scalar(query)
 
 
 def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:

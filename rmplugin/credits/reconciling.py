@@ -143,8 +143,10 @@ def _keep(db: Db, comparison: GradeComparison, differences: Sequence[GradeDiffer
 
 def _courses_of(runtime: Runtime, tenant_id: uuid.UUID, platform_id: uuid.UUID) -> Sequence[LtiContext]:
     with runtime.database.transaction(tenant_id, write=False) as db:
-        query = select(LtiContext).join(Programme).where(LtiContext.platform_id == platform_id)
-        return db.scalars(query.distinct().order_by(LtiContext.id)).all()
+        query = select(LtiContext).where(
+            LtiContext.platform_id == platform_id, LtiContext.id.in_(select(Programme.context_id))
+        )
+        return db.scalars(query.order_by(LtiContext.id)).all()
 
 
 # -- reading -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from lti.ags import next_timestamp
 from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
-from rmplugin.credits.queries import OPEN_STATES, Place, find_place, newest_sent
+from rmplugin.credits.queries import OPEN_STATES, Place, find_place
 from rmplugin.db import Db
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import Door, asked_wait, may_call, note_answer
@@ -161,7 +161,8 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     if row is None:
         return None
     completion = hold_completion(db, row.programme_id, row.person_id, now)
-    if not _is_its_turn(db, row, sink, now):
+    words = _fresh_rows(db, row.sink, row.subject)
+    if not _is_its_turn(words, row, sink, now):
         return None
     programme = db.get_one(Programme, row.programme_id)
     place = find_place(db, programme, row.person_id) if sink.needs_line_item else Place()
@@ -172,8 +173,9 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         return None
     if door is not None and not may_call(db, door, now, LEASE):
         return None
+    last_sent = max((word.sent_timestamp for word in words if word.sent_timestamp), default=None)
     row.updated_at = now
-    row.sent_timestamp = next_timestamp(newest_sent(db, row.sink, row.subject), now)
+    row.sent_timestamp = next_timestamp(last_sent, now)
     row.state, row.lease_until = "in_flight", now + LEASE
     row.attempts += 1
     platform = db.get(LtiPlatform, place.platform_id) if place.platform_id else None
@@ -188,9 +190,9 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     )
 
 
-def _is_its_turn(db: Db, row: Delivery, sink: CompletionSink, now: datetime) -> bool:
+def _is_its_turn(words: Sequence[Delivery], row: Delivery, sink: CompletionSink, now: datetime) -> bool:
     """Tell whether a row may be sent; older words that a newer one replaces are superseded."""
-    rows = [r for r in _fresh_rows(db, row.sink, row.subject) if r.state in OPEN_STATES]
+    rows = [r for r in words if r.state in OPEN_STATES]
     if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
         return False
     if sink.coalesces:

@@ -25,7 +25,7 @@ from rmplugin.demo.lms_context import (
     get_reviewed,
 )
 from rmplugin.demo.lms_copies import copy_course
-from rmplugin.demo.lms_grades import describe_columns
+from rmplugin.demo.lms_grades import delete_column, describe_columns, override_grade
 from rmplugin.demo.lms_settings import LmsPerson
 
 SHOWN_FIRST = 8
@@ -189,6 +189,31 @@ def grades(course_id: str) -> str | AnyResponse:
     learners = [p for p in lms.members() if p.role == "learner"] if sees_all else [person]
     columns = describe_columns(lms, found)
     return render_template("lms/grades.html", course=found, learners=learners, columns=columns, dump=_dump)
+
+
+@bp.post("/course/<course_id>/column/<line_item_id>/grade/<user_id>")
+def give_grade(course_id: str, line_item_id: str, user_id: str) -> AnyResponse:
+    """Give a learner a grade by hand; field `score`, empty to delete the grade. For instructors."""
+    if (find_signed_in() or abort(401)).role != "instructor":
+        abort(403)
+    typed = request.form.get("score", "").strip()
+    if typed and not typed.replace(".", "", 1).isdecimal():
+        abort(400)
+    score = float(typed) if typed else None
+    lms, found = current_lms(), get_course(course_id)
+    learner = lms.find_person(user_id) or abort(404)
+    override_grade(lms, found.course_id, line_item_id, learner.user_id, score)
+    return redirect(url_for("pages.grades", course_id=found.course_id), 303)
+
+
+@bp.post("/course/<course_id>/column/<line_item_id>/delete")
+def drop_column(course_id: str, line_item_id: str) -> AnyResponse:
+    """Delete a column of its own with all grades. For instructors."""
+    if (find_signed_in() or abort(401)).role != "instructor":
+        abort(403)
+    found = get_course(course_id)
+    delete_column(current_lms(), found.course_id, line_item_id)
+    return redirect(url_for("pages.grades", course_id=found.course_id), 303)
 
 
 @bp.get("/course/<course_id>/column/<line_item_id>/review/<user_id>")

@@ -106,13 +106,17 @@ class PlatformStore:
         return jwks
 
     def get_cached(self, key: str) -> str | None:
-        """See `lti.platforms.Store`."""
-        with self._database.transaction(None, write=False) as db:
-            row = db.get(LtiCache, key)
-            if row is None or row.expires_at <= self._clock():
-                return None
-            value: str = self._database.secrets.unlock(row.value_locked)
-            return value
+        """See `lti.platforms.Store`. What another process puts anew is seen after a few seconds."""
+
+        def read() -> tuple[str, datetime] | None:
+            with self._database.transaction(None, write=False) as db:
+                row = db.get(LtiCache, key)
+                return (
+                    None if row is None else (self._database.secrets.unlock(row.value_locked), row.expires_at)
+                )
+
+        kept: tuple[str, datetime] | None = self._remember(("cached", key), read)
+        return kept[0] if kept is not None and kept[1] > self._clock() else None
 
     def put_cached(self, key: str, value: str, expires_at: datetime) -> None:
         """See `lti.platforms.Store`. Everything is encrypted: access tokens are among it."""
@@ -121,6 +125,8 @@ class PlatformStore:
         statement = upsert(LtiCache).values(key=key, **fields)
         with self._database.transaction(None) as db:
             db.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fields))
+        with self._lock:
+            self._remembered.pop(("cached", key), None)
 
     def _parse(self, row: ToolKey) -> RSAPrivateKey:
         if row.kid not in self._parsed:

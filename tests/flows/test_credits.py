@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from rmplugin.api import hookimpl
 from rmplugin.credits import operations, queries
 from rmplugin.credits.entries import CORRECTED, NOT_AGREED
 from rmplugin.credits.models import Completion, CreditEntry
@@ -22,6 +23,7 @@ from rmplugin.programmes.models import Programme
 from rmplugin.sessions import changes
 from rmplugin.sessions import operations as sessions
 from rmplugin.sessions.models import MentoringSession, SessionClaim
+from rmplugin.wiring import make_runtime
 from tests.factories.credits import (
     confirm_session,
     join_course,
@@ -132,13 +134,35 @@ def test_award_when_the_session_is_not_confirmed_gives_nothing(runtime, tenant, 
     assert entries(runtime, tenant) == []
 
 
-def test_award_when_it_was_written_tells_plugins_afterwards(runtime, tenant, pair, clock):
+class Listener:
+    """A plug-in that hears of credits."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @hookimpl
+    def rm_credit_awarded(self, tenant_id, entry_id, person_id, minutes):  # noqa: ARG002
+        self.heard.append(person_id)
+
+
+def test_award_when_it_was_written_tells_plugins_that_listen_and_writes_nothing_else(
+    runtime, tenant, pair, clock, settings
+):
+    def told():
+        with runtime.database.transaction(tenant.id, write=False) as db:
+            query = select(OutboxEvent.state).where(OutboxEvent.kind == "rm_credit_awarded")
+            return db.scalars(query).all()
+
     confirm(runtime, tenant, pair, clock)
     work_outbox(runtime)
-    with runtime.database.transaction(tenant.id, write=False) as db:
-        told = db.scalars(select(OutboxEvent).where(OutboxEvent.kind == "rm_credit_awarded")).all()
-    assert {event.payload["person_id"] for event in told} == {str(pair.mentor.id), str(pair.mentee.id)}
-    assert {event.state for event in told} == {"done"}
+    assert told() == [], "nobody listens"
+    listener = Listener()
+    listening = make_runtime(settings, clock=clock, plugins=[listener])
+    confirm(runtime, tenant, pair, clock)
+    work_outbox(listening)
+    listening.database.close()
+    assert sorted(listener.heard) == sorted([str(pair.mentor.id), str(pair.mentee.id)])
+    assert told() == ["done", "done"]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE credit_entry SET minutes = 999", "DELETE FROM credit_entry"])

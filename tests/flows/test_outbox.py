@@ -185,3 +185,21 @@ def test_wait_when_attempts_grow_doubles_up_to_six_hours():
     assert [wait_after(n) for n in (1, 2, 3)] == [timedelta(minutes=m) for m in (1, 2, 4)]
     assert wait_after(9) == timedelta(minutes=256)
     assert wait_after(10) == wait_after(10**6) == timedelta(hours=6)
+
+
+def test_events_when_one_of_many_fails_gives_every_other_its_effect_once(runtime, tenant):
+    def note(db, payload, now):
+        if payload["number"] == 7:
+            raise ValueError("seven")
+        enqueue(db, "noted", now, number=payload["number"])
+
+    runtime = replace(runtime, handlers={"thing": (note,)})
+    with runtime.database.transaction(tenant.id) as db:
+        for number in range(12):
+            enqueue(db, "thing", runtime.clock(), number=number)
+            db.flush()
+    assert work_outbox(runtime, kind="thing") == 11
+    found = events(runtime, tenant)
+    assert [e.payload["number"] for e in found if e.kind == "thing" and e.state == "pending"] == [7]
+    assert [e.attempts for e in found if e.kind == "thing"] == [1] * 12
+    assert [e.payload["number"] for e in found if e.kind == "noted"] == [n for n in range(12) if n != 7]

@@ -776,3 +776,20 @@ def test_platform_values_when_asked_name_the_live_endpoints(desk: Desk) -> None:
     assert values.jwks_url == f"{ISSUER}/certs"
     assert (values.auth_url, values.token_url) == (f"{ISSUER}/auth", f"{ISSUER}/token")
     assert (values.issuer, values.client_id, values.deployment_id) == (ISSUER, "practice-tool-1", "1")
+
+
+def test_grade_when_a_teacher_gives_one_by_hand_takes_the_place_of_the_tools(desk: Desk) -> None:
+    headers = desk.bearer()
+    assert desk.post_score(headers).status_code == 200
+    path = f"/course/101/column/1/grade/{LEARNER.user_id}"
+    desk.sign_in(LEARNER)
+    assert desk.client.post(path, data={"score": "3"}).status_code == 403
+    desk.sign_in(MANAGER)
+    assert desk.client.post(path, data={"score": "much"}).status_code == 400
+    assert desk.client.post(path, data={"score": "3"}).status_code == 303
+    assert desk.result()["score"] == 3
+    assert "Grade of" in desk.client.get("/course/101/grades").text
+    assert desk.client.post(path, data={"score": ""}).status_code == 303
+    desk.wait(5)
+    assert desk.post_score(headers, timestamp=stamp(NOW + 5)).status_code == 200
+    assert desk.client.post("/course/101/column/1/delete").status_code == 400, "it belongs to the activity"

@@ -1,11 +1,10 @@
 """Credits: awards for confirmed sessions, completion derived from the ledger, and what the manager can do."""
 
-import csv
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -26,7 +25,6 @@ from rmplugin.policies import CreditPolicy, History, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.shapes import spreadsheet_text
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
@@ -348,23 +346,6 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
         else:
             row.last_error, row.last_status, row.updated_at = place.problem, None, now
     return freed
-
-
-def export_csv(db: Db, out: TextIO) -> int:
-    """Write the whole ledger as CSV, for spreadsheets and for systems without a sink.
-
-    A text that a spreadsheet would run as a formula gets an apostrophe in front.
-
-    :return: lines written, the heading not counted.
-    **Source** RFC 4180; OWASP, CSV injection. **Touches** reads the ledger; writes to `out`.
-    """
-    writer = csv.writer(out)
-    writer.writerow(queries.EXPORT_COLUMNS)
-    lines = 0
-    for row in queries.export_rows(db):
-        writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
-        lines += 1
-    return lines
 
 
 def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:

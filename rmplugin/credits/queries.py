@@ -1,7 +1,7 @@
 """Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -469,54 +469,3 @@ def _report_programme(db: Db, programme: Programme, person_id: uuid.UUID) -> dic
             sink: {"state": d[0].state, "last_error": d[0].last_error} for sink, d in newest.items()
         },
     }
-
-
-EXPORT_COLUMNS = (
-    "entry_id",
-    "kind",
-    "employee_number",
-    "name",
-    "email",
-    "role",
-    "programme",
-    "session_at_utc",
-    "minutes",
-    "hours",
-    "cap_applied",
-    "reason",
-    "evidence_sha256",
-    "created_at_utc",
-)
-
-
-def export_rows(db: Db) -> Iterator[tuple[str | int, ...]]:
-    """Give the ledger line by line, oldest first, in the order of `EXPORT_COLUMNS`.
-
-    Reversals are lines of their own with negative minutes.
-    **Touches** reads credit_entry, person, programme, mentoring_session.
-    """
-    query = (
-        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at)
-        .join(Person, Person.id == CreditEntry.person_id)
-        .join(Programme, Programme.id == CreditEntry.programme_id)
-        .join(MentoringSession, MentoringSession.id == CreditEntry.session_id)
-        .order_by(CreditEntry.created_at, CreditEntry.id)
-    )
-    for entry, person, programme, starts_at in db.execute(query, execution_options={"yield_per": 1000}):
-        hours = f"{'-' if entry.amount_hundredths < 0 else ''}{abs(entry.amount_hundredths) // 100}"
-        yield (
-            str(entry.id),
-            entry.kind,
-            person.employee_number or "",
-            person.display_name,
-            person.email or "",
-            entry.role,
-            programme,
-            f"{starts_at:%Y-%m-%dT%H:%M:%SZ}",
-            entry.minutes,
-            f"{hours}.{abs(entry.amount_hundredths) % 100:02d}",
-            entry.cap_applied or "",
-            entry.reason or "",
-            entry.evidence_sha256,
-            f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        )

@@ -178,7 +178,7 @@ def export(shape: str, by_mail: bool, tenant: str | None) -> None:
     """Write the ledger to standard output. Example: rmplugin credits export --format csv > credits.csv"""
     with tenant_transaction(tenant, write=False) as (_runtime, db):
         if shape == "csv":
-            operations.export_csv(db, sys.stdout)
+            exports.export_csv(db, sys.stdout)
             return
         content, left_out = exports.export_shape(db, shape, by_mail=by_mail)
     sys.stdout.write(content.decode())

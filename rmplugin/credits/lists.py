@@ -2,14 +2,14 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from rmplugin.credits.forms import GROUPS
-from rmplugin.credits.models import CreditEntry, CreditReason, Delivery
+from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.credits.queries import STATE_ORDER
 from rmplugin.db import Db
 from rmplugin.people.models import Person
@@ -177,68 +177,3 @@ def _goes_to(place: str) -> ColumnElement[bool]:
         return Delivery.account_id == uuid.UUID(place)
     except ValueError:
         return and_(Delivery.sink == place, Delivery.account_id.is_(None))
-
-
-EXPORT_COLUMNS = (
-    "entry_id",
-    "kind",
-    "employee_number",
-    "name",
-    "email",
-    "role",
-    "programme",
-    "session_at_utc",
-    "minutes",
-    "credit",
-    "unit",
-    "policy",
-    "cap_applied",
-    "reason",
-    "evidence_sha256",
-    "created_at_utc",
-)
-
-
-def export_rows(db: Db, person_id: uuid.UUID | None = None) -> Iterator[tuple[str | int, ...]]:
-    """Give the ledger line by line, oldest first, in the order of `EXPORT_COLUMNS`.
-
-    Reversals are lines of their own with negative minutes.
-    :param person_id: None for everybody.
-    **Touches** reads credit_entry, credit_reason, person, programme, mentoring_session.
-    """
-    query = (
-        select(CreditEntry, Person, Programme.name, MentoringSession.starts_at, CreditReason.words)
-        .join(Person, Person.id == CreditEntry.person_id)
-        .join(Programme, Programme.id == CreditEntry.programme_id)
-        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
-        .outerjoin(CreditReason, CreditReason.entry_id == CreditEntry.id)
-        .order_by(CreditEntry.created_at, CreditEntry.id)
-    )
-    if person_id is not None:
-        query = query.where(CreditEntry.person_id == person_id)
-    for entry, person, programme, starts_at, words in db.execute(
-        query, execution_options={"yield_per": 1000}
-    ):
-        yield (
-            str(entry.id),
-            entry.kind,
-            person.employee_number or "",
-            person.display_name,
-            person.email or "",
-            entry.role,
-            programme,
-            f"{starts_at:%Y-%m-%dT%H:%M:%SZ}" if starts_at else "",
-            entry.minutes,
-            decimal(entry.amount_hundredths),
-            entry.unit,
-            f"{entry.policy}/{entry.policy_version}",
-            entry.cap_applied or "",
-            words or entry.reason or "",
-            entry.evidence_sha256,
-            f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        )
-
-
-def decimal(hundredths: int) -> str:
-    """Write hundredths with two places and a point. **Touches** pure."""
-    return f"{'-' if hundredths < 0 else ''}{abs(hundredths) // 100}.{abs(hundredths) % 100:02d}"

@@ -1,17 +1,16 @@
 """Credits: awards for confirmed sessions, completion derived from the ledger, and what the manager can do."""
 
-import csv
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 from sqlalchemy import select
 
 from rmplugin import audit, notify
-from rmplugin.credits import events, lists, queries, store
+from rmplugin.credits import events, queries, store
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
@@ -26,7 +25,6 @@ from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProg
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.shapes import spreadsheet_text
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
@@ -356,24 +354,6 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
         else:
             row.last_error, row.last_status, row.updated_at = place.problem, None, now
     return freed
-
-
-def export_csv(db: Db, out: TextIO, person_id: uuid.UUID | None = None) -> int:
-    """Write the ledger as CSV, for spreadsheets and for systems without a sink.
-
-    A text that a spreadsheet would run as a formula gets an apostrophe in front.
-
-    :param person_id: None for everybody.
-    :return: lines written, the heading not counted.
-    **Source** RFC 4180; OWASP, CSV injection. **Touches** reads the ledger; writes to `out`.
-    """
-    writer = csv.writer(out)
-    writer.writerow(lists.EXPORT_COLUMNS)
-    lines = 0
-    for row in lists.export_rows(db, person_id):
-        writer.writerow([spreadsheet_text(value) if isinstance(value, str) else value for value in row])
-        lines += 1
-    return lines
 
 
 def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:

@@ -85,7 +85,7 @@ def own_credits(visit: Visit) -> web.Answer:
 def own_file(visit: Visit) -> web.Answer:
     """Give a person's own ledger as a CSV file."""
     file = io.StringIO()
-    operations.export_csv(visit.db, file, visit.person_id)
+    exports.export_csv(visit.db, file, visit.person_id)
     return _csv(file.getvalue(), "credits.csv")
 
 

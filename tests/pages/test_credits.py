@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from rmplugin.api import SinkAnswer
 from rmplugin.audit import AuditEntry
-from rmplugin.credits import operations, queries
+from rmplugin.credits import exports, queries
 from rmplugin.credits.models import CreditEntry, Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import deliver_due
 from rmplugin.jobs import work_outbox
@@ -352,7 +352,7 @@ def test_export_when_a_value_looks_like_a_formula_is_defused(runtime, tenant, pa
     confirm(runtime, tenant, pair, clock, 50)
     out = io.StringIO()
     with runtime.database.transaction(tenant.id, write=False) as db:
-        assert operations.export_csv(db, out) == 2
+        assert exports.export_csv(db, out) == 2
     out.seek(0)
     rows = {row["role"]: row for row in csv.DictReader(out)}
     assert rows["mentor"]["employee_number"] == "'=7"

@@ -40,7 +40,7 @@ from rmplugin.people.roster import COUNTS
 from rmplugin.people.tasks import check_account, hold_account, sync_roster
 from rmplugin.records import WebhookReader
 from rmplugin.tenants import operations, queries
-from rmplugin.tenants.operations import HasSettings, secret_names
+from rmplugin.tenants.queries import HasSettings, secret_names
 
 
 @click.group()

@@ -29,7 +29,7 @@ from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.sinks import CreditRecord, CreditSink, SinkAnswer
-from rmplugin.tenants.operations import join_settings
+from rmplugin.tenants.queries import join_settings
 from rmplugin.texts import Text
 
 # A batch may be as many calls as it has records.

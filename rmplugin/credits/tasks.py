@@ -34,8 +34,7 @@ from rmplugin.records import CheckResult, PlatformQuirks
 from rmplugin.sinks import CompletionSink, CreditSink, SinkAnswer
 from rmplugin.tenants.checks import Finding
 from rmplugin.tenants.models import LtiResourceLink
-from rmplugin.tenants.operations import join_settings
-from rmplugin.tenants.queries import may_make_column
+from rmplugin.tenants.queries import join_settings, may_make_column
 from rmplugin.tenants.store import service_client
 from rmplugin.texts import Text
 

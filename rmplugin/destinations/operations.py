@@ -13,7 +13,8 @@ from rmplugin.destinations.models import SinkAccount
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import OutboxEvent
 from rmplugin.sinks import CreditSink
-from rmplugin.tenants.operations import check_settings, secret_names, split_settings
+from rmplugin.tenants.operations import check_settings
+from rmplugin.tenants.queries import secret_names, split_settings
 from rmplugin.texts import Text
 
 # Kind of outbox event: lines that were written before an account are told to it; names the account.

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from rmplugin.tenants.operations import HasSettings
+from rmplugin.tenants.queries import HasSettings
 from rmplugin.texts import Text, texts
 
 # Form names of settings begin so, because an account has a name of its own.

@@ -25,7 +25,8 @@ from rmplugin.people.operations import hand_over
 from rmplugin.people.queries import was_applied
 from rmplugin.records import HrisConnector, WebhookNotice
 from rmplugin.tenants.models import HrAccount
-from rmplugin.tenants.operations import check_settings, secret_names, split_settings
+from rmplugin.tenants.operations import check_settings
+from rmplugin.tenants.queries import secret_names, split_settings
 
 NOTICE: Table = HrNotice.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 NOTICED: Table = NoticedPerson.__table__  # type: ignore[assignment]  # See NOTICE.

@@ -16,7 +16,6 @@ from rmplugin import audit
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.records import IDENTITY_SOURCES, HrisConnector
-from rmplugin.sinks import CreditSink
 from rmplugin.tenants import faults
 from rmplugin.tenants.models import (
     HrAccount,
@@ -26,14 +25,11 @@ from rmplugin.tenants.models import (
     LtiPlatform,
     Tenant,
 )
-from rmplugin.tenants.queries import CHECK_KEY, list_deployments
+from rmplugin.tenants.queries import CHECK_KEY, HasSettings, join_settings, list_deployments, split_settings
 from rmplugin.texts import Text
 
 if TYPE_CHECKING:
     from lti.routes import AttemptInfo
-
-# Plug-ins whose accounts have settings.
-HasSettings = HrisConnector | CreditSink
 
 CHECK_KEPT_FOR = timedelta(days=30)
 DAILY = 24 * 60
@@ -467,37 +463,6 @@ def check_settings(connector: HasSettings, settings: Mapping[str, Any]) -> None:
             text=" ".join(faults.sentences(schema, found)),
         )
         raise InputError("settings_invalid", told, found) from error
-
-
-def secret_names(connector: HasSettings) -> set[str]:
-    """Name the settings that are stored encrypted. **Touches** pure."""
-    return {key for key, f in connector.settings_schema().fields.items() if f.metadata.get("secret")}
-
-
-def split_settings(
-    connector: HasSettings, settings: Mapping[str, Any], secrets_box: Secrets
-) -> tuple[dict[str, Any], bytes | None]:
-    """Take the secrets out of settings.
-
-    :return: the others, and the secrets encrypted; None when there are none.
-    **Touches** pure but for the key.
-    """
-    hidden = secret_names(connector)
-    apart = {key: value for key, value in settings.items() if key in hidden}
-    plain = {key: value for key, value in settings.items() if key not in hidden}
-    return plain, secrets_box.lock(apart) if apart else None
-
-
-def join_settings(
-    connector: HasSettings, settings: Mapping[str, Any], locked: bytes | None, secrets_box: Secrets
-) -> Any:
-    """Give stored settings as the plug-in wants them, secrets included: the other way of `split_settings`.
-
-    :raises marshmallow.ValidationError: they do not fit the plug-in's schema (any more).
-    **Touches** pure but for the key.
-    """
-    hidden = secrets_box.unlock(locked) if locked else {}
-    return connector.settings_schema().load({**settings, **hidden})
 
 
 def load_account_settings(account: HrAccount, connector: HrisConnector, secrets_box: Secrets) -> Any:

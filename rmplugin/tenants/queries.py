@@ -1,7 +1,7 @@
 """Reads of tenants, platforms, deployments, courses and HR accounts."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,8 @@ from lti.ags import SCOPE_LINE_ITEM
 from lti.diagnosis import diagnose
 from rmplugin.db import Db, Secrets
 from rmplugin.errors import InputError, NotFoundError
+from rmplugin.records import HrisConnector
+from rmplugin.sinks import CreditSink
 from rmplugin.tenants.models import (
     HrAccount,
     LaunchAttempt,
@@ -22,6 +24,9 @@ from rmplugin.tenants.models import (
     Tenant,
 )
 from rmplugin.texts import texts
+
+# Plug-ins whose accounts have settings.
+HasSettings = HrisConnector | CreditSink
 
 # Begins the keys in `LtiCache` of checks that an administrator asked for on a page.
 CHECK_KEY = "check:"
@@ -237,6 +242,37 @@ def may_make_column(link: LtiResourceLink) -> bool:
     **Source** AGS 2.0, section 3.2: tools that the platform lets manage line items. **Touches** pure.
     """
     return link.line_items_url is not None and SCOPE_LINE_ITEM in link.scopes
+
+
+def secret_names(connector: HasSettings) -> set[str]:
+    """Name the settings that are stored encrypted. **Touches** pure."""
+    return {key for key, f in connector.settings_schema().fields.items() if f.metadata.get("secret")}
+
+
+def split_settings(
+    connector: HasSettings, settings: Mapping[str, Any], secrets_box: Secrets
+) -> tuple[dict[str, Any], bytes | None]:
+    """Take the secrets out of settings.
+
+    :return: the others, and the secrets encrypted; None when there are none.
+    **Touches** pure but for the key.
+    """
+    hidden = secret_names(connector)
+    apart = {key: value for key, value in settings.items() if key in hidden}
+    plain = {key: value for key, value in settings.items() if key not in hidden}
+    return plain, secrets_box.lock(apart) if apart else None
+
+
+def join_settings(
+    connector: HasSettings, settings: Mapping[str, Any], locked: bytes | None, secrets_box: Secrets
+) -> Any:
+    """Give stored settings as the plug-in wants them, secrets included: the other way of `split_settings`.
+
+    :raises marshmallow.ValidationError: they do not fit the plug-in's schema (any more).
+    **Touches** pure but for the key.
+    """
+    hidden = secrets_box.unlock(locked) if locked else {}
+    return connector.settings_schema().load({**settings, **hidden})
 
 
 def get_account(db: Db, name: str) -> HrAccount:

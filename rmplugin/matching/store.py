@@ -33,7 +33,7 @@ from rmplugin.matching.scoring import (
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
-from rmplugin.people.queries import every_reporting_line, reporting_map
+from rmplugin.people.reporting import every_reporting_line, reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.programmes.models import Enrolment, Programme, ProgrammeSkill
 from rmplugin.records import MatchCriterion

@@ -10,7 +10,8 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
-from rmplugin.people.queries import CAN_TAKE_PART, reporting_map
+from rmplugin.people.queries import CAN_TAKE_PART
+from rmplugin.people.reporting import reporting_map
 from rmplugin.people.side_lines import side_lines
 from rmplugin.privacy import Counts, safe_counts
 from rmplugin.programmes.models import Programme

@@ -12,7 +12,8 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_pairing
 from rmplugin.sessions.evidence import LAPSE, REMIND_AFTER, can_correct, minutes_that_count
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.sessions.operations import claims_of, settle, tell_partner
+from rmplugin.sessions.operations import settle, tell_partner
+from rmplugin.sessions.queries import claims_of
 from rmplugin.texts import Text
 
 

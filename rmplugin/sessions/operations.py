@@ -19,7 +19,7 @@ from rmplugin.programmes.models import Programme
 from rmplugin.sessions.evidence import can_ask_attestation, minutes_that_count
 from rmplugin.sessions.forms import MOST_AGENDA
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim
-from rmplugin.sessions.queries import ends_at, find_overlap
+from rmplugin.sessions.queries import claims_of, ends_at, find_overlap
 from rmplugin.texts import Text
 
 # A session that was never planned can be written down this long after it took place.
@@ -401,13 +401,6 @@ def _call_off(db: Db, session: MentoringSession, pairing: Pairing, now: datetime
     both = (pairing.mentor_id, pairing.mentee_id)
     notify.take_back(db, [f"/sessions/{session.id}"], now, people=both)
     jobs.enqueue(db, "session_cancelled", now, session_id=str(session.id), sequence=session.sequence)
-
-
-def claims_of(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
-    """Give what each of the two says of a session, by person. **Touches** reads session_claim."""
-    query = select(SessionClaim).where(SessionClaim.session_id == session_id)
-    rows = db.scalars(query.execution_options(populate_existing=True))
-    return {row.person_id: row for row in rows}
 
 
 def _note_change(

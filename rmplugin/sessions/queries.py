@@ -306,3 +306,10 @@ def _stories(db: Db, query: Select[MentoringSession]) -> list[SessionStory]:
         if claim is not None:
             given[claim.person_id] = claim
     return [SessionStory(session, claims[key]) for key, session in sessions.items()]
+
+
+def claims_of(db: Db, session_id: uuid.UUID) -> dict[uuid.UUID, SessionClaim]:
+    """Give what each of the two says of a session, by person. **Touches** reads session_claim."""
+    query = select(SessionClaim).where(SessionClaim.session_id == session_id)
+    rows = db.scalars(query.execution_options(populate_existing=True))
+    return {row.person_id: row for row in rows}

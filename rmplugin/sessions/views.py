@@ -290,7 +290,7 @@ def attest_page(visit: Visit, session_id: UUID) -> web.Answer:
         visit,
         session=session,
         pairing=pairing,
-        claims=operations.claims_of(visit.db, session_id).values(),
+        claims=queries.claims_of(visit.db, session_id).values(),
         names=display_names(visit.db, people),
         zone=zone_of(visit.db, visit.person_id) if visit.session.person_id else "UTC",
         is_own=bool(visit.session.person_id and pairing.role_of(visit.session.person_id)),

@@ -13,7 +13,7 @@ from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.matching import documents, forms, kernels, operations, rule_sets, rules, store, tasks
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
-from rmplugin.people.queries import reporting_map
+from rmplugin.people.reporting import reporting_map
 from rmplugin.programmes.models import Enrolment, Programme
 from tests.factories.matching import Scene, add_mentor, make_scene
 from tests.factories.people import make_person

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from rmplugin.audit import AuditEntry
 from rmplugin.errors import ConflictError, CursorExpiredError, FatalError
 from rmplugin.jobs import work_outbox
-from rmplugin.people import operations, queries, tasks
+from rmplugin.people import operations, queries, reporting, tasks
 from rmplugin.people.models import Person, RosterFuture, RosterRun
 from rmplugin.records import Employment, RosterPage, SkippedRecord
 from rmplugin.tenants.models import HrAccount
@@ -565,7 +565,7 @@ def test_reporting_map_when_a_manager_stands_in_two_accounts_names_the_row_that_
                  record("r", manager_key="b")])  # fmt: skip
     people = second.people()
     with source.runtime.database.transaction(tenant.id, write=False) as db:
-        assert queries.reporting_map(db) == {
+        assert reporting.reporting_map(db) == {
             people["r"].id: people["boss"].id,
             people["boss"].id: people["top"].id,
         }

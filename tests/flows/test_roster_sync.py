@@ -16,7 +16,7 @@ from rmplugin.db import Database
 from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.hookspecs import hookimpl
 from rmplugin.jobs import OutboxEvent
-from rmplugin.people import operations, queries, tasks
+from rmplugin.people import operations, queries, reporting, tasks
 from rmplugin.people.models import Person, RosterRun
 from rmplugin.plugins import Plugins
 from rmplugin.records import Capabilities, EmployeeRecord, RosterPage
@@ -196,7 +196,7 @@ def test_sync_when_managers_form_a_circle_cuts_it_for_its_members_only(source, t
     people = source.people()
     assert [people[k].manager_state for k in "1234"] == ["cycle", "cycle", "cycle", "resolved"]
     with source.runtime.database.transaction(tenant.id, write=False) as db:
-        assert queries.reporting_map(db) == {people["4"].id: people["1"].id}
+        assert reporting.reporting_map(db) == {people["4"].id: people["1"].id}
 
 
 def test_sync_when_a_manager_arrives_later_moves_the_unchanged_reports(source):

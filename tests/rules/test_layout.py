@@ -120,6 +120,7 @@ EXTRA = {
         "linking.py",
         "reading.py",
         "relations.py",
+        "reporting.py",
         "roster.py",
         "side_lines.py",
     },

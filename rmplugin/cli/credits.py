@@ -69,16 +69,16 @@ def reverse(entry: uuid.UUID, reason: str, as_json: bool, tenant: str | None) ->
 @group.command()
 @click.argument("person")
 @click.argument("programme")
-@click.argument("minutes", type=int)
+@click.option("--minutes", type=int, required=True, help="Negative takes off.")
 @click.option("--reason", required=True, help="The person reads it; it can never be changed.")
 @as_json
 @tenant_option
 def adjust(person: str, programme: str, minutes: int, reason: str, as_json: bool, tenant: str | None) -> None:
-    """Add minutes to a person's credit, or take some off (after --, with a minus).
+    """Add minutes to a person's credit, or take some off.
 
     \b
     Example:
-      rmplugin credits adjust 10042 "Digital 2027" --reason "Workshop, too" -- 45
+      rmplugin credits adjust 10042 "Digital 2027" --minutes 45 --reason "A workshop, too."
     """
     values = _load(AdjustForm(), reason=reason, minutes=minutes)
     with tenant_transaction(tenant) as (runtime, db):

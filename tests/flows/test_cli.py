@@ -773,9 +773,10 @@ def test_credits_when_taken_back_or_adjusted_need_a_reason_and_are_shown(rm, con
         "There is no credit entry",
     )
     programme = confirmed.programme.name
-    rm.do("credits", "adjust", "77", programme, "--reason", "A workshop.", "--", "45")
+    rm.do("credits", "adjust", "77", programme, "--minutes", "45", "--reason", "A workshop.")
     refused(
-        rm("credits", "adjust", "77", programme, "--reason", "Gone.", "--", "-46"), "There are 45 minutes"
+        rm("credits", "adjust", "77", programme, "--minutes", "-46", "--reason", "Gone."),
+        "There are 45 minutes",
     )
     shown = rm.do("credits", "show", "77", "--json").json
     assert shown["minutes"] == 45

@@ -77,9 +77,10 @@ class _Course:
     found: list[GradeDifference] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 
-    def note(self, kind: str, *, repaired: bool = False, **about: Any) -> None:
+    def note(self, kind: str, *, repaired: bool = False, times: int = 1, **about: Any) -> None:
         """Add a difference."""
-        self.found.append(GradeDifference(context_id=self.context.id, kind=kind, repaired=repaired, **about))
+        about |= {"context_id": self.context.id, "kind": kind, "repaired": repaired, "times": times}
+        self.found.append(GradeDifference(**about))
 
 
 def compare_all(runtime: Runtime) -> int:

@@ -62,7 +62,7 @@ def matching_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         lists=wishes.count_lists(visit.db, programme_id) if book.options.self_service else None,
         decided=lists.page_of_decided(visit.db, programme_id, web.load_query(forms.PageQuery())["page"]),
         declined={reasons.get(code, code): count for code, count in declined.cells.items() if count},
-        declined_other=None in declined.cells.values(),
+        declined_other=bool(declined.total) and None in declined.cells.values(),
         zone=zone_for(visit),
     )
 

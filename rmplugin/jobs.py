@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 import structlog
-from sqlalchemy import CheckConstraint, ColumnElement, Index, select
+from sqlalchemy import CheckConstraint, ColumnElement, Index, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, Database, Db, TenantOwned, chunks
@@ -30,7 +30,7 @@ MOST_ATTEMPTS = 12
 # Plug-ins and tasks that take longer may be given the same event twice.
 OUTSIDE_TAKES = timedelta(minutes=10)
 # Events that share a transaction, and so a wait for the disk.
-TOGETHER = 20
+TOGETHER = 100
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 Clock = Callable[[], datetime]
@@ -84,6 +84,16 @@ class LateMapping(Mapping[str, Value]):
 
 
 @dataclass(frozen=True)
+class AllAtOnce:
+    """A handler that is given the payloads of all events of its kind that share a transaction.
+
+    :ivar work: db, payloads in the order of their events, now.
+    """
+
+    work: Callable[[Db, Sequence[Mapping[str, Any]], datetime], None]
+
+
+@dataclass(frozen=True)
 class Runtime:
     """What pages, tasks and commands are given: nothing of it is a module's global.
 
@@ -99,7 +109,7 @@ class Runtime:
     plugins: Any
     http: requests.Session
     clock: Clock
-    handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
+    handlers: Mapping[str, Sequence[Handler | AllAtOnce]] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     hooks: Mapping[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
@@ -179,7 +189,11 @@ def _work_some(
     if len(events) > 1:
         try:
             with runtime.database.transaction(tenant_id) as db:
-                return sum(_give_effect(runtime, db, event_id) for event_id, _tenant_id, _kind in events)
+                kinds = groupby(events, lambda one: one[2])
+                return sum(
+                    _give_effect(runtime, db, kind, [event_id for event_id, _tenant_id, _kind in some])
+                    for kind, some in kinds
+                )
         except Exception as error:  # noqa: BLE001 - found out anew below, and told of the event that it belongs to.
             log.info("events_one_by_one", code=type(error).__name__, events=len(events))
     return sum(_work_one(runtime, *event) for event in events)
@@ -203,37 +217,47 @@ def _due_events(
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
     work = _work_outside if _is_outside(runtime, kind) else _take_effect
     try:
-        return work(runtime, event_id, tenant_id)
+        return work(runtime, event_id, tenant_id, kind)
     except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event stays.
         _postpone(runtime, event_id, tenant_id, error)
         return False
 
 
-def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
     with runtime.database.transaction(tenant_id) as db:
-        return _give_effect(runtime, db, event_id)
+        return _give_effect(runtime, db, kind, [event_id]) > 0
 
 
-def _give_effect(runtime: Runtime, db: Db, event_id: uuid.UUID) -> bool:
-    """Run the handlers in the transaction that marks the event done: both happen, or neither."""
-    event = _hold(db, event_id, runtime.clock())
-    if event is None:
-        return False
+def _give_effect(runtime: Runtime, db: Db, kind: str, event_ids: Sequence[uuid.UUID]) -> int:
+    """Run the handlers in the transaction that marks the events done: all of it happens, or nothing.
+
+    :return: how many events took effect.
+    """
     now = runtime.clock()
-    for handler in runtime.handlers.get(event.kind, ()):
-        handler(db, event.payload, now)
-    hook = runtime.hooks.get(event.kind)
+    held = _hold_all(db, event_ids, now)
+    if not held:
+        return 0
+    payloads = list(held.values())
+    for handler in runtime.handlers.get(kind, ()):
+        for some in [payloads] if isinstance(handler, AllAtOnce) else payloads:
+            work: Any = handler.work if isinstance(handler, AllAtOnce) else handler
+            work(db, some, now)
+            db.flush()
+            # The next one sees rows as they are in the database, as in a transaction of its own.
+            db.expunge_all()
+    hook = runtime.hooks.get(kind)
     if hook is not None and runtime.plugins.hears(hook):
-        # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
-        enqueue(db, hook, now, **event.payload)
-    _finish(event, now)
-    db.flush()
-    # The next event sees rows as they are in the database, as in a transaction of its own.
-    db.expunge_all()
-    return True
+        # Events of their own, so that a slow or crashing plug-in never undoes or repeats the effect.
+        for payload in payloads:
+            enqueue(db, hook, now, **payload)
+        db.flush()
+    done = {"state": "done", "done_at": now, "attempts": OutboxEvent.attempts + 1}
+    unsynced = {"synchronize_session": False}
+    db.execute(update(OutboxEvent).where(OutboxEvent.id.in_(held)).values(done), execution_options=unsynced)
+    return len(held)
 
 
-def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, _kind: str) -> bool:
     """Run a task or tell the plug-ins outside any transaction: they may be slow, and may call other systems.
 
     The event is put off first, so that no other worker has it meanwhile; after a crash it comes again.
@@ -256,10 +280,21 @@ def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -
 
 def _hold(db: Db, event_id: uuid.UUID, now: datetime) -> OutboxEvent | None:
     """Lock a due event; None when another worker has it. On SQLite, writers stand in line anyway."""
-    query = select(OutboxEvent).where(
-        OutboxEvent.id == event_id, OutboxEvent.state == "pending", OutboxEvent.next_at <= now
-    )
+    query = select(OutboxEvent).where(OutboxEvent.id == event_id, *_is_due(now))
     return db.scalars(query.with_for_update(skip_locked=True)).one_or_none()
+
+
+def _hold_all(
+    db: Db, event_ids: Sequence[uuid.UUID], now: datetime
+) -> dict[uuid.UUID, Mapping[str, Any]]:
+    """Lock due events that no other worker has, as `_hold`; give their payloads, oldest first."""
+    query = select(OutboxEvent.id, OutboxEvent.payload).where(OutboxEvent.id.in_(event_ids), *_is_due(now))
+    query = query.order_by(OutboxEvent.id).with_for_update(skip_locked=True)
+    return {row.id: row.payload for row in db.execute(query)}
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return OutboxEvent.state == "pending", OutboxEvent.next_at <= now
 
 
 def _finish(event: OutboxEvent, now: datetime) -> None:

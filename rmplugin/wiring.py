@@ -11,7 +11,7 @@ import structlog
 
 from rmplugin import http
 from rmplugin.db import Database, Secrets
-from rmplugin.jobs import Clock, LateMapping, Runtime, check_queue_url, work_outbox
+from rmplugin.jobs import AllAtOnce, Clock, LateMapping, Runtime, check_queue_url, work_outbox
 from rmplugin.plugins import Plugins
 from rmplugin.settings import Settings
 
@@ -74,7 +74,7 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     return {
         "session_confirmed": (
             confirmed,
-            introductions.on_session_confirmed,
+            AllAtOnce(introductions.on_sessions_confirmed),
         ),
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "session_corrected": (confirmed,),

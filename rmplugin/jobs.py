@@ -1,7 +1,7 @@
 """Work after the commit: the outbox, the queue that wakes the worker, and what a task is given."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import requests
 import structlog
-from sqlalchemy import CheckConstraint, ColumnElement, Index, select, update
+from sqlalchemy import CheckConstraint, ColumnElement, Index, Table, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, Database, Db, TenantOwned, chunks
+from rmplugin.db import Base, Database, Db, TenantOwned, chunks, insert_rows, new_id
 from rmplugin.errors import ConfigError, RetriableError, RmError
 from rmplugin.settings import Settings
 
@@ -59,6 +59,9 @@ class OutboxEvent(Base, TenantOwned):
     last_error: Mapped[str | None]
     created_at: Mapped[datetime]
     done_at: Mapped[datetime | None]
+
+
+EVENT: Table = OutboxEvent.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 
 
 class LateMapping(Mapping[str, Value]):
@@ -127,6 +130,18 @@ def enqueue(db: Db, kind: str, now: datetime, **payload: Any) -> None:
     **Touches** writes outbox_event.
     """
     db.add(OutboxEvent(kind=kind, payload=payload, state="pending", next_at=now, created_at=now))
+    db.info["wake"] = True
+
+
+def enqueue_all(db: Db, kind: str, payloads: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    """Write many events of a kind into the transaction that causes them; see `enqueue`.
+
+    **Touches** writes outbox_event.
+    """
+    same = {"tenant_id": db.tenant_id, "kind": kind, "state": "pending", "attempts": 0, "next_at": now}
+    same |= {"last_error": None, "created_at": now, "done_at": None}
+    rows = ({**same, "id": new_id(), "payload": payload} for payload in payloads)
+    insert_rows(db.connection(), EVENT, rows)
     db.info["wake"] = True
 
 
@@ -284,9 +299,7 @@ def _hold(db: Db, event_id: uuid.UUID, now: datetime) -> OutboxEvent | None:
     return db.scalars(query.with_for_update(skip_locked=True)).one_or_none()
 
 
-def _hold_all(
-    db: Db, event_ids: Sequence[uuid.UUID], now: datetime
-) -> dict[uuid.UUID, Mapping[str, Any]]:
+def _hold_all(db: Db, event_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Mapping[str, Any]]:
     """Lock due events that no other worker has, as `_hold`; give their payloads, oldest first."""
     query = select(OutboxEvent.id, OutboxEvent.payload).where(OutboxEvent.id.in_(event_ids), *_is_due(now))
     query = query.order_by(OutboxEvent.id).with_for_update(skip_locked=True)

@@ -18,7 +18,7 @@ from lti.ags import next_timestamp
 from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.credits.queries import OPEN_STATES, Place, find_place
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import Door, asked_wait, may_call, note_answer
 from rmplugin.jobs import wait_after
@@ -84,6 +84,29 @@ def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: 
         # Another transaction made it meanwhile and has committed.
         pass
     return db.scalars(query).one()
+
+
+def hold_completions(
+    db: Db, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: datetime
+) -> dict[tuple[uuid.UUID, uuid.UUID], Completion]:
+    """Give many completion rows as `hold_completion` does one.
+
+    :param pairs: (person, programme), sorted, which is the order in which everybody locks them.
+    **Touches** may write completion.
+    """
+    held = {}
+    for some in chunks(pairs):
+        query = select(Completion).where(
+            Completion.person_id.in_({person for person, _programme in some}),
+            Completion.programme_id.in_({programme for _person, programme in some}),
+        )
+        query = query.order_by(Completion.person_id, Completion.programme_id).with_for_update()
+        rows = db.scalars(query.execution_options(populate_existing=True)).all()
+        held.update({(row.person_id, row.programme_id): row for row in rows})
+    for person_id, programme_id in pairs:
+        if (person_id, programme_id) not in held:
+            held[person_id, programme_id] = hold_completion(db, programme_id, person_id, now)
+    return {pair: held[pair] for pair in pairs}
 
 
 def write_delivery(

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from rmplugin.api import FatalError, RetriableError, SinkAnswer
-from rmplugin.credits import events, operations, tasks
+from rmplugin.credits import confirming, events, operations, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations import operations as destinations
 from rmplugin.destinations.models import Brake, SinkAccount
@@ -151,10 +151,9 @@ def test_line_when_its_transaction_rolls_back_is_told_to_nobody(ledger, account,
     def fail():
         with ledger.db() as db:
             session = confirm_session(db, ledger.pair, ledger.clock.now)
-            told = {"session_id": str(session.id)}
-            operations.on_session_confirmed(
-                db, told, ledger.clock.now, policies=ledger.runtime.plugins.policies
-            )
+            payloads = [{"session_id": str(session.id)}]
+            policies = ledger.runtime.plugins.policies
+            confirming.on_sessions_confirmed(db, payloads, ledger.clock.now, policies=policies)
             raise LookupError
 
     with pytest.raises(LookupError):

@@ -177,6 +177,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
         moment=formats.local_moment,
         day=formats.local_day,
         number=formats.local_number,
+        hundredths=formats.local_hundredths,
         percent=formats.local_percent,
         sentence=formats.sentence_case,
         say=web.say,

@@ -1,6 +1,7 @@
 """Days, moments, numbers and languages written for people, in the language of the page."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import babel
@@ -25,6 +26,11 @@ def sentence_case(text: str) -> str:
 def local_number(number: float) -> str:
     """Write a number for people: "812,300". **Touches** the language of the page."""
     return babel.numbers.format_decimal(number, locale=_locale())
+
+
+def local_hundredths(amount: int) -> str:
+    """Write hundredths as a number with two decimals: "1.50". **Touches** the language of the page."""
+    return babel.numbers.format_decimal(Decimal(amount) / 100, format="#,##0.00", locale=_locale())
 
 
 def local_percent(share: float) -> str:

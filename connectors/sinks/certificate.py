@@ -107,7 +107,7 @@ class Certificate:
         yield Text("Credit"), credit
         yield Text("Issued by"), record.issuer_name
         yield Text("Issued on"), day(record.issued_at)
-        yield Text("Number"), record.id
+        yield Text("Number of this certificate"), record.id
 
 
 def _code(address: str) -> str:

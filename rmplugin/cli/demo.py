@@ -289,6 +289,9 @@ def _announce(lms: LmsSettings, tool_url: str, log: Path, *, has_pilot: bool, is
     click.echo(
         "Its pages offer the tool platform storage, as Canvas does; the other course's do not, as Moodle."
     )
+    click.echo(
+        "'Stop the LMS' at its foot lets you see how grades wait and arrive (docs/credits.md has a walk)."
+    )
     click.echo("'Connect a tool' at the foot of the practice LMS tries `rmplugin platform invite`.")
     click.echo("The administrator's pages open with a link of this command, in another terminal:")
     click.echo(f"  RM_DATA_DIR={log.parent} RM_PUBLIC_URL={tool_url} rmplugin admin-link")

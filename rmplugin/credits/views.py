@@ -27,6 +27,7 @@ from rmplugin.web import Role, Visit
 
 pages = web.Pages("credits", __name__)
 PAGE_SIZE = 100
+ANY_SYSTEM = Text("a spreadsheet, or any other system (CSV)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,9 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         place_of=lists.place_of,
         titles=_titles(visit),
         stuck=sum(groups[group] for groups in counts.values() for group in ("blocked", "needs_human")),
-        shapes=[(shape.key, shape.title) for shape in SHAPES.values()],
+        shapes=[
+            (shape.key, ANY_SYSTEM if shape.key == "generic" else shape.title) for shape in SHAPES.values()
+        ],
         kinds=KINDS,
         systems=_systems(visit),
         course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 
 from flask import (
@@ -188,7 +189,9 @@ def grades(course_id: str) -> str | AnyResponse:
     sees_all = person.role == "instructor"
     learners = [p for p in lms.members() if p.role == "learner"] if sees_all else [person]
     columns = describe_columns(lms, found)
-    return render_template("lms/grades.html", course=found, learners=learners, columns=columns, dump=_dump)
+    return render_template(
+        "lms/grades.html", course=found, learners=learners, columns=columns, dump=_dump, in_order=_in_order
+    )
 
 
 @bp.post("/course/<course_id>/column/<line_item_id>/grade/<user_id>")
@@ -228,6 +231,11 @@ def review(course_id: str, line_item_id: str, user_id: str) -> str | AnyResponse
     )
     title = f"{row['title']}: {learner.name}"
     return render_template("lms/activity.html", course=found, title=title, source=source)
+
+
+def _in_order(learners: Iterable[LmsPerson], results: Container[str]) -> list[LmsPerson]:
+    """Sort by family name, those of whom something came in first."""
+    return sorted(learners, key=lambda person: (person.user_id not in results, person.family_name))
 
 
 def _dump(raw: object) -> str:

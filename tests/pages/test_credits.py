@@ -128,6 +128,8 @@ def test_deliveries_when_seen_by_the_manager_tell_state_reason_and_counts(
     assert "Somebody has to help with 2 of them" in words
     assert "Course grade 0 0 0 2 blocked, Course grade" in words
     assert "You are not enrolled. (answer of the LMS: 400)" in words
+    assert "Credits of Mia Mentor" in browser.get(f"/people/{pair.mentor.id}/credits").says()
+    assert f'href="/people/{pair.mentor.id}/credits"' in browser.get(path).text
     assert "Open the activity once" in words
     assert "Nobody is in this state now" in browser.get(path + "?state=delivered").says()
     assert "Mia Mentor" in browser.get(path + "?state=blocked&sink=ags").says()

@@ -747,6 +747,15 @@ def test_outage_when_switched_on_fails_services_for_its_time_only(desk: Desk) ->
     assert desk.post_score(headers).status_code == 200
 
 
+def test_lms_when_stopped_on_its_page_says_so_everywhere_and_offers_to_start_again(desk: Desk) -> None:
+    assert "Stop it: answer no more" in desk.client.get("/practice").text
+    desk.client.post("/practice/outage", data={"mode": "down", "seconds": "86400"})
+    assert "Start them again" in desk.client.get("/").text
+    assert "Start it: answer again" in desk.client.get("/practice").text
+    desk.client.post("/practice/outage", data={"mode": "off"})
+    assert "Start them again" not in desk.client.get("/").text
+
+
 def test_server_when_down_breaks_the_connection_and_keeps_its_state_over_a_restart(
     settings, tmp_path
 ) -> None:

@@ -248,9 +248,8 @@ def update_completions(
         through = mine[-1] if mine else None
         changed[pair] = _derive(db, programme, row, histories[pair], through, policies, now)
     db.flush()
-    for row in rows.values() if sinks else ():
-        for sink in sinks:
-            store.write_delivery(db, db.get_one(Programme, row.programme_id), row, sink, now)
+    for sink in sinks:
+        store.write_deliveries(db, list(rows.values()), sink, now)
     if db.execute(select(SinkAccount.id).limit(1)).first() is not None:
         for pair, row in rows.items():
             events.tell_completion(db, row, now, changed=changed[pair])

@@ -256,7 +256,7 @@ def progress(history: History, targets: Targets) -> PolicyProgress:
     **Touches** pure.
     """
     asked = [
-        (Text("Sessions that you both confirmed"), history.sessions, targets.sessions),
+        (Text("Sessions that both confirmed"), history.sessions, targets.sessions),
         (Text("Confirmed minutes"), history.minutes, targets.minutes),
         (Text("Days from your first to your last session"), history.days, targets.days),
         (Text("Sessions about which you noted something"), history.reflections, targets.reflections),

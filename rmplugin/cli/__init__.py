@@ -33,6 +33,9 @@ COMMANDS = {
     "worker": "setup",
 }
 
+# How a thing is named, where somebody who types its title finds nothing.
+FOUND_BY = {"person": " A person is named by employee number, work address or id."}
+
 
 class LateCommands(click.Group):
     """The commands of `COMMANDS`."""
@@ -81,7 +84,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except NotFoundError as error:
         named = "" if error.typed is None else f" '{error.typed}'"
-        click.echo(f"There is no {error.what}{named}. Nothing was changed.", err=True)
+        advice = FOUND_BY.get(error.what, "")
+        click.echo(f"There is no {error.what}{named}. Nothing was changed.{advice}", err=True)
         sys.exit(1)
     except RmError as error:
         click.echo(error.message_for_user, err=True)

@@ -316,7 +316,9 @@ def _note(
 
 
 def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:
-    """Tell the managers that a completion was taken back, and the person."""
+    """Tell the managers that a completion was taken back, and the person, who was told that it was met."""
+    met_page = f"/programmes/{programme.id}/record"
+    notify.take_back(db, [met_page], now, "programme_completed", people=[person_id])
     name = display_names(db, {person_id}).get(person_id, "")
     page = f"/people/{person_id}/credits"
     said = Text(

@@ -741,7 +741,7 @@ def test_credits_when_delivered_and_blocked_are_shown_listed_and_sent_again(rm, 
     assert (person["person"], person["minutes"]) == ("77", 60)
     assert [entry["kind"] for entry in person["entries"]] == ["award"]
     assert "60 confirmed minutes" in rm.do("credits", "show", "77").out
-    refused(rm("credits", "show", "78"), "There is no person")
+    refused(rm("credits", "show", "78"), "A person is named by employee number, work address or id.")
 
     rows = rm.do("credits", "deliveries", "--state=blocked", "--json").json
     assert len(rows) == 2

@@ -1,7 +1,7 @@
 """Work after the commit: the outbox, the queue that wakes the worker, and what a task is given."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import requests
 import structlog
-from sqlalchemy import CheckConstraint, ColumnElement, Index, select
+from sqlalchemy import CheckConstraint, ColumnElement, Index, Table, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rmplugin.db import Base, Database, Db, TenantOwned, chunks
+from rmplugin.db import Base, Database, Db, TenantOwned, chunks, insert_rows, new_id
 from rmplugin.errors import ConfigError, RetriableError, RmError
 from rmplugin.settings import Settings
 
@@ -30,7 +30,7 @@ MOST_ATTEMPTS = 12
 # Plug-ins and tasks that take longer may be given the same event twice.
 OUTSIDE_TAKES = timedelta(minutes=10)
 # Events that share a transaction, and so a wait for the disk.
-TOGETHER = 20
+TOGETHER = 100
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 Clock = Callable[[], datetime]
@@ -61,6 +61,9 @@ class OutboxEvent(Base, TenantOwned):
     done_at: Mapped[datetime | None]
 
 
+EVENT: Table = OutboxEvent.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
+
+
 class LateMapping(Mapping[str, Value]):
     """A mapping that is made when it is first looked into: every command has one, and few need what is in it.
 
@@ -84,6 +87,16 @@ class LateMapping(Mapping[str, Value]):
 
 
 @dataclass(frozen=True)
+class AllAtOnce:
+    """A handler that is given the payloads of all events of its kind that share a transaction.
+
+    :ivar work: db, payloads in the order of their events, now.
+    """
+
+    work: Callable[[Db, Sequence[Mapping[str, Any]], datetime], None]
+
+
+@dataclass(frozen=True)
 class Runtime:
     """What pages, tasks and commands are given: nothing of it is a module's global.
 
@@ -99,7 +112,7 @@ class Runtime:
     plugins: Any
     http: requests.Session
     clock: Clock
-    handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
+    handlers: Mapping[str, Sequence[Handler | AllAtOnce]] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     hooks: Mapping[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +130,18 @@ def enqueue(db: Db, kind: str, now: datetime, **payload: Any) -> None:
     **Touches** writes outbox_event.
     """
     db.add(OutboxEvent(kind=kind, payload=payload, state="pending", next_at=now, created_at=now))
+    db.info["wake"] = True
+
+
+def enqueue_all(db: Db, kind: str, payloads: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    """Write many events of a kind into the transaction that causes them; see `enqueue`.
+
+    **Touches** writes outbox_event.
+    """
+    same = {"tenant_id": db.tenant_id, "kind": kind, "state": "pending", "attempts": 0, "next_at": now}
+    same |= {"last_error": None, "created_at": now, "done_at": None}
+    rows = ({**same, "id": new_id(), "payload": payload} for payload in payloads)
+    insert_rows(db.connection(), EVENT, rows)
     db.info["wake"] = True
 
 
@@ -179,7 +204,11 @@ def _work_some(
     if len(events) > 1:
         try:
             with runtime.database.transaction(tenant_id) as db:
-                return sum(_give_effect(runtime, db, event_id) for event_id, _tenant_id, _kind in events)
+                kinds = groupby(events, lambda one: one[2])
+                return sum(
+                    _give_effect(runtime, db, kind, [event_id for event_id, _tenant_id, _kind in some])
+                    for kind, some in kinds
+                )
         except Exception as error:  # noqa: BLE001 - found out anew below, and told of the event that it belongs to.
             log.info("events_one_by_one", code=type(error).__name__, events=len(events))
     return sum(_work_one(runtime, *event) for event in events)
@@ -203,37 +232,47 @@ def _due_events(
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
     work = _work_outside if _is_outside(runtime, kind) else _take_effect
     try:
-        return work(runtime, event_id, tenant_id)
+        return work(runtime, event_id, tenant_id, kind)
     except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event stays.
         _postpone(runtime, event_id, tenant_id, error)
         return False
 
 
-def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+def _take_effect(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:
     with runtime.database.transaction(tenant_id) as db:
-        return _give_effect(runtime, db, event_id)
+        return _give_effect(runtime, db, kind, [event_id]) > 0
 
 
-def _give_effect(runtime: Runtime, db: Db, event_id: uuid.UUID) -> bool:
-    """Run the handlers in the transaction that marks the event done: both happen, or neither."""
-    event = _hold(db, event_id, runtime.clock())
-    if event is None:
-        return False
+def _give_effect(runtime: Runtime, db: Db, kind: str, event_ids: Sequence[uuid.UUID]) -> int:
+    """Run the handlers in the transaction that marks the events done: all of it happens, or nothing.
+
+    :return: how many events took effect.
+    """
     now = runtime.clock()
-    for handler in runtime.handlers.get(event.kind, ()):
-        handler(db, event.payload, now)
-    hook = runtime.hooks.get(event.kind)
+    held = _hold_all(db, event_ids, now)
+    if not held:
+        return 0
+    payloads = list(held.values())
+    for handler in runtime.handlers.get(kind, ()):
+        for some in [payloads] if isinstance(handler, AllAtOnce) else payloads:
+            work: Any = handler.work if isinstance(handler, AllAtOnce) else handler
+            work(db, some, now)
+            db.flush()
+            # The next one sees rows as they are in the database, as in a transaction of its own.
+            db.expunge_all()
+    hook = runtime.hooks.get(kind)
     if hook is not None and runtime.plugins.hears(hook):
-        # An event of its own, so that a slow or crashing plug-in never undoes or repeats the effect.
-        enqueue(db, hook, now, **event.payload)
-    _finish(event, now)
-    db.flush()
-    # The next event sees rows as they are in the database, as in a transaction of its own.
-    db.expunge_all()
-    return True
+        # Events of their own, so that a slow or crashing plug-in never undoes or repeats the effect.
+        for payload in payloads:
+            enqueue(db, hook, now, **payload)
+        db.flush()
+    done = {"state": "done", "done_at": now, "attempts": OutboxEvent.attempts + 1}
+    unsynced = {"synchronize_session": False}
+    db.execute(update(OutboxEvent).where(OutboxEvent.id.in_(held)).values(done), execution_options=unsynced)
+    return len(held)
 
 
-def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -> bool:
+def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, _kind: str) -> bool:
     """Run a task or tell the plug-ins outside any transaction: they may be slow, and may call other systems.
 
     The event is put off first, so that no other worker has it meanwhile; after a crash it comes again.
@@ -256,10 +295,19 @@ def _work_outside(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID) -
 
 def _hold(db: Db, event_id: uuid.UUID, now: datetime) -> OutboxEvent | None:
     """Lock a due event; None when another worker has it. On SQLite, writers stand in line anyway."""
-    query = select(OutboxEvent).where(
-        OutboxEvent.id == event_id, OutboxEvent.state == "pending", OutboxEvent.next_at <= now
-    )
+    query = select(OutboxEvent).where(OutboxEvent.id == event_id, *_is_due(now))
     return db.scalars(query.with_for_update(skip_locked=True)).one_or_none()
+
+
+def _hold_all(db: Db, event_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Mapping[str, Any]]:
+    """Lock due events that no other worker has, as `_hold`; give their payloads, oldest first."""
+    query = select(OutboxEvent.id, OutboxEvent.payload).where(OutboxEvent.id.in_(event_ids), *_is_due(now))
+    query = query.order_by(OutboxEvent.id).with_for_update(skip_locked=True)
+    return {row.id: row.payload for row in db.execute(query)}
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return OutboxEvent.state == "pending", OutboxEvent.next_at <= now
 
 
 def _finish(event: OutboxEvent, now: datetime) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from rmplugin import http
 from rmplugin.db import Database, Secrets
-from rmplugin.jobs import Clock, LateMapping, Runtime, check_queue_url, work_outbox
+from rmplugin.jobs import AllAtOnce, Clock, LateMapping, Runtime, check_queue_url, work_outbox
 from rmplugin.plugins import Plugins
 from rmplugin.settings import Settings
 
@@ -56,6 +56,7 @@ def make_runtime(
 
 def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.calendars import operations as calendars
+    from rmplugin.credits import confirming
     from rmplugin.credits import operations as credits
     from rmplugin.credits.events import on_fill_wanted
     from rmplugin.destinations.operations import FILL_WANTED
@@ -67,14 +68,14 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.sessions import operations as sessions
 
     sinks, criteria = tuple(plugins.sinks.values()), tuple(plugins.criteria.values())
-    confirmed = partial(credits.on_session_confirmed, sinks=sinks, policies=plugins.policies)
+    confirmed = AllAtOnce(partial(confirming.on_sessions_confirmed, sinks=sinks, policies=plugins.policies))
     progressed = partial(credits.on_progress_changed, sinks=sinks, policies=plugins.policies)
     post = make_post(settings, plugins) if settings.smtp_url else None
     session_kinds = ("session_planned", "session_moved", "session_cancelled")
     return {
         "session_confirmed": (
             confirmed,
-            introductions.on_session_confirmed,
+            AllAtOnce(introductions.on_sessions_confirmed),
         ),
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "session_corrected": (confirmed,),

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 
 from rmplugin.credits import events
 from rmplugin.credits.models import CreditEntry, CreditReason
@@ -119,6 +119,15 @@ def convert(policies: Mapping[str, CreditPolicy], policy: str, unit: str, minute
     return known.convert(minutes) if known and known.unit == unit else hours_in_hundredths(minutes)
 
 
+def added(policies: Mapping[str, CreditPolicy], policy: str, unit: str, before: int, minutes: int) -> int:
+    """Give what the policy makes of a sum of minutes with some more, less what it makes of it without.
+
+    :return: hundredths of the unit.
+    **Touches** pure.
+    """
+    return convert(policies, policy, unit, before + minutes) - convert(policies, policy, unit, before)
+
+
 class Ledger:
     """The ledger of one person, locked until the transaction ends.
 
@@ -184,7 +193,7 @@ class Ledger:
             said = claims[session.id]
             role = cast("Role", pairing.role_of(self._person_id))
             minutes = min((one.minutes for one in said), default=session.counted_minutes or 0)
-            evidence = digest(_evidence(session, said, self._person_id, role))
+            evidence = digest(evidence_of(session, said, self._person_id, role))
             cases[session.id] = Case(session, pairing, programme, role, minutes, evidence)
         self._sort_lines(cases)
         return list(cases.values())
@@ -306,18 +315,13 @@ class Ledger:
     ) -> CreditEntry:
         """Write a line. It adds what the policy makes of the sum with it, less what it made before."""
         unit, before = place["unit"], self._sums[place["programme_id"], place["unit"]]
-
-        def added(some: int) -> int:
-            made, makes = (
-                convert(self._policies, place["policy"], unit, total) for total in (before, before + some)
-            )
-            return makes - made
-
         line = CreditEntry(
             person_id=self._person_id,
             minutes=minutes,
-            amount_hundredths=added(minutes),
-            uncapped_hundredths=added(minutes if uncapped is None else uncapped),
+            amount_hundredths=added(self._policies, place["policy"], unit, before, minutes),
+            uncapped_hundredths=added(
+                self._policies, place["policy"], unit, before, minutes if uncapped is None else uncapped
+            ),
             created_at=self._now,
             **place,
             **more,
@@ -338,10 +342,17 @@ class Ledger:
         return line
 
 
-def _evidence(
-    session: MentoringSession, claims: Sequence[SessionClaim], person_id: uuid.UUID, role: str
+def evidence_of(
+    session: MentoringSession | Row[*tuple[Any, ...]],
+    claims: Sequence[SessionClaim | Row[*tuple[Any, ...]]],
+    person_id: uuid.UUID,
+    role: str,
 ) -> dict[str, Any]:
-    """Make the canonical record of who confirmed what when; nothing of what was said is in it."""
+    """Make the canonical record of who confirmed what when; nothing of what was said is in it.
+
+    :param session, claims: or rows with the columns that are named here.
+    **Touches** pure.
+    """
     return {
         "session": str(session.id),
         "pairing": str(session.pairing_id),

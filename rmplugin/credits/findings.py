@@ -34,7 +34,8 @@ class Compared:
 
 def words_of(difference: GradeDifference) -> Text:
     """Say what was found and what became of it. **Touches** pure."""
-    return (REPAIRED if difference.repaired else KINDS)[difference.kind]
+    words = KINDS | REPAIRED if difference.repaired else REPAIRED | KINDS
+    return words[difference.kind]
 
 
 def seats_of(

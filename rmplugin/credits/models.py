@@ -181,6 +181,13 @@ class GradeDifference(Base, TenantOwned):
     """
 
     __tablename__ = "grade_difference"
+    __table_args__ = (
+        CheckConstraint(
+            "kind in ('overridden', 'left', 'ignored', 'column_gone', 'copied', 'unreadable', 'stranger', "
+            "'stray_column', 'lost', 'stale', 'unsent')",
+            name="kind",
+        ),
+    )
     comparison_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("grade_comparison.id", ondelete="CASCADE"), index=True
     )

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from rmplugin import audit, notify
 from rmplugin.credits import events, queries, store
 from rmplugin.credits.entries import Ledger, policy_of
+from rmplugin.credits.histories import Line, histories_of, lines_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import Db
 from rmplugin.destinations.models import SinkAccount
@@ -19,12 +20,10 @@ from rmplugin.destinations.store import Door, release
 from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
 from rmplugin.matching.interruptions import end_with_programme
-from rmplugin.matching.models import Pairing
 from rmplugin.people.queries import display_names
 from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
-from rmplugin.sessions.models import MentoringSession
 from rmplugin.sinks import CompletionSink
 from rmplugin.texts import Text
 
@@ -32,37 +31,6 @@ log = structlog.get_logger()
 
 # Stands in place of the other system's id of what it keeps.
 BY_HAND = "by hand"
-
-
-def on_session_confirmed(
-    db: Db,
-    payload: Mapping[str, Any],
-    now: datetime,
-    *,
-    sinks: Sequence[CompletionSink] = (),
-    policies: Mapping[str, CreditPolicy],
-) -> None:
-    """Bring the ledger of both people in line with a session that was confirmed, or is not any more.
-
-    The event may come again; what stands in the ledger already is not written twice.
-
-    :param payload: {"session_id": text, …}.
-    :param sinks: the registered sinks.
-    :param policies: the registered policies.
-    **Touches** writes credit_entry, completion, delivery, outbox_event, notice.
-    """
-    query = select(MentoringSession).where(MentoringSession.id == uuid.UUID(payload["session_id"]))
-    # Two events for one session wait here for each other.
-    session = db.scalars(query.with_for_update()).one_or_none()
-    if session is None:
-        log.warning("award_without_session", session=payload["session_id"])
-        return
-    pairing = db.get_one(Pairing, session.pairing_id)
-    # Everybody locks in this order, so that two sessions of overlapping pairs never wait in a circle.
-    for person_id in sorted((pairing.mentor_id, pairing.mentee_id)):
-        ledger = Ledger(db, person_id, policies, now)
-        ledger.settle()
-        _follow(db, ledger, person_id, {pairing.programme_id}, sinks, policies, now)
 
 
 def _follow(
@@ -75,10 +43,9 @@ def _follow(
     now: datetime,
 ) -> None:
     """Bring completions up to date with what was written."""
-    touched = programmes | {line.programme_id for line in ledger.written}
-    for programme_id in sorted(touched):
-        programme = db.get_one(Programme, programme_id)
-        update_completion(db, programme, person_id, sinks, now, policies=policies)
+    touched = {(person_id, one) for one in programmes | {line.programme_id for line in ledger.written}}
+    lines = lines_of(db, [person_id])
+    update_completions(db, sorted(touched), lines, sinks, now, policies=policies)
 
 
 def reverse(
@@ -251,12 +218,57 @@ def update_completion(
 
     **Touches** writes completion, delivery, notice.
     """
-    row = store.hold_completion(db, programme.id, person_id, now)
-    history = queries.history_of(db, programme.id, person_id)
+    pair = (person_id, programme.id)
+    store.hold_completion(db, programme.id, person_id, now)
+    lines = lines_of(db, [person_id], programme.id)
+    return update_completions(db, [pair], lines, sinks, now, policies=policies)[pair]
+
+
+def update_completions(
+    db: Db,
+    pairs: Sequence[tuple[uuid.UUID, uuid.UUID]],
+    lines: Mapping[uuid.UUID, Sequence[Line]],
+    sinks: Sequence[CompletionSink],
+    now: datetime,
+    *,
+    policies: Mapping[str, CreditPolicy],
+) -> dict[tuple[uuid.UUID, uuid.UUID], Completion]:
+    """Do for many what `update_completion` does for one.
+
+    :param pairs: (person, programme), sorted.
+    :param lines: the people's ledgers, which nobody else can write to: see `histories.lines_of`.
+    **Touches** writes completion, delivery, notice.
+    """
+    rows = store.hold_completions(db, pairs, now)
+    histories = histories_of(db, pairs, lines)
+    changed = {}
+    for pair, row in rows.items():
+        programme = db.get_one(Programme, row.programme_id)
+        mine = [line.id for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
+        through = mine[-1] if mine else None
+        changed[pair] = _derive(db, programme, row, histories[pair], through, policies, now)
+    db.flush()
+    for sink in sinks:
+        store.write_deliveries(db, list(rows.values()), sink, now)
+    if db.execute(select(SinkAccount.id).limit(1)).first() is not None:
+        for pair, row in rows.items():
+            events.tell_completion(db, row, now, changed=changed[pair])
+    return rows
+
+
+def _derive(
+    db: Db,
+    programme: Programme,
+    row: Completion,
+    history: History,
+    through: uuid.UUID | None,
+    policies: Mapping[str, CreditPolicy],
+    now: datetime,
+) -> bool:
+    """Derive a completion, and tell whom it concerns. :return: whether it was met or unmet just now."""
     progress = _measure(programme, row, history, policies)
-    met_before = row.met_at
     kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
-    _note(db, row, programme, history, progress, policies, kept=kept, now=now)
+    _note(row, programme, history, progress, policies, through, kept=kept, now=now)
     if progress.met and row.met_at is None:
         row.met_at = now
         _announce(db, "completion_met", row, now)
@@ -264,25 +276,24 @@ def update_completion(
             "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
             name=programme.name,
         )
-        notify.tell(db, person_id, "programme_completed", text, now, f"/programmes/{programme.id}/record")
-    elif row.met_at is not None and not progress.met and not kept:
+        page = f"/programmes/{programme.id}/record"
+        notify.tell(db, row.person_id, "programme_completed", text, now, page)
+        return True
+    if row.met_at is not None and not progress.met and not kept:
         row.met_at = None
-        _announce_unmet(db, programme, person_id, now)
+        _announce_unmet(db, programme, row.person_id, now)
         _announce(db, "completion_unmet", row, now)
-    db.flush()
-    for sink in sinks:
-        store.write_delivery(db, programme, row, sink, now)
-    events.tell_completion(db, row, now, changed=row.met_at != met_before)
-    return row
+        return True
+    return False
 
 
 def _note(
-    db: Db,
     row: Completion,
     programme: Programme,
     history: History,
     progress: PolicyProgress,
     policies: Mapping[str, CreditPolicy],
+    through: uuid.UUID | None,
     *,
     kept: bool,
     now: datetime,
@@ -292,7 +303,7 @@ def _note(
         "percent": 100 if kept else progress.percent,
         "minutes": history.minutes,
         "criteria": [asdict(criterion) for criterion in progress.criteria],
-        "through_entry_id": queries.newest_entry(db, programme.id, row.person_id),
+        "through_entry_id": through,
     }
     if row.met_at is None:
         policy = policy_of(policies, programme)

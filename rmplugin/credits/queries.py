@@ -8,16 +8,14 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from lti.ags import SCOPE_SCORE
-from rmplugin.agreements.models import Agreement
+from rmplugin.credits.histories import histories_of, lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
-from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
-from rmplugin.notes.models import Note
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.people.queries import zone_of
-from rmplugin.policies import PREPARATION, Earned, History, SessionFacts, Targets
+from rmplugin.policies import PREPARATION, History, Targets
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.models import LtiContext, LtiResourceLink
@@ -70,52 +68,8 @@ def history_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> History
 
     **Touches** reads credit_entry, mentoring_session, agreement, goal, note, pairing.
     """
-    earned, adjusted = _time_of(db, programme_id, person_id)
-    own = select(Pairing.id).where(
-        Pairing.programme_id == programme_id,
-        or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id),
-    )
-    signed = select(Agreement.id).where(
-        Agreement.pairing_id.in_(own),
-        Agreement.mentor_signed_at.is_not(None),
-        Agreement.mentee_signed_at.is_not(None),
-    )
-    reviewed = select(Goal.id).where(
-        Goal.pairing_id.in_(own), Goal.owner_id == person_id, Goal.state == "reviewed"
-    )
-    noted = select(func.count(Note.session_id.distinct())).where(
-        Note.pairing_id.in_(own), Note.author_id == person_id
-    )
-    facts = db.execute(select(signed.exists(), reviewed.exists(), noted.scalar_subquery())).one()
-    return History(
-        earned=earned,
-        adjusted=adjusted,
-        agreement=bool(facts[0]),
-        end_review=bool(facts[1]),
-        reflections=facts[2],
-    )
-
-
-def _time_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[list[Earned], int]:
-    """Give the sessions that count for a person in a programme, and what a manager adjusted."""
-    query = (
-        select(CreditEntry.minutes, MentoringSession.id, MentoringSession.starts_at)
-        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
-        .where(CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id)
-        .where(CreditEntry.unit != PREPARATION)
-    )
-    sums: dict[tuple[Any, Any], int] = {}
-    for minutes, session_id, starts_at in db.execute(query):
-        key = (session_id, starts_at)
-        sums[key] = sums.get(key, 0) + minutes
-    # Adjustments belong to no session.
-    adjusted = sums.pop((None, None), 0)
-    earned = [
-        Earned(SessionFacts(str(session_id), starts_at, minutes), minutes)
-        for (session_id, starts_at), minutes in sums.items()
-        if minutes > 0
-    ]
-    return earned, adjusted
+    pair = (person_id, programme_id)
+    return histories_of(db, [pair], lines_of(db, [person_id], programme_id))[pair]
 
 
 def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[int, int]:
@@ -123,20 +77,9 @@ def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[i
 
     **Touches** reads credit_entry, mentoring_session.
     """
-    earned, adjusted = _time_of(db, programme_id, person_id)
+    earned, adjusted = sum_up(lines_of(db, [person_id], programme_id).get(person_id, ()))
     history = History(earned=earned, adjusted=adjusted)
     return history.sessions, history.minutes
-
-
-def newest_entry(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> uuid.UUID | None:
-    """Give the id of the newest line of a person in a programme; None before the first.
-
-    **Touches** reads credit_entry.
-    """
-    query = select(CreditEntry.id).where(
-        CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id
-    )
-    return db.scalar(query.order_by(CreditEntry.created_at.desc(), CreditEntry.id.desc()).limit(1))
 
 
 def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:

@@ -397,7 +397,7 @@ def _repair(db: Db, course: _Course, case: _Case, gone: set[uuid.UUID], now: dat
     """Send again. :return: False when somebody else did meanwhile."""
     if case.newest is None:
         completion = store.hold_completion(db, case.programme.id, case.completion.person_id, now)
-        return store.write_delivery(db, case.programme, completion, case.sink, now) is not None
+        return store.write_deliveries(db, [completion], case.sink, now) > 0
     if case.verdict.kind == "column_gone" and case.link_id and course.columns[case.link_id].url is not None:
         gone.add(case.link_id)
         return True

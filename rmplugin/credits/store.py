@@ -6,7 +6,7 @@ database one after the other decides what is newest.
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from lti.ags import next_timestamp
 from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.credits.queries import OPEN_STATES, Place, find_place
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import Door, asked_wait, may_call, note_answer
 from rmplugin.jobs import wait_after
@@ -69,40 +69,86 @@ def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: 
         return row
     try:
         with db.begin_nested():
-            db.add(
-                Completion(
-                    programme_id=programme_id,
-                    person_id=person_id,
-                    percent=0,
-                    minutes=0,
-                    criteria=[],
-                    policy_version=0,
-                    updated_at=now,
-                )
-            )
+            db.add(_new_completion(person_id, programme_id, now))
     except IntegrityError:
         # Another transaction made it meanwhile and has committed.
         pass
     return db.scalars(query).one()
 
 
-def write_delivery(
-    db: Db, programme: Programme, completion: Completion, sink: CompletionSink, now: datetime
-) -> Delivery | None:
-    """Write what a sink has to be told about a completion; older words that are still waiting are superseded.
+def hold_completions(
+    db: Db, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: datetime
+) -> dict[tuple[uuid.UUID, uuid.UUID], Completion]:
+    """Give many completion rows as `hold_completion` does one.
+
+    :param pairs: (person, programme), sorted, which is the order in which everybody locks them.
+    **Touches** may write completion.
+    """
+    held = {}
+    for some in chunks(pairs):
+        query = select(Completion).where(
+            Completion.person_id.in_({person for person, _programme in some}),
+            Completion.programme_id.in_({programme for _person, programme in some}),
+        )
+        query = query.order_by(Completion.person_id, Completion.programme_id).with_for_update()
+        rows = db.scalars(query.execution_options(populate_existing=True)).all()
+        wanted = set(some)
+        held.update({pair: row for row in rows if (pair := (row.person_id, row.programme_id)) in wanted})
+    new = [_new_completion(*pair, now) for pair in pairs if pair not in held]
+    if not new:
+        return held
+    try:
+        with db.begin_nested():
+            db.add_all(new)
+        held.update({(row.person_id, row.programme_id): row for row in new})
+    except IntegrityError:
+        # Another transaction made one of them meanwhile and has committed.
+        held.update({pair: hold_completion(db, pair[1], pair[0], now) for pair in pairs if pair not in held})
+    return held
+
+
+def _new_completion(person_id: uuid.UUID, programme_id: uuid.UUID, now: datetime) -> Completion:
+    return Completion(
+        programme_id=programme_id,
+        person_id=person_id,
+        percent=0,
+        minutes=0,
+        criteria=[],
+        policy_version=0,
+        updated_at=now,
+    )
+
+
+def write_deliveries(db: Db, completions: Collection[Completion], sink: CompletionSink, now: datetime) -> int:
+    """Write what a sink has to be told about completions; older words that are still waiting are superseded.
 
     Nothing is written while there is nothing to tell: a first score of 0 would already tick "has a grade".
 
-    :param completion: locked by `hold_completion`.
-    :return: the new row; None when the sink knows, or waits to be told, the same already.
-    **Touches** writes delivery; reads where the grade goes.
+    :param completions: locked by `hold_completion`.
+    :return: of how many; of the others the sink knows, or waits to be told, the same already.
+    **Touches** writes delivery; reads where the grades go.
     """
-    subject = f"{completion.programme_id}/{completion.person_id}"
-    rows = _rows_of(db, sink.key, subject)
-    payload = payload_of(completion)
+    rows: dict[str, list[Delivery]] = {subject_of(one): [] for one in completions}
+    for some in chunks(rows):
+        query = select(Delivery).where(Delivery.sink == sink.key, Delivery.subject.in_(some))
+        for row in db.scalars(query.order_by(Delivery.created_at, Delivery.id)):
+            rows[row.subject].append(row)
+    return sum(_write_delivery(db, one, rows[subject_of(one)], sink, now) for one in completions)
+
+
+def subject_of(completion: Completion) -> str:
+    """Say whom and what words about a completion are about. **Touches** pure."""
+    return f"{completion.programme_id}/{completion.person_id}"
+
+
+def _write_delivery(
+    db: Db, completion: Completion, rows: Sequence[Delivery], sink: CompletionSink, now: datetime
+) -> bool:
+    subject, payload = subject_of(completion), payload_of(completion)
     current = [row for row in rows if row.state != "superseded"]
     if current[-1].payload == payload if current else completion.percent == 0:
-        return None
+        return False
+    programme = db.get_one(Programme, completion.programme_id)
     place = find_place(db, programme, completion.person_id) if sink.needs_line_item else Place()
     row = Delivery(
         sink=sink.key,
@@ -124,7 +170,7 @@ def write_delivery(
                 older.state, older.updated_at = "superseded", now
     db.add(row)
     db.info["wake"] = True
-    return row
+    return True
 
 
 def payload_of(completion: Completion) -> dict[str, Any]:
@@ -134,12 +180,6 @@ def payload_of(completion: Completion) -> dict[str, Any]:
         "minutes": completion.minutes,
         "met_at": completion.met_at.isoformat() if completion.met_at else None,
     }
-
-
-def _rows_of(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
-    """Give all rows of a subject, oldest first."""
-    query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
-    return db.scalars(query.order_by(Delivery.created_at, Delivery.id)).all()
 
 
 def _not_before(rows: Sequence[Delivery], now: datetime) -> datetime:

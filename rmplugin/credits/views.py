@@ -170,6 +170,7 @@ def _titles(visit: Visit) -> dict[str, str]:
 def reverse_page(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
     """Ask a manager why an award is to be taken back."""
     entry = _managed_entry(visit, person_id, entry_id)
+    visit.note_access(person_id)
     return web.render(
         "credits/reverse.html",
         visit,
@@ -197,7 +198,6 @@ def _managed_entry(visit: Visit, person_id: UUID, entry_id: UUID) -> CreditEntry
     entry = queries.get_entry_of(visit.db, entry_id, person_id)
     get_managed_programme(visit.db, entry.programme_id, visit.session.context_id)
     _refuse_own(visit, person_id)
-    visit.note_access(person_id)
     return entry
 
 

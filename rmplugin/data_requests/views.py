@@ -21,6 +21,11 @@ PAGE_NAMES = texts(
     {
         "checkins.care_page": "What you wanted the programme team to read",
         "credits.person_credits": "Your credits and how far you are",
+        "credits.reverse_page": "Credit of yours, to take it back",
+        "credits.adjust_page": "Your credit in a programme, to adjust it",
+        "papers.person_papers": "Your certificates and badges, and whether they are valid",
+        "papers.revoke_page": "A certificate of yours, to revoke it",
+        "sessions.attest_page": "A session of you and your partner, to attest it",
         "hours.index_page": "How many hours fell out for you and your partner, and why",
         "sessions.attestations": "Sessions of you and your partner that one of you asked to attest",
         "matching.pair_page": "A proposal of you and somebody else, with its points and reasons",

@@ -63,22 +63,17 @@ def _answer_invitation(
     yield chance.uniform(0.1, SIGN_UP_DAYS)
     programme = stage.db.get_one(Programme, programme_id)
     if way == "decline":
-        enrolment = _enrolment(stage, programme_id, person_id)
+        invited = find_enrolment(stage.db, programme_id, person_id)
         reason = chance.choice([*DECLINE_REASONS, "time", "time", None])
-        operations.decline_invitation(stage.db, enrolment, reason, stage.now)
+        # Who did not fit on the day was not invited.
+        if invited is not None:
+            operations.decline_invitation(stage.db, invited, reason, stage.now)
     elif way == "begin":
         operations.start_enrolment(stage.db, programme, person_id, answers, stage.now)
     elif way == "sign_up":
         enrolment = operations.submit_enrolment(stage.db, programme, person_id, answers, stage.now)
         if enrolment.state == "endorsing":
             yield from _endorse(stage, enrolment.id, chance)
-
-
-def _enrolment(stage: Stage, programme_id: uuid.UUID, person_id: uuid.UUID) -> Enrolment:
-    enrolment = find_enrolment(stage.db, programme_id, person_id)
-    if enrolment is None:
-        raise LookupError(programme_id)
-    return enrolment
 
 
 def _endorse(stage: Stage, enrolment_id: uuid.UUID, chance: Any) -> Act:

@@ -1,7 +1,7 @@
 """Introductions: say whether one wants to go on; what follows when both have."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ from rmplugin.matching.ending import end_pairing, tell_ended
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
 from rmplugin.people.queries import display_names
-from rmplugin.sessions.models import MentoringSession
 from rmplugin.texts import Text
 
 # The same words whether somebody was sure or not.
@@ -80,26 +79,24 @@ def _tell_both(db: Db, pairing: Pairing, kind: str, words: str, now: datetime, p
         notify.tell(db, person, kind, Text(words, name=names[pairing.partner_of(person)]), now, path)
 
 
-def on_session_confirmed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+def on_sessions_confirmed(db: Db, payloads: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """Ask whoever was unsure again, after the second session.
 
-    :param payload: {"session_id": text, …}.
+    :param payloads: {"session_id": text, …} each.
     **Touches** reads mentoring_session, intro_answer; writes notice.
     """
-    session = db.get(MentoringSession, uuid.UUID(payload["session_id"]))
-    pairing = db.get(Pairing, session.pairing_id) if session is not None else None
-    if pairing is None or queries.confirmed_sessions(db, pairing.id) != queries.SESSIONS_BEFORE_AGAIN:
-        return
-    for person in (pairing.mentor_id, pairing.mentee_id):
-        if queries.standing_of(db, pairing, person).due == 2:
-            notify.tell(
-                db,
-                person,
-                "intro_again",
-                "You have had two sessions. Do you want to go on? Only you see your answer.",
-                now,
-                queries.page_of(pairing.id),
-            )
+    session_ids = {uuid.UUID(payload["session_id"]) for payload in payloads}
+    for pairing in queries.pairings_before_again(db, session_ids):
+        for person in (pairing.mentor_id, pairing.mentee_id):
+            if queries.standing_of(db, pairing, person).due == 2:
+                notify.tell(
+                    db,
+                    person,
+                    "intro_again",
+                    "You have had two sessions. Do you want to go on? Only you see your answer.",
+                    now,
+                    queries.page_of(pairing.id),
+                )
 
 
 def see_after(db: Db, now: datetime) -> int:

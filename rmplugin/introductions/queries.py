@@ -1,7 +1,7 @@
 """Reads about introductions. Nothing here gives one person's answer to anybody else."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,6 +65,22 @@ def confirmed_sessions(db: Db, pairing_id: uuid.UUID) -> int:
         MentoringSession.pairing_id == pairing_id, MentoringSession.state == "confirmed"
     )
     return db.scalar(query) or 0
+
+
+def pairings_before_again(db: Db, session_ids: Collection[uuid.UUID]) -> Sequence[Pairing]:
+    """Give the pairings of sessions that have just so many confirmed ones as are needed to ask again.
+
+    Those in which nobody was ever unsure are left out.
+
+    **Touches** reads mentoring_session, pairing, intro_answer.
+    """
+    theirs = select(MentoringSession.pairing_id).where(MentoringSession.id.in_(session_ids))
+    unsure = select(IntroAnswer.id).where(
+        IntroAnswer.pairing_id == Pairing.id, IntroAnswer.answer == "unsure"
+    )
+    query = select(Pairing).where(Pairing.id.in_(theirs), unsure.exists()).order_by(Pairing.id)
+    found = db.scalars(query).all()
+    return [one for one in found if confirmed_sessions(db, one.id) == SESSIONS_BEFORE_AGAIN]
 
 
 def answers_in(db: Db, pairing_id: uuid.UUID, turn: int) -> dict[uuid.UUID, IntroAnswer]:

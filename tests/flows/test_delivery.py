@@ -427,9 +427,8 @@ def test_delivery_when_the_tools_own_column_was_deleted_makes_it_again_and_sends
         completion = operations.store.hold_completion(db, other.programme_id, other.person_id, clock.now)
         completion.percent = 50
         db.flush()
-        programme = db.get(Programme, other.programme_id)
         sink = own_column.runtime.plugins.sinks["ags"]
-        operations.store.write_delivery(db, programme, completion, sink, clock.now)
+        operations.store.write_deliveries(db, [completion], sink, clock.now)
     assert own_column.work() == {"delivered": 2}
     assert len(lms.line_items) == 1
     assert lms.line_items.keys() != first.keys()

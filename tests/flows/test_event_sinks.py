@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from rmplugin.api import FatalError, RetriableError, SinkAnswer
-from rmplugin.credits import events, operations, tasks
+from rmplugin.credits import confirming, events, operations, tasks
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations import operations as destinations
 from rmplugin.destinations.models import Brake, SinkAccount
@@ -115,7 +115,7 @@ def test_record_when_given_is_whole_and_its_row_names_nobody(ledger, account, si
     )
     assert (record.programme_name, record.pairing_id) == (pair.programme.name, str(pair.pairing.id))
     assert record.ended_at - record.started_at == timedelta(minutes=record.minutes)
-    assert (record.unit, record.policy) == ("contact_minutes", "contact_hours/1")
+    assert (record.unit, record.policy) == ("contact_hours", "contact_hours/1")
     stored = json.dumps([row.payload for row in ledger.rows()])
     for person in (pair.mentor, pair.mentee):
         assert person.display_name not in stored
@@ -151,7 +151,9 @@ def test_line_when_its_transaction_rolls_back_is_told_to_nobody(ledger, account,
     def fail():
         with ledger.db() as db:
             session = confirm_session(db, ledger.pair, ledger.clock.now)
-            operations.on_session_confirmed(db, {"session_id": str(session.id)}, ledger.clock.now)
+            payloads = [{"session_id": str(session.id)}]
+            policies = ledger.runtime.plugins.policies
+            confirming.on_sessions_confirmed(db, payloads, ledger.clock.now, policies=policies)
             raise LookupError
 
     with pytest.raises(LookupError):

@@ -58,7 +58,7 @@ def take_back(runtime, tenant, pair, person, now):
         values |= {"amount_hundredths": -award.amount_hundredths, "created_at": now}
         db.add(CreditEntry(**values))
         db.flush()
-        credits.update_completion(db, pair.programme, person.id, (), now)
+        credits.update_completion(db, pair.programme, person.id, (), now, policies=runtime.plugins.policies)
     work_outbox(runtime)
 
 

@@ -82,7 +82,7 @@ def test_sink_when_its_secret_is_wrong_fails_the_check_and_the_doctor(rm):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("sink", "add", "x", "--connector", "nothing"), 1, "known: records"),
+        (("sink", "add", "x", "--connector", "nothing"), 1, "known: csv, records, "),
         (("sink", "add", "x", "--connector", "records", "--set", "token=t"), 2, "secret"),
         (("sink", "add", "x", "--connector", "records"), 1, "url"),
         (("sink", "check", "x"), 1, "x"),

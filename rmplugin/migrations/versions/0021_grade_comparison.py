@@ -65,6 +65,11 @@ def upgrade() -> None:
             for name, owner in owners.items()
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grade_difference")),
+        sa.CheckConstraint(
+            "kind in ('overridden', 'left', 'ignored', 'column_gone', 'copied', 'unreadable', 'stranger', "
+            "'stray_column', 'lost', 'stale', 'unsent')",
+            name=op.f("ck_grade_difference_kind"),
+        ),
     )
     for name in ("comparison_id", "person_id", "tenant_id"):
         op.create_index(op.f(f"ix_grade_difference_{name}"), "grade_difference", [name])

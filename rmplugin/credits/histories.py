@@ -1,0 +1,130 @@
+"""What people did so far: their ledgers as sums need them, and what else a programme asks for."""
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, func, or_, select
+
+from rmplugin.agreements.models import Agreement
+from rmplugin.credits.models import CreditEntry
+from rmplugin.db import Db, chunks
+from rmplugin.goals.models import Goal
+from rmplugin.matching.models import Pairing
+from rmplugin.notes.models import Note
+from rmplugin.policies import PREPARATION, Earned, History, SessionFacts
+from rmplugin.sessions.models import MentoringSession
+
+
+class Line(NamedTuple):
+    """A line of the ledger, as far as sums need it. :ivar starts_at: of its session."""
+
+    id: uuid.UUID
+    person_id: uuid.UUID
+    programme_id: uuid.UUID
+    session_id: uuid.UUID | None
+    unit: str
+    minutes: int
+    created_at: datetime
+    starts_at: datetime | None
+
+
+def lines_of(
+    db: Db, people: Collection[uuid.UUID], programme_id: uuid.UUID | None = None
+) -> dict[uuid.UUID, list[Line]]:
+    """Give the ledgers of people, oldest line first; who has none is not among them.
+
+    :param programme_id: None for all programmes.
+    **Touches** reads credit_entry, mentoring_session.
+    """
+    names = ("id", "person_id", "programme_id", "session_id", "unit", "minutes", "created_at")
+    query = (
+        select(*(getattr(CreditEntry, name) for name in names), MentoringSession.starts_at)
+        .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .order_by(CreditEntry.created_at, CreditEntry.id)
+    )
+    if programme_id is not None:
+        query = query.where(CreditEntry.programme_id == programme_id)
+    lines: dict[uuid.UUID, list[Line]] = {}
+    for some in chunks(people):
+        for row in db.execute(query.where(CreditEntry.person_id.in_(some))):
+            lines.setdefault(row.person_id, []).append(Line(*tuple(row)))
+    return lines
+
+
+def histories_of(
+    db: Db, pairs: Collection[tuple[uuid.UUID, uuid.UUID]], lines: Mapping[uuid.UUID, Sequence[Line]]
+) -> dict[tuple[uuid.UUID, uuid.UUID], History]:
+    """Give what people have reached in programmes, reversals taken off.
+
+    :param pairs: (person, programme).
+    :param lines: see `lines_of`.
+    **Touches** reads agreement, goal, note, pairing.
+    """
+    agreed, reviewed, noted = _facts_of(db, {person for person, _programme in pairs})
+    histories = {}
+    for pair in pairs:
+        person_id, programme_id = pair
+        mine = [line for line in lines.get(person_id, ()) if line.programme_id == programme_id]
+        earned, adjusted = sum_up(mine)
+        histories[pair] = History(
+            earned=earned,
+            adjusted=adjusted,
+            agreement=pair in agreed,
+            end_review=pair in reviewed,
+            reflections=noted.get(pair, 0),
+        )
+    return histories
+
+
+_Pairs = set[tuple[uuid.UUID, uuid.UUID]]
+
+
+def _facts_of(
+    db: Db, people: Collection[uuid.UUID]
+) -> tuple[_Pairs, _Pairs, dict[tuple[uuid.UUID, uuid.UUID], int]]:
+    """Give in which programmes people signed and reviewed, and about how many sessions they wrote."""
+    agreed: _Pairs = set()
+    reviewed: _Pairs = set()
+    noted: dict[tuple[uuid.UUID, uuid.UUID], int] = {}
+    for some in chunks(people):
+        for own in (Pairing.mentor_id, Pairing.mentee_id):
+            signed = (
+                select(own, Pairing.programme_id)
+                .join(Agreement, Agreement.pairing_id == Pairing.id)
+                .where(Agreement.mentor_signed_at.is_not(None), Agreement.mentee_signed_at.is_not(None))
+            )
+            agreed.update((row[0], row[1]) for row in db.execute(signed.where(own.in_(some))))
+        goals = select(Goal.owner_id, Pairing.programme_id).join(Pairing, Pairing.id == Goal.pairing_id)
+        goals = goals.where(Goal.state == "reviewed", Goal.owner_id.in_(some), _is_of(Goal.owner_id))
+        reviewed.update((row[0], row[1]) for row in db.execute(goals))
+        notes = (
+            select(Note.author_id, Pairing.programme_id, func.count(Note.session_id.distinct()))
+            .join(Pairing, Pairing.id == Note.pairing_id)
+            .where(Note.author_id.in_(some), _is_of(Note.author_id))
+            .group_by(Note.author_id, Pairing.programme_id)
+        )
+        noted.update({(row[0], row[1]): row[2] for row in db.execute(notes)})
+    return agreed, reviewed, noted
+
+
+def _is_of(person_id: Any) -> ColumnElement[bool]:
+    return or_(Pairing.mentor_id == person_id, Pairing.mentee_id == person_id)
+
+
+def sum_up(lines: Iterable[Line]) -> tuple[list[Earned], int]:
+    """Give the sessions that count, and what a manager adjusted. **Touches** pure."""
+    sums: dict[tuple[Any, Any], int] = {}
+    for line in lines:
+        if line.unit != PREPARATION:
+            key = (line.session_id, line.starts_at)
+            sums[key] = sums.get(key, 0) + line.minutes
+    # Adjustments belong to no session.
+    adjusted = sums.pop((None, None), 0)
+    earned = [
+        Earned(SessionFacts(str(session_id), starts_at, minutes), minutes)
+        for (session_id, starts_at), minutes in sums.items()
+        if minutes > 0
+    ]
+    return earned, adjusted

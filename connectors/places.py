@@ -99,6 +99,9 @@ def open_place(settings: Mapping[str, Any]) -> Iterator[Place]:
     if scheme == "":
         try:
             yield Folder(Path(settings["path"]))
+        except FileNotFoundError:
+            text = "There is no such file or folder. Make it, or change the setting `path`."
+            raise fatal(settings["path"], text) from None
         except OSError as error:
             text = f"The file cannot be read, written or moved ({error.strerror}). Check its permissions."
             raise fatal(settings["path"], text) from None

@@ -245,3 +245,11 @@ def test_line_when_a_name_would_be_a_formula_is_defused_and_stays_one_line(key, 
 def test_settings_when_they_cannot_work_are_refused(wrong):
     with pytest.raises(ma.ValidationError):
         DropSettings().load({"path": "/drop", **wrong})
+
+
+def test_check_when_the_folder_does_not_exist_says_to_make_it(tmp_path):
+    (found,) = CsvDrop().check(DropSettings().load({"path": str(tmp_path / "drop")}))
+    assert (found.ok, found.advice) == (
+        False,
+        "There is no such file or folder. Make it, or change the setting `path`.",
+    )

@@ -16,6 +16,7 @@ from connectors.hris.scim import ScimConnector, ScimSettings
 from rmplugin import testing
 from rmplugin.api import CursorExpiredError, RetriableError, read_scim_user
 from rmplugin.scim_user import ENTERPRISE
+from rmplugin.testing import servers
 from tests.fakes.scim_service import TOKEN, ScimService, user_of
 
 HIRED = {"mapping": {"hire_date": f"{ENTERPRISE}:hired"}}
@@ -214,7 +215,7 @@ def real():
     """Run scim2-server with a token in a thread of its own; give a function that sends it requests."""
     provider: ScimProvider = load_default_provider()
     app = BearerTokenApplication(InMemoryStorage(), provider, bearer_tokens=[TOKEN])
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=testing._Quiet)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=servers._Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}/v2"

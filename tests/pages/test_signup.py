@@ -280,7 +280,7 @@ def test_time_when_it_is_a_reason_is_in_one_table_only_so_that_none_gives_anothe
     reasons, times = says.split("other than time")[1].split("No time: at which stage")
     assert "I do not have the time now" not in reasons
     assert "across levels fewer than 5, or hidden with them Together fewer than 5" in reasons
-    assert "when invited 6 Together 6" in times
+    assert "When invited 6 Together 6" in times
 
 
 def test_nudge_when_sent_reaches_who_has_not_answered_and_replaces_the_unread(

@@ -113,19 +113,17 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
 def _find_member(
     db: Db, context_id: uuid.UUID, person_id: uuid.UUID
 ) -> tuple[CourseMember, LtiUser, LtiContext] | None:
+    theirs = select(LtiUser).where(LtiUser.person_id == person_id, LtiUser.link_state == "confirmed")
+    users = {user.id: user for user in db.scalars(theirs)}
+    # Apart from the one before, because PostgreSQL would read the whole course while it knows no sizes.
     query = (
-        select(CourseMember, LtiUser, LtiContext)
-        .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
+        select(CourseMember, LtiContext)
         .join(LtiContext, LtiContext.id == CourseMember.context_id)
-        .where(
-            CourseMember.context_id == context_id,
-            LtiUser.person_id == person_id,
-            LtiUser.link_state == "confirmed",
-        )
+        .where(CourseMember.context_id == context_id, CourseMember.lti_user_id.in_(users))
         .order_by((CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last())
     )
-    row = db.execute(query.limit(1)).one_or_none()
-    return None if row is None else (row[0], row[1], row[2])
+    row = db.execute(query.limit(1)).one_or_none() if users else None
+    return None if row is None else (row[0], users[row[0].lti_user_id], row[1])
 
 
 def _why_no_grade(programme: Programme, member: CourseMember | None) -> str | None:

@@ -200,13 +200,13 @@ class LtiUser(Base, TenantOwned):
     __tablename__ = "lti_user"
     __table_args__ = (
         UniqueConstraint("platform_id", "sub"),
+        # With the tenant, so that PostgreSQL takes it also before it has looked at a table that just grew.
+        Index("ix_lti_user_person_id", "person_id", "tenant_id"),
         CheckConstraint("link_state in ('unlinked', 'confirmed', 'conflict', 'revoked')", name="link_state"),
     )
     platform_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("lti_platform.id", ondelete="CASCADE"))
     sub: Mapped[str]
-    person_id: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("person.id", ondelete="SET NULL"), index=True
-    )
+    person_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     claimed_person_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("person.id", ondelete="SET NULL"), index=True
     )

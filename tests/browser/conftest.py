@@ -17,7 +17,7 @@ import pytest
 import requests
 from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, sync_playwright
 
-from rmplugin.demo.company import Company, lms_people, write_company
+from rmplugin.demo.company import Company, lms_people, read_german, write_company
 from rmplugin.demo.lms_settings import LmsPerson
 
 CHROMIUM = "/usr/bin/chromium"
@@ -67,7 +67,11 @@ class Demo:
 
     def user(self, who: str) -> LmsPerson:
         """Find an account of the practice LMS by employee number or name."""
-        return next(user for user in lms_people(self.company) if who in (user.employee_number, user.name))
+        return next(user for user in self.users() if who in (user.employee_number, user.name))
+
+    def users(self) -> list[LmsPerson]:
+        """Give the accounts of the practice LMS."""
+        return read_german(lms_people(self.company))
 
     def carried_by(self) -> list[str]:
         """Give what has carried each launch so far, by the tool's log."""

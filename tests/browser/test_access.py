@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from rmplugin.demo.company import lms_people
 from rmplugin.programmes.answers import MOTIVATION
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, Person
 
@@ -71,7 +70,8 @@ def places(demo, open_for_module) -> Places:
     manager.press("Run the matching")
     manager.sees("the solver proved it")
     run = manager.at()
-    accounts = Counter(user.name for user in lms_people(demo.company))
+    # The links that are clicked below have English words.
+    accounts = Counter(user.name for user in demo.users() if user.locale == "en")
     pairs = [text.split(" teaches ") for text in manager.tool.locator("th a").all_inner_texts()]
     proposals = Counter(name for pair in pairs for name in pair)
     pair = next(pair for pair in pairs if all(accounts[name] == proposals[name] == 1 for name in pair))

@@ -1,5 +1,6 @@
 """The BambooHR connector, against a stand-in that pages, hides, throttles and forgets as the vendor says."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -323,7 +324,8 @@ def notice(fake, settings):
 def test_notice_when_it_is_signed_names_people_and_nothing_else(notice, body, keys):
     found = notice(body)
     assert (found.source_keys, found.everybody) == (keys, False)
-    assert "123" not in str(found)
+    # The notice's own id is a digest, in which any three digits may stand.
+    assert "123" not in str(replace(found, notice_id=""))
 
 
 def test_notice_when_header_names_are_of_any_case_is_taken(fake, settings):

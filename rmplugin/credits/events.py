@@ -313,7 +313,8 @@ def claim_batch(
     rows = _take_due(db, account, sink, now)
     if not rows or not _has_calls_left(account, sink, now):
         return None
-    if not doors.may_call(db, doors.Door(account.sink, account.id), now, LEASE):
+    door = doors.Door(account.sink, account.id)
+    if not doors.may_call(doors.find_brakes(db, {door}).get(door), now, LEASE):
         return None
     account.recent_calls = [*account.recent_calls, now.timestamp()]
     unanswered = {row.id for row in rows if row.state == "in_flight"}
@@ -417,5 +418,6 @@ def record_answers(db: Db, batch: Batch, answers: Sequence[SinkAnswer], now: dat
         states.append(row.state)
     if states:
         best = next((one for one in answers if not doors.has_failed(one)), answers[0])
-        doors.note_answer(db, doors.Door(account.sink, account.id), best, now)
+        door = doors.Door(account.sink, account.id)
+        doors.note_answer(db, doors.find_brakes(db, {door}), door, best, now)
     return states

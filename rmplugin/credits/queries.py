@@ -1,7 +1,7 @@
 """Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 from lti.ags import SCOPE_SCORE
 from rmplugin.credits.histories import histories_of, lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import CourseMember, LtiUser, Person
@@ -29,6 +29,22 @@ NO_COLUMN = Text(
     "grades on for it, then open the activity again."
 )
 OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
+
+# A course, None where a programme is not open in one yet; and a person.
+Whose = tuple[uuid.UUID | None, uuid.UUID]
+# What a grade's place depends on.
+MEMBER = (
+    CourseMember.context_id,
+    CourseMember.lti_user_id,
+    CourseMember.status,
+    CourseMember.roles,
+    CourseMember.is_learner,
+    CourseMember.last_launch_at,
+    CourseMember.graded_link_id,
+    LtiUser.sub,
+    LtiContext.platform_id,
+    LtiContext.deployment_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +99,32 @@ def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[i
 
 
 def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
-    """Find the gradebook column for a person in the programme's course.
+    """Find the gradebook column for a person in the programme's course; see `find_places`."""
+    one: Whose = (programme.context_id, person_id)
+    return find_places(db, [one])[one]
 
-    :return: the place, or a `Place` with only `problem`.
+
+def find_places(db: Db, wanted: Collection[Whose]) -> dict[Whose, Place]:
+    """Find the gradebook columns of people in courses.
+
+    :return: the places; a `Place` with only `problem` where there is none.
     **Touches** reads course_member, lti_user, lti_resource_link, lti_context.
     """
-    found = _find_member(db, programme.context_id, person_id) if programme.context_id else None
-    problem = _why_no_grade(programme, found[0] if found else None)
-    if found is None or problem is not None:
+    members = _find_members(db, wanted)
+    ids = {member.graded_link_id for member in members.values()}
+    links = {
+        row.id: row
+        for some in chunks(ids - {None})
+        for row in db.scalars(select(LtiResourceLink).where(LtiResourceLink.id.in_(some)))
+    }
+    return {one: _place_of(one[0], members.get(one), links) for one in wanted}
+
+
+def _place_of(course_id: uuid.UUID | None, member: Any, links: Mapping[uuid.UUID, LtiResourceLink]) -> Place:
+    problem = _why_no_grade(course_id, member)
+    if problem is not None:
         return Place(problem=problem)
-    member, user, context = found
-    link = db.get(LtiResourceLink, member.graded_link_id) if member.graded_link_id else None
+    link = links.get(member.graded_link_id)
     if link is None or (link.line_item_url is None and not may_make_column(link)):
         return Place(problem=NO_COLUMN)
     if link.scopes and SCOPE_SCORE not in link.scopes:
@@ -102,33 +133,45 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
             "tool's settings; then open the activity again."
         )
     return Place(
-        platform_id=context.platform_id,
-        deployment_id=context.deployment_id,
-        user_id=user.sub,
+        platform_id=member.platform_id,
+        deployment_id=member.deployment_id,
+        user_id=member.sub,
         line_item_url=link.line_item_url,
         link_id=link.id,
     )
 
 
-def _find_member(
-    db: Db, context_id: uuid.UUID, person_id: uuid.UUID
-) -> tuple[CourseMember, LtiUser, LtiContext] | None:
-    theirs = select(LtiUser).where(LtiUser.person_id == person_id, LtiUser.link_state == "confirmed")
-    users = {user.id: user for user in db.scalars(theirs)}
-    # Apart from the one before, because PostgreSQL would read the whole course while it knows no sizes.
-    query = (
-        select(CourseMember, LtiContext)
-        .join(LtiContext, LtiContext.id == CourseMember.context_id)
-        .where(CourseMember.context_id == context_id, CourseMember.lti_user_id.in_(users))
-        .order_by((CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last())
-    )
-    row = db.execute(query.limit(1)).one_or_none() if users else None
-    return None if row is None else (row[0], users[row[0].lti_user_id], row[1])
+def _find_members(db: Db, wanted: Collection[Whose]) -> dict[Whose, Any]:
+    """Give how people are members of courses: the active, latest launched one where there are more."""
+    members: dict[Whose, Any] = {}
+    for some in chunks(wanted):
+        theirs = select(LtiUser.id, LtiUser.person_id).where(
+            LtiUser.person_id.in_({person_id for _course, person_id in some}),
+            LtiUser.link_state == "confirmed",
+        )
+        people = {user_id: person_id for user_id, person_id in db.execute(theirs) if person_id is not None}
+        # Apart from the one before, because PostgreSQL would read the whole course while it knows no sizes.
+        query = (
+            select(*MEMBER)
+            .join(LtiContext, LtiContext.id == CourseMember.context_id)
+            .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
+            .where(
+                CourseMember.context_id.in_({course for course, _person_id in some} - {None}),
+                CourseMember.lti_user_id.in_(people),
+            )
+            .order_by(
+                (CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last()
+            )
+        )
+        for row in db.execute(query) if people else ():
+            whose: Whose = (row.context_id, people[row.lti_user_id])
+            members.setdefault(whose, row)
+    return members
 
 
-def _why_no_grade(programme: Programme, member: CourseMember | None) -> str | None:
+def _why_no_grade(course_id: uuid.UUID | None, member: Any) -> str | None:
     """Say why the LMS would take no grade for a member of the programme's course; None when it would."""
-    if programme.context_id is None:
+    if course_id is None:
         return "The programme is not open in a course yet. Its manager opens it there once."
     if member is not None and member.status != "Active":
         return (

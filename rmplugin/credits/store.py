@@ -1,4 +1,4 @@
-"""The life of a delivery: written with its cause, claimed with a lease, answered, coalesced.
+"""The life of a delivery: written with its cause, coalesced, answered, sent again; see `claims`.
 
 Whoever writes deliveries of a person and programme first locks their completion row, so that on every
 database one after the other decides what is newest.
@@ -7,52 +7,27 @@ database one after the other decides what is newest.
 import hashlib
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from lti.ags import next_timestamp
-from lti.platforms import Platform
 from rmplugin.credits.models import Completion, Delivery
-from rmplugin.credits.queries import OPEN_STATES, Place, find_place
+from rmplugin.credits.queries import OPEN_STATES, Place, find_places
 from rmplugin.db import Db, chunks
 from rmplugin.destinations.models import Brake
-from rmplugin.destinations.store import Door, asked_wait, may_call, note_answer
+from rmplugin.destinations.store import Door, asked_wait
 from rmplugin.jobs import wait_after
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.programmes.models import Programme
-from rmplugin.sinks import CompletionRecord, CompletionSink, SinkAnswer
-from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
-from rmplugin.tenants.store import as_platform
+from rmplugin.sinks import CompletionSink, SinkAnswer
+from rmplugin.tenants.models import LtiResourceLink
 
-LEASE = timedelta(seconds=60)
 # Stands in place of the other system's id while it is not known whether it keeps something.
 MAYBE_THERE = "maybe there"
 TICK = timedelta(microseconds=1)
 SCORE_MAXIMUM = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A delivery that this worker has until its lease ends.
-
-    :param record: its timestamp names the try: an answer counts only for the try that it belongs to.
-    :param platform: the LMS that the place lies on; None for sinks without one.
-    :param door: what fails as one: the course; None for sinks without a place.
-    :param link_id: the link that the grade belongs to; None for sinks without one. When the record names no
-        column, it must be made first.
-    """
-
-    delivery_id: uuid.UUID
-    tenant_id: uuid.UUID
-    sink: str
-    record: CompletionRecord
-    platform: Platform | None
-    door: Door | None
-    link_id: uuid.UUID | None
 
 
 def hold_completion(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, now: datetime) -> Completion:
@@ -133,7 +108,11 @@ def write_deliveries(db: Db, completions: Collection[Completion], sink: Completi
         query = select(Delivery).where(Delivery.sink == sink.key, Delivery.subject.in_(some))
         for row in db.scalars(query.order_by(Delivery.created_at, Delivery.id)):
             rows[row.subject].append(row)
-    return sum(_write_delivery(db, one, rows[subject_of(one)], sink, now) for one in completions)
+    new = [one for one in completions if _is_new(one, rows[subject_of(one)])]
+    places = _places_of(db, new) if sink.needs_line_item else {}
+    for one in new:
+        _write_delivery(db, one, rows[subject_of(one)], sink, places.get(one, Place()), now)
+    return len(new)
 
 
 def subject_of(completion: Completion) -> str:
@@ -141,21 +120,34 @@ def subject_of(completion: Completion) -> str:
     return f"{completion.programme_id}/{completion.person_id}"
 
 
-def _write_delivery(
-    db: Db, completion: Completion, rows: Sequence[Delivery], sink: CompletionSink, now: datetime
-) -> bool:
-    subject, payload = subject_of(completion), payload_of(completion)
+def _is_new(completion: Completion, rows: Sequence[Delivery]) -> bool:
     current = [row for row in rows if row.state != "superseded"]
-    if current[-1].payload == payload if current else completion.percent == 0:
-        return False
-    programme = db.get_one(Programme, completion.programme_id)
-    place = find_place(db, programme, completion.person_id) if sink.needs_line_item else Place()
+    return current[-1].payload != payload_of(completion) if current else completion.percent != 0
+
+
+def _places_of(db: Db, completions: Collection[Completion]) -> dict[Completion, Place]:
+    ids = {one.programme_id for one in completions}
+    query = select(Programme.id, Programme.context_id).where(Programme.id.in_(ids))
+    courses = {row.id: row.context_id for row in db.execute(query)}
+    places = find_places(db, {(courses[one.programme_id], one.person_id) for one in completions})
+    return {one: places[courses[one.programme_id], one.person_id] for one in completions}
+
+
+def _write_delivery(
+    db: Db,
+    completion: Completion,
+    rows: Sequence[Delivery],
+    sink: CompletionSink,
+    place: Place,
+    now: datetime,
+) -> None:
+    subject = subject_of(completion)
     row = Delivery(
         sink=sink.key,
         subject=subject,
         programme_id=completion.programme_id,
         person_id=completion.person_id,
-        payload=payload,
+        payload=payload_of(completion),
         idempotency_key=hashlib.sha256(f"{sink.key}\n{subject}\n{len(rows) + 1}".encode()).hexdigest(),
         state="blocked" if place.problem else "pending",
         last_error=place.problem,
@@ -170,7 +162,6 @@ def _write_delivery(
                 older.state, older.updated_at = "superseded", now
     db.add(row)
     db.info["wake"] = True
-    return True
 
 
 def payload_of(completion: Completion) -> dict[str, Any]:
@@ -186,64 +177,6 @@ def _not_before(rows: Sequence[Delivery], now: datetime) -> datetime:
     """Keep to the pause that another system asked for with 429, also for newer words."""
     asked = [row.next_at for row in rows if row.state == "retry" and row.last_status == 429]
     return max([now, *asked])
-
-
-def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -> Claim | None:
-    """Take a delivery for one try, and store the timestamp that it will carry before anything is sent.
-
-    A row whose lease ended belongs to a worker that died: its push may have arrived or not, and sending again
-    is safe, because a sink has one effect per record.
-
-    :return: None when it is not its turn: taken, done, superseded, not due, or something older goes first.
-    **Touches** writes delivery; locks completion.
-    """
-    row = db.get(Delivery, delivery_id)
-    if row is None:
-        return None
-    completion = hold_completion(db, row.programme_id, row.person_id, now)
-    words = _fresh_rows(db, row.sink, row.subject)
-    if not _is_its_turn(words, row, sink, now):
-        return None
-    programme = db.get_one(Programme, row.programme_id)
-    place = find_place(db, programme, row.person_id) if sink.needs_line_item else Place()
-    door = Door(row.sink, programme.context_id) if programme.context_id else None
-    if place.problem is not None:
-        row.updated_at, row.lease_until = now, None
-        row.state, row.last_error = "blocked", place.problem
-        return None
-    if door is not None and not may_call(db, door, now, LEASE):
-        return None
-    last_sent = max((word.sent_timestamp for word in words if word.sent_timestamp), default=None)
-    row.updated_at = now
-    row.sent_timestamp = next_timestamp(last_sent, now)
-    row.state, row.lease_until = "in_flight", now + LEASE
-    row.attempts += 1
-    platform = db.get(LtiPlatform, place.platform_id) if place.platform_id else None
-    return Claim(
-        delivery_id=row.id,
-        tenant_id=row.tenant_id,
-        sink=row.sink,
-        record=_make_record(row, programme, completion.met_at, place),
-        platform=as_platform(platform, place.deployment_id) if platform is not None else None,
-        door=door,
-        link_id=place.link_id,
-    )
-
-
-def _is_its_turn(words: Sequence[Delivery], row: Delivery, sink: CompletionSink, now: datetime) -> bool:
-    """Tell whether a row may be sent; older words that a newer one replaces are superseded."""
-    rows = [r for r in words if r.state in OPEN_STATES]
-    if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
-        return False
-    if sink.coalesces:
-        for older in rows[:-1]:
-            older.state, older.lease_until, older.updated_at = "superseded", None, now
-        turn = rows[-1:]
-    else:
-        turn = rows[:1]
-    if not turn or turn[0].id != row.id or row.state not in ("pending", "retry", "in_flight"):
-        return False
-    return row.state == "in_flight" or row.next_at <= now
 
 
 def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
@@ -320,51 +253,6 @@ def send_again(db: Db, seen: Delivery, now: datetime) -> bool:
     return True
 
 
-def _make_record(
-    row: Delivery, programme: Programme, met_at: datetime | None, place: Place
-) -> CompletionRecord:
-    assert row.sent_timestamp is not None
-    return CompletionRecord(
-        delivery_id=str(row.id),
-        platform_user_id=place.user_id,
-        programme_name=programme.name,
-        score_given=float(row.payload["percent"]),
-        score_maximum=float(SCORE_MAXIMUM),
-        minutes=row.payload["minutes"],
-        completed=row.payload["percent"] == SCORE_MAXIMUM,
-        met_at=met_at if row.payload["met_at"] else None,
-        sent_at=row.sent_timestamp,
-        attempts=row.attempts,
-        target={"line_item_url": place.line_item_url} if place.line_item_url else {},
-    )
-
-
-def record_answer(
-    db: Db, claim: Claim, answer: SinkAnswer, sink: CompletionSink, now: datetime
-) -> str | None:
-    """Record what became of a try.
-
-    :return: the new state; None when the row was taken over meanwhile, and the answer is of no use.
-    **Touches** writes delivery; locks completion.
-    """
-    row = db.get(Delivery, claim.delivery_id)
-    if row is None:
-        return None
-    hold_completion(db, row.programme_id, row.person_id, now)
-    rows = _fresh_rows(db, row.sink, row.subject)
-    if row.state != "in_flight" or row.sent_timestamp != claim.record.sent_at:
-        return None
-    apply_answer(row, answer, now)
-    if claim.door is not None:
-        note_answer(db, claim.door, answer, now)
-    if sink.coalesces and answer.outcome != "delivered" and any(_is_after(r, row) for r in rows):
-        row.state = "superseded"
-        if answer.status == 429:
-            for newer in rows:
-                newer.next_at = max(newer.next_at, row.next_at) if newer.state == "pending" else newer.next_at
-    return row.state
-
-
 def apply_answer(row: Delivery, answer: SinkAnswer, now: datetime) -> None:
     """Write an answer into its delivery, and when the next try is due. **Touches** pure but for the row."""
     row.lease_until, row.updated_at = None, now
@@ -376,7 +264,8 @@ def apply_answer(row: Delivery, answer: SinkAnswer, now: datetime) -> None:
         row.next_at = now + pause(row, answer)
 
 
-def _is_after(other: Delivery, row: Delivery) -> bool:
+def is_after(other: Delivery, row: Delivery) -> bool:
+    """Tell whether an open delivery is newer than another. **Touches** pure."""
     return other.state in OPEN_STATES and (other.created_at, other.id) > (row.created_at, row.id)
 
 

@@ -1,14 +1,16 @@
-"""Delivering: a short transaction to claim, the call outside any transaction, a short one to record."""
+"""Delivering: a short transaction claims and records for many at once, the calls are outside any."""
 
 import shlex
 import time
 import uuid
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
 import structlog
 from marshmallow import ValidationError
@@ -19,7 +21,8 @@ from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import events, operations, store
-from rmplugin.credits.hands import work_through
+from rmplugin.credits.claims import LEASE, Answered, Claim, Due, Held
+from rmplugin.credits.hands import Hands
 from rmplugin.credits.models import Delivery
 from rmplugin.credits.queries import NO_COLUMN, count_by_account
 from rmplugin.db import Db
@@ -41,6 +44,16 @@ from rmplugin.texts import Text
 log = structlog.get_logger()
 
 BATCH = 2000
+# The fields of `Due`.
+DUE = (
+    Delivery.id,
+    Delivery.tenant_id,
+    Delivery.sink,
+    Delivery.programme_id,
+    Delivery.person_id,
+    Delivery.subject,
+    Programme.context_id,
+)
 # How many deliveries a worker process has in its hands at once: mostly they wait for another system's answer.
 AT_ONCE = 8
 
@@ -77,27 +90,80 @@ def deliver_due(runtime: Runtime) -> Counter[str]:
     **Touches** calls the sinks; writes delivery, sink_account, brake.
     """
     _unblock_seen(runtime)
-    ended: Counter[str] = Counter()
-    failures: Counter[Hashable] = Counter()
+    books = _Books(runtime)
+    hands = Hands(AT_ONCE, attrgetter("sink", "tenant_id", "course"), books.turn, _went_through)
     tried: set[uuid.UUID] = set()
-
-    def work(due: _Due) -> bool | None:
-        state, went_through = _deliver_one(runtime, due, runtime.plugins.sinks[due.sink])
-        ended.update([state] if state is not None else [])
-        return went_through
-
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver") as hands:
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="events") as pool:
         while True:
             rows = [row for row in _due(runtime, len(tried)) if row.id not in tried]
             tried.update(row.id for row in rows)
-            work_through(
-                rows, lambda row: (row.sink, row.tenant_id, row.course), work, hands, failures, AT_ONCE
-            )
+            hands.work_through(rows)
             # One batch for each, so that an account with much to tell keeps no other waiting.
-            batches = list(hands.map(lambda one: _deliver_batch(runtime, *one), _due_accounts(runtime)))
-            ended.update(state for states in batches for state in states)
+            batches = list(pool.map(lambda one: _deliver_batch(runtime, *one), _due_accounts(runtime)))
+            books.ended.update(state for states in batches for state in states)
             if not rows and not any(batches):
-                return ended
+                return books.ended
+
+
+class _Books:
+    """Keeps the books of several hands: claims what they are to send, and records what became of it.
+
+    :ivar ended: state -> how many deliveries ended in it.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._claims: dict[uuid.UUID, Claim] = {}
+        self.ended: Counter[str] = Counter()
+
+    def turn(
+        self, back: Sequence[tuple[Due, SinkAnswer | None]], wanted: Sequence[Due]
+    ) -> list[Callable[[], SinkAnswer | None] | None]:
+        """See `hands.Hands`; a transaction for each tenant."""
+        for tenant_id in sorted({row.tenant_id for row, _answer in back} | {row.tenant_id for row in wanted}):
+            answered = [
+                (self._claims.pop(row.id), answer) for row, answer in back if row.tenant_id == tenant_id
+            ]
+            self._write(tenant_id, answered, [row for row in wanted if row.tenant_id == tenant_id])
+        claims = [self._claims.get(row.id) for row in wanted]
+        return [partial(_call, self._runtime, claim) if claim is not None else None for claim in claims]
+
+    def _write(self, tenant_id: uuid.UUID, answered: Sequence[Answered], due: Sequence[Due]) -> None:
+        """Record and claim; when it fails, each by itself: one row's fault keeps no other."""
+        about = [*(claim.due for claim, _answer in answered), *due]
+        try:
+            with self._runtime.database.transaction(tenant_id) as db:
+                held = Held(db, about, self._runtime.plugins.sinks, self._runtime.clock())
+                states = held.record(answered)
+                db.flush()
+                claims = held.claim(due)
+        except Exception as error:  # noqa: BLE001 - what could not be recorded is brought back by its lease.
+            if len(about) == 1:
+                name = type(error).__name__
+                log.error("delivery_failed", delivery=str(about[0].id), sink=about[0].sink, error=name)
+                return
+            log.info("deliveries_one_by_one", code=type(error).__name__, deliveries=len(about))
+            for one in answered:
+                self._write(tenant_id, [one], [])
+            for row in due:
+                self._write(tenant_id, [], [row])
+            return
+        self._claims.update({claim.due.id: claim for claim in claims})
+        for (claim, answer), state in zip(answered, states, strict=True):
+            if answer is not None:
+                self.ended.update([state] if state is not None else [])
+                log.info(
+                    "delivery",
+                    delivery=str(claim.due.id),
+                    sink=claim.due.sink,
+                    state=state,
+                    attempt=claim.record.attempts,
+                    status=answer.status,
+                )
+
+
+def _went_through(answer: SinkAnswer) -> bool:
+    return not has_failed(answer)
 
 
 def _unblock_seen(runtime: Runtime) -> None:
@@ -114,18 +180,9 @@ def _unblock_seen(runtime: Runtime) -> None:
             operations.unblock(db, person_id, runtime.clock())
 
 
-class _Due(NamedTuple):
-    """A delivery that is due. :ivar course: what it goes through, so that nobody knocks at a shut door."""
-
-    id: uuid.UUID
-    tenant_id: uuid.UUID
-    sink: str
-    course: uuid.UUID | None
-
-
-def _due(runtime: Runtime, already: int) -> list[_Due]:
+def _due(runtime: Runtime, already: int) -> list[Due]:
     query = (
-        select(Delivery.id, Delivery.tenant_id, Delivery.sink, Programme.context_id)
+        select(*DUE)
         .join(Programme, Programme.id == Delivery.programme_id)
         .where(
             Delivery.account_id.is_(None),
@@ -135,7 +192,7 @@ def _due(runtime: Runtime, already: int) -> list[_Due]:
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))
-        return [_Due(*row) for row in rows]
+        return [Due._make(row) for row in rows]
 
 
 def _due_accounts(runtime: Runtime) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
@@ -147,30 +204,6 @@ def _due_accounts(runtime: Runtime) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
     )
     with runtime.database.unbound(write=False) as db:
         return list(db.execute(query.order_by(SinkAccount.id)))
-
-
-def _deliver_one(runtime: Runtime, due: _Due, sink: CompletionSink) -> tuple[str | None, bool | None]:
-    """Try one delivery. :return: its new state, and whether the other system let it through: see `hands`."""
-    try:
-        with runtime.database.transaction(due.tenant_id) as db:
-            claim = store.claim(db, due.id, sink, runtime.clock())
-        if claim is None:
-            return None, None
-        answer = _call(runtime, sink, claim)
-        with runtime.database.transaction(due.tenant_id) as db:
-            state = store.record_answer(db, claim, answer, sink, runtime.clock())
-    except Exception as error:  # noqa: BLE001 - one row's fault keeps no other; the lease brings it back.
-        log.error("delivery_failed", delivery=str(due.id), sink=sink.key, error=type(error).__name__)
-        return None, None
-    log.info(
-        "delivery",
-        delivery=str(due.id),
-        sink=sink.key,
-        state=state,
-        attempt=claim.record.attempts,
-        status=answer.status,
-    )
-    return state, not has_failed(answer)
 
 
 def _deliver_batch(runtime: Runtime, tenant_id: uuid.UUID, account_id: uuid.UUID, sink_key: str) -> list[str]:
@@ -205,11 +238,14 @@ def _give(runtime: Runtime, sink: CreditSink, batch: events.Batch) -> Sequence[S
     return answers
 
 
-def _call(runtime: Runtime, sink: CompletionSink, claim: store.Claim) -> SinkAnswer:
-    """Ask the sink; whatever it raises becomes an answer."""
-    family = claim.platform.family if claim.platform is not None else None
-    services = Services(service_client(runtime), claim.platform, runtime.plugins.quirks_of(family))
+def _call(runtime: Runtime, claim: Claim) -> SinkAnswer | None:
+    """Ask the sink; whatever it raises becomes an answer. None when the claim lay so long that it may end."""
+    sink = runtime.plugins.sinks[claim.due.sink]
+    if claim.lease_until - runtime.clock() < LEASE / 2:
+        return None
     try:
+        family = claim.platform.family if claim.platform is not None else None
+        services = Services(service_client(runtime), claim.platform, runtime.plugins.quirks_of(family))
         return _deliver(runtime, sink, claim, services)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the delivery must go on.
         return _answer_of(error, sink.key)
@@ -239,7 +275,7 @@ def _answer_of(error: Exception, sink_key: str) -> SinkAnswer:
     )
 
 
-def _deliver(runtime: Runtime, sink: CompletionSink, claim: store.Claim, services: Services) -> SinkAnswer:
+def _deliver(runtime: Runtime, sink: CompletionSink, claim: Claim, services: Services) -> SinkAnswer:
     """Let the sink deliver; a column that this tool had made and that was deleted is made again, once."""
     record = claim.record
     if claim.link_id is None:
@@ -248,17 +284,17 @@ def _deliver(runtime: Runtime, sink: CompletionSink, claim: store.Claim, service
         answer = sink.deliver(record, services, runtime.clock())
         if not (answer.column_gone and _may_be_made_again(runtime, claim)):
             return answer
-    url = make_column(runtime, claim.tenant_id, claim.link_id, services)
+    url = make_column(runtime, claim.due.tenant_id, claim.link_id, services)
     if isinstance(url, SinkAnswer):
         return url
     return sink.deliver(replace(record, target={"line_item_url": url}), services, runtime.clock())
 
 
-def _may_be_made_again(runtime: Runtime, claim: store.Claim) -> bool:
+def _may_be_made_again(runtime: Runtime, claim: Claim) -> bool:
     assert claim.link_id is not None
     url = str(claim.record.target["line_item_url"])
-    with runtime.database.transaction(claim.tenant_id) as db:
-        return store.forget_column(db, claim.link_id, url, claim.sink, runtime.clock())
+    with runtime.database.transaction(claim.due.tenant_id) as db:
+        return store.forget_column(db, claim.link_id, url, claim.due.sink, runtime.clock())
 
 
 def make_column(

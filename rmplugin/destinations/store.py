@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,13 +35,24 @@ class Door:
     place_id: uuid.UUID
 
 
-def may_call(db: Db, door: Door, now: datetime, lease: timedelta) -> bool:
+def find_brakes(db: Db, doors: Collection[Door]) -> dict[Door, Brake]:
+    """Give the brakes of some doors, locked until the transaction ends. A door without failures has none.
+
+    **Touches** reads brake.
+    """
+    query = select(Brake).where(Brake.place_id.in_({door.place_id for door in doors})).order_by(Brake.id)
+    query = query.with_for_update().execution_options(populate_existing=True)
+    found = {Door(brake.sink, brake.place_id): brake for brake in db.scalars(query)} if doors else {}
+    return {door: brake for door, brake in found.items() if door in doors}
+
+
+def may_call(brake: Brake | None, now: datetime, lease: timedelta) -> bool:
     """Tell whether a system may be called. The one call that tries a system again keeps all others away.
 
+    :param brake: see `find_brakes`.
     :param lease: how long the call may take; a worker that dies in it keeps the others away so long.
-    **Touches** reads brake; writes it for a trial.
+    **Touches** writes brake for a trial.
     """
-    brake = _find(db, door)
     if brake is None:
         return True
     if brake.shut_until is not None and brake.shut_until > now:
@@ -50,19 +62,21 @@ def may_call(db: Db, door: Door, now: datetime, lease: timedelta) -> bool:
     return True
 
 
-def note_answer(db: Db, door: Door, answer: SinkAnswer, now: datetime) -> None:
+def note_answer(
+    db: Db, brakes: MutableMapping[Door, Brake], door: Door, answer: SinkAnswer, now: datetime
+) -> None:
     """Note how a call went: a failure counts, anything else forgets the failures before it.
 
+    :param brakes: see `find_brakes`; kept up.
     :param answer: the best one, where a call had several.
     **Touches** writes or deletes brake.
     """
-    brake = _find(db, door)
     if not has_failed(answer):
-        if brake is not None:
+        if brake := brakes.pop(door, None):
             db.execute(delete(Brake).where(Brake.id == brake.id))
         return
-    if brake is None:
-        brake = _make(db, door, now)
+    brake = brakes.get(door) or _make(db, door, now)
+    brakes[door] = brake
     brake.failures += 1
     brake.last_status, brake.last_error, brake.updated_at = answer.status, answer.message_for_user, now
     brake.shut_until = None
@@ -96,12 +110,6 @@ def asked_wait(seconds: float) -> timedelta:
     return timedelta(seconds=max(1.0, min(seconds, LONGEST_ASKED_WAIT.total_seconds())))
 
 
-def _find(db: Db, door: Door) -> Brake | None:
-    query = select(Brake).where(Brake.sink == door.sink, Brake.place_id == door.place_id)
-    query = query.with_for_update().execution_options(populate_existing=True)
-    return db.scalars(query).one_or_none()
-
-
 def _make(db: Db, door: Door, now: datetime) -> Brake:
     try:
         with db.begin_nested():
@@ -109,6 +117,4 @@ def _make(db: Db, door: Door, now: datetime) -> Brake:
     except IntegrityError:
         # Another worker made it meanwhile and has committed.
         pass
-    found = _find(db, door)
-    assert found is not None
-    return found
+    return find_brakes(db, {door})[door]

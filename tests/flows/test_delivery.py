@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
-from rmplugin.credits import operations, store, tasks
+from rmplugin.credits import operations, tasks
+from rmplugin.credits.claims import Due, Held
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import PATIENCE
@@ -582,19 +583,34 @@ def test_deliver_now_when_waiting_ends_with_nothing_open(world, lms):
 def test_retry_when_pressed_while_a_dead_workers_answer_is_late_keeps_the_newer_try(world, lms, clock):
     world.confirm()
     work_outbox(world.runtime)
-    sink = world.runtime.plugins.sinks["ags"]
     row = world.row()
+
+    def held(db):
+        due = Due(
+            row.id,
+            row.tenant_id,
+            row.sink,
+            row.programme_id,
+            row.person_id,
+            row.subject,
+            world.course.context.id,
+        )
+        return due, Held(db, [due], world.runtime.plugins.sinks, clock.now)
+
     with world.db() as db:
-        late = store.claim(db, row.id, sink, clock.now)
+        due, hold = held(db)
+        [late] = hold.claim([due])
     clock.forward(seconds=61)
     with world.db() as db:
         operations.retry(db, db.get(Delivery, row.id), "command", clock.now)
     with world.db() as db:
-        newer = store.claim(db, row.id, sink, clock.now)
+        due, hold = held(db)
+        [newer] = hold.claim([due])
+        assert hold.claim([due]) == []
     blocked = SinkAnswer(outcome="blocked", message_for_user="old news")
     with world.db() as db:
-        assert store.record_answer(db, late, blocked, sink, clock.now) is None
-        assert store.record_answer(db, newer, SinkAnswer(outcome="delivered"), sink, clock.now) == "delivered"
+        answers = [(late, blocked), (newer, SinkAnswer(outcome="delivered"))]
+        assert held(db)[1].record(answers) == [None, "delivered"]
     assert (world.row().state, world.row().last_error) == ("delivered", None)
 
 

@@ -69,6 +69,7 @@ EXTRA = {
         "exports.py",
         "findings.py",
         "hands.py",
+        "claims.py",
         "histories.py",
         "lists.py",
         "reconciling.py",

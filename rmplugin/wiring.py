@@ -80,7 +80,7 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
         **{kind: (partial(calendars.on_session_event, kind=kind, post=post),) for kind in session_kinds},
         "session_corrected": (confirmed,),
         "progress_changed": (progressed,),
-        "completion_met": (papers.on_completion_met,),
+        "completion_met": (AllAtOnce(papers.on_completions_met),),
         "completion_unmet": (papers.on_completion_unmet,),
         "member_seen": (credits.on_member_seen,),
         "course_roster_read": (credits.on_course_roster_read,),

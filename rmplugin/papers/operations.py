@@ -2,11 +2,11 @@
 
 import secrets as chance
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from rmplugin import audit, notify
 from rmplugin.credits.models import Completion
@@ -17,18 +17,21 @@ from rmplugin.papers.models import Paper
 from rmplugin.texts import Text
 
 
-def on_completion_met(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
-    """Issue the paper of somebody who has met every criterion. The event may come again, or too late.
+def on_completions_met(db: Db, payloads: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Issue the papers of people who have met every criterion. An event may come again, or too late.
 
-    :param payload: {"programme_id": text, "person_id": text}.
+    :param payloads: {"programme_id": text, "person_id": text} each.
     **Touches** writes paper, audit_entry.
     """
-    row = _completion(db, payload)
-    if row is None or row.met_at is None or _valid_one(db, row) is not None:
-        return
-    says = queries.facts_for_paper(db, row)
-    if says is None:
-        return
+    for row in _completions(db, payloads):
+        if row.met_at is None or _valid_one(db, row) is not None:
+            continue
+        says = queries.facts_for_paper(db, row)
+        if says is not None:
+            _issue(db, row, says, now)
+
+
+def _issue(db: Db, row: Completion, says: Mapping[str, Any], now: datetime) -> None:
     paper = Paper(
         id=uuid.uuid4(),
         person_id=row.person_id,
@@ -49,10 +52,12 @@ def on_completion_unmet(db: Db, payload: Mapping[str, Any], now: datetime) -> No
     :param payload: {"programme_id": text, "person_id": text}.
     **Touches** writes paper, notice, audit_entry.
     """
-    row = _completion(db, payload)
-    paper = _valid_one(db, row) if row is not None and row.met_at is None else None
-    if paper is not None:
-        revoke(db, paper, Text("Credit was taken back, so the programme is not completed."), "worker", now)
+    for row in _completions(db, [payload]):
+        paper = _valid_one(db, row) if row.met_at is None else None
+        if paper is not None:
+            revoke(
+                db, paper, Text("Credit was taken back, so the programme is not completed."), "worker", now
+            )
 
 
 def revoke(db: Db, paper: Paper, reason: str, actor: str, now: datetime) -> None:
@@ -87,13 +92,11 @@ def show(db: Db, paper: Paper, shows: Collection[str], now: datetime) -> None:
     audit.record(db, f"person:{paper.person_id}", "paper.show", paper.id, now, shows=paper.shows)
 
 
-def _completion(db: Db, payload: Mapping[str, Any]) -> Completion | None:
-    query = select(Completion).where(
-        Completion.programme_id == uuid.UUID(payload["programme_id"]),
-        Completion.person_id == uuid.UUID(payload["person_id"]),
-    )
-    # Two events for one person wait here for each other.
-    return db.scalars(query.with_for_update()).one_or_none()
+def _completions(db: Db, payloads: Sequence[Mapping[str, Any]]) -> Sequence[Completion]:
+    """Give the completions that events are about. Two events for one person wait here for each other."""
+    about = [(uuid.UUID(one["person_id"]), uuid.UUID(one["programme_id"])) for one in payloads]
+    query = select(Completion).where(tuple_(Completion.person_id, Completion.programme_id).in_(about))
+    return db.scalars(query.order_by(Completion.person_id, Completion.programme_id).with_for_update()).all()
 
 
 def _valid_one(db: Db, row: Completion) -> Paper | None:

@@ -173,7 +173,7 @@ TEMPLATES = (
     Template(
         key="customer_insight",
         name="Customer and generation insight",
-        summary="Leaders see customers and the market through younger and closer eyes.",
+        summary="Leaders see customers and the market through the eyes of colleagues who are closer to them.",
         purpose="Colleagues who are close to customers, or are such customers themselves, show leaders "
         "how people choose, complain and recommend today. Leaders take what they hear into "
         "product and service decisions and report back what came of it.",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmplugin.errors import InputError
-from rmplugin.texts import texts
+from rmplugin.texts import Text, texts
 
 Theme = Literal["organisation", "outside_world", "technology", "leadership", "people", "general"]
 
@@ -21,7 +21,7 @@ THEMES = texts(
     }
 )
 # What every reverse-mentoring programme is also for; a manager may take them out.
-TOPICS = ("Inclusion", "Participation", "Perspective")
+TOPICS = (Text("Inclusion"), Text("Participation"), Text("Perspective"))
 
 
 @dataclass(frozen=True, slots=True)

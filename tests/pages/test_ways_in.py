@@ -208,7 +208,7 @@ def test_link_when_known_from_the_database_alone_opens_nothing(
     assert client.get(link).status_code == 200
 
 
-def test_link_when_it_names_another_tenant_is_not_found(
+def test_link_when_it_names_another_tenant_opens_nothing_there(
     app, database, tenant, other_tenant, programme, junior, clock
 ):
     with database.transaction(tenant.id) as db:
@@ -216,7 +216,10 @@ def test_link_when_it_names_another_tenant_is_not_found(
     path = link_of(database, tenant, programme, junior)
     forged = path.replace(tenant.id.hex, other_tenant.id.hex).rpartition(".")[0]
     forged = endorsements.signed(forged, SECRET_KEY)
-    assert app.test_client().post(forged, data={"answer": "yes"}).status_code == 404
+    answer = app.test_client().post(forged, data={"answer": "yes"})
+    assert (answer.status_code, "no longer good" in answer.text) == (409, True)
+    assert junior.display_name not in answer.text
+    assert state_of(database, tenant, programme, junior) == "endorsing"
 
 
 def test_team_when_nobody_is_named_says_yes_and_it_is_written_down(

@@ -95,6 +95,8 @@ def told_by(call: ast.Call) -> Iterator[str]:
         yield from (NotFoundError(what).message_for_user for what in [*constants(*call.args)] or ["page"])
     elif name in ("NavLink", "CatalogueSkill"):
         yield from constants(call.args[0])
+    elif name == "Template":
+        yield from (text for word in call.keywords if word.arg == "name" for text in constants(word.value))
     elif name in SAYING:
         yield from constants(*call.args)
     yield from (text for word in call.keywords if word.arg == "title" for text in constants(word.value))

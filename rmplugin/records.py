@@ -329,8 +329,9 @@ class PlatformQuirks(Protocol):
         reading.
     :ivar settings: topic -> sentence that names the setting to change; topics that are left out are answered
         in general words.
-    :ivar activity_url: address at which people open an activity, with the blanks {issuer}, {context_id} and
-        {resource_link_id}; "" where it cannot be made of these.
+    :ivar activity_url: address at which people open an activity, with the blanks {issuer}, {context_id},
+        {resource_link_id}, {course_url} (the course's page, where the LMS' way back names it) and
+        {launch_url} (of this tool, quoted); "" where it cannot be made of these.
     """
 
     key: str

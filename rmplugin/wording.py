@@ -9,19 +9,54 @@ from dataclasses import dataclass
 
 from rmplugin.texts import Text, joined
 
+# What turns a group into a judgement: how old it is said to be, who it is, and what they all are or do.
+_AGED = r"(?:older|old|elderly|younger|young)"
+_PEOPLE = r"(?:people|folks?|workers|employees|colleagues|leaders|managers|staff)"
+_JUDGING = (
+    r"(?:are|aren't|have|do|don't|can|can't|cannot|always|never|only|just|all|want|need|lack|struggle|fear|think|"
+    r"hate|love|know|understand)"
+)
+_ALT = r"(?:ältere|jüngere|alte|junge)n?"
+_LEUTE = (
+    r"(?:leuten?|menschen|kolleg(?:inn)?en|mitarbeiter(?:innen)?|mitarbeitenden?|beschäftigten?|führungskräfte|"
+    r"chefs)"
+)
+_SIND = (
+    r"(?:sind|haben|hängen|wollen|können|verstehen|tun|brauchen|denken|lernen|kennen|wissen|lieben|hassen|nur|immer|"
+    r"nie|alle)"
+)
 # (pattern, what to show for it, neutral rewrite). Patterns match whole words, whatever their case.
 PHRASES = (
     (r"digital natives?", "digital native", "somebody who uses these tools every day"),
     (r"digital immigrants?", "digital immigrant", "somebody who is new to these tools"),
     (r"old[- ]school", "old school", "the way we have done it so far"),
     (r"old guard", "old guard", "long-serving colleagues"),
-    (r"old[- ]timers?", "old-timer", "long-serving colleague"),
+    (r"old[- ](?:timers?|fog[ey]+s?|farts?|geezers?)", "old-timer", "long-serving colleague"),
+    (rf"{_AGED} {_PEOPLE} {_JUDGING}", "older people are, young people are", "some people are"),
+    (
+        r"(?:older|younger|old|young) generations?",
+        "the older generation",
+        "colleagues at another point in their career",
+    ),
+    (r"spring chickens?", "spring chicken", "a beginner"),
+    (r"silver surfers?", "silver surfer", "everybody who uses these tools"),
+    (r"gr[ea]y[- ]haired", "grey-haired", "long-serving"),
+    (r"fresh,? young (?:minds?|talents?|faces?)", "fresh young minds", "new colleagues"),
     (r"too young (?:to|for)", "too young to", "new to"),
     (r"too old (?:to|for)", "too old to", "has not tried yet"),
-    (r"(?:at|for) (?:your|my|his|her|their|our) age", "at your age", "in your situation"),
+    (
+        r"(?:i am|i'm|you are|you're|he is|he's|she is|she's) (?:\w+ )?too (?:old|young)",
+        "I am too old",
+        "I have not tried it yet",
+    ),
+    (
+        r"(?:at|for|for (?:someone|somebody|a \w+)(?: of)?) (?:your|my|his|her|their|our) age",
+        "at your age",
+        "in your situation",
+    ),
     (r"(?:young people|kids|youth) (?:of )?(?:today|these days)", "young people today", "new colleagues"),
     (r"millennials?", "millennials", "colleagues who joined lately"),
-    (r"gen(?:eration)?[- ][xyz]", "generation Z", "people at the start of their career"),
+    (r"gen(?:eration)?[- ][xyz](?:'?ers?)?", "generation Z", "people at the start of their career"),
     (r"(?:baby[- ]?)?boomers?", "boomers", "colleagues with long experience"),
     (r"dinosaurs?", "dinosaur", "long-serving colleague"),
     (r"past (?:your|my|his|her|their) prime", "past their prime", "experienced"),
@@ -37,7 +72,7 @@ PHRASES = (
     (r"even (?:your|my|a) (?:grand(?:ma|pa|mother|father)|granny)", "even your grandmother", "everybody"),
     (r"(?:snowflake generation|generation snowflake)", "generation snowflake", "new colleagues"),
     (r"wet behind the ears", "wet behind the ears", "new to this"),
-    (r"young(?:,| and) dynamic", "young and dynamic", "committed"),
+    (r"young(?:,| and) (?:dynamic|energetic|hungry)", "young and dynamic", "committed"),
     (r"youthful (?:energy|spirit)", "youthful energy", "energy"),
     # German
     (r"digitale[nr]? eingeborenen?r?", "digitale Eingeborene", "wer diese Werkzeuge täglich benutzt"),
@@ -60,8 +95,29 @@ PHRASES = (
     (r"dinosaurier[n]?", "Dinosaurier", "jemand mit langer Erfahrung"),
     (r"jungspund[es]?|grünschn[aä]bel[n]?", "Grünschnabel", "wer neu dabei ist"),
     (r"(?:junges|frisches|neues) blut", "junges Blut", "neue Kolleginnen und Kollegen"),
-    (r"jung(?:es)?(?:,| und) dynamisch(?:es)?", "jung und dynamisch", "engagiert"),
-    (r"grün hinter den ohren", "grün hinter den Ohren", "neu in diesem Thema"),
+    (r"jung(?:e[nmrs]?)?(?:,| und) dynamisch(?:e[nmrs]?)?", "jung und dynamisch", "engagiert"),
+    (rf"{_ALT} {_LEUTE} {_SIND}", "die Älteren sind, die Jungen sind", "manche sind"),
+    (
+        r"(?:ältere[nr]?|jüngere[nr]?|alte[nr]?|junge[nr]?) generation(?:en)?",
+        "die ältere Generation",
+        "wer in einer anderen Phase des Berufslebens steht",
+    ),
+    (
+        r"(?:ich|du|er|sie) (?:bin|bist|ist) (?:\w+ )?zu (?:alt|jung)",
+        "ich bin zu alt",
+        "ich habe es noch nicht probiert",
+    ),
+    (
+        r"(?:bin|bist|ist) (?:ich|du|er|sie) (?:\w+ )?zu (?:alt|jung)",
+        "ich bin zu alt",
+        "ich habe es noch nicht probiert",
+    ),
+    (r"alte[mnrs]? h[uü]nde?n?", "alter Hund, neue Tricks", "wer etwas Neues lernt"),
+    (r"was hänschen nicht lernt", "Was Hänschen nicht lernt", "Lernen kann man immer"),
+    (r"jungen? wilden?", "die jungen Wilden", "neue Kolleginnen und Kollegen"),
+    (r"silver[- ]surfern?s?", "Silver Surfer", "alle, die diese Werkzeuge benutzen"),
+    (r"gruftis?|alte[nr]? (?:sack|säcken?|knackern?)", "Grufti", "jemand mit langer Erfahrung"),
+    (r"(?:grün|feucht|nass) hinter den ohren", "grün hinter den Ohren", "neu in diesem Thema"),
     (r"technikmuffeln?", "Technikmuffel", "wer es noch nicht benutzt hat"),
     (r"(?:selbst|sogar) (?:deine|meine|die) (?:oma|großmutter)", "sogar die Oma", "alle"),
     (
@@ -81,9 +137,14 @@ HARMLESS = (
     rf"(?:myth|label|term|word|cliché|stereotype|idea) (?:of )?(?:the |a )?{_NAMES}",
     r"baby boom",
     r"old dogs? (?:shelter|home|rescue)",
-    r"(?:new|fresh) blood (?:tests?|samples?|donors?|pressure)",
+    rf"{_NAMES}(?:,? (?:and|or) {_NAMES})* (?:customers?|consumers?|buyers?|audience|market|segment)",
+    r"(?:older|younger|old|young) generations? of",
+    r"(?:new|fresh) blood (?:tests?|banks?|samples?|donors?|pressure)",
     r"(?:meine|deine|seine|ihre|unsere|eure)[nr]? alte[nr]? schule",
     r"(?:firma|produkt|gesetz|daten|markt) (?:(?:ist|sind|war) )?(?:noch )?zu (?:jung|alt),? (?:um|für|zum)",
+    r"zu (?:alt|jung),? für (?:updates?|das update|diese version|den support)",
+    rf"{_NAMES} als (?:kunden|zielgruppe|kundengruppe|segment|markt)",
+    r"(?:ältere[nr]?|jüngere[nr]?|alte[nr]?|junge[nr]?) generation(?:en)? (?:von|der|des|dieser|unserer)",
     r"dinosauriermuseum|dinosaurier-?(?:museum|ausstellung)",
     rf"(?:begriff|wort|klischee|mythos|etikett) (?:der |des |vom |von )?{_NAMES}",
     r"(?:frisches|neues) blut (?:spenden|abnehmen)",

@@ -18,7 +18,8 @@ class Canvas(PlatformQuirks):
     no_test_column = "Canvas would show the test column to learners as an assignment."
     # Without it, each score counts as a new attempt, and is refused when the attempts are used up.
     score_members = {SUBMISSION: {"new_submission": False}}
-    # No `activity_url`: every hosted Canvas is the same issuer, and no address has the ids of its launches.
+    # Canvas opens a tool by the address that it is registered with, in a page of its own and not in a frame.
+    activity_url = "{course_url}/external_tools/retrieve?display=borderless&url={launch_url}"
     settings = {
         "address": (
             f"{KEY}: 'Target Link URI', 'OpenID Connect Initiation Url', 'Public JWK URL' and 'Redirect "

@@ -86,17 +86,15 @@ def on_sessions_confirmed(db: Db, payloads: Sequence[Mapping[str, Any]], now: da
     **Touches** reads mentoring_session, intro_answer; writes notice.
     """
     session_ids = {uuid.UUID(payload["session_id"]) for payload in payloads}
-    for pairing in queries.pairings_before_again(db, session_ids):
-        for person in (pairing.mentor_id, pairing.mentee_id):
-            if queries.standing_of(db, pairing, person).due == 2:
-                notify.tell(
-                    db,
-                    person,
-                    "intro_again",
-                    "You have had two sessions. Do you want to go on? Only you see your answer.",
-                    now,
-                    queries.page_of(pairing.id),
-                )
+    for pairing, person in queries.to_ask_again(db, session_ids):
+        notify.tell(
+            db,
+            person,
+            queries.AGAIN,
+            "You have had two sessions. Do you want to go on? Only you see your answer.",
+            now,
+            queries.page_of(pairing.id),
+        )
 
 
 def see_after(db: Db, now: datetime) -> int:

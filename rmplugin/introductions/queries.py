@@ -16,6 +16,7 @@ from rmplugin.sessions.models import MentoringSession
 # Whoever said no waits this long for the other one at most; whoever said nothing is reminded then.
 WAIT = timedelta(days=7)
 SESSIONS_BEFORE_AGAIN = 2
+AGAIN = "intro_again"
 REMINDER = "intro_reminder"
 
 
@@ -67,20 +68,28 @@ def confirmed_sessions(db: Db, pairing_id: uuid.UUID) -> int:
     return db.scalar(query) or 0
 
 
-def pairings_before_again(db: Db, session_ids: Collection[uuid.UUID]) -> Sequence[Pairing]:
-    """Give the pairings of sessions that have just so many confirmed ones as are needed to ask again.
+def to_ask_again(db: Db, session_ids: Collection[uuid.UUID]) -> list[tuple[Pairing, uuid.UUID]]:
+    """List who was unsure, has had enough sessions by now, and was not asked again yet.
 
-    Those in which nobody was ever unsure are left out.
-
-    **Touches** reads mentoring_session, pairing, intro_answer.
+    :param session_ids: of the pairings to look at.
+    **Touches** reads mentoring_session, pairing, intro_answer, notice.
     """
     theirs = select(MentoringSession.pairing_id).where(MentoringSession.id.in_(session_ids))
     unsure = select(IntroAnswer.id).where(
         IntroAnswer.pairing_id == Pairing.id, IntroAnswer.answer == "unsure"
     )
     query = select(Pairing).where(Pairing.id.in_(theirs), unsure.exists()).order_by(Pairing.id)
-    found = db.scalars(query).all()
-    return [one for one in found if confirmed_sessions(db, one.id) == SESSIONS_BEFORE_AGAIN]
+    pairings = db.scalars(query).all()
+    asked = select(Notice.path, Notice.person_id).where(
+        Notice.kind == AGAIN, Notice.path.in_([page_of(one.id) for one in pairings])
+    )
+    told = {(row.path, row.person_id) for row in db.execute(asked)} if pairings else set()
+    return [
+        (pairing, person)
+        for pairing in pairings
+        for person in (pairing.mentor_id, pairing.mentee_id)
+        if (page_of(pairing.id), person) not in told and standing_of(db, pairing, person).due == 2
+    ]
 
 
 def answers_in(db: Db, pairing_id: uuid.UUID, turn: int) -> dict[uuid.UUID, IntroAnswer]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from rmplugin.tenants.operations import record_attempt
 KNOWN_FOR = timedelta(hours=1)
 # All people of a course share its row and would wait for each other to write it; a minute is exact enough.
 SEEN_EVERY = timedelta(minutes=1)
+COURSE_PAGE = re.compile(r"https?://[^/?#\s]+/courses/\d{1,20}(?=[/?#]|$)")
 
 _MEMBER: Table = CourseMember.__table__  # type: ignore[assignment]  # SQLAlchemy types it FromClause.
 _USER: Table = LtiUser.__table__  # type: ignore[assignment]
@@ -193,10 +195,20 @@ def _remember_course(db: Db, platform: LtiPlatform, launch: Launch, now: datetim
         context.history = list(launch.context.history)
     # The addresses are needed later without a launch; a launch that does not name them takes nothing away.
     context.memberships_url = launch.nrps_url or context.memberships_url
+    context.course_url = _course_url(launch) or context.course_url
     if now - context.last_launch_at >= SEEN_EVERY:
         context.last_launch_at = now
     db.flush()
     return context
+
+
+def _course_url(launch: Launch) -> str | None:
+    """Give the address of the course's page, out of a way back below it; the rest of that may be secret.
+
+    **Source** Canvas, whose way back is `/courses/42/external_content/...`.
+    """
+    found = COURSE_PAGE.match(launch.return_url or "")
+    return found.group() if found else None
 
 
 def _remember_link(db: Db, context: LtiContext, launch: Launch, now: datetime) -> LtiResourceLink | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import and_, func, select
 
@@ -119,7 +120,7 @@ def reader_of(db: Db, person: Person, wishes: Wishes, public_url: str, quirks_of
         .order_by(Programme.starts_on.desc(), Programme.id.desc())
     )
     programme = db.scalars(query.limit(1)).first()
-    url = activity_url(db, programme, quirks_of) if programme else None
+    url = activity_url(db, programme, quirks_of, public_url) if programme else None
     return Reader(
         person.preferred_name or person.given_name,
         language_of(db, person, wishes),
@@ -129,10 +130,11 @@ def reader_of(db: Db, person: Person, wishes: Wishes, public_url: str, quirks_of
     )
 
 
-def activity_url(db: Db, programme: Programme, quirks_of: QuirksOf) -> str | None:
+def activity_url(db: Db, programme: Programme, quirks_of: QuirksOf, public_url: str) -> str | None:
     """Give the address of a programme's activity in the LMS: what the manager entered, else worked out.
 
     :param quirks_of: gives the dialect of a family of platforms.
+    :param public_url: of the settings.
     :return: None when nobody entered it and the platform's dialect does not say how to make it.
     **Touches** reads mail_setup, lti_context, lti_platform, lti_resource_link.
     """
@@ -151,8 +153,16 @@ def activity_url(db: Db, programme: Programme, quirks_of: QuirksOf) -> str | Non
         return None
     platform, context, link = row
     pattern = quirks_of(platform.family).activity_url
-    facts = {"context_id": context.context_id, "resource_link_id": link.resource_link_id}
-    return pattern.format(issuer=platform.issuer.rstrip("/"), **facts) if pattern else None
+    facts = {
+        "issuer": platform.issuer.rstrip("/"),
+        "context_id": context.context_id,
+        "resource_link_id": link.resource_link_id,
+        "course_url": context.course_url,
+        "launch_url": quote(f"{public_url}/lti/launch", safe=""),
+    }
+    if not pattern or ("{course_url}" in pattern and context.course_url is None):
+        return None
+    return pattern.format(**facts)
 
 
 def find_setup(db: Db, programme_id: uuid.UUID) -> MailSetup | None:

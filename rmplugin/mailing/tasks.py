@@ -127,13 +127,14 @@ def post_news(runtime: Runtime, tenant_id: uuid.UUID, payload: Mapping[str, Any]
     **Touches** the channel's system; writes news_channel.
     """
     channel_id = uuid.UUID(payload["channel_id"])
+    public_url = runtime.settings.public_url
     with runtime.database.transaction(tenant_id, write=False) as db:
         channel = db.get(NewsChannel, channel_id)
         if channel is None or channel.state == "stopped":
             return
         programme = db.get_one(Programme, channel.programme_id)
         news = db.get(News, uuid.UUID(payload["news_id"])) if payload["news_id"] else None
-        url = queries.activity_url(db, programme, runtime.plugins.quirks_of) or runtime.settings.public_url
+        url = queries.activity_url(db, programme, runtime.plugins.quirks_of, public_url) or public_url
     notifier: NewsNotifier | None = runtime.plugins.news.get(channel.notifier)
     if notifier is None:
         return

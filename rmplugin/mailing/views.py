@@ -109,7 +109,9 @@ def programme_mails(visit: Visit, programme_id: UUID) -> web.Answer:
         kinds=kinds,
         groups=GROUPS,
         entered=(setup.activity_url if setup else None) or "",
-        url=queries.activity_url(visit.db, programme, visit.runtime.plugins.quirks_of),
+        url=queries.activity_url(
+            visit.db, programme, visit.runtime.plugins.quirks_of, visit.runtime.settings.public_url
+        ),
         has_mail=visit.runtime.settings.smtp_url is not None,
         current="/manage",
     )

@@ -86,12 +86,20 @@ def tell_ended(db: Db, pairing: Pairing, person_ids: Iterable[uuid.UUID], now: d
     **Touches** writes notice.
     """
     names = display_names(db, {pairing.mentor_id, pairing.mentee_id})
-    here, both = f"/pairings/{pairing.id}", (pairing.mentor_id, pairing.mentee_id)
-    pages = (here, *(f"{here}/{page}" for page in ("introduction", "agreement", "checkin")))
-    notify.take_back(db, pages, now, people=both)
+    ask_no_more(db, pairing, now)
     for person in person_ids:
         text = Text(NEUTRAL_ENDED, name=names[pairing.partner_of(person)])
         notify.tell(db, person, "pairing_ended", text, now, f"/pairings/{pairing.id}/parting")
+
+
+def ask_no_more(db: Db, pairing: Pairing, now: datetime) -> None:
+    """Put away what asks the two of an ended pairing for something.
+
+    **Touches** writes notice.
+    """
+    here, both = f"/pairings/{pairing.id}", (pairing.mentor_id, pairing.mentee_id)
+    pages = (here, *(f"{here}/{page}" for page in ("introduction", "agreement", "checkin")))
+    notify.take_back(db, pages, now, people=both)
 
 
 def close_pairing(db: Db, pairing: Pairing, now: datetime, state: str = "ended") -> None:

@@ -13,7 +13,7 @@ from rmplugin import audit, notify
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.matching import queries, runs
-from rmplugin.matching.ending import close_pairing, tell_ended
+from rmplugin.matching.ending import ask_no_more, close_pairing, tell_ended
 from rmplugin.matching.models import LIVE, PROGRAMME_OVER, Closure, Pairing, Proposal
 from rmplugin.matching.queries import Pair
 from rmplugin.matching.releasing import close_stale_proposals, tell_closed
@@ -176,6 +176,7 @@ def end_with_programme(db: Db, programme: Programme, met: Collection[uuid.UUID],
         lasted = row.state == "active"
         completed = lasted and {row.mentor_id, row.mentee_id} <= set(met)
         close_pairing(db, row, now, "completed" if completed else "ended")
+        ask_no_more(db, row, now)
         if lasted and not completed:
             over = {"initiator_id": None, "reasons": [PROGRAMME_OVER], "next_choice": "rematch"}
             db.add(Closure(pairing_id=row.id, created_at=now, **over))

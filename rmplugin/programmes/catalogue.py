@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmplugin.errors import InputError
-from rmplugin.texts import texts
+from rmplugin.texts import Text, texts
 
 Theme = Literal["organisation", "outside_world", "technology", "leadership", "people", "general"]
 
@@ -21,7 +21,7 @@ THEMES = texts(
     }
 )
 # What every reverse-mentoring programme is also for; a manager may take them out.
-TOPICS = ("Inclusion", "Participation", "Perspective")
+TOPICS = (Text("Inclusion"), Text("Participation"), Text("Perspective"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ TEMPLATES = (
     Template(
         key="customer_insight",
         name="Customer and generation insight",
-        summary="Leaders see customers and the market through younger and closer eyes.",
+        summary="Leaders see customers and the market through the eyes of colleagues who are closer to them.",
         purpose="Colleagues who are close to customers, or are such customers themselves, show leaders "
         "how people choose, complain and recommend today. Leaders take what they hear into "
         "product and service decisions and report back what came of it.",

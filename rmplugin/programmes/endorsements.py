@@ -21,6 +21,7 @@ PATH = "/endorse/"
 # A manager is reminded after a week, and after another one; somebody can ask anew after as long.
 REMIND_AFTER = timedelta(days=7)
 MOST_REMINDERS = 2
+TAKES_PEOPLE_IN = ("enrolling", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Asked:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the manager can still answer."""
-        return self.row.state == "asked" and self.enrolment.state == "endorsing"
+        """Tell whether the manager can still answer: not when the programme comes to its end."""
+        is_asked = self.row.state == "asked" and self.enrolment.state == "endorsing"
+        return is_asked and self.programme.state in TAKES_PEOPLE_IN
 
 
 def find(db: Db, enrolment_id: uuid.UUID) -> Endorsement | None:
@@ -126,8 +128,7 @@ def ask(db: Db, programme: Programme, enrolment: Enrolment, now: datetime) -> bo
     if row is not None and row.state == "yes":
         return True
     person = db.get_one(Person, enrolment.person_id)
-    manager = db.get(Person, person.manager_id) if person.manager_id else None
-    manager_id = manager.id if manager is not None and manager.is_working else None
+    manager_id = _manager_of(db, person)
     if row is None:
         row = Endorsement(enrolment_id=enrolment.id, reminders=0)
         db.add(row)
@@ -135,6 +136,12 @@ def ask(db: Db, programme: Programme, enrolment: Enrolment, now: datetime) -> bo
         return False
     _ask(db, row, programme, person, manager_id, now)
     return False
+
+
+def _manager_of(db: Db, person: Person) -> uuid.UUID | None:
+    """Give the line manager at work; None when the roster gives none."""
+    manager = db.get(Person, person.manager_id) if person.manager_id else None
+    return manager.id if manager is not None and manager.is_working else None
 
 
 def _ask(
@@ -187,8 +194,7 @@ def ask_again(db: Db, enrolment: Enrolment, now: datetime) -> None:
         )
     programme = db.get_one(Programme, enrolment.programme_id)
     person = db.get_one(Person, enrolment.person_id)
-    manager = db.get(Person, person.manager_id) if person.manager_id else None
-    _ask(db, row, programme, person, manager.id if manager and manager.is_working else None, now)
+    _ask(db, row, programme, person, _manager_of(db, person), now)
 
 
 def answer(db: Db, asked: Asked, said: str, reason: str | None, now: datetime) -> None:
@@ -234,7 +240,7 @@ def take_back(db: Db, enrolment: Enrolment, now: datetime) -> None:
 
 
 def remind(db: Db, now: datetime) -> int:
-    """Remind managers who have not answered for a week, twice at most.
+    """Remind managers who have not answered for a week, twice at most; a new manager is asked instead.
 
     :return: how many.
     **Touches** writes endorsement, notice.
@@ -242,17 +248,26 @@ def remind(db: Db, now: datetime) -> int:
     query = (
         select(Endorsement)
         .join(Enrolment, Enrolment.id == Endorsement.enrolment_id)
+        .join(Programme, Programme.id == Enrolment.programme_id)
         .where(Endorsement.state == "asked", Enrolment.state == "endorsing")
-        .where(Endorsement.manager_id.is_not(None), Endorsement.reminders < MOST_REMINDERS)
+        .where(
+            Programme.state.in_(TAKES_PEOPLE_IN),
+            Endorsement.manager_id.is_not(None),
+            Endorsement.reminders < MOST_REMINDERS,
+        )
         .where(Endorsement.asked_at <= now - REMIND_AFTER)
     )
     reminded = 0
     for row in db.scalars(query).all():
         if row.asked_at + (row.reminders + 1) * REMIND_AFTER > now:
             continue
-        row.reminders += 1
         asked = _load(db, row)
-        _tell_manager(db, row, asked.programme, asked.person, now)
+        manager_id = _manager_of(db, asked.person)
+        if manager_id == row.manager_id:
+            row.reminders += 1
+            _tell_manager(db, row, asked.programme, asked.person, now)
+        else:
+            _ask(db, row, asked.programme, asked.person, manager_id, now)
         reminded += 1
     return reminded
 

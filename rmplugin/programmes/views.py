@@ -65,6 +65,9 @@ def programme_form(visit: Visit, template_key: str) -> web.Answer:
     except InputError as error:
         raise NotFoundError("template") from error
     values = forms.template_values(template, visit.now.date())
+    # In the language of whoever makes the programme: from here on the words are theirs.
+    values |= {"name": web.say(template.name), "purpose": web.say(template.purpose)}
+    values["topics"] = "\n".join(map(web.say, template.topics))
     return web.render(
         "programmes/programme_form.html",
         visit,

@@ -5,7 +5,8 @@ import uuid
 import flask
 
 from rmplugin import web
-from rmplugin.errors import InputError, NotFoundError
+from rmplugin.db import Db
+from rmplugin.errors import ConflictError, InputError, NotFoundError
 from rmplugin.people.queries import find_working
 from rmplugin.programmes import answers, endorsements, forms, operations, places, profiles, queries
 from rmplugin.programmes.models import Enrolment, Programme
@@ -142,10 +143,22 @@ def endorsement(token: str) -> web.Answer:
     runtime = web.get_runtime()
     known = endorsements.unsigned(token, str(runtime.settings.secret_key))
     with runtime.database.transaction(endorsements.tenant_in(known), write=False) as db:
-        asked = endorsements.get(db, known)
+        asked = _asked(db, known)
         return web.render(
             "programmes/endorse.html", None, asked=asked, token=token, reasons=forms.NOT_NOW_REASONS
         )
+
+
+def _asked(db: Db, token: str) -> endorsements.Asked:
+    """Give what a link of ours asks; one that was good once is told apart from a wrong one."""
+    try:
+        return endorsements.get(db, token)
+    except NotFoundError:
+        text = (
+            "This link is no longer good: the question was asked again, or is not asked any more. Nothing "
+            "was lost. Please open the newest mail about it; if there is none, you need not do anything."
+        )
+        raise ConflictError("asked_anew", text) from None
 
 
 @pages.post("/endorse/<token>", role=Role.PUBLIC)
@@ -155,7 +168,7 @@ def endorse(token: str) -> web.Answer:
     runtime = web.get_runtime()
     known = endorsements.unsigned(token, str(runtime.settings.secret_key))
     with runtime.database.transaction(endorsements.tenant_in(known)) as db:
-        asked = endorsements.get(db, known)
+        asked = _asked(db, known)
         places.answer_endorsement(db, asked, values["answer"], values["reason"], runtime.clock())
     return flask.redirect(flask.url_for("programmes.endorsement", token=token), 303)
 

@@ -14,6 +14,8 @@ from rmplugin.texts import Text, texts
 
 MEDIA = ("video", "in_person", "phone")
 MOST_AGENDA = 1000
+# The link of a video call is often longer than 250 characters.
+MOST_PLACE = 1000
 # As long as a programme writes its topics.
 MOST_TOPIC = 500
 KINDS = ("first", "regular", "briefing", "review")
@@ -47,7 +49,7 @@ class PlanForm(ma.Schema):
     which = ma.fields.String(load_default=None, validate=validate.OneOf(("first", "second")))
     minutes = whole(15, 240, "A session is 15 to 240 minutes long.")
     medium = choice(MEDIA, "Please choose how you meet.")
-    place = words(200, required=False)
+    place = words(MOST_PLACE, required=False)
     agenda = words(MOST_AGENDA, required=False)
     kind = ma.fields.String(
         load_default="regular", validate=validate.OneOf(KINDS, error="Please choose one of these.")

@@ -259,7 +259,7 @@ def common_starts(
     length = timedelta(minutes=minutes)
     found: list[datetime] = []
     half_hour = timedelta(minutes=30)
-    start = earliest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    start = _half_hour_from(earliest)
     for step in range(28 * 48):
         moment = start + step * half_hour
         if found and moment - found[-1] < timedelta(hours=18):
@@ -270,6 +270,12 @@ def common_starts(
             if len(found) == most:
                 break
     return found
+
+
+def _half_hour_from(moment: datetime) -> datetime:
+    """Give the first full or half hour that is not before a moment."""
+    before = moment.replace(minute=moment.minute // 30 * 30, second=0, microsecond=0)
+    return before if before == moment else before + timedelta(minutes=30)
 
 
 def _working(db: Db, pairing: Pairing, earliest: datetime) -> tuple[list[Profile], datetime]:

@@ -1,7 +1,7 @@
 """Pages of sessions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -326,7 +326,9 @@ def _suggestion(
     rules = agreement or get_programme(visit.db, pairing.programme_id)
     minutes, rhythm = rules.session_minutes, timedelta(weeks=rules.cadence_weeks)
     before = [session for session in known if session.pairing_id == pairing.id]
-    earliest = max([visit.now + timedelta(days=1), *(session.starts_at + rhythm for session in before[-1:])])
+    # The same time of day again, also when the clocks change in between.
+    again = [(one.starts_at.astimezone(ZoneInfo(zone)) + rhythm).astimezone(UTC) for one in before[-1:]]
+    earliest = max([visit.now + timedelta(days=1), *again])
     starts = queries.common_starts(visit.db, pairing, earliest, minutes, known)
     local = _local(starts[0] if starts else earliest, zone)
     values = {

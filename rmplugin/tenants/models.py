@@ -90,6 +90,7 @@ class LtiContext(Base, TenantOwned):
     :ivar history: ids of the courses that this one was copied from, the newest first (`$Context.id.history`).
     :ivar copy_state: of a copied course: carried (took the programme over), fresh (starts anew); None before
         the manager has chosen, and for courses that are no copies.
+    :ivar course_url: of the course's page, as the way back of a launch names it; None where it names none.
     :ivar roster_read_at: when the last reading of the course's members ended well; None before the first.
     :ivar roster_problem: why the last reading failed; None when it ended well.
     :ivar roster_link: address for what changed since (NRPS differences); None when the LMS offers none.
@@ -107,6 +108,7 @@ class LtiContext(Base, TenantOwned):
     memberships_url: Mapped[str | None]
     history: Mapped[list[str]] = mapped_column(default=list)
     copy_state: Mapped[str | None]
+    course_url: Mapped[str | None]
     roster_read_at: Mapped[datetime | None]
     roster_problem: Mapped[str | None] = mapped_column(Told)
     roster_link: Mapped[str | None]

@@ -83,7 +83,7 @@ def test_calendar_when_fetched_keeps_busy_times_and_moves_the_suggestion(
     assert calendars.asked == ["/cal.ics?key=secret"]
     assert only(pair).busy == [["2026-11-24T09:00:00+00:00", "2026-11-24T12:00:00+00:00"]]
     page = sign_in(tenant, pair.mentor).get(path)
-    assert (before, page.forms()[0]["fields"]["at"]) == (["11:00"], ["13:00"])
+    assert (before, page.forms()[0]["fields"]["at"]) == (["10:00"], ["13:00"])
     assert "walrus" not in str(vars(only(pair)))
     assert b"secret" not in only(pair).url_locked
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from lti.claims import LAUNCH_PRESENTATION
 from rmplugin import web
 from rmplugin.launches import operations
 from rmplugin.logins import WebSession, open_session
@@ -371,3 +372,23 @@ def test_repeated_launch_when_its_link_is_undone_at_that_moment_leaves_no_sessio
     assert known[0][0] is not None
     with database.transaction(None, write=False) as db:
         assert db.scalars(select(WebSession)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("way_back", "kept"),
+    [
+        (
+            "https://acme.example/courses/42/external_content/success/external_tool_redirect?sesskey=x",
+            "https://acme.example/courses/42",
+        ),
+        ("https://acme.example/courses/42", "https://acme.example/courses/42"),
+        ("https://acme.example/mod/lti/return.php?course=4&sesskey=secret", None),
+        ("https://acme.example/courses/42secret/x", None),
+    ],
+)
+def test_launch_when_the_way_back_names_the_course_keeps_that_part_alone(
+    lms, database, tenant, way_back, kept
+):
+    lms.launch(**{LAUNCH_PRESENTATION: {"return_url": way_back}})
+    with database.transaction(tenant.id, write=False) as db:
+        assert db.scalars(select(LtiContext)).one().course_url == kept

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from rmplugin import notify
 from rmplugin.credits.models import Completion
 from rmplugin.jobs import work_outbox
 from rmplugin.matching import queries
@@ -66,6 +67,7 @@ def test_archived_programme_ends_its_pairs_by_whether_both_met_the_criteria(scen
     done, half, held = (pairs[name] for name in ("Ana", "Ben", "Cem"))
     meet_criteria(scene, done.mentor_id, done.mentee_id, half.mentor_id)
     with scene.transaction() as db:
+        notify.tell(db, half.mentor_id, "pairing_started", "Begin", runtime.clock(), f"/pairings/{half.id}")
         db.get_one(Pairing, held.id).interrupt("paused", "not_at_work", runtime.clock())
     archive(scene, times=2)
     with scene.transaction() as db:
@@ -79,6 +81,7 @@ def test_archived_programme_ends_its_pairs_by_whether_both_met_the_criteria(scen
             assert find_enrolment(db, scene.programme.id, person.id).active_pairings == 0
             told = [notice.text for notice in unread(db, person.id) if "is over" in notice.text]
             assert len(told) == 1
+            assert "pairing_started" not in {notice.kind for notice in unread(db, person.id)}
             assert "Thank you both" in told[0]
         programme = db.get_one(Programme, scene.programme.id)
         outcomes = {one.pair: one for one in outcomes_of(db, programme, runtime.clock())}

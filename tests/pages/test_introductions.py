@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from rmplugin import notify
 from rmplugin.errors import ConflictError
 from rmplugin.introductions import operations, queries
 from rmplugin.introductions.models import IntroAnswer
@@ -151,6 +152,20 @@ def test_unsure_when_two_sessions_were_held_is_asked_again_once(sign_in, tenant,
     browser.submit("/introduction", answer="yes")
     assert standing(pair, pair.mentor).due is None
     assert pairing(pair).state == "active"
+
+
+def test_unsure_when_three_sessions_are_confirmed_at_one_time_is_asked_again_once(pair, clock):
+    answer(pair, pair.mentor, "unsure")
+    answer(pair, pair.mentee, "yes")
+    clock.forward(days=7)
+    held_sessions(pair, 3)
+    with pair.transaction() as db:
+        notify.settle(db, pair.mentor.id, queries.page_of(pair.pairing.id), clock.now)
+    session = pair.hold(1)
+    pair.claim(session, pair.mentor, 30)
+    pair.claim(session, pair.mentee, 30)
+    work_outbox(pair.runtime)
+    assert len(pair.rows(Notice, person_id=pair.mentor.id, kind="intro_again")) == 1, "it was put away"
 
 
 def test_unsure_when_asked_again_says_no_ends_it_in_the_same_words(pair, clock):

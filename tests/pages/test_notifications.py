@@ -203,6 +203,12 @@ def test_test_mail_when_the_manager_has_no_address_says_so(sign_in, tenant, pair
             "block-v1:Acme+RM+2027+type@lti_consumer+block@1",
             "/courses/course-v1:Acme+RM+2027/jump_to/block-v1:Acme+RM+2027+type@lti_consumer+block@1",
         ),
+        (
+            "canvas",
+            "4dde05e8",
+            "4dde05e8",
+            "/courses/42/external_tools/retrieve?display=borderless&amp;url=http%3A%2F%2Flocalhost%3A5000%2Flti%2F",
+        ),
     ],
 )
 def test_button_when_the_platform_says_how_leads_to_the_activity(
@@ -212,12 +218,24 @@ def test_button_when_the_platform_says_how_leads_to_the_activity(
         context = db.get_one(LtiContext, course.id)
         platform = db.get_one(LtiPlatform, context.platform_id)
         platform.family, platform.issuer, context.context_id = family, "https://lms.example/", course_id
+        context.course_url = "https://lms.example/courses/42"
         link = {"resource_link_id": link_id, "title": None, "line_item_url": None, "line_items_url": None}
         db.add(LtiResourceLink(context_id=context.id, scopes=[], last_launch_at=runtime.clock(), **link))
     tell(runtime, tenant, pair.mentee)
     send(runtime)
     assert f"https://lms.example{address}" in part(server.mails[0], "text/html")
     assert "opens from your course" not in part(server.mails[0], "text/plain")
+
+
+def test_button_when_canvas_never_named_the_course_leads_to_the_tool(runtime, tenant, pair, course, server):
+    with runtime.database.transaction(tenant.id) as db:
+        context = db.get_one(LtiContext, course.id)
+        db.get_one(LtiPlatform, context.platform_id).family = "canvas"
+        link = {"resource_link_id": "4dde", "title": None, "line_item_url": None, "line_items_url": None}
+        db.add(LtiResourceLink(context_id=context.id, scopes=[], last_launch_at=runtime.clock(), **link))
+    tell(runtime, tenant, pair.mentee)
+    send(runtime)
+    assert "opens from your course" in part(server.mails[0], "text/plain")
 
 
 def test_button_when_the_manager_enters_an_address_leads_there(

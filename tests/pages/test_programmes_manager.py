@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from rmplugin import languages
 from rmplugin.programmes import queries
 from tests.factories.people import make_leader, make_person
 from tests.factories.programmes import enrol, make_context, make_programme
@@ -255,3 +256,29 @@ def test_pages_when_programme_is_another_tenants_are_not_found(sign_in, other_te
 def test_forms_when_programme_is_another_tenants_are_not_found(sign_in, other_tenant, programme, page):
     browser = sign_in(other_tenant, manager=True)
     assert browser.post(f"/programmes/{programme.id}{page}", state="archived").status == 404
+
+
+GERMAN = {"environ_overrides": {"HTTP_ACCEPT_LANGUAGE": "de"}}
+
+
+def test_new_programme_when_the_manager_reads_german_begins_in_german(manager):
+    page = manager.get("/programmes/new", **GERMAN)
+    assert "„Mit KI umgehen“ verwenden" in page.says()
+    page = manager.get("/programmes/new/ai_literacy", **GERMAN)
+    fields = next(form["fields"] for form in page.forms() if "purpose" in form["fields"])
+    assert fields["name"] == ["Mit KI umgehen"]
+    assert fields["topics"][0].split() == ["Inklusion", "Teilhabe", "Perspektive"]
+    assert not set(fields["purpose"][0].split()) & {"the", "and", "with"}
+
+
+def test_sign_up_when_read_in_german_names_the_shipped_skills_in_german(
+    sign_in, database, tenant, context, programme, clock
+):
+    with database.transaction(tenant.id) as db:
+        person = make_person(db, hire_date=clock.now.date())
+        names = [skill.name for skill in queries.skills_of_programme(db, programme.id)]
+    says = sign_in(tenant, person, context=context).get(f"/enrol/{programme.id}", **GERMAN).says()
+    german = languages.translator("de")
+    translated = [name for name in names if german(name) != name]
+    assert translated
+    assert [name for name in translated if german(name) not in says or f" {name} " in says] == []

@@ -43,10 +43,42 @@ def test_plan_when_typed_in_local_time_is_shown_to_each_in_their_own(sign_in, te
     assert "Thu 3 Dec 2026, 14:00 (Europe/London)" in sign_in(tenant, pair.mentee).get(pair.path).says()
 
 
+def test_plan_when_the_place_is_a_long_link_of_a_call_can_be_opened_from_every_page(sign_in, tenant, pair):
+    call = "https://teams.example/l/meetup-join/" + "19%3ameeting_" * 20 + "?context=%7b%22Tid%22%3a1%7d"
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new")
+    browser.submit("/sessions", on="2026-12-03", at="15:00", place=call)
+    assert browser.status == 200, browser.says()
+    for path in ("/home", pair.path, f"/sessions/{only(pair).id}"):
+        page = sign_in(tenant, pair.mentee).get(path)
+        assert f'<a href="{call}" rel="noopener noreferrer" target="_blank">' in page.text, path
+        assert "(new tab)" in page.says()
+
+
+def test_plan_when_the_place_holds_markup_or_a_script_is_shown_as_text(sign_in, tenant, pair):
+    browser = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new")
+    browser.submit("/sessions", on="2026-12-03", at="15:00", place="<b>Café</b> javascript:alert(1)")
+    page = browser.get(f"/sessions/{only(pair).id}")
+    assert "&lt;b&gt;Café" in page.text
+    assert 'href="javascript' not in page.text
+
+
 def test_plan_form_suggests_a_time_in_the_working_hours_of_both(sign_in, tenant, runtime):
     far = make_pair(runtime, tenant, mentor_zone="Europe/Berlin", mentee_zone="America/New_York")
     fields = sign_in(tenant, far.mentor).get(f"{far.path}/sessions/new").forms()[0]["fields"]
     assert (fields["on"], fields["at"]) == (["2026-11-24"], ["15:00"])
+
+
+def test_plan_form_when_the_clocks_change_meanwhile_suggests_the_same_time_of_day(
+    sign_in, tenant, pair, clock
+):
+    clock.forward(days=(datetime(2027, 3, 15, tzinfo=UTC) - clock.now).days)
+    pair.agree()
+    # 15:00 in Berlin, in winter; two weeks later it is summer time there and in London.
+    pair.plan(pair.mentor, datetime(2027, 3, 16, 14, tzinfo=UTC))
+    fields = sign_in(tenant, pair.mentor).get(f"{pair.path}/sessions/new").forms()[0]["fields"]
+    assert (fields["on"], fields["at"]) == (["2027-03-30"], ["15:00"])
+    fields = sign_in(tenant, pair.mentee).get(f"{pair.path}/sessions/new").forms()[0]["fields"]
+    assert (fields["on"], fields["at"]) == (["2027-03-30"], ["14:00"])
 
 
 def test_plan_form_when_no_hour_is_shared_still_opens(sign_in, tenant, runtime):

@@ -169,6 +169,21 @@ def test_link_when_not_now_tells_the_person_the_reason(
     assert "Your line manager is asked again." in browser.says()
 
 
+def test_link_when_the_question_was_asked_again_says_to_open_the_newest_mail(
+    app, database, tenant, programme, junior, clock
+):
+    with database.transaction(tenant.id) as db:
+        enrol(db, programme, junior, clock.now)
+    old = link_of(database, tenant, programme, junior)
+    with database.transaction(tenant.id) as db:
+        endorsements.ask_again(db, queries.find_enrolment(db, programme.id, junior.id), clock.forward(days=8))
+    client = app.test_client()
+    for answer in (client.get(old), client.post(old, data={"answer": "yes"})):
+        assert answer.status_code == 409
+        assert "Please open the newest mail about it" in answer.text
+    assert client.get(link_of(database, tenant, programme, junior)).status_code == 200
+
+
 @pytest.mark.parametrize("token", ["x", "0" * 32, "0" * 32 + "-abc", "%00", "ffffffff-ffff"])
 def test_link_when_it_is_none_of_ours_is_not_found(app, tenant, token):
     client = app.test_client()
@@ -193,7 +208,7 @@ def test_link_when_known_from_the_database_alone_opens_nothing(
     assert client.get(link).status_code == 200
 
 
-def test_link_when_it_names_another_tenant_is_not_found(
+def test_link_when_it_names_another_tenant_opens_nothing_there(
     app, database, tenant, other_tenant, programme, junior, clock
 ):
     with database.transaction(tenant.id) as db:
@@ -201,7 +216,10 @@ def test_link_when_it_names_another_tenant_is_not_found(
     path = link_of(database, tenant, programme, junior)
     forged = path.replace(tenant.id.hex, other_tenant.id.hex).rpartition(".")[0]
     forged = endorsements.signed(forged, SECRET_KEY)
-    assert app.test_client().post(forged, data={"answer": "yes"}).status_code == 404
+    answer = app.test_client().post(forged, data={"answer": "yes"})
+    assert (answer.status_code, "no longer good" in answer.text) == (409, True)
+    assert junior.display_name not in answer.text
+    assert state_of(database, tenant, programme, junior) == "endorsing"
 
 
 def test_team_when_nobody_is_named_says_yes_and_it_is_written_down(

@@ -81,3 +81,14 @@ def test_rules_when_a_text_is_missing_or_lost_a_blank_find_it():
     assert unknown(said, known) == ["New"]
     assert wrong_blanks(known) == ["%(n)d minutes"]
     assert "Skip to the content" in [message.id for message in translations.collect()]
+
+
+def test_german_when_it_speaks_of_who_teaches_says_rank_and_never_age():
+    """Mentors are lower in rank or new, of whatever age; "jünger" would say another thing than "junior"."""
+    (german,) = [path for path in FILES if path.parent.parent.name == "de"]
+    said = [texts(message) for message in read(german) if message.id]
+    speaking = [(text, other) for text, other in said if re.search(r"\b(junior|senior)", text, re.IGNORECASE)]
+    assert speaking
+    assert [
+        other for _text, other in speaking if re.search(r"\bjünger|\bjunge|\bälter", other, re.IGNORECASE)
+    ] == []

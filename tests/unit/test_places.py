@@ -227,6 +227,27 @@ def test_endorsement_when_unanswered_is_reminded_twice_a_week_apart(db, clock, a
     assert kinds(db, manager) == ["endorsement_asked"]
 
 
+def test_endorsement_when_the_manager_changed_meanwhile_asks_the_new_one(db, clock, asked):
+    _programme, manager, person, row = asked
+    old, new = endorsements.find(db, row.id).token, make_person(db)
+    person.manager_id = new.id
+    assert [endorsements.remind(db, clock.forward(days=7)) for _ in range(4)] == [1, 1, 1, 0]
+    assert (kinds(db, manager), kinds(db, new)) == ([], ["endorsement_asked"])
+    with pytest.raises(NotFoundError):
+        endorsements.get(db, old)
+
+
+@pytest.mark.parametrize("state", ["concluding", "archived"])
+def test_endorsement_when_the_programme_takes_nobody_in_any_more_is_closed(db, clock, asked, state):
+    programme, _manager, _person, row = asked
+    programme.state = state
+    question = endorsements.get(db, endorsements.find(db, row.id).token)
+    assert not question.is_open
+    with pytest.raises(ConflictError):
+        places.answer_endorsement(db, question, "yes", None, clock.now)
+    assert (row.state, endorsements.remind(db, clock.forward(days=8))) == ("endorsing", 0)
+
+
 def test_endorsement_when_the_person_leaves_is_asked_no_longer(db, clock, asked):
     _programme, manager, _person, row = asked
     token = endorsements.find(db, row.id).token

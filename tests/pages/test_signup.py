@@ -312,7 +312,7 @@ def test_taster_when_offered_is_on_the_page_of_questions(
     manager.submit("/taster", day="2026-11-30", time="12:00", place="Room 1")
     assert "1 people were told" in manager.says()
     page = sign_in(tenant, person, context=context).get(f"/programmes/{programme.id}/questions")
-    assert "Mon 30 Nov 2026, 13:00 (Europe/Berlin) , Room 1" in page.says()
+    assert "Mon 30 Nov 2026, 12:00 (Europe/Berlin) , Room 1" in page.says()
     manager.submit("/away")
     assert "Room 1" not in page.get(f"/programmes/{programme.id}/questions").says()
 
@@ -367,3 +367,14 @@ def test_form_when_targets_and_endorsement_are_set_keeps_them(manager, database,
         (found,) = queries.list_programmes(db)
         assert (found.target_mentors, found.target_mentees, found.needs_endorsement) == (12, 10, True)
         assert found.sponsor_message == "Digital natives will teach us."
+
+
+def test_manager_when_hr_does_not_know_them_reads_times_in_the_zone_of_most_people(
+    manager, database, tenant, programme
+):
+    assert "Time (UTC)" in manager.get(f"/programmes/{programme.id}/sign-up").says()
+    with database.transaction(tenant.id) as db:
+        for zone in ("Asia/Tokyo", "Europe/Vienna", "Europe/Vienna", "Mars/Olympus"):
+            make_person(db, time_zone=zone)
+        make_person(db, time_zone="Asia/Tokyo", lifecycle="tombstoned")
+    assert "Time (Europe/Vienna)" in manager.get(f"/programmes/{programme.id}/sign-up").says()

@@ -1,4 +1,4 @@
-"""Nightly: words of pairs go once their programme's time is over, and so do old notices and access entries."""
+"""Nightly: words of pairs go once their programme's time is over, and old notices and access entries."""
 
 from datetime import date, datetime, timedelta
 

@@ -178,7 +178,7 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     asked = web.load_query(PairsQuery())
-    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.now)
+    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.session.person_id, visit.now)
     if found.programme is not None:
         visit.note_access(programme_id=found.programme.id)
     return web.render(
@@ -196,7 +196,7 @@ def desk(visit: Visit) -> web.Answer:
 @pages.download("/manage/pairs.csv", role=Role.MANAGER)
 def pairs_file(visit: Visit) -> web.Answer:
     """Give the whole table of pairs as a CSV file."""
-    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.now)
+    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.session.person_id, visit.now)
     if programme is None:
         raise NotFoundError("programme")
     visit.note_access(programme_id=programme.id)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, delete, inspect, select, union, update
 
-from rmplugin import audit
+from rmplugin import audit, notify
 from rmplugin.data_requests.catalogue import HOLDINGS, Holding
 from rmplugin.data_requests.queries import belongs_to, find_holding
 from rmplugin.db import Db
@@ -57,6 +57,20 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
     _make_pseudonym(person, now)
     audit.record(db, actor, "person.erase", person.id, now, rows=sum(done.values()))
     return done
+
+
+def tell_exported(db: Db, person_id: uuid.UUID, actor: str, now: datetime) -> None:
+    """Tell a person that somebody else was given the file of all their data: it holds what they wrote.
+
+    :param actor: see `audit.AuditEntry`.
+    **Touches** writes audit_entry, notice.
+    """
+    audit.record(db, actor, "person.export", person_id, now)
+    text = (
+        "An administrator was given a file with all your data, to answer a request. If you asked for "
+        "nothing, ask whoever runs this tool at your company."
+    )
+    notify.tell(db, person_id, "privacy_export", text, now, "/my-data")
 
 
 def _live_pairings(db: Db, person_id: uuid.UUID) -> list[Pairing]:

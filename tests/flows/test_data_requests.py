@@ -300,6 +300,17 @@ def test_person_when_they_download_their_data_get_a_file_of_their_own(pair, sign
     assert json.loads(ana.text)["person_id"] == str(pair.Ana.id)
 
 
+def test_person_when_an_administrator_takes_their_file_is_told_and_sees_it(pair, sign_in, admin, tenant):
+    admin.get(f"/admin/people?person={pair.Ana.employee_number}")
+    admin.submit(f"/admin/people/{pair.Ana.id}/file")
+    assert json.loads(admin.text)["person_id"] == str(pair.Ana.id)
+    ana = sign_in(tenant, pair.Ana)
+    assert "An administrator was given a file with all your data" in ana.get("/home").says()
+    assert "The file with all your data, to answer a request" in ana.get("/my-data").says()
+    ana.submit("/my-data/file")
+    assert len(read_rows(pair.runtime.database, tenant, AccessEntry)) == 1
+
+
 def test_administrator_when_the_name_is_mistyped_erases_nobody(pair, admin):
     admin.get(f"/admin/people?person={pair.Ana.employee_number}")
     assert pair.Ana.display_name in admin.says()

@@ -25,8 +25,9 @@ NO_SENDER = "The mail server does not let the tool send from its address (from= 
 NO_SUCH_ADDRESS = "The mail server says for good that it does not take mail for this address."
 REFUSED = "The mail server refused this mail for good."
 NO_RELAY = (
-    "The mail server does not pass this mail on. If it says so of every address, it wants a user and password "
-    "in RM_SMTP_URL, or has to be told that it may pass on mails of the tool. It is tried again by itself."
+    "The mail server does not pass this mail on. If it says so of every address, it wants a user and "
+    "password in RM_SMTP_URL, or has to be told that it may pass on mails of the tool. It is tried again "
+    "by itself."
 )
 # Sign in first, sign in differently, encrypt first.
 NOT_FOR_US, MAILBOX_FULL = (530, 534, 535, 538), 552

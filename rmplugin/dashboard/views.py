@@ -19,7 +19,7 @@ from rmplugin.dashboard.queries import Home
 from rmplugin.dashboard.steps import next_step, pair_step
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
-from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.goals.queries import list_goals
 from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
@@ -154,7 +154,6 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         waiting=waiting,
         signed=waiting is not None and signed_by(waiting, role),
         goals=goals,
-        level_text=level_text,
         sessions=sessions,
         next_session=coming[0] if coming else None,
         to_confirm=to_confirm,

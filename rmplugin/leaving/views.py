@@ -6,7 +6,6 @@ import flask
 
 from rmplugin import formats, web
 from rmplugin.errors import ConflictError
-from rmplugin.goals.queries import level_text
 from rmplugin.leaving import documents, forms, operations, queries, words
 from rmplugin.matching.ending import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.forms import CLOSURE_REASONS
@@ -146,7 +145,6 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         record=found,
         done=_done(visit, found),
         levels=words.LEVELS,
-        level_text=level_text,
         current="/home",
     )
 

@@ -4,12 +4,14 @@ Three rules: a mean needs ten people; a count of one to four is hidden; and noth
 away what is hidden, neither by a total, nor by an overlapping view, nor by yesterday's page.
 """
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 # As few people as a mean of survey answers may be about; a programme may ask for more.
 LEAST_FOR_MEAN = 10
@@ -68,7 +70,16 @@ def safe_counts(cells: Mapping[Key, int], least: int = LEAST_FOR_COUNT) -> Count
     return Counts({key: None if key in hidden else n for key, n in cells.items()}, total)
 
 
-def whole_batches(values: Sequence[float], least: int = LEAST_FOR_MEAN) -> Sequence[float]:
+def safe_tally(codes: Sequence[Key], least: int = LEAST_FOR_COUNT) -> Counts[Key]:
+    """Count what people said, as `safe_counts`, in whole batches: the newest answer changes no number alone.
+
+    :param codes: in the order in which they came in, at most one per person.
+    **Touches** pure.
+    """
+    return safe_counts(Counter(whole_batches(codes, least)), least)
+
+
+def whole_batches(values: Sequence[Value], least: int = LEAST_FOR_MEAN) -> Sequence[Value]:
     """Leave out the last few answers, until they are `least`, so that no two looks differ by fewer people.
 
     :param values: in the order in which they came in, one per person.

@@ -24,6 +24,13 @@ BAD_TLS = "The mail server's certificate cannot be trusted. It is tried again by
 NO_SENDER = "The mail server does not let the tool send from its address (from= in RM_SMTP_URL)."
 NO_SUCH_ADDRESS = "The mail server says for good that it does not take mail for this address."
 REFUSED = "The mail server refused this mail for good."
+NO_RELAY = (
+    "The mail server does not pass this mail on. If it says so of every address, it wants a user and "
+    "password in RM_SMTP_URL, or has to be told that it may pass on mails of the tool. It is tried again "
+    "by itself."
+)
+# Sign in first, sign in differently, encrypt first.
+NOT_FOR_US, MAILBOX_FULL = (530, 534, 535, 538), 552
 
 
 class Smtp:
@@ -103,8 +110,7 @@ def _send(server: smtplib.SMTP, letter: Letter) -> NotifierAnswer:
     try:
         server.send_message(_message(letter), letter.sender, [letter.to])
     except smtplib.SMTPRecipientsRefused as error:
-        code = next(iter(error.recipients.values()))[0]
-        return _answer(code, "stopped", NO_SUCH_ADDRESS)
+        return _refusal(*next(iter(error.recipients.values())))
     except smtplib.SMTPSenderRefused as error:
         # About the tool's own address, so an administrator mends it, and the mail is still wanted.
         return NotifierAnswer(outcome="retry", message_for_user=NO_SENDER, status=error.smtp_code)
@@ -114,6 +120,18 @@ def _send(server: smtplib.SMTP, letter: Letter) -> NotifierAnswer:
     except smtplib.SMTPDataError as error:
         return _answer(error.smtp_code, "refused", REFUSED)
     return NotifierAnswer(outcome="sent", status=250)
+
+
+def _refusal(code: int, said: bytes) -> NotifierAnswer:
+    """Tell an address that is not there from a full mailbox, and from a server that passes nothing on for us.
+
+    The last is the same for every address, and an administrator mends it.
+    **Source** RFC 3463, section 3; RFC 4954, section 6.
+    """
+    if code in NOT_FOR_US or said.startswith(b"5.7."):
+        return NotifierAnswer(outcome="retry", message_for_user=NO_RELAY, status=code)
+    is_full = code == MAILBOX_FULL or said.startswith((b"5.2.2", b"5.2.3"))
+    return _answer(code, *(("refused", REFUSED) if is_full else ("stopped", NO_SUCH_ADDRESS)))
 
 
 def _answer(code: int, for_good: Literal["refused", "stopped"], text: str) -> NotifierAnswer:

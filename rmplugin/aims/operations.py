@@ -84,6 +84,23 @@ def answer_observation(db: Db, pairing: Pairing, person_id: uuid.UUID, now: date
     notify.tell(db, pairing.mentor_id, "aim_observation", text, now, _page(pairing))
 
 
+def stop_observing(db: Db, pairing: Pairing, person_id: uuid.UUID, now: datetime) -> None:
+    """Take back, as either of the two, that the mentee observes. What was rated stays the mentor's.
+
+    :raises ConflictError: the mentee is not observing, or the pairing has ended.
+    **Touches** writes leadership_aim, notice.
+    """
+    pairing = lock_active_pairing(db, pairing.id, person_id)
+    story = queries.find_aim(db, pairing.id)
+    if story is None or story.aim.observation not in ("asked", "agreed"):
+        raise ConflictError("not_observed", "The aim is not observed. Nothing was changed.")
+    story.aim.observation = "declined"
+    notify.take_back(db, [_page(pairing)], now, people=[pairing.mentee_id])
+    if person_id == pairing.mentee_id:
+        text = "Your mentee does not observe your aim any more. What was rated stays yours."
+        notify.tell(db, pairing.mentor_id, "aim_observation", text, now, _page(pairing))
+
+
 def rate(db: Db, pairing: Pairing, person_id: uuid.UUID, rating: int, note: str, now: datetime) -> AimRating:
     """Say how far the mentor is now: at the start, half-way or at the end. Said again, it counts anew.
 

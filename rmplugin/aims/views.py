@@ -76,6 +76,15 @@ def answer_observation(visit: Visit, pairing_id: UUID) -> web.Answer:
     return web.go("dashboard.pairing", said="Thank you, your answer is kept.", pairing_id=pairing_id)
 
 
+@pages.post("/pairings/<uuid:pairing_id>/aim/stop", role=Role.PARTICIPANT)
+def stop_observing(visit: Visit, pairing_id: UUID) -> web.Answer:
+    """Let the mentee observe no longer."""
+    pairing = get_pairing_of(visit.db, pairing_id, visit.person_id)
+    operations.stop_observing(visit.db, pairing, visit.person_id, visit.now)
+    said = "The aim is not observed any more. What was rated stays with the mentor."
+    return web.go("dashboard.pairing", said=said, pairing_id=pairing_id)
+
+
 @pages.get("/pairings/<uuid:pairing_id>/aim/evidence", role=Role.PARTICIPANT)
 def evidence(visit: Visit, pairing_id: UUID) -> web.Answer:
     """Give the mentor their aim and its ratings as a file to keep, print or hand on."""

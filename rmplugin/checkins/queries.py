@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, String, case, cast, func, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, select, true
 
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db
@@ -102,12 +102,24 @@ def own_checkins(db: Db, pairing_id: uuid.UUID, person_id: uuid.UUID) -> Sequenc
     return db.scalars(query.order_by(Checkin.wave.desc())).all()
 
 
-def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID]) -> dict[uuid.UUID, Health]:
+def not_of(viewer_id: uuid.UUID | None) -> ColumnElement[bool]:
+    """Leave out the pairs of a manager who takes part: who knows one answer of two could work out the other.
+
+    :param viewer_id: who looks; None for somebody who is in no pair.
+    **Touches** pure.
+    """
+    return and_(Pairing.mentor_id != viewer_id, Pairing.mentee_id != viewer_id) if viewer_id else true()
+
+
+def pair_health(
+    db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID], viewer_id: uuid.UUID | None
+) -> dict[uuid.UUID, Health]:
     """Give bands for managers, from the newest check-in that both answered: the lower satisfaction governs.
 
     :param pairing_ids: few of them, or a query of any number.
+    :param viewer_id: see `not_of`.
     :return: a health per pairing; none for pairings in which there is not enough yet. Never an answer.
-    **Touches** reads checkin.
+    **Touches** reads checkin, pairing.
     """
     nth = func.row_number().over(partition_by=Checkin.pairing_id, order_by=Checkin.wave.desc())
     both = (
@@ -117,7 +129,8 @@ def pair_health(db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID]) ->
             func.max(Checkin.satisfaction).label("high"),
             nth.label("nth"),
         )
-        .where(Checkin.pairing_id.in_(pairing_ids))
+        .join(Pairing, Pairing.id == Checkin.pairing_id)
+        .where(Checkin.pairing_id.in_(pairing_ids), not_of(viewer_id))
         .group_by(Checkin.pairing_id, Checkin.wave)
         .having(func.count(Checkin.id) == 2)
         .subquery()
@@ -177,25 +190,34 @@ def unanswered(db: Db, asked_by: datetime) -> list[tuple[CheckinAsk, Pairing]]:
     return [(row[0], row[1]) for row in db.execute(query)]
 
 
-def open_tasks(db: Db, programme_id: uuid.UUID, limit: int | None = None) -> list[tuple[CareTask, Pairing]]:
+def open_tasks(
+    db: Db, programme_id: uuid.UUID, viewer_id: uuid.UUID | None, limit: int | None = None
+) -> list[tuple[CareTask, Pairing]]:
     """List what pairs ask of the coordinator, oldest first.
 
+    :param viewer_id: see `not_of`.
     :param limit: most of them; None for all.
     **Touches** reads care_task, pairing.
     """
     query = select(CareTask, Pairing).join(Pairing, Pairing.id == CareTask.pairing_id)
     query = query.where(
-        Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
+        Pairing.programme_id == programme_id,
+        Pairing.state.in_(LIVE),
+        CareTask.done_at.is_(None),
+        not_of(viewer_id),
     )
     query = query.order_by(CareTask.created_at, CareTask.id).limit(limit)
     return [(row[0], row[1]) for row in db.execute(query)]
 
 
-def count_open_tasks(programme_id: uuid.UUID) -> Select[int]:
+def count_open_tasks(programme_id: uuid.UUID, viewer_id: uuid.UUID | None) -> Select[int]:
     """Count what `open_tasks` lists, as a part of a larger statement. **Touches** pure."""
     query = select(func.count(CareTask.id)).join(Pairing, Pairing.id == CareTask.pairing_id)
     return query.where(
-        Pairing.programme_id == programme_id, Pairing.state.in_(LIVE), CareTask.done_at.is_(None)
+        Pairing.programme_id == programme_id,
+        Pairing.state.in_(LIVE),
+        CareTask.done_at.is_(None),
+        not_of(viewer_id),
     )
 
 
@@ -211,13 +233,14 @@ def get_task(db: Db, task_id: uuid.UUID) -> tuple[CareTask, Pairing]:
     return task, db.get_one(Pairing, task.pairing_id)
 
 
-def shared_words(db: Db, programme_id: uuid.UUID) -> Sequence[Checkin]:
+def shared_words(db: Db, programme_id: uuid.UUID, viewer_id: uuid.UUID | None) -> Sequence[Checkin]:
     """List the words that people of a programme wanted the programme team to read, newest first.
 
+    :param viewer_id: see `not_of`: nobody wrote for their partner to read.
     **Touches** reads checkin, pairing.
     """
     query = select(Checkin).join(Pairing, Pairing.id == Checkin.pairing_id)
-    query = query.where(Pairing.programme_id == programme_id, Checkin.shared)
+    query = query.where(Pairing.programme_id == programme_id, Checkin.shared, not_of(viewer_id))
     return db.scalars(query.order_by(Checkin.answered_at.desc(), Checkin.id).limit(100)).all()
 
 

@@ -6,6 +6,7 @@ from rmplugin import web
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.checkins import operations, queries
 from rmplugin.checkins.forms import ITEMS, CheckinForm
+from rmplugin.errors import NotFoundError
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.queries import display_names, zone_of
 from rmplugin.privacy import LEAST_FOR_MEAN
@@ -53,11 +54,12 @@ def answer(visit: Visit, pairing_id: UUID) -> web.Answer:
 def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
     """Show which pairs need a quiet word, what people wanted the team to read, and the programme's pulse."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
-    tasks = queries.open_tasks(visit.db, programme.id, TASKS_SHOWN)
+    me = visit.session.person_id
+    tasks = queries.open_tasks(visit.db, programme.id, me, TASKS_SHOWN)
     unlock = visit.runtime.database.secrets.unlock
     shared = [
         (row, unlock(row.words_locked))
-        for row in queries.shared_words(visit.db, programme.id)
+        for row in queries.shared_words(visit.db, programme.id, me)
         if row.words_locked
     ]
     people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
@@ -69,7 +71,7 @@ def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
         visit,
         programme=programme,
         tasks=tasks,
-        more=(visit.db.scalar(queries.count_open_tasks(programme.id)) or 0) - len(tasks),
+        more=(visit.db.scalar(queries.count_open_tasks(programme.id, me)) or 0) - len(tasks),
         names=display_names(visit.db, people | writers),
         shared=shared,
         pulse=queries.pulse(visit.db, programme.id),
@@ -84,5 +86,7 @@ def finish_task(visit: Visit, task_id: UUID) -> web.Answer:
     """Note that the coordinator has done it."""
     task, pairing = queries.get_task(visit.db, task_id)
     programme = get_managed_programme(visit.db, pairing.programme_id, visit.session.context_id)
+    if pairing.role_of(visit.session.person_id):
+        raise NotFoundError("care task")
     operations.finish_task(visit.db, task, visit.actor, visit.now)
     return web.go("checkins.care_page", said="Noted as done.", programme_id=programme.id)

@@ -16,7 +16,7 @@ from rmplugin.cli.common import (
     tenant_option,
     tenant_transaction,
 )
-from rmplugin.data_requests.operations import erase_person
+from rmplugin.data_requests.operations import erase_person, tell_exported
 from rmplugin.data_requests.queries import export_person
 from rmplugin.people import side_lines
 from rmplugin.people.queries import find_person
@@ -153,12 +153,14 @@ def show_person(reference: str, as_json: bool, tenant: str | None) -> None:
 def export(reference: str, as_json: bool, tenant: str | None) -> None:
     """Print everything that is held about a person, what they wrote included: hand it to nobody else.
 
-    By employee number, e-mail address or id. Example: rmplugin person export 10042 --json > file.json
+    They are told. By employee number, e-mail address or id.
+    Example: rmplugin person export 10042 --json > file.json
     """
     with tenant_transaction(tenant) as (runtime, db):
         row = find_person(db, reference)
         document = export_person(db, runtime.database.secrets, row.id, runtime.clock())
-        audit.record(db, "command", "person.export", row.id, runtime.clock())
+        tell_exported(db, row.id, "command", runtime.clock())
+        audit.record_accesses(db, "command", "data_requests.person_file", [(row.id, None)], runtime.clock())
     show(document, as_json=as_json)
 
 

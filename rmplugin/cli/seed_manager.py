@@ -82,7 +82,7 @@ class Manager:
                 sessions.attest(self.stage.db, session, ACTOR, None, self.stage.now, yes=yes, reason=reason)
 
     def _care(self) -> None:
-        for task, _ in open_tasks(self.stage.db, self.programme_id):
+        for task, _ in open_tasks(self.stage.db, self.programme_id, None):
             if self.chance.random() < 0.4:
                 checkins.finish_task(self.stage.db, task, ACTOR, self.stage.now)
 

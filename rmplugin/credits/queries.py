@@ -14,7 +14,6 @@ from rmplugin.db import Db, chunks
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import CourseMember, LtiUser, Person
-from rmplugin.people.queries import zone_of
 from rmplugin.policies import PREPARATION, History, Targets
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
@@ -348,15 +347,6 @@ def get_delivery(db: Db, delivery_id: uuid.UUID) -> Delivery:
     if delivery is None:
         raise NotFoundError("delivery")
     return delivery
-
-
-def time_zone_of(db: Db, person_id: uuid.UUID | None) -> str:
-    """Give the zone in which times are shown: the person's, or UTC for somebody the roster does not know.
-
-    :return: IANA name.
-    **Touches** reads profile, person.
-    """
-    return zone_of(db, person_id) if person_id is not None else "UTC"
 
 
 def count_by_account(db: Db, programme_id: uuid.UUID | None = None) -> dict[uuid.UUID, dict[str, int]]:

@@ -18,6 +18,7 @@ from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import list_accounts, shut_brakes
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.people.models import Person
+from rmplugin.people.queries import zone_of
 from rmplugin.policies import PREPARATION, PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
@@ -122,7 +123,7 @@ def _show(
         why_capped=why_capped,
         cards=[_card(visit, one, person_id, sums, told.get(one.id, {})) for one in programmes],
         taken={entry.reverses_id for entry, _session in entries},
-        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        zone=zone_of(visit.db, visit.session.person_id),
         **more,
     )
 
@@ -177,7 +178,7 @@ def reverse_page(visit: Visit, person_id: UUID, entry_id: UUID) -> web.Answer:
         person=queries.get_person_of_course(visit.db, person_id, visit.session.context_id),
         entry=entry,
         session=queries.session_of(visit.db, entry),
-        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        zone=zone_of(visit.db, visit.session.person_id),
         current="/manage",
     )
 
@@ -291,7 +292,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),
         compared=findings.compared(visit.db, programme),
         words_of=findings.words_of,
-        zone=queries.time_zone_of(visit.db, visit.session.person_id),
+        zone=zone_of(visit.db, visit.session.person_id),
     )
 
 

@@ -69,7 +69,7 @@ class PairLine:
 class PairRow:
     """A line of the table of pairs: states and counts, never words.
 
-    :ivar health: band of the lower satisfaction of the two; None before both answered.
+    :ivar health: band of the lower satisfaction of the two; None until both answered, and in one's own pair.
     """
 
     line: PairLine
@@ -78,6 +78,10 @@ class PairRow:
     last_session: datetime | None
     next_session: datetime | None
     health: Health | None
+
+    def is_of(self, person_id: uuid.UUID | None) -> bool:
+        """Tell whether somebody is one of the two."""
+        return person_id is not None and person_id in map(uuid.UUID, self.line.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,13 @@ class Desk:
         return [line for line in self.lines if line.is_upside_down][:PAGE]
 
 
-def desk_of(db: Db, context_id: uuid.UUID | None, asked: Mapping[str, Any], now: datetime) -> Desk:
+def desk_of(
+    db: Db, context_id: uuid.UUID | None, asked: Mapping[str, Any], viewer_id: uuid.UUID | None, now: datetime
+) -> Desk:
     """Read the manager's desk.
 
     :param asked: which part of the table of pairs, see `forms.PairsQuery`.
+    :param viewer_id: who looks; of their own pairs they see no health.
     **Touches** reads programme, enrolment, pairing, proposal, mentoring_session, completion, delivery,
     lti_user, roster_run, matchmaking_review.
     """
@@ -155,7 +162,7 @@ def desk_of(db: Db, context_id: uuid.UUID | None, asked: Mapping[str, Any], now:
         key=lambda one: one.starts_on,
         reverse=True,
     )
-    waits = _read_counts(db, programme, _waiting_counts(programme, earlier, now))
+    waits = _read_counts(db, programme, _waiting_counts(programme, earlier, viewer_id, now))
     return Desk(
         programme=programme,
         counts=counts,
@@ -164,7 +171,7 @@ def desk_of(db: Db, context_id: uuid.UUID | None, asked: Mapping[str, Any], now:
         + _review_needs(programme, earlier, waits)
         + hour_needs(db, programme, now),
         lines=lines,
-        pairs=pair_page(db, programme.id, lines, asked, now),
+        pairs=pair_page(db, programme.id, lines, asked, viewer_id, now),
         newcomers=_newcomers(db, programme, now),
         unknown=unknown,
         roster=roster,
@@ -212,17 +219,23 @@ def _pair_lines(db: Db, programme: Programme, rule_set: MatchRuleSet | None) -> 
 
 
 def pair_page(
-    db: Db, programme_id: uuid.UUID, lines: Sequence[PairLine], asked: Mapping[str, Any], now: datetime
+    db: Db,
+    programme_id: uuid.UUID,
+    lines: Sequence[PairLine],
+    asked: Mapping[str, Any],
+    viewer_id: uuid.UUID | None,
+    now: datetime,
 ) -> PairPage:
     """Give one page of the pairs that fit a filter.
 
     :param asked: state, health and page, see `forms.PairsQuery`.
+    :param viewer_id: see `desk_of`.
     **Touches** reads mentoring_session, checkin.
     """
     fit = [line for line in lines if asked["state"] in (None, line.state)]
     health: Mapping[uuid.UUID, Health] = {}
     if asked["health"] is not None:
-        health = pair_health(db, select(Pairing.id).where(Pairing.programme_id == programme_id))
+        health = pair_health(db, select(Pairing.id).where(Pairing.programme_id == programme_id), viewer_id)
         fit = [
             line
             for line in fit
@@ -232,20 +245,23 @@ def pair_page(
     shown = fit[(page - 1) * PAGE : page * PAGE]
     ids = [line.id for line in shown]
     if ids and asked["health"] is None:
-        health = pair_health(db, ids)
+        health = pair_health(db, ids, viewer_id)
     return PairPage(_rows(db, shown, ids, health, now), len(fit), page)
 
 
-def all_pairs(db: Db, context_id: uuid.UUID | None, now: datetime) -> tuple[Programme | None, list[PairRow]]:
+def all_pairs(
+    db: Db, context_id: uuid.UUID | None, viewer_id: uuid.UUID | None, now: datetime
+) -> tuple[Programme | None, list[PairRow]]:
     """Give the whole table of pairs, and the programme it is about; None where the course has none.
 
+    :param viewer_id: see `desk_of`.
     **Touches** reads programme, pairing, person, mentoring_session, checkin.
     """
     found = next((found for found in _programmes(db, context_id) if found[0].state != "archived"), None)
     if found is None:
         return None, []
     every = select(Pairing.id).where(Pairing.programme_id == found[0].id)
-    return found[0], _rows(db, _pair_lines(db, *found), every, pair_health(db, every), now)
+    return found[0], _rows(db, _pair_lines(db, *found), every, pair_health(db, every, viewer_id), now)
 
 
 def _rows(
@@ -296,7 +312,7 @@ def _read_counts(db: Db, programme: Programme, counts: Mapping[str, Select[int]]
 
 
 def _waiting_counts(
-    programme: Programme, earlier: Sequence[Programme], now: datetime
+    programme: Programme, earlier: Sequence[Programme], viewer_id: uuid.UUID | None, now: datetime
 ) -> dict[str, Select[int]]:
     here = programme.id
     sessions = (
@@ -321,7 +337,7 @@ def _waiting_counts(
         "completed": completed,
         "solved": solved,
         "late": late,
-        "care": count_open_tasks(here),
+        "care": count_open_tasks(here, viewer_id),
         "attest": count_asked(here),
         "contacts": safeguards.count_contacts(here),
         "stuck": stuck,

@@ -19,7 +19,7 @@ from rmplugin.dashboard.queries import Home
 from rmplugin.dashboard.steps import next_step, pair_step
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
 from rmplugin.formats import language_name
-from rmplugin.goals.queries import level_text, list_goals
+from rmplugin.goals.queries import list_goals
 from rmplugin.hours.views import home_part, pairing_part
 from rmplugin.introductions.queries import standing_of
 from rmplugin.matching.models import LIVE
@@ -154,7 +154,6 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         waiting=waiting,
         signed=waiting is not None and signed_by(waiting, role),
         goals=goals,
-        level_text=level_text,
         sessions=sessions,
         next_session=coming[0] if coming else None,
         to_confirm=to_confirm,
@@ -178,7 +177,7 @@ def put_notice_away(visit: Visit, notice_id: uuid.UUID) -> web.Answer:
 def desk(visit: Visit) -> web.Answer:
     """Show the manager's desk."""
     asked = web.load_query(PairsQuery())
-    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.now)
+    found = desks.desk_of(visit.db, visit.session.context_id, asked, visit.session.person_id, visit.now)
     if found.programme is not None:
         visit.note_access(programme_id=found.programme.id)
     return web.render(
@@ -196,7 +195,7 @@ def desk(visit: Visit) -> web.Answer:
 @pages.download("/manage/pairs.csv", role=Role.MANAGER)
 def pairs_file(visit: Visit) -> web.Answer:
     """Give the whole table of pairs as a CSV file."""
-    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.now)
+    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.session.person_id, visit.now)
     if programme is None:
         raise NotFoundError("programme")
     visit.note_access(programme_id=programme.id)

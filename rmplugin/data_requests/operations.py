@@ -6,19 +6,21 @@ import uuid
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, delete, inspect, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, inspect, select, union, update
 
-from rmplugin import audit
+from rmplugin import audit, notify
 from rmplugin.data_requests.catalogue import HOLDINGS, Holding
 from rmplugin.data_requests.queries import belongs_to, find_holding
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError
 from rmplugin.hris.models import NoticedPerson
 from rmplugin.matching.ending import end_pairing
-from rmplugin.matching.models import LIVE, Pairing
+from rmplugin.matching.models import LIVE, Pairing, Proposal
+from rmplugin.notify import Notice
 from rmplugin.people.models import Person, RosterFuture
 from rmplugin.programmes.models import Enrolment
 from rmplugin.scim.models import ScimResource
+from rmplugin.texts import Text
 
 # What stands in the place of the name, also in the partner's pages. Not a name that anybody bears.
 ERASED = "(erased)"
@@ -33,14 +35,15 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
 
     :return: table -> rows that were deleted or emptied.
     :raises ConflictError: the person was erased before.
-    **Touches** every table of `catalogue.HOLDINGS`; roster_future, noticed_person, scim_resource,
-    audit_entry.
+    **Touches** every table of `catalogue.HOLDINGS`; the partners' notices, the rows of those whom the person
+    leads; roster_future, noticed_person, scim_resource, audit_entry.
     """
     if person.source_key.startswith(PSEUDONYM):
         raise ConflictError("erased_before", "This person was erased before. Nothing was changed.")
     for pairing in _live_pairings(db, person.id):
         end_pairing(db, pairing, person.id, [], "leave", now)
     done: dict[str, int] = {}
+    _forget_name(db, person)
     # What hangs on other rows goes before them.
     for holding in reversed(HOLDINGS):
         if holding.model is not Person and (count := _erase_rows(db, holding, person.id)):
@@ -56,9 +59,42 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
     return done
 
 
+def tell_exported(db: Db, person_id: uuid.UUID, actor: str, now: datetime) -> None:
+    """Tell a person that somebody else was given the file of all their data: it holds what they wrote.
+
+    :param actor: see `audit.AuditEntry`.
+    **Touches** writes audit_entry, notice.
+    """
+    audit.record(db, actor, "person.export", person_id, now)
+    text = (
+        "An administrator was given a file with all your data, to answer a request. If you asked for "
+        "nothing, ask whoever runs this tool at your company."
+    )
+    notify.tell(db, person_id, "privacy_export", text, now, "/my-data")
+
+
 def _live_pairings(db: Db, person_id: uuid.UUID) -> list[Pairing]:
     mine = (Pairing.mentor_id == person_id) | (Pairing.mentee_id == person_id)
     return list(db.scalars(select(Pairing).where(mine, Pairing.state.in_(LIVE))))
+
+
+def _forget_name(db: Db, person: Person) -> None:
+    """Take a person's name from what others were told, and from whom HR says that they report to.
+
+    That a pair has ended stays until the partner has read it: nobody else can tell them which one.
+    """
+    sides = [(model.mentor_id, model.mentee_id) for model in (Pairing, Proposal)]
+    partners = union(
+        *(select(theirs).where(mine == person.id) for pair in sides for mine, theirs in (pair, pair[::-1]))
+    )
+    for notice in db.scalars(select(Notice).where(Notice.person_id.in_(partners))):
+        tells_the_end = notice.kind == "pairing_ended" and notice.read_at is None
+        if not tells_the_end and person.display_name in Text(notice.text).values.values():
+            db.delete(notice)
+    unnamed = {"manager_key": None, "manager_email": None, "manager_name": None}
+    # Without its digest, a row is written anew at the next reading, with whom HR names then.
+    led = update(Person).where(Person.manager_id == person.id).values(unnamed | {"row_hash": ""})
+    db.execute(led.execution_options(synchronize_session=False))
 
 
 def _erase_rows(db: Db, holding: Holding, person_id: uuid.UUID) -> int:

@@ -29,6 +29,7 @@ PAGE_NAMES = texts(
         "hours.index_page": "How many hours fell out for you and your partner, and why",
         "sessions.attestations": "Sessions of you and your partner that one of you asked to attest",
         "matching.pair_page": "A proposal of you and somebody else, with its points and reasons",
+        "data_requests.person_file": "The file with all your data, to answer a request",
     }
 )
 
@@ -51,7 +52,9 @@ def my_data(visit: Visit) -> web.Answer:
 @pages.download("/my-data/file", role=Role.PARTICIPANT)
 def my_file(visit: Visit) -> web.Answer:
     """Give a person everything that is held about them, as a file."""
-    return _file(visit, visit.person_id)
+    me = visit.person_id
+    visit.afterwards.append(lambda db: audit.record(db, visit.actor, "person.export", me, visit.now))
+    return _file(visit, me)
 
 
 @pages.get("/admin/people", role=Role.ADMINISTRATOR)
@@ -89,7 +92,10 @@ def person_page(visit: Visit, person_id: uuid.UUID) -> web.Answer:
 @pages.download("/admin/people/<uuid:person_id>/file", role=Role.ADMINISTRATOR)
 def person_file(visit: Visit, person_id: uuid.UUID) -> web.Answer:
     """Give everything that is held about a person, as a file for them."""
-    return _file(visit, _get_person(visit, person_id).id)
+    _get_person(visit, person_id)
+    visit.note_access(person_id)
+    visit.afterwards.append(lambda db: operations.tell_exported(db, person_id, visit.actor, visit.now))
+    return _file(visit, person_id)
 
 
 @pages.post("/admin/people/<uuid:person_id>/erase", role=Role.ADMINISTRATOR, on_input_error=person_page)
@@ -112,7 +118,6 @@ def _get_person(visit: Visit, person_id: uuid.UUID) -> Person:
 
 
 def _file(visit: Visit, person_id: uuid.UUID) -> web.Answer:
-    visit.afterwards.append(lambda db: audit.record(db, visit.actor, "person.export", person_id, visit.now))
     document = queries.export_person(visit.db, visit.runtime.database.secrets, person_id, visit.now)
     answer = flask.make_response(json.dumps(document, indent=2, ensure_ascii=False))
     answer.headers["Content-Type"] = "application/json"

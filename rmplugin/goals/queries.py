@@ -67,6 +67,12 @@ class GoalStory:
         """Give the newest comparison half-way; None before it."""
         return next((entry for entry in reversed(self.progress) if entry.is_mid), None)
 
+    def words_of(self, entry: GoalProgress) -> str:
+        """Say what an entry's level means: comparisons go by the initial goal, others by that of then."""
+        then = [version for version in self.versions if version.created_at <= entry.created_at]
+        is_comparison = entry.is_review or entry.is_mid or not then
+        return level_text(self.first if is_comparison else then[-1], entry.attainment)
+
     def is_half_way(self, today: date) -> bool:
         """Tell whether half of the goal's time is over and nobody has compared yet."""
         begins = self.first.created_at.date()

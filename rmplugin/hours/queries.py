@@ -16,7 +16,7 @@ from rmplugin.hours.ledger import Slot, Week
 from rmplugin.matching.models import Pairing
 from rmplugin.messages.queries import last_exchange
 from rmplugin.people.queries import zone_of
-from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts
+from rmplugin.privacy import LEAST_FOR_COUNT, safe_counts, safe_tally
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionChange, TimeNeed
 from rmplugin.texts import Text
@@ -247,17 +247,17 @@ def _granted_weeks(db: Db, programme: Programme, since: date, now: datetime) -> 
 
 
 def no_time_counts(db: Db, programme_id: uuid.UUID) -> dict[str, Mapping[str, int | None]]:
-    """Count the people who said that there is no time, by stage, by what they chose, and by reason.
+    """Count the people who said that there is no time, five at a time: by stage, by choice, and by reason.
 
     :return: "stage", "choice", "reason" -> code -> people; None where they are too few.
     **Touches** reads time_need.
     """
     counts = {}
     for column in (TimeNeed.stage, TimeNeed.choice, TimeNeed.reason):
-        query = (
-            select(column, func.count(TimeNeed.person_id.distinct()))
-            .where(TimeNeed.programme_id == programme_id, column.is_not(None))
-            .group_by(column)
+        query = select(column, TimeNeed.person_id).where(
+            TimeNeed.programme_id == programme_id, column.is_not(None)
         )
-        counts[column.key] = safe_counts({str(code): count for code, count in db.execute(query)}).cells
+        # Whoever says the same twice counts once, where they said it first.
+        said = dict.fromkeys(map(tuple, db.execute(query.order_by(TimeNeed.created_at, TimeNeed.id))))
+        counts[column.key] = safe_tally([str(code) for code, _person in said]).cells
     return counts

@@ -6,7 +6,6 @@ import flask
 
 from rmplugin import formats, web
 from rmplugin.errors import ConflictError
-from rmplugin.goals.queries import level_text
 from rmplugin.leaving import documents, forms, operations, queries, words
 from rmplugin.matching.ending import NEUTRAL_ENDED, end_pairing
 from rmplugin.matching.forms import CLOSURE_REASONS
@@ -77,14 +76,16 @@ def parting(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
     partner_id = pairing.partner_of(me)
     names = display_names(visit.db, {partner_id})
     enrolment = find_enrolment(visit.db, pairing.programme_id, me)
-    state = enrolment.state if enrolment else None
+    programme = get_programme(visit.db, pairing.programme_id)
+    # Nobody is matched in a programme that is over.
+    state = enrolment.state if enrolment and programme.state != "archived" else None
     until = enrolment.paused_until if enrolment else None
     return web.render(
         "leaving/parting.html",
         visit,
         pairing=pairing,
         partner=names[partner_id],
-        programme=get_programme(visit.db, pairing.programme_id),
+        programme=programme,
         is_live=pairing.state in LIVE,
         chooses=pairing.state == "ended" and state in ("submitted", "paused"),
         has_left=pairing.state == "ended" and state == "withdrawn",
@@ -144,7 +145,6 @@ def record(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         record=found,
         done=_done(visit, found),
         levels=words.LEVELS,
-        level_text=level_text,
         current="/home",
     )
 

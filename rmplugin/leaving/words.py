@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
-from rmplugin.goals.queries import GoalStory, level_text
+from rmplugin.goals.queries import GoalStory
 from rmplugin.leaving.queries import Record
 from rmplugin.texts import Text, texts
 
@@ -86,7 +86,7 @@ def _goal(story: GoalStory) -> Iterator[tuple[str, str]]:
     reached = story.latest.attainment
     yield (
         "text",
-        Text("Now: %(level)s. %(words)s", level=LEVELS[reached], words=level_text(story.current, reached)),
+        Text("Now: %(level)s. %(words)s", level=LEVELS[reached], words=story.words_of(story.latest)),
     )
     if story.latest.note:
         yield "quote", story.latest.note

@@ -201,12 +201,8 @@ def criteria_of(visit: Visit) -> counting.Criteria:
 
 
 def zone_for(visit: Visit) -> str:
-    """Give the zone in which the visitor reads times; UTC for a manager whom HR does not know.
-
-    **Touches** reads profile, person.
-    """
-    person_id = visit.session.person_id
-    return "UTC" if person_id is None else zone_of(visit.db, person_id)
+    """Give the zone in which the visitor reads times. **Touches** reads profile, person."""
+    return zone_of(visit.db, visit.session.person_id)
 
 
 def name_languages(codes: list[str]) -> list[str]:

@@ -269,9 +269,9 @@ class Pairing(Base, TenantOwned):
         """Tell whether it is paused or suspended."""
         return self.interruption is not None
 
-    def role_of(self, person_id: uuid.UUID) -> str | None:
+    def role_of(self, person_id: uuid.UUID | None) -> str | None:
         """Give mentor or mentee; None for anybody else."""
-        return {self.mentor_id: "mentor", self.mentee_id: "mentee"}.get(person_id)
+        return {self.mentor_id: "mentor", self.mentee_id: "mentee"}.get(person_id) if person_id else None
 
     def partner_of(self, person_id: uuid.UUID) -> uuid.UUID:
         """Give the other person of the two."""

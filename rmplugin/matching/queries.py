@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
@@ -14,7 +14,7 @@ from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.matching.models import LIVE, MatchRun, Pairing, Proposal
 from rmplugin.people.models import LtiUser, Person, SideLine
 from rmplugin.people.queries import CAN_TAKE_PART
-from rmplugin.privacy import Counts, safe_counts
+from rmplugin.privacy import Counts, safe_tally
 from rmplugin.programmes.models import Enrolment, Programme
 
 # A participant never sees what a manager has not released.
@@ -382,16 +382,18 @@ def proposed_pairs(
 
 
 def decline_counts(db: Db, programme_id: uuid.UUID) -> Counts[str]:
-    """Count the reasons that people gave when they said no, from five on.
+    """Count the reasons that people gave when they said no, from five on and five at a time.
 
     **Touches** reads proposal.
     """
-    query = (
-        select(Proposal.decline_reason, func.count())
-        .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
-        .group_by(Proposal.decline_reason)
+    answered_at = case(
+        (Proposal.mentor_answer == "no", Proposal.mentor_answered_at), else_=Proposal.mentee_answered_at
     )
-    return safe_counts({str(code): int(count) for code, count in db.execute(query)})
+    query = select(Proposal.decline_reason).where(
+        Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None)
+    )
+    codes = db.scalars(query.order_by(answered_at, Proposal.id))
+    return safe_tally([str(code) for code in codes])
 
 
 def decline_counts_by_version(db: Db, programme_id: uuid.UUID) -> dict[int | None, dict[str, int]]:

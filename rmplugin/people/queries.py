@@ -95,13 +95,27 @@ def display_names(db: Db, person_ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
     return names
 
 
-def zone_of(db: Db, person_id: uuid.UUID) -> str:
-    """Give a person's time zone: what they said themselves, else what HR says, else UTC.
+def zone_of(db: Db, person_id: uuid.UUID | None) -> str:
+    """Give the zone in which somebody reads times: what they said, else what HR says, else `home_zone`.
 
+    :param person_id: None for a visitor whom the roster does not know.
     :return: IANA name that this machine knows.
     **Touches** reads profile, person.
     """
-    return zones_of(db, [person_id]).get(person_id, "UTC")
+    query = select(Profile.time_zone, Person.time_zone).select_from(Person)
+    query = query.outerjoin(Profile, Profile.person_id == Person.id).where(Person.id == person_id)
+    names = db.execute(query).one_or_none() if person_id else None
+    return next((name for name in names or () if name and is_zone(name)), None) or home_zone(db)
+
+
+def home_zone(db: Db) -> str:
+    """Give the zone in which most people of the company are; UTC when HR names none.
+
+    **Touches** reads person.
+    """
+    query = select(Person.time_zone).where(Person.time_zone.is_not(None), Person.lifecycle != "tombstoned")
+    query = query.group_by(Person.time_zone).order_by(func.count().desc(), Person.time_zone)
+    return zone_among(*db.scalars(query.limit(3)))
 
 
 def zones_of(db: Db, person_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:

@@ -112,7 +112,6 @@ def manage(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show a manager counts, the gate, the reminder and the supervision groups."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     rule = queries.rule_of(visit.db, programme_id)
-    person_id = visit.session.person_id
     return web.render(
         "preparation/manage.html",
         visit,
@@ -121,7 +120,7 @@ def manage(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         counts=queries.count_done(visit.db, programme_id),
         modules=MODULES,
         groups=queries.list_groups(visit.db, programme_id, visit.now),
-        zone=zone_of(visit.db, person_id) if person_id else "UTC",
+        zone=zone_of(visit.db, visit.session.person_id),
         zones=[(name, name) for name in time_zones()],
         current="/manage",
     )

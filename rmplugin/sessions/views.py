@@ -273,7 +273,7 @@ def attestations(visit: Visit) -> web.Answer:
         visit,
         asked=asked,
         names=display_names(visit.db, people),
-        zone=zone_of(visit.db, visit.person_id) if visit.session.person_id else "UTC",
+        zone=zone_of(visit.db, visit.session.person_id),
         current="/manage",
     )
 
@@ -292,7 +292,7 @@ def attest_page(visit: Visit, session_id: UUID) -> web.Answer:
         pairing=pairing,
         claims=queries.claims_of(visit.db, session_id).values(),
         names=display_names(visit.db, people),
-        zone=zone_of(visit.db, visit.person_id) if visit.session.person_id else "UTC",
+        zone=zone_of(visit.db, visit.session.person_id),
         is_own=bool(visit.session.person_id and pairing.role_of(visit.session.person_id)),
         current="/manage",
     )

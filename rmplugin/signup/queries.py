@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
@@ -13,7 +13,7 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching import counting, health, store
 from rmplugin.people.models import LtiUser
-from rmplugin.privacy import LEAST_FOR_COUNT, Counts, safe_counts
+from rmplugin.privacy import LEAST_FOR_COUNT, Counts, safe_counts, safe_tally, whole_batches
 from rmplugin.programmes import queries as programme_queries
 from rmplugin.programmes.endorsements import count_without_manager
 from rmplugin.programmes.forms import SIGNED_UP
@@ -65,23 +65,17 @@ def funnel_of(db: Db, programme: Programme, now: datetime) -> Funnel:
     **Touches** reads enrolment, person, stage_reason, endorsement.
     """
     steps = steps_of(db, programme, now.date())
-    rows = db.execute(
-        select(StageReason.role, StageReason.stage, StageReason.reason, StageReason.choice, func.count())
-        .where(StageReason.programme_id == programme.id)
-        .group_by(StageReason.role, StageReason.stage, StageReason.reason, StageReason.choice)
-    ).all()
-    reasons: dict[str, Counter[str]] = {role: Counter() for role in ROLES}
-    no_time: Counter[str] = Counter()
-    times: Counter[str] = Counter()
-    choices: Counter[str] = Counter()
-    for role, stage, reason, choice, n in rows:
-        if reason == "time":
-            no_time[role] += n
-            times[stage] += n
-            choices[choice or "leave"] += n
-        else:
-            reasons[role][reason] += n
-    leading = {role for role in ROLES if time_leads(no_time[role], reasons[role])}
+    said = _said(db, programme.id, now)
+    no_time = [row for row in said if row.reason == "time"]
+    others = {role: [row.reason for row in said if row.role == role and row not in no_time] for role in ROLES}
+    leading = {
+        role
+        for role, codes in others.items()
+        if time_leads(
+            len(whole_batches([row for row in no_time if row.role == role], LEAST_FOR_COUNT)),
+            Counter(whole_batches(codes, LEAST_FOR_COUNT)),
+        )
+    }
     last_day = programme.sign_up_until or programme.starts_on
     share = elapsed_share(programme.opened_at, last_day, now) if programme.opened_at else None
     return Funnel(
@@ -89,11 +83,21 @@ def funnel_of(db: Db, programme: Programme, now: datetime) -> Funnel:
         _outlooks(programme, steps, share, leading),
         share,
         last_day,
-        {role: safe_counts(counts) for role, counts in reasons.items()},
-        safe_counts(times),
-        safe_counts(choices),
-        safe_counts(_answers(db, programme.id)),
+        {role: safe_tally(codes) for role, codes in others.items()},
+        safe_tally([row.stage for row in no_time]),
+        safe_tally([row.choice or "leave" for row in no_time]),
+        safe_tally(_answers(db, programme.id)),
     )
+
+
+def _said(db: Db, programme_id: uuid.UUID, now: datetime) -> Sequence[StageReason]:
+    """Give what people of a programme said in the weeks that are over, in an order that no later one changes.
+
+    Who says no stands by name in the list of people, so that nothing may move on the same day.
+    """
+    monday = now.date() - timedelta(days=now.weekday())
+    query = select(StageReason).where(StageReason.programme_id == programme_id, StageReason.week < monday)
+    return db.scalars(query.order_by(StageReason.week, StageReason.id)).all()
 
 
 def _outlooks(
@@ -115,11 +119,16 @@ def time_leads(no_time: int, reasons: Mapping[str, int]) -> bool:
     return no_time >= LEAST_FOR_COUNT and all(no_time >= n for n in reasons.values())
 
 
-def _answers(db: Db, programme_id: uuid.UUID) -> dict[str, int]:
+def _answers(db: Db, programme_id: uuid.UUID) -> Sequence[str]:
+    """Give what line managers answered, in the order in which they did."""
     word = case((Endorsement.reason.is_not(None), Endorsement.reason), else_=Endorsement.state)
-    query = select(word, func.count()).join(Enrolment, Enrolment.id == Endorsement.enrolment_id)
-    query = query.where(Enrolment.programme_id == programme_id, Endorsement.manager_id.is_not(None))
-    return {row[0]: row[1] for row in db.execute(query.group_by(word))}
+    query = select(word).join(Enrolment, Enrolment.id == Endorsement.enrolment_id)
+    query = query.where(
+        Enrolment.programme_id == programme_id,
+        Endorsement.manager_id.is_not(None),
+        Endorsement.answered_at.is_not(None),
+    )
+    return db.scalars(query.order_by(Endorsement.answered_at, Endorsement.id)).all()
 
 
 def steps_of(db: Db, programme: Programme, today: date) -> dict[str, Steps]:

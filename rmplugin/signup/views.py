@@ -45,10 +45,6 @@ def _of_course(visit: Visit, programme_id: uuid.UUID) -> Programme:
     return found
 
 
-def _zone(visit: Visit) -> str:
-    return zone_of(visit.db, visit.session.person_id) if visit.session.person_id else "UTC"
-
-
 @pages.get("/programmes/<uuid:programme_id>/questions", role=Role.VISITOR)
 def questions(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
     """Show questions with their answers, tasters, and the box for concerns."""
@@ -61,7 +57,7 @@ def questions(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         programme=found,
         answers=queries.public_answers(visit.db, found.id),
         tasters=queries.tasters(visit.db, found.id, visit.now),
-        zone=_zone(visit),
+        zone=zone_of(visit.db, visit.session.person_id),
         concerns=forms.CONCERNS,
     )
 
@@ -230,7 +226,7 @@ def funnel_page(visit: Visit, programme_id: uuid.UUID) -> web.Answer:
         answers={**programmes_words.NOT_NOW_REASONS, **ANSWERS},
         stages=STAGES,
         tasters=queries.tasters(visit.db, found.id, visit.now),
-        zone=_zone(visit),
+        zone=zone_of(visit.db, visit.session.person_id),
     )
 
 

@@ -2,10 +2,12 @@
 
 import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import JSON, LargeBinary, String, select, update
+from sqlalchemy import JSON, LargeBinary, String, select, text, update
 
+from rmplugin import notify
 from rmplugin.agreements.models import Agreement
 from rmplugin.audit import AccessEntry
 from rmplugin.checkins.forms import ITEMS
@@ -19,9 +21,11 @@ from rmplugin.matching.models import Pairing
 from rmplugin.notify import Notice
 from rmplugin.people import consents
 from rmplugin.people.models import Consent, Person
-from rmplugin.programmes.models import Programme
+from rmplugin.programmes.models import Enrolment, Programme
+from rmplugin.texts import Text
 from tests.factories.commands import Commands
 from tests.factories.matching import make_scene
+from tests.factories.people import make_person
 from tests.factories.rows import fill, read_rows
 
 ANSWERS = dict.fromkeys(ITEMS, 4)
@@ -119,6 +123,78 @@ def test_erased_person_when_paired_leaves_the_partner_with_neutral_words_and_the
         ]
     assert any("ended" in text for text in texts)
     assert not any("eras" in text for text in texts)
+
+
+def test_erased_person_when_others_were_told_of_them_is_named_to_nobody_but_in_the_unread_end(pair, clock):
+    ana, pia = pair.Ana, pair.Pia
+    page = f"/pairings/{pair.pairing.id}/messages"
+    with pair.transaction() as db:
+        boss = db.get(Person, ana.id)
+        led = make_person(db, manager_id=ana.id, manager_key=boss.source_key, manager_name=boss.display_name)
+        notify.tell(
+            db, pia.id, "message", Text("%(name)s wrote to you.", name=ana.display_name), clock.now, page
+        )
+        notify.tell(db, pia.id, "news", Text("News of “%(name)s”", name="Spring"), clock.now)
+        notify.put_away(db, pia.id, notify.unread(db, pia.id)[-2].id, clock.now)
+    with pair.transaction() as db:
+        operations.erase_person(db, db.get(Person, ana.id), "test", clock.now)
+    with pair.transaction() as db:
+        told = {notice.kind: notice.text for notice in db.scalars(select(Notice))}
+        naming = [kind for kind, text in told.items() if ana.display_name in text]
+        assert naming == ["pairing_ended"]
+        assert "news" in told
+        row = db.get(Person, led.id)
+        assert (row.manager_key, row.manager_name, row.row_hash) == (None, None, "")
+        assert row.manager_id == ana.id
+
+
+@pytest.mark.only_on("sqlite")
+def test_erased_person_when_the_file_is_read_byte_by_byte_is_not_in_it(pair, runtime, clock):
+    with runtime.database.unbound(write=False) as db:
+        path = Path(runtime.database.engine.url.database)
+        assert db.execute(text("PRAGMA secure_delete")).scalar() == 1
+    words = "only-in-the-motivation"
+    with pair.transaction() as db:
+        db.execute(update(Enrolment).where(Enrolment.person_id == pair.Ana.id).values(motivation=words))
+    with pair.transaction() as db:
+        operations.erase_person(db, db.get(Person, pair.Ana.id), "test", clock.now)
+    runtime.database.close()
+    assert not path.with_name(f"{path.name}-wal").exists()
+    assert pair.Pia.email.encode() in path.read_bytes()
+    assert words.encode() not in path.read_bytes()
+    assert pair.Ana.email.encode() not in path.read_bytes()
+
+
+def test_notices_when_put_away_go_after_a_month_but_reminders_stay(pair, runtime, clock):
+    with pair.transaction() as db:
+        for kind in ("message", "aim_due_mid", "unread"):
+            notify.tell(db, pair.Ana.id, kind, "Something.", clock.now, f"/{kind}")
+        for notice in notify.unread(db, pair.Ana.id):
+            if notice.kind != "unread":
+                notice.read_at = clock.now
+    for days, left in (
+        (29, {"message", "aim_due_mid", "unread"}),
+        (2, {"aim_due_mid", "unread"}),
+        (340, set()),
+    ):
+        clock.forward(days=days)
+        tasks.remove_due(runtime)
+        with pair.transaction() as db:
+            mine = db.scalars(select(Notice.kind).where(Notice.person_id == pair.Ana.id)).all()
+        assert set(mine) & {"message", "aim_due_mid", "unread"} == left
+
+
+@pytest.mark.parametrize("state", ["running", "archived"])
+def test_words_when_a_programme_is_never_closed_or_made_longer_go_all_the_same(runtime, tenant, clock, state):
+    with runtime.database.transaction(None) as db:
+        fill(db.connection(), Base.metadata, {"tenant": tenant.id})
+    today = clock.now.date()
+    for ends_on, emptied in ((today - timedelta(days=40), 2), (today - timedelta(days=40), 0), (today, 0)):
+        with runtime.database.transaction(tenant.id) as db:
+            db.execute(update(Programme).values(state=state, ends_on=ends_on, keep_months=1))
+        assert tasks.remove_due(runtime) == emptied
+    clock.forward(days=40)
+    assert tasks.remove_due(runtime) == 2
 
 
 def test_export_when_two_checked_in_holds_own_answers_and_not_the_partners(pair, runtime, clock):
@@ -222,6 +298,17 @@ def test_person_when_they_download_their_data_get_a_file_of_their_own(pair, sign
     ana = sign_in(tenant, pair.Ana)
     ana.get("/my-data").submit("/my-data/file")
     assert json.loads(ana.text)["person_id"] == str(pair.Ana.id)
+
+
+def test_person_when_an_administrator_takes_their_file_is_told_and_sees_it(pair, sign_in, admin, tenant):
+    admin.get(f"/admin/people?person={pair.Ana.employee_number}")
+    admin.submit(f"/admin/people/{pair.Ana.id}/file")
+    assert json.loads(admin.text)["person_id"] == str(pair.Ana.id)
+    ana = sign_in(tenant, pair.Ana)
+    assert "An administrator was given a file with all your data" in ana.get("/home").says()
+    assert "The file with all your data, to answer a request" in ana.get("/my-data").says()
+    ana.submit("/my-data/file")
+    assert len(read_rows(pair.runtime.database, tenant, AccessEntry)) == 1
 
 
 def test_administrator_when_the_name_is_mistyped_erases_nobody(pair, admin):

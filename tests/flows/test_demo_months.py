@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import func, select
 
 from rmplugin.agreements.models import Agreement
@@ -51,6 +52,8 @@ class Played:
             }
 
 
+# Two plays are 40 s of computing: beside other work on few cores they need more than the usual 180 s.
+@pytest.mark.timeout(1200)
 def test_play_when_over_has_kept_what_holds_for_every_programme_and_is_the_same_again(
     runtime, tenant, other_tenant, clock, tmp_path
 ):

@@ -233,3 +233,16 @@ def test_one_screen_takes_three_reasons_and_no_more(scene, pairing, sign_in, ten
         assert db.scalars(select(Closure.reasons)).one() == ["time", "distancing", "role_change"]
         enrolment = find_enrolment(db, scene.programme.id, scene.Ana.id)
         assert enrolment.paused_until == scene.runtime.clock().date() + timedelta(weeks=6)
+
+
+def test_page_of_the_end_when_the_programme_is_over_promises_no_other_partner(
+    scene, pairing, sign_in, tenant
+):
+    end(scene, pairing, "Ana")
+    path = f"/pairings/{pairing.id}/parting"
+    assert "the next matching looks" in sign_in(tenant, scene.Pia).get(path).says()
+    with scene.transaction() as db:
+        db.get_one(Programme, scene.programme.id).state = "archived"
+    words = sign_in(tenant, scene.Pia).get(path).says()
+    assert "the next matching looks" not in words
+    assert "Thank Ana" in words

@@ -181,6 +181,29 @@ def test_address_when_refused_for_good_is_blocked_until_it_changes(mailing, tena
     assert server.mails[0]["To"] == "ada.byron@example.com"
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["554 5.7.1 Relay access denied", "530 5.7.0 Must issue STARTTLS first", "550 5.7.1 Not from you"],
+)
+def test_address_when_the_server_passes_nothing_on_is_not_blocked(mailing, tenant, server, ada, clock, said):
+    server.refusals["ada@example.com"] = said
+    tell(mailing, tenant, ada)
+    assert send(mailing) == {"waiting": 1}
+    assert read_rows(mailing.database, tenant, BlockedAddress) == []
+    server.refusals.clear()
+    clock.forward(minutes=1)
+    assert send(mailing) == {"sent": 1}
+
+
+def test_address_when_its_mailbox_is_full_loses_one_mail_and_gets_the_next(mailing, tenant, server, ada):
+    server.refusals["ada@example.com"] = "552 5.2.2 Over quota"
+    tell(mailing, tenant, ada)
+    assert send(mailing) == {"failed": 1}
+    server.refusals.clear()
+    tell(mailing, tenant, ada, "proposal")
+    assert send(mailing) == {"sent": 1}
+
+
 def test_address_when_unblocked_gets_what_was_given_up(mailing, tenant, server, ada, clock):
     server.refusals["ada@example.com"] = "550 5.1.1 No such user"
     tell(mailing, tenant, ada)

@@ -113,6 +113,26 @@ def test_observation_when_declined_stays_so(pair):
         do(pair, operations.rate, pair.mentee, 3, "")
 
 
+@pytest.mark.parametrize("by", ["mentor", "mentee"])
+def test_observation_when_either_takes_it_back_stops_and_keeps_what_was_rated(sign_in, tenant, pair, by):
+    choose(pair)
+    agree(pair)
+    do(pair, operations.rate, pair.mentee, 4, "clear words")
+    browser = sign_in(tenant, getattr(pair, by)).get(f"{pair.path}/aim")
+    browser.submit("/aim/stop")
+    assert "not observed any more" in browser.says()
+    with pytest.raises(NotAllowedError, match="not_agreed"):
+        do(pair, operations.rate, pair.mentee, 5, "")
+    with pytest.raises(ConflictError, match="not_observed"):
+        do(pair, operations.stop_observing, pair.mentee)
+    assert sign_in(tenant, pair.mentee).get(f"{pair.path}/aim").status == 404
+    words = sign_in(tenant, pair.mentor).get(f"{pair.path}/aim").says()
+    assert "does not observe it" in words
+    assert "clear words" in words
+    told = [notice for notice in pair.rows(Notice, person_id=pair.mentor.id) if "any more" in notice.text]
+    assert len(told) == (by == "mentee")
+
+
 def test_observation_when_not_asked_cannot_be_agreed_to(pair):
     choose(pair)
     with pytest.raises(ConflictError, match="nothing_asked"):

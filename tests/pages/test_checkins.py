@@ -36,7 +36,7 @@ def due(pair, person):
 
 def health(pair):
     with pair.transaction() as db:
-        return queries.pair_health(db, [pair.pairing.id]).get(pair.pairing.id)
+        return queries.pair_health(db, [pair.pairing.id], None).get(pair.pairing.id)
 
 
 def test_checkin_waits_from_week_two_and_then_every_four_weeks(pair, clock):
@@ -92,6 +92,33 @@ def test_checkin_when_answered_is_on_no_page_of_the_partner(sign_in, tenant, pai
     assert after == before
     assert SECRET not in " ".join(after)
     assert pair.rows(Notice, person_id=pair.mentee.id) == []
+
+
+def test_manager_when_one_of_a_pair_learns_nothing_of_what_the_partner_answered(
+    sign_in, tenant, pair, database, clock
+):
+    with database.transaction(tenant.id) as db:
+        context = make_context(db)
+        db.merge(pair.programme).context_id = context.id
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1, words=SECRET, shared=True)
+    answer(pair, pair.mentee, satisfaction=5)
+    task = pair.rows(CareTask)[0]
+    other = sign_in(tenant, manager=True, context=context)
+    assert "lower of the two: 1 of 5" in other.get("/manage").says()
+    assert SECRET in other.get(f"/programmes/{pair.programme.id}/care").says()
+    mentee = sign_in(tenant, pair.mentee, manager=True, context=context)
+    assert "your own pair: not shown to you" in mentee.get("/manage").says()
+    assert "lower of the two" not in mentee.says()
+    assert "need a quiet word" not in mentee.says()
+    for path in ("/manage?health=low", f"/programmes/{pair.programme.id}/care"):
+        words = mentee.get(path).says()
+        assert pair.mentor.display_name not in words
+        assert SECRET not in words
+    mentee.get("/manage").submit("/manage/pairs.csv")
+    assert mentee.text.splitlines()[1].endswith(",,,")
+    other.get(f"/programmes/{pair.programme.id}/care")
+    assert mentee.post(f"/care/{task.id}/done").status == 404
 
 
 def test_own_checkins_never_hold_the_partners(pair, clock):
@@ -210,7 +237,7 @@ def test_asking_when_a_pairing_is_not_introduced_or_on_hold_asks_nobody(runtime,
 
 
 def care_page(sign_in, tenant, pair):
-    return sign_in(tenant, pair.mentor, manager=True).get(f"/programmes/{pair.programme.id}/care")
+    return sign_in(tenant, manager=True).get(f"/programmes/{pair.programme.id}/care")
 
 
 def test_gap_when_the_two_lie_apart_asks_the_coordinator_once_and_tells_the_two_nothing(

@@ -6,6 +6,8 @@ from rmplugin.errors import ConflictError, InputError, NotAllowedError
 from rmplugin.goals import operations, queries
 from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.jobs import OutboxEvent
+from rmplugin.leaving.queries import record_of
+from rmplugin.leaving.words import lines_of
 from tests.factories.pairs import GOAL, make_pair
 
 
@@ -107,6 +109,32 @@ def test_review_shows_initial_and_current_goal_side_by_side(sign_in, tenant, pai
     do(pair, operations.change_goal, goal, GOAL | {"level_0": "Every third report"}, pair.mentee.id, pair.now)
     says = sign_in(tenant, pair.mentee).get(f"/goals/{goal.id}/review").says()
     assert "0, as hoped Every second report. Every third report" in says
+
+
+def test_review_when_the_goal_was_changed_is_told_everywhere_in_the_words_it_was_measured_by(
+    sign_in, tenant, pair, clock
+):
+    goal = pair.add_goal(pair.mentee, level_plus_1="one board paper", level_0="one slide")
+    browser = sign_in(tenant, pair.mentee).get(f"/goals/{goal.id}")
+    browser.submit("/progress", attainment="0")
+    clock.forward(minutes=10)
+    changed = GOAL | {"level_plus_1": "nine board papers", "level_0": "nine slides"}
+    do(pair, operations.change_goal, goal, changed, pair.mentee.id, pair.now)
+    assert "0, as hoped one slide" in browser.get(pair.path).says().replace(":", "")
+    clock.forward(minutes=10)
+    browser.get(f"/goals/{goal.id}/review")
+    assert "one board paper" in browser.says()
+    browser.submit("/review", attainment="1")
+    for path in (pair.path, "/goals", f"/programmes/{pair.programme.id}/record"):
+        words = browser.get(path).says()
+        assert "one board paper" in words
+        assert "nine board papers" not in words
+    with pair.transaction() as db:
+        record = record_of(db, pair.programme.id, pair.mentee.id)
+        assert "one board paper" in " ".join(str(line) for _kind, line in lines_of(record, (), str))
+    assert "+1, more than hoped: one board paper" in browser.get(f"/goals/{goal.id}").says().replace(
+        " :", ":"
+    )
 
 
 def test_review_when_below_zero_without_reason_asks_for_one(sign_in, tenant, pair):

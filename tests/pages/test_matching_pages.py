@@ -276,6 +276,11 @@ def test_decline_reasons_are_counted_from_five_on(scene, manager):
         db.add(declined(scene, run_id, make_person(db).id))
     manager.get(f"/programmes/{scene.programme.id}/matching")
     assert "I have no time for it at the moment: 5" in manager.says()
+    # The newest no alone changes nothing: whoever said it is on the list of people.
+    with scene.transaction() as db:
+        db.add(declined(scene, run_id, make_person(db).id))
+    manager.get(f"/programmes/{scene.programme.id}/matching")
+    assert "I have no time for it at the moment: 5" in manager.says()
 
 
 def declined(scene: Scene, run_id: uuid.UUID, mentor_id: uuid.UUID) -> Proposal:

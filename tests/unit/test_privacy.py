@@ -1,5 +1,7 @@
 """Disclosure control: what is shown never gives away what is hidden."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from rmplugin.privacy import (
     safe_counts,
     safe_mean,
     safe_means,
+    safe_tally,
 )
 
 CELLS = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 30), min_size=1)
@@ -58,6 +61,14 @@ def test_mean_when_one_more_person_answers_moves_by_ten_people_or_not_at_all(val
     if before != after:
         assert after is not None
         assert after.n - (before.n if before else 0) == LEAST_FOR_MEAN
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40))
+def test_tally_when_one_more_person_answers_changes_by_five_people_or_not_at_all(codes):
+    seen = [safe_tally(codes[:n]) for n in range(len(codes) + 1)]
+    for n, (before, after) in enumerate(itertools.pairwise(seen), 1):
+        assert before == after or n % LEAST_FOR_COUNT == 0
+        assert (after.total or 0) == n // LEAST_FOR_COUNT * LEAST_FOR_COUNT
 
 
 @given(st.lists(SCALE, max_size=9))

@@ -51,6 +51,16 @@ def safe_count(n: int, least: int = LEAST_FOR_COUNT) -> int | None:
     return n if n == 0 or n >= least else None
 
 
+def in_steps(n: int, least: int = LEAST_FOR_COUNT) -> int | None:
+    """Give a count that others overlap with, rounded down to a multiple of `least`; None from one to four.
+
+    What one person changes moves no number that is known.
+
+    **Touches** pure.
+    """
+    return n // least * least if n == 0 or n >= least else None
+
+
 def safe_counts(cells: Mapping[Key, int], least: int = LEAST_FOR_COUNT) -> Counts[Key]:
     """Hide small counts, and as many others as it takes to keep them hidden. Each person is in one cell.
 

@@ -15,7 +15,7 @@ from rmplugin.goals.models import Goal, GoalProgress, GoalVersion
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.matching.queries import get_pairing_of
 from rmplugin.people.models import PersonSkill, Skill
-from rmplugin.privacy import safe_count
+from rmplugin.privacy import in_steps
 from rmplugin.programmes.catalogue import THEMES as WANTED_THEMES
 from rmplugin.programmes.models import ProgrammeSkill
 
@@ -121,7 +121,7 @@ def get_goal_of(db: Db, goal_id: uuid.UUID, person_id: uuid.UUID) -> tuple[GoalS
 
 
 def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None], int | None]:
-    """Count, for managers, mentees of live pairings by the themes of their goals; small counts are hidden.
+    """Count, for managers, mentees of live pairings by the themes of their goals; in steps of five.
 
     Somebody can have goals of several themes, so that the counts have no sum to be taken from.
 
@@ -143,14 +143,14 @@ def count_themes(db: Db, programme_id: uuid.UUID) -> tuple[dict[str, int | None]
     for theme, owner in newest.values():
         people[theme].add(owner)
     without = set(db.scalars(live)) - set().union(*people.values())
-    return {theme: safe_count(len(found)) for theme, found in people.items()}, safe_count(len(without))
+    return {theme: in_steps(len(found)) for theme, found in people.items()}, in_steps(len(without))
 
 
 def count_wanted(db: Db, programme_id: uuid.UUID) -> dict[str, int | None]:
     """Count, for managers, mentees of live pairings by the themes of what they wanted to learn at sign-up.
 
-    Everybody who signs up wants to learn something, so that each of them is in it at least once; small counts
-    are hidden.
+    Everybody who signs up wants to learn something, so that each of them is in it at least once; counts go in
+    steps of five.
 
     :return: theme of `programmes.catalogue.THEMES` -> mentees.
     **Touches** reads pairing, person_skill, skill, programme_skill.
@@ -165,7 +165,7 @@ def count_wanted(db: Db, programme_id: uuid.UUID) -> dict[str, int | None]:
         .group_by(Skill.theme)
     )
     found = {row[0]: row[1] for row in db.execute(query)}
-    return {theme: safe_count(found.get(theme, 0)) for theme in WANTED_THEMES}
+    return {theme: in_steps(found.get(theme, 0)) for theme in WANTED_THEMES}
 
 
 def _stories(db: Db, query: Select[Goal]) -> list[GoalStory]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from rmplugin.db import Db, chunks
@@ -386,39 +386,41 @@ def decline_counts(db: Db, programme_id: uuid.UUID) -> Counts[str]:
 
     **Touches** reads proposal.
     """
-    answered_at = case(
-        (Proposal.mentor_answer == "no", Proposal.mentor_answered_at), else_=Proposal.mentee_answered_at
-    )
-    query = select(Proposal.decline_reason).where(
-        Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None)
-    )
-    codes = db.scalars(query.order_by(answered_at, Proposal.id))
-    return safe_tally([str(code) for code in codes])
+    return safe_tally([code for _version, code in _declines(db, programme_id)])
 
 
 def decline_counts_by_version(db: Db, programme_id: uuid.UUID) -> dict[int | None, dict[str, int]]:
     """Count the reasons of `decline_counts` by the version of the rules that proposed the pairs.
 
-    :return: version -> code -> how often; a version is left out while it has fewer than five, and another
-        with it while the difference to all would still tell them.
+    :return: version -> code -> how often, as far as it may be told; a version is left out while it has fewer
+        than five, and another with it while the difference to all would still tell them.
     **Touches** reads proposal, match_run.
     """
-    query = (
-        select(MatchRun.rule_set_version, Proposal.decline_reason, func.count())
-        .join(MatchRun, MatchRun.id == Proposal.run_id)
-        .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
-        .group_by(MatchRun.rule_set_version, Proposal.decline_reason)
-    )
-    counts: dict[int | None, dict[str, int]] = {}
-    for version, code, count in db.execute(query):
-        counts.setdefault(version, {})[str(code)] = int(count)
-    sums = {version: sum(found.values()) for version, found in counts.items()}
-    by_size = sorted(counts, key=lambda version: (sums[version], version or 0))
+    codes: dict[int | None, list[str]] = {}
+    for version, code in _declines(db, programme_id):
+        codes.setdefault(version, []).append(code)
+    by_size = sorted(codes, key=lambda version: (len(codes[version]), version or 0))
     hidden = 0
     # The smallest go first, until what is not shown is nobody or again enough people.
-    while by_size and (sums[by_size[0]] < FEWEST_SHOWN or 0 < hidden < FEWEST_SHOWN):
-        hidden += sums[by_size.pop(0)]
-    return {version: counts[version] for version in sorted(by_size, key=lambda version: version or 0)}
+    while by_size and (len(codes[by_size[0]]) < FEWEST_SHOWN or 0 < hidden < FEWEST_SHOWN):
+        hidden += len(codes[by_size.pop(0)])
+    return {
+        version: {code: n for code, n in safe_tally(codes[version]).cells.items() if n is not None}
+        for version in sorted(by_size, key=lambda version: version or 0)
+    }
+
+
+def _declines(db: Db, programme_id: uuid.UUID) -> list[tuple[int | None, str]]:
+    """Give versions of the rules and codes of reasons, in the order in which people said no."""
+    answered_at = case(
+        (Proposal.mentor_answer == "no", Proposal.mentor_answered_at), else_=Proposal.mentee_answered_at
+    )
+    query = (
+        select(MatchRun.rule_set_version, Proposal.decline_reason)
+        .outerjoin(MatchRun, MatchRun.id == Proposal.run_id)
+        .where(Proposal.programme_id == programme_id, Proposal.decline_reason.is_not(None))
+    )
+    return [(row[0], str(row[1])) for row in db.execute(query.order_by(answered_at, Proposal.id))]
 
 
 def people_by_id(db: Db, person_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Person]:

@@ -16,7 +16,7 @@ from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_pairing, get_pairing_of
 from rmplugin.people.models import Profile
 from rmplugin.people.queries import is_zone
-from rmplugin.privacy import safe_count
+from rmplugin.privacy import in_steps
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionChange, SessionClaim, TimeNeed
 
@@ -167,7 +167,7 @@ _ASKED = (
 
 
 def count_topics(db: Db, programme: Programme) -> dict[str, int | None]:
-    """Count, for managers, the pairs that took up each of a programme's topics; small counts are hidden.
+    """Count, for managers, the pairs that took up each of a programme's topics, in steps of five.
 
     A pair can take up several, so that the counts have no sum to be taken from.
 
@@ -182,7 +182,7 @@ def count_topics(db: Db, programme: Programme) -> dict[str, int | None]:
         .group_by(MentoringSession.topic)
     )
     found = {row[0]: row[1] for row in db.execute(query)}
-    return {topic: safe_count(found.get(topic, 0)) for topic in programme.topics}
+    return {topic: in_steps(found.get(topic, 0)) for topic in programme.topics}
 
 
 def find_overlap(

@@ -10,6 +10,7 @@ from rmplugin.privacy import (
     LEAST_FOR_COUNT,
     LEAST_FOR_MEAN,
     Mean,
+    in_steps,
     may_show,
     safe_count,
     safe_counts,
@@ -25,6 +26,15 @@ SCALE = st.integers(1, 5)
 @pytest.mark.parametrize(("n", "shown"), [(0, 0), (1, None), (4, None), (5, 5), (200, 200)])
 def test_count_when_one_to_four_is_hidden(n, shown):
     assert safe_count(n) == shown
+
+
+@given(st.integers(0, 200))
+def test_steps_when_one_more_is_counted_move_five_at_a_time(n):
+    shown, then = in_steps(n), in_steps(n + 1)
+    assert (shown is None) == (n in range(1, LEAST_FOR_COUNT))
+    if shown is not None:
+        assert 0 <= n - shown < LEAST_FOR_COUNT
+        assert then is None or then - shown in (0, LEAST_FOR_COUNT)
 
 
 @given(CELLS)

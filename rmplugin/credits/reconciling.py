@@ -36,6 +36,8 @@ GONE = (404, 410)
 UNDER_WAY = ("pending", "in_flight", "retry")
 # Differences after which the same grade is not sent once more.
 RESENT = ("lost", "stale", "ignored")
+# So often a column is read whose pages change meanwhile.
+READINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ def _read_column(
 ) -> _Column:
     """Read one column, page by page. All of it at once: asked for one person, some platforms say less.
 
+    Only the column itself can say that it is gone: a platform that keeps no results answers 404 for them.
+
     **Source** AGS 2.0, section 3.3.
     """
     if link.line_item_url is None:
@@ -191,19 +195,42 @@ def _read_column(
     if link.scopes and ags.SCOPE_RESULT not in link.scopes:
         return _Column("unreadable", url)
     may_look = not link.scopes or {ags.SCOPE_LINE_ITEM, ags.SCOPE_LINE_ITEM_READ} & {*link.scopes}
+    is_there = False
     try:
         if may_look:
             item = ags.get_line_item(client, platform, url, offered_scopes=link.scopes or None)
             if _is_anothers(item, link, links):
                 return _Column("copied", url)
-        results = ags.get_results(client, platform, url)
+            is_there = True
+        shown = _read_results(client, platform, url)
     except ServiceError as error:
-        return _Column("gone" if error.status in GONE else "unreadable", url, ours=ours)
-    shown = {
-        result.user_id: Shown(None if result.share is None else result.share * 100, result.at)
-        for result in results
-    }
+        if error.status in GONE and not is_there:
+            return _Column("gone", url, ours=ours)
+        log.warning("column_not_read", link=str(link.id), code=error.code, status=error.status)
+        return _Column("unreadable", url, ours=ours)
     return _Column("read", url, shown, ours)
+
+
+def _read_results(client: ServiceClient, platform: Platform, url: str) -> Mapping[str, Shown]:
+    """Read the grades of a column. What is kept of them is small: 100,000 at once must fit into memory.
+
+    :raises ServiceError: also when pages moved while they were read: who comes twice has pushed somebody else
+        out, who would then seem to have no grade.
+    """
+    for _attempt in range(READINGS):
+        shown: dict[str, Shown] = {}
+        steady = True
+        for page in ags.result_pages(client, platform, url):
+            read = {one.user_id: _shown(one) for one in page}
+            steady = steady and shown.keys().isdisjoint(read)
+            shown.update(read)
+        if steady:
+            return shown
+    raise ServiceError("bad_answer", "The pages changed while they were read", method="GET", url=url)
+
+
+def _shown(result: ags.Result) -> Shown:
+    return Shown(None if result.share is None else result.share * 100, result.at)
 
 
 def _is_anothers(item: ags.LineItem, link: LtiResourceLink, links: Sequence[LtiResourceLink]) -> bool:

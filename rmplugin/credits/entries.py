@@ -207,7 +207,9 @@ class Ledger:
 
     def _sort_lines(self, cases: Mapping[uuid.UUID, Case]) -> None:
         taken = {line.reverses_id for line in self._lines}
-        for line in self._lines:
+        followed = {line.follows_id for line in self._lines}
+        # What nothing follows comes last: by the time alone it would not, once the clock was set back.
+        for line in sorted(self._lines, key=lambda line: line.id not in followed):
             case = cases.get(line.session_id) if line.session_id is not None else None
             if case is not None and line.kind == "reversal":
                 case.tail[line.unit] = line

@@ -91,6 +91,8 @@ class Completion(Base, TenantOwned):
     """How far a person has come in a programme: derived, kept so that reaching 100 % has a date.
 
     :ivar targets: the numbers that it was measured by (`policies.Targets`); once met, they stay.
+    :ivar taken_back: how many lines had taken credit away when it was last seen to be met. Only one more may
+        take the completion away, whatever the clock says of when that was.
     :ivar through_entry_id: the newest line of the ledger that it counts; None before the first.
     """
 
@@ -108,6 +110,7 @@ class Completion(Base, TenantOwned):
     policy: Mapped[str] = mapped_column(default="")
     policy_version: Mapped[int]
     targets: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    taken_back: Mapped[int] = mapped_column(default=0)
     through_entry_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credit_entry.id"))
     updated_at: Mapped[datetime]
 

@@ -244,9 +244,8 @@ def update_completions(
     changed = {}
     for pair, row in rows.items():
         programme = db.get_one(Programme, row.programme_id)
-        mine = [line.id for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
-        through = mine[-1] if mine else None
-        changed[pair] = _derive(db, programme, row, histories[pair], through, policies, now)
+        mine = [line for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
+        changed[pair] = _derive(db, programme, row, histories[pair], mine, policies, now)
     db.flush()
     for sink in sinks:
         store.write_deliveries(db, list(rows.values()), sink, now)
@@ -261,14 +260,19 @@ def _derive(
     programme: Programme,
     row: Completion,
     history: History,
-    through: uuid.UUID | None,
+    lines: Sequence[Line],
     policies: Mapping[str, CreditPolicy],
     now: datetime,
 ) -> bool:
     """Derive a completion, and tell whom it concerns. :return: whether it was met or unmet just now."""
     progress = _measure(programme, row, history, policies)
-    kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
+    # Lines are never taken out, so that their number tells, whatever the clock, whether there is a new one.
+    taken_back = sum(line.minutes < 0 for line in lines)
+    kept = row.met_at is not None and not progress.met and taken_back <= row.taken_back
+    through = lines[-1].id if lines else None
     _note(row, programme, history, progress, policies, through, kept=kept, now=now)
+    if progress.met:
+        row.taken_back = taken_back
     if progress.met and row.met_at is None:
         row.met_at = now
         _announce(db, "completion_met", row, now)
@@ -338,17 +342,6 @@ def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: dat
 
 def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
     enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
-
-
-def _reversed_since(db: Db, row: Completion) -> bool:
-    query = select(CreditEntry.id).where(
-        CreditEntry.programme_id == row.programme_id,
-        CreditEntry.person_id == row.person_id,
-        CreditEntry.kind.in_(("reversal", "adjustment")),
-        CreditEntry.minutes < 0,
-        CreditEntry.created_at >= row.met_at,
-    )
-    return db.execute(query.limit(1)).first() is not None
 
 
 def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:

@@ -264,6 +264,60 @@ def test_completion_when_a_reversal_takes_credit_away_is_unmet_and_managers_hear
     assert own["programme_completed"] is not None, "what is not so any more is not said any more"
 
 
+@pytest.mark.parametrize("back", [timedelta(days=-400), timedelta(seconds=-1), timedelta(0)])
+def test_completion_when_credit_is_taken_back_after_the_clock_was_set_back_is_unmet(
+    runtime, tenant, pair, clock, back
+):
+    for _ in range(2):
+        confirm(runtime, tenant, pair, clock)
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+    clock.now += back
+    take_back(runtime, tenant, entries(runtime, tenant, pair.mentor)[0], clock)
+    row = completion(runtime, tenant, pair, pair.mentor)
+    assert (row.percent, row.met_at) == (50, None)
+
+
+def test_completion_when_credit_was_taken_back_before_it_was_met_stays_met(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(db, clock.now, needs_agreement=True)
+        agreement = sign_agreement(db, pair, clock.now)
+    for _ in range(3):
+        confirm(runtime, tenant, pair, clock)
+    work_outbox(runtime)
+    clock.forward(days=1)
+    take_back(runtime, tenant, entries(runtime, tenant, pair.mentor)[0], clock)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+    # Two sessions were enough; what is gone later, and is no credit, takes nothing away.
+    with runtime.database.transaction(tenant.id) as db:
+        db.delete(db.get_one(type(agreement), agreement.id))
+        enqueue(
+            db, "progress_changed", clock.now,
+            programme_id=str(pair.programme.id), person_id=str(pair.mentor.id),
+        )  # fmt: skip
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+
+
+def test_award_when_minutes_are_corrected_while_the_clock_steps_back_follows_the_last_reversal(
+    runtime, tenant, pair, clock
+):
+    session = confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    for minutes in (50, 40, 30):
+        clock.forward(days=-1)
+        with runtime.database.transaction(tenant.id) as db:
+            claims = db.scalars(select(SessionClaim).where(SessionClaim.session_id == session.id))
+            next(iter(claims)).minutes = minutes
+            enqueue(db, "session_corrected", clock.now, session_id=str(session.id))
+        # The event itself waits for the clock that wrote it.
+        work_outbox(runtime)
+        assert sums(runtime, tenant, pair.mentor)[0] == minutes
+    lines = entries(runtime, tenant, pair.mentor)
+    assert len(lines) == 7
+    assert len({line.follows_id for line in lines if line.follows_id}) == 3
+
+
 def take_back(runtime, tenant, entry, clock, reason="It was a lunch."):
     with runtime.database.transaction(tenant.id) as db:
         return operations.reverse(

@@ -141,13 +141,16 @@ def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> 
     """End the pairs of a programme that is over; completed are those of which both met its criteria.
 
     :param payload: {"programme_id": text}.
-    **Touches** reads completion, and what `interruptions.end_with_programme` touches.
+    **Touches** reads completion, writes delivery, and what `interruptions.end_with_programme` touches.
     """
     programme = db.get_one(Programme, uuid.UUID(payload["programme_id"]))
     met = select(Completion.person_id).where(
         Completion.programme_id == programme.id, Completion.met_at.is_not(None)
     )
     end_with_programme(db, programme, set(db.scalars(met)), now)
+    if programme.context_id is not None:
+        # Who takes part in another programme of the course, too, gets its grade now.
+        on_course_roster_read(db, {"context_id": str(programme.context_id)}, now)
 
 
 def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:

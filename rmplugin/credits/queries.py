@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy.orm import aliased
 
 from lti.ags import SCOPE_SCORE
 from rmplugin.credits.histories import histories_of, lines_of, sum_up
@@ -88,11 +89,13 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
     :return: the place, or a `Place` with only `problem`.
     **Touches** reads course_member, lti_user, lti_resource_link, lti_context.
     """
-    found = _find_member(db, programme.context_id, person_id) if programme.context_id else None
+    found = _find_member(db, programme, person_id) if programme.context_id else None
     problem = _why_no_grade(programme, found[0] if found else None)
     if found is None or problem is not None:
         return Place(problem=problem)
-    member, user, context = found
+    member, user, context, holder = found
+    if holder is not None:
+        return Place(problem=_why_anothers(programme, holder))
     link = db.get(LtiResourceLink, member.graded_link_id) if member.graded_link_id else None
     if link is None or (link.line_item_url is None and not may_make_column(link)):
         return Place(problem=NO_COLUMN)
@@ -110,20 +113,55 @@ def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
     )
 
 
+def _why_anothers(programme: Programme, holder: str) -> Text:
+    if programme.state == "archived":
+        return Text(
+            "This programme is over, and your grade in its course is that of %(name)s now.", name=holder
+        )
+    return Text(
+        "You take part in %(name)s, too, which runs in the same course, and the course has one grade for "
+        "you. It is that one's; when that programme is over, the grade of this one is sent by itself.",
+        name=holder,
+    )
+
+
 def _find_member(
-    db: Db, context_id: uuid.UUID, person_id: uuid.UUID
-) -> tuple[CourseMember, LtiUser, LtiContext] | None:
+    db: Db, programme: Programme, person_id: uuid.UUID
+) -> tuple[CourseMember, LtiUser, LtiContext, str | None] | None:
+    """Find a person in the course, and the other programme whose grade theirs is there; None for none."""
     theirs = select(LtiUser).where(LtiUser.person_id == person_id, LtiUser.link_state == "confirmed")
     users = {user.id: user for user in db.scalars(theirs)}
     # Apart from the one before, because PostgreSQL would read the whole course while it knows no sizes.
     query = (
-        select(CourseMember, LtiContext)
+        select(CourseMember, LtiContext, _holder(programme, person_id).scalar_subquery())
         .join(LtiContext, LtiContext.id == CourseMember.context_id)
-        .where(CourseMember.context_id == context_id, CourseMember.lti_user_id.in_(users))
+        .where(CourseMember.context_id == programme.context_id, CourseMember.lti_user_id.in_(users))
         .order_by((CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last())
     )
     row = db.execute(query.limit(1)).one_or_none() if users else None
-    return None if row is None else (row[0], users[row[0].lti_user_id], row[1])
+    return None if row is None else (row[0], users[row[0].lti_user_id], row[1], row[2])
+
+
+def _holder(programme: Programme, person_id: uuid.UUID) -> Select[str]:
+    """Ask for the programme that has somebody's one grade in a course before another one.
+
+    The older of those that are not over; when all are, the newest. So a grade never goes to and fro.
+    """
+    other = aliased(Programme)
+    is_older = tuple_(other.created_at, other.id) < tuple_(programme.created_at, programme.id)
+    if programme.state == "archived":
+        comes_first = or_(other.state != "archived", ~is_older)
+    else:
+        comes_first = and_(other.state != "archived", is_older)
+    told = select(Delivery.id).where(
+        Delivery.programme_id == other.id, Delivery.person_id == person_id, Delivery.account_id.is_(None)
+    )
+    return (
+        select(other.name)
+        .where(other.context_id == programme.context_id, other.id != programme.id, comes_first, told.exists())
+        .order_by(other.created_at, other.id)
+        .limit(1)
+    )
 
 
 def _why_no_grade(programme: Programme, member: CourseMember | None) -> str | None:

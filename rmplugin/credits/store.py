@@ -201,10 +201,13 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
     if row is None:
         return None
     completion = hold_completion(db, row.programme_id, row.person_id, now)
-    words = _fresh_rows(db, row.sink, row.subject)
-    if not _is_its_turn(words, row, sink, now):
-        return None
+    # Of all programmes of the person, because those of one course may write into one column.
+    everything = _fresh_rows(db, row.sink, Delivery.person_id == row.person_id)
+    words = [word for word in everything if word.subject == row.subject]
     programme = db.get_one(Programme, row.programme_id)
+    beside = [word for word in everything if word.subject != row.subject and _shares(db, word, programme)]
+    if not _is_its_turn(words, row, sink, now) or any(_is_out(word, now) for word in beside):
+        return None
     place = find_place(db, programme, row.person_id) if sink.needs_line_item else Place()
     door = Door(row.sink, programme.context_id) if programme.context_id else None
     if place.problem is not None:
@@ -213,7 +216,8 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
         return None
     if door is not None and not may_call(db, door, now, LEASE):
         return None
-    last_sent = max((word.sent_timestamp for word in words if word.sent_timestamp), default=None)
+    sent = (word.sent_timestamp for word in [*words, *beside] if word.sent_timestamp)
+    last_sent = max(sent, default=None)
     row.updated_at = now
     row.sent_timestamp = next_timestamp(last_sent, now)
     row.state, row.lease_until = "in_flight", now + LEASE
@@ -233,7 +237,7 @@ def claim(db: Db, delivery_id: uuid.UUID, sink: CompletionSink, now: datetime) -
 def _is_its_turn(words: Sequence[Delivery], row: Delivery, sink: CompletionSink, now: datetime) -> bool:
     """Tell whether a row may be sent; older words that a newer one replaces are superseded."""
     rows = [r for r in words if r.state in OPEN_STATES]
-    if any(r.state == "in_flight" and (r.lease_until is None or r.lease_until > now) for r in rows):
+    if any(_is_out(r, now) for r in rows):
         return False
     if sink.coalesces:
         for older in rows[:-1]:
@@ -246,8 +250,18 @@ def _is_its_turn(words: Sequence[Delivery], row: Delivery, sink: CompletionSink,
     return row.state == "in_flight" or row.next_at <= now
 
 
-def _fresh_rows(db: Db, sink: str, subject: str) -> Sequence[Delivery]:
-    query = select(Delivery).where(Delivery.sink == sink, Delivery.subject == subject)
+def _is_out(row: Delivery, now: datetime) -> bool:
+    """Tell whether a worker has a row in its hands."""
+    return row.state == "in_flight" and (row.lease_until is None or row.lease_until > now)
+
+
+def _shares(db: Db, row: Delivery, programme: Programme) -> bool:
+    """Tell whether a row about another programme is about the same course."""
+    return db.get_one(Programme, row.programme_id).context_id == programme.context_id
+
+
+def _fresh_rows(db: Db, sink: str, whose: ColumnElement[bool]) -> Sequence[Delivery]:
+    query = select(Delivery).where(Delivery.sink == sink, whose)
     query = query.order_by(Delivery.created_at, Delivery.id).with_for_update()
     return db.scalars(query.execution_options(populate_existing=True)).all()
 
@@ -298,7 +312,9 @@ def _send_again(db: Db, link: LtiResourceLink, sink: str, now: datetime) -> None
     )
     for person_id, programme_id, subject in db.execute(query.distinct().order_by(Delivery.person_id)).all():
         hold_completion(db, programme_id, person_id, now)
-        newest = [row for row in _fresh_rows(db, sink, subject) if row.state != "superseded"][-1:]
+        newest = [
+            row for row in _fresh_rows(db, sink, Delivery.subject == subject) if row.state != "superseded"
+        ][-1:]
         if newest and newest[0].state == "delivered":
             reopen(db, newest[0], now)
 
@@ -312,7 +328,11 @@ def send_again(db: Db, seen: Delivery, now: datetime) -> bool:
     """
     sent_at = seen.sent_timestamp
     hold_completion(db, seen.programme_id, seen.person_id, now)
-    rows = [row for row in _fresh_rows(db, seen.sink, seen.subject) if row.state != "superseded"]
+    rows = [
+        row
+        for row in _fresh_rows(db, seen.sink, Delivery.subject == seen.subject)
+        if row.state != "superseded"
+    ]
     row = rows[-1] if rows else None
     if row is None or row.id != seen.id or row.state != "delivered" or row.sent_timestamp != sent_at:
         return False
@@ -351,7 +371,7 @@ def record_answer(
     if row is None:
         return None
     hold_completion(db, row.programme_id, row.person_id, now)
-    rows = _fresh_rows(db, row.sink, row.subject)
+    rows = _fresh_rows(db, row.sink, Delivery.subject == row.subject)
     if row.state != "in_flight" or row.sent_timestamp != claim.record.sent_at:
         return None
     apply_answer(row, answer, now)

@@ -8,6 +8,8 @@ from collections import Counter
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT
 from rmplugin.credits import reconciling, tasks
 from rmplugin.jobs import work_outbox
+from rmplugin.programmes.models import Programme
+from rmplugin.programmes.operations import change_state
 from rmplugin.tenants.models import LtiResourceLink
 from tests.factories.credits import confirm_session, join_course, make_course, make_pair
 
@@ -53,6 +55,13 @@ class Scene:
     def confirm(self, pair=None):
         with self.db() as db:
             confirm_session(db, pair or self.pairs[0], self.clock.now)
+
+    def end(self, pair):
+        """Let a programme be over."""
+        with self.db() as db:
+            programme = db.get_one(Programme, pair.programme.id)
+            for state in ("concluding", "archived"):
+                change_state(db, programme, state, "command", self.clock.now)
 
     def compare(self, **options):
         document = reconciling.compare_platform(

@@ -188,6 +188,11 @@ def test_compare_when_two_programmes_share_a_column_takes_the_word_that_was_sent
         other = make_pair(db, scene.clock.now, mentor=pair.mentor, mentee=pair.mentee, **fields)
         confirm_session(db, other, scene.clock.now)
     scene.work()
+    assert scene.grade(pair.mentor) == 25
+    assert counts(scene.compare()) == {"equal": 2, "blocked": 2}
+    scene.end(pair)
+    scene.work()
+    scene.work()
     assert scene.grade(pair.mentor) == 50
     assert counts(scene.compare()) == {"equal": 4}
     scene.show(pair.mentor, None)

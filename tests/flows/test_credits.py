@@ -1,12 +1,14 @@
 """From a confirmed session to ledger and completion."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import hypothesis
 import pytest
+import structlog
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from rmplugin.api import hookimpl
@@ -17,6 +19,7 @@ from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent, enqueue, work_outbox
 from rmplugin.notes import operations as notes
 from rmplugin.notify import Notice
+from rmplugin.people.models import Person
 from rmplugin.people.queries import find_person
 from rmplugin.policies import hours_in_hundredths
 from rmplugin.programmes.models import Programme
@@ -115,6 +118,46 @@ def test_completion_when_workers_race_over_sessions_counts_all(runtime, tenant, 
     work_outbox(runtime)
     assert completion(runtime, tenant, pair, pair.mentor).minutes == 120
     assert completion(runtime, tenant, pair, pair.mentee).minutes == 120
+
+
+def wait_until_somebody_waits(db):
+    """Wait until another session of the database waits for a lock."""
+    waiting = text("select count(*) from pg_locks where not granted")
+    for _ in range(400):
+        if db.scalar(waiting):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.only_on("postgresql")
+def test_award_when_a_shared_transaction_is_the_victim_of_a_deadlock_gives_each_session_its_effect_once(
+    runtime, tenant, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        pairs = [make_pair(db, clock.now) for _ in range(3)]
+    for pair in pairs:
+        confirm(runtime, tenant, pair, clock)
+    people = sorted(one.id for pair in pairs for one in (pair.mentor, pair.mentee))
+    worker = threading.Thread(target=work_outbox, args=(runtime,))
+    with runtime.database.transaction(tenant.id) as db, structlog.testing.capture_logs() as logged:
+        # The worker waits first, so that it is the one that finds the circle, and gives way.
+        db.execute(text("set local deadlock_timeout = '60s'"))
+        lock = select(Person.id).with_for_update()
+        db.execute(lock.where(Person.id == people[-1]))
+        worker.start()
+        wait_until_somebody_waits(db)
+        db.execute(lock.where(Person.id == people[0]))
+        db.commit()
+        worker.join()
+    assert [one["code"] for one in logged if one["event"] == "events_one_by_one"] == ["OperationalError"]
+    for pair in pairs:
+        for person in (pair.mentor, pair.mentee):
+            assert [line.minutes for line in entries(runtime, tenant, person)] == [60]
+            assert completion(runtime, tenant, pair, person).percent == 50
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        found = db.scalars(select(OutboxEvent).where(OutboxEvent.kind == "session_confirmed")).all()
+    assert [(one.state, one.attempts) for one in found] == [("done", 1)] * 3
 
 
 def test_award_when_a_session_is_too_long_is_capped_and_says_so(runtime, tenant, pair, clock):

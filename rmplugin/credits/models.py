@@ -25,7 +25,8 @@ class CreditEntry(Base, TenantOwned):
     :ivar amount_hundredths: what the line adds to the person's sum in `unit`: the sum of all lines is what
         the policy makes of the sum of their minutes.
     :ivar uncapped_hundredths: what it would have added without the rule in `cap_applied`.
-    :ivar rules: the numbers that it was counted by (`policies.Caps`); empty where none were kept.
+    :ivar rules: the numbers that it was counted by (`policies.Caps`), and the zone of its days and years;
+        empty where none were kept.
     :ivar reverses_id: the award that a reversal takes back.
     :ivar follows_id: the reversal that an award comes after; None for the first of a session.
     :ivar reason: why the tool itself took a line back; what a manager wrote is a `CreditReason`.

@@ -467,6 +467,48 @@ def test_rules_when_changed_later_rewrite_no_line(runtime, tenant, pair, clock):
     assert second.uncapped_hundredths == 120
 
 
+def test_limits_of_days_and_years_are_those_of_the_persons_own_zone(runtime, tenant, clock):
+    """At 10:30 UTC of 31 December it is 2027 on Kiritimati already, and 30 December nowhere that counts."""
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(
+            db, clock.now, day_cap=90, year_cap=150,
+            mentor=make_person(db, clock.now, seniority_rank=10, time_zone="Pacific/Kiritimati"),
+            mentee=make_person(db, clock.now, seniority_rank=90, time_zone="America/Los_Angeles"),
+        )  # fmt: skip
+    for at in (datetime(2026, 12, 31, 9), datetime(2026, 12, 31, 10, 30), datetime(2026, 12, 31, 23)):  # noqa: DTZ001
+        clock.now = at.replace(tzinfo=UTC) + timedelta(hours=2)
+        confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+
+    def counted(person):
+        return [(line.minutes, line.cap_applied) for line in entries(runtime, tenant, person)]
+
+    # Kiritimati is 14 hours ahead: 23:00 of the old year, then twice the first day of the new one.
+    assert counted(pair.mentor) == [(60, None), (60, None), (30, "day_90")]
+    # Los Angeles is 8 hours behind: three times the last day of the year.
+    assert counted(pair.mentee) == [(60, None), (30, "day_90"), (0, "day_90")]
+    assert {line.rules["zone"] for line in entries(runtime, tenant, pair.mentor)} == {"Pacific/Kiritimati"}
+
+
+def test_limits_when_somebody_moves_leave_what_was_counted_before(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        mentor = make_person(db, clock.now, seniority_rank=10, time_zone="Pacific/Kiritimati")
+        pair = make_pair(db, clock.now, mentor=mentor, day_cap=90)
+    for hour in (11, 12):
+        clock.now = datetime(2026, 12, 1, hour + 2, tzinfo=UTC)
+        confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    before = [line.id for line in entries(runtime, tenant, mentor)]
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Person, mentor.id).time_zone = "America/Los_Angeles"
+    clock.now = datetime(2026, 12, 1, 22, tzinfo=UTC)
+    confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    lines = entries(runtime, tenant, mentor)
+    assert [line.id for line in lines[:2]] == before
+    assert [(line.kind, line.minutes) for line in lines] == [("award", 60), ("award", 30), ("award", 0)]
+
+
 def test_preparation_when_the_programme_grants_it_is_a_line_of_its_own_and_no_contact_time(
     runtime, tenant, clock
 ):
@@ -542,15 +584,20 @@ CAP = st.one_of(st.none(), st.integers(20, 400))
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-@hypothesis.given(held=SESSIONS, caps=st.tuples(CAP, CAP, CAP, CAP), order=st.randoms(use_true_random=False))
+@hypothesis.given(
+    held=SESSIONS,
+    caps=st.tuples(CAP, CAP, CAP, CAP),
+    zone=st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Asia/Kathmandu"]),
+    order=st.randoms(use_true_random=False),
+)
 def test_ledger_in_whatever_order_sessions_are_confirmed_gives_the_same(
-    runtime, tenant, clock, held, caps, order
+    runtime, tenant, clock, held, caps, zone, order
 ):
     day, year, first, second = caps
     totals = []
     for shuffled in (False, True):
         with runtime.database.transaction(tenant.id) as db:
-            mentor = make_person(db, clock.now, seniority_rank=10)
+            mentor = make_person(db, clock.now, seniority_rank=10, time_zone=zone)
             common = {"day_cap": day, "year_cap": year, "preparation_percent": 10}
             pairs = [
                 make_pair(db, clock.now, mentor=mentor, programme_cap=cap, **common)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import hypothesis
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rmplugin.api import hookimpl
 from rmplugin.credits import operations, queries
-from rmplugin.credits.entries import CORRECTED, NOT_AGREED
+from rmplugin.credits.entries import CORRECTED, NOT_AGREED, Ledger
 from rmplugin.credits.models import Completion, CreditEntry
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent, enqueue, work_outbox
@@ -375,7 +376,7 @@ def take_back(runtime, tenant, entry, clock, reason="It was a lunch."):
 
 def notices_of(runtime, tenant, person):
     with runtime.database.transaction(tenant.id, write=False) as db:
-        return db.scalars(select(Notice).where(Notice.person_id == person.id)).all()
+        return db.scalars(select(Notice).where(Notice.person_id == person.id).order_by(Notice.id)).all()
 
 
 def sums(runtime, tenant, person):
@@ -570,11 +571,56 @@ def test_completion_when_a_note_is_asked_for_counts_that_there_is_one(runtime, t
     assert completion(runtime, tenant, pair, pair.mentee).percent == 66
 
 
+def test_award_when_a_session_is_gone_gives_the_others_of_its_transaction_their_effect(
+    runtime, tenant, pair, clock
+):
+    with structlog.testing.capture_logs() as logged:
+        with runtime.database.transaction(tenant.id) as db:
+            enqueue(db, "session_confirmed", clock.now, session_id=str(uuid.UUID(int=7)), minutes=60)
+        confirm(runtime, tenant, pair, clock)
+        work_outbox(runtime)
+    assert [one["session"] for one in logged if one["event"] == "award_without_session"] == [
+        str(uuid.UUID(int=7))
+    ]
+    assert [line.minutes for line in entries(runtime, tenant, pair.mentor)] == [60]
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        assert set(db.scalars(select(OutboxEvent.state))) == {"done"}
+
+
 # Sessions of one person: (programme, day, minutes).
 SESSIONS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(1, 240)), min_size=2, max_size=5
 )
 CAP = st.one_of(st.none(), st.integers(20, 400))
+
+
+@hypothesis.settings(
+    max_examples=6,
+    deadline=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+    held=SESSIONS, day=CAP, year=CAP, programme=CAP, zone=st.sampled_from(["UTC", "Pacific/Kiritimati"])
+)
+def test_award_of_many_at_once_writes_what_the_whole_ledger_would(
+    runtime, tenant, clock, held, day, year, programme, zone
+):
+    """Where no cap is reached, the rest of the ledger is not looked at; that must make no difference."""
+    caps = {"day_cap": day, "year_cap": year, "programme_cap": programme, "preparation_percent": 10}
+    with runtime.database.transaction(tenant.id) as db:
+        mentor = make_person(db, clock.now, seniority_rank=10, time_zone=zone)
+        pairs = [make_pair(db, clock.now, mentor=mentor, **caps) for _ in range(2)]
+        for number, (of, on, minutes) in enumerate(held):
+            moment = datetime(2026, 12, 30, number + 4, tzinfo=UTC) + timedelta(days=on)
+            confirm_session(db, pairs[of], moment, minutes)
+    clock.now = datetime(2027, 1, 5, tzinfo=UTC)
+    work_outbox(runtime)
+    assert entries(runtime, tenant, mentor) != []
+    with runtime.database.transaction(tenant.id) as db:
+        ledger = Ledger(db, mentor.id, runtime.plugins.policies, clock.now)
+        ledger.settle()
+        assert ledger.written == []
 
 
 @hypothesis.settings(

@@ -56,7 +56,7 @@ def lines_of(
         zones = zones_of(db, some)
         for row in db.execute(query.where(CreditEntry.person_id.in_(some))):
             day = day_in(zones[row.person_id], row.starts_at) if row.starts_at is not None else None
-            lines.setdefault(row.person_id, []).append(Line(*tuple(row), day))
+            lines.setdefault(row.person_id, []).append(Line._make((*row, day)))
     return lines
 
 

@@ -133,13 +133,12 @@ def rotate_issuer_key(db: Db, secrets_box: Secrets, now: datetime, *, stolen: bo
         made it. Holders take their badges anew.
     **Touches** writes issuer_key.
     """
-    ensure_issuer_key(db, secrets_box, now)
-    db.flush()
     # Locked, so that two commands rotate one after the other.
-    row = db.scalars(select(IssuerKey).where(IssuerKey.purpose == PURPOSE).with_for_update()).one()
-    if stolen:
+    query = select(IssuerKey).where(IssuerKey.purpose == PURPOSE).with_for_update()
+    row = db.scalars(query).one_or_none()
+    if row is not None and stolen:
         db.delete(row)
-    else:
+    elif row is not None:
         row.purpose = row.private_key_locked = None
     db.flush()
     ensure_issuer_key(db, secrets_box, now)

@@ -492,4 +492,4 @@ def written(where: str) -> RetriableError:
 
 def again(where: str, text: str) -> RetriableError:
     """Make the error for what a later reading may find mended. **Touches** pure."""
-    return RetriableError("file", "read", where, None, f"{text} Nobody was changed. Try again later.")
+    return RetriableError("file", "read", where, None, f"{text} Try again later.")

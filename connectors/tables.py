@@ -437,5 +437,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def fatal(path: str, message: str) -> FatalError:
-    """Make the error that stops a run before anybody is changed. **Touches** pure."""
-    return FatalError("table", "read", path, None, f"{message} Nobody was changed.")
+    """Make the error that stops whoever reads; a run adds that nobody was changed. **Touches** pure."""
+    return FatalError("table", "read", path, None, message)

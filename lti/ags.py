@@ -286,21 +286,33 @@ def delete_line_item(client: ServiceClient, platform: Platform, line_item_url: s
             raise
 
 
-def get_results(
+def result_pages(
     client: ServiceClient, platform: Platform, line_item_url: str, user_id: str | None = None
-) -> list[Result]:
-    """Return the grades of a line item, all pages.
+) -> Iterator[list[Result]]:
+    """Yield the grades of a line item, page by page.
 
     :param user_id: only this person's; None means everybody's
+    :raises ServiceError: bad_answer when a page is no list of results: who is missing in one that could not
+        be read must not be taken for somebody without a grade
     **Source** AGS 2.0, section 3.3. **Touches** calls the platform.
     """
     url = with_query(below(line_item_url, "results"), user_id=user_id)
-    results = (
-        _read_result(entry)
-        for page, _answer in client.pages(platform, url, [SCOPE_RESULT], accept=RESULTS_TYPE)
-        for entry in (page if isinstance(page, list) else [])
-    )
-    return [result for result in results if result is not None and user_id in (None, result.user_id)]
+    for page, answer in client.pages(platform, url, [SCOPE_RESULT], accept=RESULTS_TYPE):
+        results = [_read_result(entry) for entry in page] if isinstance(page, list) else [None]
+        read = [result for result in results if result is not None]
+        if len(read) < len(results):
+            raise answer.fault("The platform's answer is no list of results", retriable=True)
+        yield [result for result in read if user_id in (None, result.user_id)]
+
+
+def get_results(
+    client: ServiceClient, platform: Platform, line_item_url: str, user_id: str | None = None
+) -> list[Result]:
+    """Return the grades of a line item, all pages; see `result_pages`.
+
+    **Source** AGS 2.0, section 3.3. **Touches** calls the platform.
+    """
+    return [result for page in result_pages(client, platform, line_item_url, user_id) for result in page]
 
 
 def _line_item_scopes(offered: Collection[str] | None) -> list[str]:
@@ -334,14 +346,25 @@ def _read_result(entry: object) -> Result | None:
     user_id = _text(entry.get("userId")) if isinstance(entry, dict) else None
     if user_id is None or not isinstance(entry, dict):
         return None
+    score = _score(entry.get("resultScore"))
+    if score is None and entry.get("resultScore") not in (None, ""):
+        return None
     return Result(
         user_id=user_id,
-        score=number(entry.get("resultScore")),
-        maximum=number(entry.get("resultMaximum")),
+        score=score,
+        maximum=_score(entry.get("resultMaximum")),
         comment=_text(entry.get("comment")),
         raw=MappingProxyType(entry),
         at=_moment(entry.get("timestamp")),
     )
+
+
+def _score(value: object) -> float | None:
+    """Return a number; some platforms send their decimals as texts."""
+    try:
+        return number(float(value) if isinstance(value, str) else value)
+    except ValueError:
+        return None
 
 
 def _moment(value: object) -> datetime | None:

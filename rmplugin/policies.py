@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from rmplugin.texts import Text
 
@@ -25,16 +26,18 @@ class SessionFacts:
     :param id: opaque.
     :param starts_at: aware UTC.
     :param minutes: the lower of both claims, before any rule; of an attested session the attested ones.
+    :param day: on which it began where the person is who earns; days and years of limits are those.
     """
 
     id: str
     starts_at: datetime
     minutes: int
+    day: date
 
-    @property
-    def day(self) -> date:
-        """Give the day that it belongs to, in UTC: the same wherever people move."""
-        return self.starts_at.date()
+
+def day_in(zone: str, moment: datetime) -> date:
+    """Give the day that a moment belongs to. :param zone: IANA name. **Touches** reads the zone data."""
+    return moment.astimezone(ZoneInfo(zone)).date()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,8 +124,7 @@ class CsvDrop:
                 folder.put(PROBE, b"")
                 folder.remove(PROBE)
         except (RetriableError, FatalError) as error:
-            advice = error.message_for_user.partition(" Nobody was changed.")[0]
-            return [CheckResult("Folder", ok=False, advice=advice)]
+            return [CheckResult("Folder", ok=False, advice=error.message_for_user)]
         return [CheckResult("Folder", ok=True, advice="Files can be written.")]
 
     def deliver(

@@ -13,7 +13,8 @@ from rmplugin import audit, logins, migrations
 from rmplugin.cli.common import as_json, find_tenant, opened, show, tenant_option, tenant_transaction
 from rmplugin.credits.tasks import examine as examine_deliveries
 from rmplugin.hris.tasks import examine_schedules
-from rmplugin.papers.keys import ensure_issuer_key
+from rmplugin.papers.keys import ensure_issuer_key, rotate_issuer_key
+from rmplugin.papers.models import IssuerKey
 from rmplugin.records import CheckResult
 from rmplugin.settings import make_secret_key, read_settings
 from rmplugin.tenants.checks import Finding
@@ -171,7 +172,17 @@ def list_keys(as_json: bool) -> None:
     with opened() as runtime, runtime.database.transaction(None, write=False) as db:
         rows = db.scalars(select(ToolKey).order_by(ToolKey.created_at)).all()
         document = [
-            {"kid": row.kid, "state": row.state, "since": row.state_since.isoformat()} for row in rows
+            {"kid": row.kid, "use": "launches", "state": row.state, "since": row.state_since.isoformat()}
+            for row in rows
+        ]
+        document += [
+            {
+                "kid": row.public_multibase,
+                "use": "badges",
+                "state": "signing" if row.purpose else "published",
+                "since": row.created_at.isoformat(),
+            }
+            for row in db.scalars(select(IssuerKey).order_by(IssuerKey.created_at, IssuerKey.id))
         ]
     show(document, as_json=as_json)
 
@@ -186,6 +197,18 @@ def rotate(hasty: bool) -> None:
     with opened() as runtime, runtime.database.transaction(None) as db:
         rotate_tool_keys(db, runtime.database.secrets, runtime.clock(), hasty=hasty)
     click.echo("Rotated. Running servers sign with the new key within ten seconds.")
+
+
+@keys.command("rotate-badges")
+@click.option("--stolen", is_flag=True, help="Publish the old key no longer: what it signed is void.")
+def rotate_badges(stolen: bool) -> None:
+    """Sign badges with a new key from now on; what the old one signed is still accepted.
+
+    With --stolen it is not: holders download their badges anew. Example: rmplugin keys rotate-badges
+    """
+    with opened() as runtime, runtime.database.transaction(None) as db:
+        rotate_issuer_key(db, runtime.database.secrets, runtime.clock(), stolen=stolen)
+    click.echo("Rotated. Badges and the lists of revoked papers are signed with the new key.")
 
 
 commands = (init, serve, worker, doctor, keys, admin_link)

@@ -11,8 +11,9 @@ from sqlalchemy import select
 
 from lti.ags import next_timestamp
 from lti.platforms import Platform
+from rmplugin.credits.columns import Place, find_places
 from rmplugin.credits.models import Completion, Delivery
-from rmplugin.credits.queries import OPEN_STATES, Place, find_places
+from rmplugin.credits.queries import OPEN_STATES
 from rmplugin.credits.store import SCORE_MAXIMUM, apply_answer, hold_completions, is_after
 from rmplugin.db import Db
 from rmplugin.destinations.models import Brake
@@ -78,7 +79,7 @@ class Held:
         # In this order everybody locks: people, deliveries, brakes.
         pairs = sorted({(one.person_id, one.programme_id) for one in about})
         self._completions: Mapping[tuple[uuid.UUID, uuid.UUID], Completion] = hold_completions(db, pairs, now)
-        self._words = _words_about(db, {(one.sink, one.subject) for one in about})
+        self._words = _words_about(db, {(one.sink, one.person_id) for one in about})
         self.brakes: dict[Door, Brake] = find_brakes(db, {door for one in about if (door := one.door)})
 
     def record(self, answered: Sequence[Answered]) -> list[str | None]:
@@ -101,13 +102,13 @@ class Held:
         """
         rows = [(one, row) for one in due if (row := self._find(one)) and self._is_its_turn(one, row)]
         programmes = _by_id(self._db, Programme, {one.programme_id for one, _row in rows})
-        wanted = {(one.course, one.person_id) for one, _row in rows if self._sinks[one.sink].needs_line_item}
-        places = find_places(self._db, wanted)
+        placed = [one for one, _row in rows if self._sinks[one.sink].needs_line_item]
+        places = find_places(self._db, {(programmes[one.programme_id], one.person_id) for one in placed})
         platforms = _by_id(self._db, LtiPlatform, {place.platform_id for place in places.values()})
         claims = []
         for one, row in rows:
             needs_place = self._sinks[one.sink].needs_line_item
-            place = places[one.course, one.person_id] if needs_place else Place()
+            place = places[one.programme_id, one.person_id] if needs_place else Place()
             if place.problem is not None:
                 row.updated_at, row.lease_until = self._now, None
                 row.state, row.last_error = "blocked", place.problem
@@ -117,16 +118,25 @@ class Held:
         return claims
 
     def _find(self, due: Due) -> Delivery | None:
-        return next((row for row in self._words[due.sink, due.subject] if row.id == due.id), None)
+        return next((row for row in self._about(due) if row.id == due.id), None)
+
+    def _about(self, due: Due) -> list[Delivery]:
+        """Give what a sink was told, or is to be told, of a person's completion, oldest first."""
+        words = self._words[due.sink, due.person_id]
+        return [row for row, _course in words if row.subject == due.subject]
+
+    def _beside(self, due: Due) -> list[Delivery]:
+        """Give what goes to the same course about the same person, as it may go into the same column."""
+        if due.course is None:
+            return self._about(due)
+        return [row for row, course in self._words[due.sink, due.person_id] if course == due.course]
 
     def _is_its_turn(self, due: Due, row: Delivery) -> bool:
         """Tell whether a row may be sent; older words that a newer one replaces are superseded."""
         now = self._now
-        rows = [one for one in self._words[due.sink, due.subject] if one.state in OPEN_STATES]
-        if any(
-            one.state == "in_flight" and (one.lease_until is None or one.lease_until > now) for one in rows
-        ):
+        if any(_is_out(one, now) for one in self._beside(due)):
             return False
+        rows = [one for one in self._about(due) if one.state in OPEN_STATES]
         if self._sinks[due.sink].coalesces:
             for older in rows[:-1]:
                 older.state, older.lease_until, older.updated_at = "superseded", None, now
@@ -140,7 +150,7 @@ class Held:
     def _take(
         self, due: Due, row: Delivery, programme: Programme, place: Place, platform: LtiPlatform | None
     ) -> Claim:
-        sent = [word.sent_timestamp for word in self._words[due.sink, due.subject] if word.sent_timestamp]
+        sent = [word.sent_timestamp for word in self._beside(due) if word.sent_timestamp]
         row.updated_at = self._now
         row.sent_timestamp = next_timestamp(max(sent, default=None), self._now)
         row.state, row.lease_until = "in_flight", self._now + LEASE
@@ -173,7 +183,7 @@ class Held:
         apply_answer(row, answer, self._now)
         if due.door is not None:
             note_answer(self._db, self.brakes, due.door, answer, self._now)
-        words = self._words[due.sink, due.subject]
+        words = self._about(due)
         coalesces = self._sinks[due.sink].coalesces
         if coalesces and answer.outcome != "delivered" and any(is_after(one, row) for one in words):
             row.state = "superseded"
@@ -185,17 +195,32 @@ class Held:
         return row.state
 
 
-def _words_about(db: Db, about: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Delivery]]:
-    """Give all deliveries about some subjects, oldest first, locked."""
-    words: dict[tuple[str, str], list[Delivery]] = {one: [] for one in about}
-    query = select(Delivery).where(
-        Delivery.sink.in_({sink for sink, _subject in about}),
-        Delivery.subject.in_({subject for _sink, subject in about}),
+def _is_out(row: Delivery, now: datetime) -> bool:
+    """Tell whether a worker has a row in its hands."""
+    return row.state == "in_flight" and (row.lease_until is None or row.lease_until > now)
+
+
+def _words_about(
+    db: Db, about: Collection[tuple[str, uuid.UUID]]
+) -> dict[tuple[str, uuid.UUID], list[tuple[Delivery, uuid.UUID | None]]]:
+    """Give all deliveries about people, oldest first and locked, each with its course.
+
+    They are of all programmes of a person, because those of one course may write into one column.
+    """
+    words: dict[tuple[str, uuid.UUID], list[tuple[Delivery, uuid.UUID | None]]] = {one: [] for one in about}
+    query = (
+        select(Delivery, Programme.context_id)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .where(
+            Delivery.sink.in_({sink for sink, _person_id in about}),
+            Delivery.person_id.in_({person_id for _sink, person_id in about}),
+        )
+        .order_by(Delivery.created_at, Delivery.id)
+        .with_for_update(of=Delivery)
     )
-    query = query.order_by(Delivery.created_at, Delivery.id).with_for_update()
-    for row in db.scalars(query.execution_options(populate_existing=True)):
-        if (row.sink, row.subject) in words:
-            words[row.sink, row.subject].append(row)
+    for row, course in db.execute(query.execution_options(populate_existing=True)):
+        if (row.sink, row.person_id) in words:
+            words[row.sink, row.person_id].append((row, course))
     return words
 
 

@@ -7,15 +7,15 @@ the rest of their ledger is left alone. All others are settled as `entries.Ledge
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, NamedTuple, cast
 
 import structlog
 from sqlalchemy import Row, Table, select
 
 from rmplugin.credits import events, operations
-from rmplugin.credits.entries import WORKER, Ledger, added, caps_of, digest, evidence_of, policy_of
+from rmplugin.credits.entries import WORKER, Ledger, added, caps_of, digest, evidence_of, policy_of, rules_of
 from rmplugin.credits.histories import Line, lines_of
 from rmplugin.credits.models import CreditEntry
 from rmplugin.db import Db, insert_rows, new_id
@@ -23,7 +23,8 @@ from rmplugin.destinations.models import SinkAccount
 from rmplugin.jobs import enqueue_all
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
-from rmplugin.policies import PREPARATION, Award, Caps, CreditPolicy, History, Role, SessionFacts
+from rmplugin.people.queries import zones_of
+from rmplugin.policies import PREPARATION, Award, Caps, CreditPolicy, History, Role, SessionFacts, day_in
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionClaim
 from rmplugin.sinks import CompletionSink
@@ -56,15 +57,12 @@ class _Batch:
     held: Mapping[uuid.UUID, list[Held]]
     lines: dict[uuid.UUID, list[Line]]
     programmes: dict[uuid.UUID, Programme]
-    rules: dict[uuid.UUID, tuple[Caps, dict[str, Any]]] = field(default_factory=dict)
+    zones: Mapping[uuid.UUID, str]
+    caps: dict[uuid.UUID, Caps] = field(default_factory=dict)
     written: list[dict[str, Any]] = field(default_factory=list)
 
-    def caps(self, programme_id: uuid.UUID) -> tuple[Caps, dict[str, Any]]:
-        """Give a programme's limits, also as they are kept with a line."""
-        if programme_id not in self.rules:
-            caps = caps_of(self.programmes[programme_id])
-            self.rules[programme_id] = caps, asdict(caps)
-        return self.rules[programme_id]
+    def __post_init__(self) -> None:
+        self.caps = {programme_id: caps_of(one) for programme_id, one in self.programmes.items()}
 
 
 def on_sessions_confirmed(
@@ -96,7 +94,7 @@ def on_sessions_confirmed(
         one.programme_id for some in lines.values() for one in some
     }
     programmes = {one.id: one for one in db.scalars(select(Programme).where(Programme.id.in_(ids)))}
-    batch = _Batch(policies, now, _by_person(db, sessions), lines, programmes)
+    batch = _Batch(policies, now, _by_person(db, sessions), lines, programmes, zones_of(db, people))
     touched = {(person_id, one.session.programme_id) for person_id in people for one in batch.held[person_id]}
     settled = set()
     for person_id in people:
@@ -158,22 +156,22 @@ def _stands_alone(batch: _Batch, person_id: uuid.UUID) -> bool:
     if any(policy is None or type(policy).award is not CreditPolicy.award for policy in known):
         return False
     counted = [
-        (line.starts_at, line.programme_id, line.minutes)
+        (line.day, line.programme_id, line.minutes)
         for line in lines
-        if line.starts_at is not None and line.unit != PREPARATION
+        if line.day is not None and line.unit != PREPARATION
     ]
-    counted += [(one.session.starts_at, one.session.programme_id, one.minutes) for one in held]
-    return _fits(counted, {one: batch.caps(one)[0] for one in programmes})
+    zone = batch.zones[person_id]
+    counted += [(day_in(zone, one.session.starts_at), one.session.programme_id, one.minutes) for one in held]
+    return _fits(counted, {one: batch.caps[one] for one in programmes})
 
 
-def _fits(counted: Iterable[tuple[datetime, uuid.UUID, int]], caps: Mapping[uuid.UUID, Caps]) -> bool:
+def _fits(counted: Iterable[tuple[date, uuid.UUID, int]], caps: Mapping[uuid.UUID, Caps]) -> bool:
     """Tell whether all sessions together stay within the strictest of the caps."""
     sums: dict[object, int] = defaultdict(int)
     limits: dict[object, int | None] = {}
     per_day = min((one.per_day for one in caps.values() if one.per_day is not None), default=None)
     per_year = min((one.per_year for one in caps.values() if one.per_year is not None), default=None)
-    for starts_at, programme_id, minutes in counted:
-        day = starts_at.date()
+    for day, programme_id, minutes in counted:
         places: tuple[tuple[object, int | None], ...] = (
             (day, per_day),
             (day.year, per_year),
@@ -189,11 +187,12 @@ def _award(batch: _Batch, person_id: uuid.UUID, held: Held) -> None:
     """Add the lines of a session to a batch. No cap is reached, so that no other session has a say."""
     session = held.session
     policy = policy_of(batch.policies, batch.programmes[session.programme_id])
-    caps, rules = batch.caps(session.programme_id)
-    facts = SessionFacts(str(session.id), session.starts_at, held.minutes)
+    caps, zone = batch.caps[session.programme_id], batch.zones[person_id]
+    day = day_in(zone, session.starts_at)
+    facts = SessionFacts(str(session.id), session.starts_at, held.minutes, day)
     evidence = digest(evidence_of(session, held.claims, person_id, held.role))
     for award in policy.award(facts, held.role, History(), caps):
-        _add_line(batch, person_id, held, policy, award, rules, evidence)
+        _add_line(batch, person_id, held, policy, award, day, evidence)
 
 
 def _add_line(
@@ -202,7 +201,7 @@ def _add_line(
     held: Held,
     policy: CreditPolicy,
     award: Award,
-    rules: Mapping[str, Any],
+    day: date,
     evidence: str,
 ) -> None:
     session, unit = held.session, award.unit or policy.unit
@@ -211,6 +210,7 @@ def _add_line(
         one.minutes for one in lines if one.unit == unit and one.programme_id == session.programme_id
     )
     line_id, uncapped = new_id(), award.uncapped_minutes
+    rules = rules_of(batch.caps[session.programme_id], batch.zones[person_id])
     batch.written.append(
         {
             "id": line_id, "person_id": person_id, "role": held.role, "programme_id": session.programme_id,
@@ -225,7 +225,7 @@ def _add_line(
     )  # fmt: skip
     lines.append(
         Line(line_id, person_id, session.programme_id, session.id, unit, award.minutes, batch.now,
-             session.starts_at)
+             session.starts_at, day)
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, cast
 
 from sqlalchemy import Row, or_, select
@@ -22,6 +22,7 @@ from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
+from rmplugin.people.queries import zone_of
 from rmplugin.policies import (
     PREPARATION,
     Award,
@@ -31,6 +32,7 @@ from rmplugin.policies import (
     History,
     Role,
     SessionFacts,
+    day_in,
     hours_in_hundredths,
 )
 from rmplugin.programmes.models import Programme
@@ -49,6 +51,7 @@ class Case:
 
     :ivar minutes: the lower claim, before any rule.
     :ivar evidence: digest of who confirmed what when, as it is today.
+    :ivar day: on which it began, where the person is.
     :ivar standing: the awards that were not taken back, one per unit.
     :ivar tail: unit -> the reversal that the next award follows.
     """
@@ -59,6 +62,7 @@ class Case:
     role: Role
     minutes: int
     evidence: str
+    day: date
     standing: list[CreditEntry] = field(default_factory=list)
     tail: dict[str, CreditEntry] = field(default_factory=dict)
 
@@ -77,7 +81,7 @@ class Case:
     @property
     def facts(self) -> SessionFacts:
         """Give what a policy is told."""
-        return SessionFacts(str(self.session.id), self.session.starts_at, self.minutes)
+        return SessionFacts(str(self.session.id), self.session.starts_at, self.minutes, self.day)
 
 
 def caps_of(programme: Programme) -> Caps:
@@ -88,6 +92,11 @@ def caps_of(programme: Programme) -> Caps:
         per_year=programme.year_cap,
         preparation_percent=programme.preparation_percent,
     )
+
+
+def rules_of(caps: Caps, zone: str) -> dict[str, Any]:
+    """Give the rules that are kept with a line: who moves keeps what was counted before. **Touches** pure."""
+    return {**asdict(caps), "zone": zone}
 
 
 def policy_of(policies: Mapping[str, CreditPolicy], programme: Programme) -> CreditPolicy:
@@ -140,6 +149,7 @@ class Ledger:
         self._db, self._person_id, self._policies, self._now = db, person_id, policies, now
         # Whoever writes lines of a person waits here for others who do.
         db.execute(select(Person.id).where(Person.id == person_id).with_for_update(key_share=True))
+        self._zone = zone_of(db, person_id)
         query = select(CreditEntry).where(CreditEntry.person_id == person_id)
         self._lines = list(db.scalars(query.order_by(CreditEntry.created_at, CreditEntry.id)))
         self._sums: dict[tuple[uuid.UUID, str], int] = defaultdict(int)
@@ -194,7 +204,8 @@ class Ledger:
             role = cast("Role", pairing.role_of(self._person_id))
             minutes = min((one.minutes for one in said), default=session.counted_minutes or 0)
             evidence = digest(evidence_of(session, said, self._person_id, role))
-            cases[session.id] = Case(session, pairing, programme, role, minutes, evidence)
+            day = day_in(self._zone, session.starts_at)
+            cases[session.id] = Case(session, pairing, programme, role, minutes, evidence, day)
         self._sort_lines(cases)
         return list(cases.values())
 
@@ -207,7 +218,9 @@ class Ledger:
 
     def _sort_lines(self, cases: Mapping[uuid.UUID, Case]) -> None:
         taken = {line.reverses_id for line in self._lines}
-        for line in self._lines:
+        followed = {line.follows_id for line in self._lines}
+        # What nothing follows comes last: by the time alone it would not, once the clock was set back.
+        for line in sorted(self._lines, key=lambda line: line.id not in followed):
             case = cases.get(line.session_id) if line.session_id is not None else None
             if case is not None and line.kind == "reversal":
                 case.tail[line.unit] = line
@@ -223,7 +236,7 @@ class Ledger:
 
     def _rules(self, programme: Programme) -> tuple[str, int, dict[str, Any]]:
         policy = policy_of(self._policies, programme)
-        return policy.key, policy.version, asdict(caps_of(programme))
+        return policy.key, policy.version, rules_of(caps_of(programme), self._zone)
 
     def _awards(self, case: Case, earned: Sequence[tuple[uuid.UUID, Earned]]) -> Sequence[Award]:
         before = [

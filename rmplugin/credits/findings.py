@@ -43,7 +43,7 @@ def seats_of(
 ) -> dict[uuid.UUID, tuple[str, uuid.UUID | None]]:
     """Give the LMS user of people of a course, and the link to which their grade goes.
 
-    The choice is that of `queries.find_place`.
+    The choice is that of `columns.find_place`.
     **Touches** reads course_member, lti_user.
     """
     query = (

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -13,12 +13,16 @@ from rmplugin.db import Db, chunks
 from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
 from rmplugin.notes.models import Note
-from rmplugin.policies import PREPARATION, Earned, History, SessionFacts
+from rmplugin.people.queries import zones_of
+from rmplugin.policies import PREPARATION, Earned, History, SessionFacts, day_in
 from rmplugin.sessions.models import MentoringSession
 
 
 class Line(NamedTuple):
-    """A line of the ledger, as far as sums need it. :ivar starts_at: of its session."""
+    """A line of the ledger, as far as sums need it.
+
+    :ivar starts_at: of its session; `day`: of that, where the person is.
+    """
 
     id: uuid.UUID
     person_id: uuid.UUID
@@ -28,6 +32,7 @@ class Line(NamedTuple):
     minutes: int
     created_at: datetime
     starts_at: datetime | None
+    day: date | None
 
 
 def lines_of(
@@ -36,7 +41,7 @@ def lines_of(
     """Give the ledgers of people, oldest line first; who has none is not among them.
 
     :param programme_id: None for all programmes.
-    **Touches** reads credit_entry, mentoring_session.
+    **Touches** reads credit_entry, mentoring_session, profile, person.
     """
     names = ("id", "person_id", "programme_id", "session_id", "unit", "minutes", "created_at")
     query = (
@@ -48,8 +53,10 @@ def lines_of(
         query = query.where(CreditEntry.programme_id == programme_id)
     lines: dict[uuid.UUID, list[Line]] = {}
     for some in chunks(people):
+        zones = zones_of(db, some)
         for row in db.execute(query.where(CreditEntry.person_id.in_(some))):
-            lines.setdefault(row.person_id, []).append(Line(*tuple(row)))
+            day = day_in(zones[row.person_id], row.starts_at) if row.starts_at is not None else None
+            lines.setdefault(row.person_id, []).append(Line._make((*row, day)))
     return lines
 
 
@@ -115,16 +122,16 @@ def _is_of(person_id: Any) -> ColumnElement[bool]:
 
 def sum_up(lines: Iterable[Line]) -> tuple[list[Earned], int]:
     """Give the sessions that count, and what a manager adjusted. **Touches** pure."""
-    sums: dict[tuple[Any, Any], int] = {}
+    sums: dict[tuple[Any, Any, Any], int] = {}
     for line in lines:
         if line.unit != PREPARATION:
-            key = (line.session_id, line.starts_at)
+            key = (line.session_id, line.starts_at, line.day)
             sums[key] = sums.get(key, 0) + line.minutes
     # Adjustments belong to no session.
-    adjusted = sums.pop((None, None), 0)
+    adjusted = sums.pop((None, None, None), 0)
     earned = [
-        Earned(SessionFacts(str(session_id), starts_at, minutes), minutes)
-        for (session_id, starts_at), minutes in sums.items()
+        Earned(SessionFacts(str(session_id), starts_at, minutes, day), minutes)
+        for (session_id, starts_at, day), minutes in sums.items()
         if minutes > 0
     ]
     return earned, adjusted

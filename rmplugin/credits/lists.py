@@ -4,6 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
@@ -13,7 +14,7 @@ from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.credits.queries import STATE_ORDER
 from rmplugin.db import Db
 from rmplugin.people.models import Person
-from rmplugin.policies import PREPARATION
+from rmplugin.policies import PREPARATION, day_in
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.texts import Text
@@ -37,12 +38,13 @@ class Sums:
     credit: dict[uuid.UUID, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def sum_up(lines: Iterable[Line], year: int) -> Sums:
+def sum_up(lines: Iterable[Line], now: datetime, zone: str) -> Sums:
     """Sum the lines of a ledger up; preparation is no contact time.
 
-    :param year: the one that counts as this year, in UTC.
+    :param zone: whose years count: the person's.
     **Touches** pure.
     """
+    year = day_in(zone, now).year
     sums = Sums()
     for entry, session in lines:
         units = sums.credit[entry.programme_id]
@@ -51,7 +53,7 @@ def sum_up(lines: Iterable[Line], year: int) -> Sums:
             continue
         sums.minutes += entry.minutes
         sums.of_programme[entry.programme_id] += entry.minutes
-        if (session.starts_at if session else entry.created_at).year == year:
+        if day_in(zone, session.starts_at if session else entry.created_at).year == year:
             sums.this_year += entry.minutes
     return sums
 

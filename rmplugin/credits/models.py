@@ -25,7 +25,8 @@ class CreditEntry(Base, TenantOwned):
     :ivar amount_hundredths: what the line adds to the person's sum in `unit`: the sum of all lines is what
         the policy makes of the sum of their minutes.
     :ivar uncapped_hundredths: what it would have added without the rule in `cap_applied`.
-    :ivar rules: the numbers that it was counted by (`policies.Caps`); empty where none were kept.
+    :ivar rules: the numbers that it was counted by (`policies.Caps`), and the zone of its days and years;
+        empty where none were kept.
     :ivar reverses_id: the award that a reversal takes back.
     :ivar follows_id: the reversal that an award comes after; None for the first of a session.
     :ivar reason: why the tool itself took a line back; what a manager wrote is a `CreditReason`.
@@ -91,6 +92,8 @@ class Completion(Base, TenantOwned):
     """How far a person has come in a programme: derived, kept so that reaching 100 % has a date.
 
     :ivar targets: the numbers that it was measured by (`policies.Targets`); once met, they stay.
+    :ivar taken_back: how many lines had taken credit away when it was last seen to be met. Only one more may
+        take the completion away, whatever the clock says of when that was.
     :ivar through_entry_id: the newest line of the ledger that it counts; None before the first.
     """
 
@@ -108,6 +111,7 @@ class Completion(Base, TenantOwned):
     policy: Mapped[str] = mapped_column(default="")
     policy_version: Mapped[int]
     targets: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    taken_back: Mapped[int] = mapped_column(default=0)
     through_entry_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credit_entry.id"))
     updated_at: Mapped[datetime]
 

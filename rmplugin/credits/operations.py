@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from rmplugin import audit, notify
 from rmplugin.credits import events, queries, store
+from rmplugin.credits.columns import find_place
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.histories import Line, histories_of, lines_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
@@ -141,13 +142,16 @@ def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> 
     """End the pairs of a programme that is over; completed are those of which both met its criteria.
 
     :param payload: {"programme_id": text}.
-    **Touches** reads completion, and what `interruptions.end_with_programme` touches.
+    **Touches** reads completion, writes delivery, and what `interruptions.end_with_programme` touches.
     """
     programme = db.get_one(Programme, uuid.UUID(payload["programme_id"]))
     met = select(Completion.person_id).where(
         Completion.programme_id == programme.id, Completion.met_at.is_not(None)
     )
     end_with_programme(db, programme, set(db.scalars(met)), now)
+    if programme.context_id is not None:
+        # Who takes part in another programme of the course, too, gets its grade now.
+        on_course_roster_read(db, {"context_id": str(programme.context_id)}, now)
 
 
 def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
@@ -244,9 +248,8 @@ def update_completions(
     changed = {}
     for pair, row in rows.items():
         programme = db.get_one(Programme, row.programme_id)
-        mine = [line.id for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
-        through = mine[-1] if mine else None
-        changed[pair] = _derive(db, programme, row, histories[pair], through, policies, now)
+        mine = [line for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
+        changed[pair] = _derive(db, programme, row, histories[pair], mine, policies, now)
     db.flush()
     for sink in sinks:
         store.write_deliveries(db, list(rows.values()), sink, now)
@@ -261,14 +264,19 @@ def _derive(
     programme: Programme,
     row: Completion,
     history: History,
-    through: uuid.UUID | None,
+    lines: Sequence[Line],
     policies: Mapping[str, CreditPolicy],
     now: datetime,
 ) -> bool:
     """Derive a completion, and tell whom it concerns. :return: whether it was met or unmet just now."""
     progress = _measure(programme, row, history, policies)
-    kept = row.met_at is not None and not progress.met and not _reversed_since(db, row)
+    # Lines are never taken out, so that their number tells, whatever the clock, whether there is a new one.
+    taken_back = sum(line.minutes < 0 for line in lines)
+    kept = row.met_at is not None and not progress.met and taken_back <= row.taken_back
+    through = lines[-1].id if lines else None
     _note(row, programme, history, progress, policies, through, kept=kept, now=now)
+    if progress.met:
+        row.taken_back = taken_back
     if progress.met and row.met_at is None:
         row.met_at = now
         _announce(db, "completion_met", row, now)
@@ -340,17 +348,6 @@ def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
     enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
 
 
-def _reversed_since(db: Db, row: Completion) -> bool:
-    query = select(CreditEntry.id).where(
-        CreditEntry.programme_id == row.programme_id,
-        CreditEntry.person_id == row.person_id,
-        CreditEntry.kind.in_(("reversal", "adjustment")),
-        CreditEntry.minutes < 0,
-        CreditEntry.created_at >= row.met_at,
-    )
-    return db.execute(query.limit(1)).first() is not None
-
-
 def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
     """Look again at a person's blocked deliveries after they launched.
 
@@ -360,7 +357,7 @@ def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
     query = select(Delivery).where(Delivery.person_id == person_id, Delivery.state == "blocked")
     freed = 0
     for row in db.scalars(query.with_for_update()).all():
-        place = queries.find_place(db, db.get_one(Programme, row.programme_id), person_id)
+        place = find_place(db, db.get_one(Programme, row.programme_id), person_id)
         if place.problem is None:
             store.reopen(db, row, now)
             freed += 1

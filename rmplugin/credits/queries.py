@@ -1,69 +1,24 @@
-"""Reads about credits: the ledger, completion, deliveries, and the place that a grade goes to."""
+"""Reads about credits: the ledger, completion and deliveries."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from lti.ags import SCOPE_SCORE
 from rmplugin.credits.histories import histories_of, lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
-from rmplugin.db import Db, chunks
+from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.policies import PREPARATION, History, Targets
 from rmplugin.programmes.models import Enrolment, Programme
 from rmplugin.sessions.models import MentoringSession
-from rmplugin.tenants.models import LtiContext, LtiResourceLink
-from rmplugin.tenants.queries import may_make_column
-from rmplugin.texts import Text
 
 # What needs somebody first, then what is on its way, then what arrived.
 STATE_ORDER = ("needs_human", "dead", "blocked", "retry", "in_flight", "pending", "delivered", "superseded")
-NO_COLUMN = Text(
-    "The activity has no column in the gradebook of your course. Ask the people who run the course to switch "
-    "grades on for it, then open the activity again."
-)
 OPEN_STATES = ("pending", "in_flight", "retry", "blocked", "needs_human")
-
-# A course, None where a programme is not open in one yet; and a person.
-Whose = tuple[uuid.UUID | None, uuid.UUID]
-# What a grade's place depends on.
-MEMBER = (
-    CourseMember.context_id,
-    CourseMember.lti_user_id,
-    CourseMember.status,
-    CourseMember.roles,
-    CourseMember.is_learner,
-    CourseMember.last_launch_at,
-    CourseMember.graded_link_id,
-    LtiUser.sub,
-    LtiContext.platform_id,
-    LtiContext.deployment_id,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a person's grade goes.
-
-    :param platform_id: our id of the registration; None when there is no place.
-    :param user_id: the person's id on the LMS.
-    :param deployment_id: of the course, for calls on its behalf.
-    :param line_item_url: the gradebook column; None when the tool has to make it first, or there is no place.
-    :param link_id: the link whose column it is.
-    :param problem: why there is no place and what to do; None when there is one.
-    """
-
-    platform_id: uuid.UUID | None = None
-    deployment_id: str | None = None
-    user_id: str | None = None
-    line_item_url: str | None = None
-    link_id: uuid.UUID | None = None
-    problem: str | None = None
 
 
 def targets_of(programme: Programme) -> Targets:
@@ -95,97 +50,6 @@ def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[i
     earned, adjusted = sum_up(lines_of(db, [person_id], programme_id).get(person_id, ()))
     history = History(earned=earned, adjusted=adjusted)
     return history.sessions, history.minutes
-
-
-def find_place(db: Db, programme: Programme, person_id: uuid.UUID) -> Place:
-    """Find the gradebook column for a person in the programme's course; see `find_places`."""
-    one: Whose = (programme.context_id, person_id)
-    return find_places(db, [one])[one]
-
-
-def find_places(db: Db, wanted: Collection[Whose]) -> dict[Whose, Place]:
-    """Find the gradebook columns of people in courses.
-
-    :return: the places; a `Place` with only `problem` where there is none.
-    **Touches** reads course_member, lti_user, lti_resource_link, lti_context.
-    """
-    members = _find_members(db, wanted)
-    ids = {member.graded_link_id for member in members.values()}
-    links = {
-        row.id: row
-        for some in chunks(ids - {None})
-        for row in db.scalars(select(LtiResourceLink).where(LtiResourceLink.id.in_(some)))
-    }
-    return {one: _place_of(one[0], members.get(one), links) for one in wanted}
-
-
-def _place_of(course_id: uuid.UUID | None, member: Any, links: Mapping[uuid.UUID, LtiResourceLink]) -> Place:
-    problem = _why_no_grade(course_id, member)
-    if problem is not None:
-        return Place(problem=problem)
-    link = links.get(member.graded_link_id)
-    if link is None or (link.line_item_url is None and not may_make_column(link)):
-        return Place(problem=NO_COLUMN)
-    if link.scopes and SCOPE_SCORE not in link.scopes:
-        return Place(
-            problem="Your LMS does not let this tool write grades. Its administrator can allow that in the "
-            "tool's settings; then open the activity again."
-        )
-    return Place(
-        platform_id=member.platform_id,
-        deployment_id=member.deployment_id,
-        user_id=member.sub,
-        line_item_url=link.line_item_url,
-        link_id=link.id,
-    )
-
-
-def _find_members(db: Db, wanted: Collection[Whose]) -> dict[Whose, Any]:
-    """Give how people are members of courses: the active, latest launched one where there are more."""
-    members: dict[Whose, Any] = {}
-    for some in chunks(wanted):
-        theirs = select(LtiUser.id, LtiUser.person_id).where(
-            LtiUser.person_id.in_({person_id for _course, person_id in some}),
-            LtiUser.link_state == "confirmed",
-        )
-        people = {user_id: person_id for user_id, person_id in db.execute(theirs) if person_id is not None}
-        # Apart from the one before, because PostgreSQL would read the whole course while it knows no sizes.
-        query = (
-            select(*MEMBER)
-            .join(LtiContext, LtiContext.id == CourseMember.context_id)
-            .join(LtiUser, LtiUser.id == CourseMember.lti_user_id)
-            .where(
-                CourseMember.context_id.in_({course for course, _person_id in some} - {None}),
-                CourseMember.lti_user_id.in_(people),
-            )
-            .order_by(
-                (CourseMember.status == "Active").desc(), CourseMember.last_launch_at.desc().nulls_last()
-            )
-        )
-        for row in db.execute(query) if people else ():
-            whose: Whose = (row.context_id, people[row.lti_user_id])
-            members.setdefault(whose, row)
-    return members
-
-
-def _why_no_grade(course_id: uuid.UUID | None, member: Any) -> str | None:
-    """Say why the LMS would take no grade for a member of the programme's course; None when it would."""
-    if course_id is None:
-        return "The programme is not open in a course yet. Its manager opens it there once."
-    if member is not None and member.status != "Active":
-        return (
-            "Your LMS course does not list you as an active member any more, and takes no grade for you. "
-            "When you are a member again, your grade is sent by itself."
-        )
-    if member is None or member.last_launch_at is None:
-        return "Open the activity once from your course, so that we learn where your grade goes."
-    # A launch without any role is let through: the LMS itself then says whether it takes the grade.
-    if member.roles and not member.is_learner:
-        return (
-            "Your LMS course lists you as a teacher or helper, and such people get no grades. Ask to be "
-            "enrolled as a learner, then open the activity again."
-        )
-    return None
 
 
 def credits_of(

@@ -17,7 +17,8 @@ from lti import ags
 from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
-from rmplugin.credits import findings, queries, store
+from rmplugin.credits import findings, store
+from rmplugin.credits.columns import find_place
 from rmplugin.credits.differences import ColumnState, Shown, Told, Verdict, judge
 from rmplugin.credits.models import Completion, Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import COLUMN_TAG
@@ -36,6 +37,8 @@ GONE = (404, 410)
 UNDER_WAY = ("pending", "in_flight", "retry")
 # Differences after which the same grade is not sent once more.
 RESENT = ("lost", "stale", "ignored")
+# So often a column is read whose pages change meanwhile.
+READINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,8 @@ def _read_column(
 ) -> _Column:
     """Read one column, page by page. All of it at once: asked for one person, some platforms say less.
 
+    Only the column itself can say that it is gone: a platform that keeps no results answers 404 for them.
+
     **Source** AGS 2.0, section 3.3.
     """
     if link.line_item_url is None:
@@ -191,19 +196,42 @@ def _read_column(
     if link.scopes and ags.SCOPE_RESULT not in link.scopes:
         return _Column("unreadable", url)
     may_look = not link.scopes or {ags.SCOPE_LINE_ITEM, ags.SCOPE_LINE_ITEM_READ} & {*link.scopes}
+    is_there = False
     try:
         if may_look:
             item = ags.get_line_item(client, platform, url, offered_scopes=link.scopes or None)
             if _is_anothers(item, link, links):
                 return _Column("copied", url)
-        results = ags.get_results(client, platform, url)
+            is_there = True
+        shown = _read_results(client, platform, url)
     except ServiceError as error:
-        return _Column("gone" if error.status in GONE else "unreadable", url, ours=ours)
-    shown = {
-        result.user_id: Shown(None if result.share is None else result.share * 100, result.at)
-        for result in results
-    }
+        if error.status in GONE and not is_there:
+            return _Column("gone", url, ours=ours)
+        log.warning("column_not_read", link=str(link.id), code=error.code, status=error.status)
+        return _Column("unreadable", url, ours=ours)
     return _Column("read", url, shown, ours)
+
+
+def _read_results(client: ServiceClient, platform: Platform, url: str) -> Mapping[str, Shown]:
+    """Read the grades of a column. What is kept of them is small: 100,000 at once must fit into memory.
+
+    :raises ServiceError: also when pages moved while they were read: who comes twice has pushed somebody else
+        out, who would then seem to have no grade.
+    """
+    for _attempt in range(READINGS):
+        shown: dict[str, Shown] = {}
+        steady = True
+        for page in ags.result_pages(client, platform, url):
+            read = {one.user_id: _shown(one) for one in page}
+            steady = steady and shown.keys().isdisjoint(read)
+            shown.update(read)
+        if steady:
+            return shown
+    raise ServiceError("bad_answer", "The pages changed while they were read", method="GET", url=url)
+
+
+def _shown(result: ags.Result) -> Shown:
+    return Shown(None if result.share is None else result.share * 100, result.at)
 
 
 def _is_anothers(item: ags.LineItem, link: LtiResourceLink, links: Sequence[LtiResourceLink]) -> bool:
@@ -334,7 +362,7 @@ def _make_case(
     if mine is None and completion.percent == 0:
         return replace(case, standing="equal")
     if mine is None or mine.payload != store.payload_of(completion):
-        if queries.find_place(db, programme, completion.person_id).problem is not None:
+        if find_place(db, programme, completion.person_id).problem is not None:
             return replace(case, standing="blocked")
         return replace(case, verdict=Verdict("unsent", repair=True))
     if mine.state in ("blocked", "needs_human", "dead"):
@@ -354,7 +382,7 @@ def _make_case(
     tried = before is not None and before.kind in RESENT and before.ours == told.percent
     verdict = judge(told, shown, column.state, ours=column.ours, tried=tried)
     if verdict.kind is not None:
-        obstacle = queries.find_place(db, programme, completion.person_id).problem is not None
+        obstacle = find_place(db, programme, completion.person_id).problem is not None
         verdict = judge(told, shown, column.state, ours=column.ours, tried=tried, obstacle=obstacle)
     percent = shown.percent if shown is not None else None
     return replace(case, verdict=verdict, newest=seen, shown=percent)

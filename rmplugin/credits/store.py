@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from rmplugin.credits.columns import Place, find_places
 from rmplugin.credits.models import Completion, Delivery
-from rmplugin.credits.queries import OPEN_STATES, Place, find_places
+from rmplugin.credits.queries import OPEN_STATES
 from rmplugin.db import Db, chunks
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import Door, asked_wait
@@ -111,7 +112,8 @@ def write_deliveries(db: Db, completions: Collection[Completion], sink: Completi
     new = [one for one in completions if _is_new(one, rows[subject_of(one)])]
     places = _places_of(db, new) if sink.needs_line_item else {}
     for one in new:
-        _write_delivery(db, one, rows[subject_of(one)], sink, places.get(one, Place()), now)
+        place = places.get((one.programme_id, one.person_id), Place())
+        _write_delivery(db, one, rows[subject_of(one)], sink, place, now)
     return len(new)
 
 
@@ -125,12 +127,10 @@ def _is_new(completion: Completion, rows: Sequence[Delivery]) -> bool:
     return current[-1].payload != payload_of(completion) if current else completion.percent != 0
 
 
-def _places_of(db: Db, completions: Collection[Completion]) -> dict[Completion, Place]:
-    ids = {one.programme_id for one in completions}
-    query = select(Programme.id, Programme.context_id).where(Programme.id.in_(ids))
-    courses = {row.id: row.context_id for row in db.execute(query)}
-    places = find_places(db, {(courses[one.programme_id], one.person_id) for one in completions})
-    return {one: places[courses[one.programme_id], one.person_id] for one in completions}
+def _places_of(db: Db, completions: Collection[Completion]) -> dict[tuple[uuid.UUID, uuid.UUID], Place]:
+    query = select(Programme).where(Programme.id.in_({one.programme_id for one in completions}))
+    programmes = {row.id: row for row in db.scalars(query)}
+    return find_places(db, [(programmes[one.programme_id], one.person_id) for one in completions])
 
 
 def _write_delivery(

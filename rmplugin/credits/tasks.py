@@ -22,9 +22,10 @@ from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import events, operations, store
 from rmplugin.credits.claims import LEASE, Answered, Claim, Due, Held
+from rmplugin.credits.columns import NO_COLUMN
 from rmplugin.credits.hands import Hands
 from rmplugin.credits.models import Delivery
-from rmplugin.credits.queries import NO_COLUMN, count_by_account
+from rmplugin.credits.queries import count_by_account
 from rmplugin.db import Db
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import get_account, list_accounts, shut_brakes

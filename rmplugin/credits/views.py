@@ -15,7 +15,7 @@ from rmplugin.credits.forms import AdjustForm, DeliveriesQuery, FileForm, Reason
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.credits.words import GROUPS, KINDS, why_capped
 from rmplugin.destinations.models import Brake, SinkAccount
-from rmplugin.destinations.queries import list_accounts, shut_brakes
+from rmplugin.destinations.queries import brakes_of, list_accounts
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
@@ -35,7 +35,7 @@ ANY_SYSTEM = Text("a spreadsheet, or any other system (CSV)")
 class System:
     """A system that is told each line of the ledger, as a manager sees it.
 
-    :ivar brake: None while it answers.
+    :ivar brake: None while it answers well.
     """
 
     account: SinkAccount
@@ -110,7 +110,7 @@ def _show(
     person: Person | None = None,
 ) -> web.Answer:
     """Show a ledger: to the person, or to the manager whom `person` is shown to."""
-    sums = lists.sum_up(entries, visit.now.year)
+    sums = lists.sum_up(entries, visit.now, zone_of(visit.db, person_id))
     told = lists.told_of(visit.db, person_id)
     more = {"person": person, "current": "/manage"} if person else {}
     return web.render(
@@ -289,7 +289,8 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         ],
         kinds=KINDS,
         systems=_systems(visit),
-        course_brake=next(iter(shut_brakes(visit.db, visit.now, places)), None),
+        course_brake=next(iter(brakes_of(visit.db, visit.now, places).values()), None),
+        now=visit.now,
         compared=findings.compared(visit.db, programme),
         words_of=findings.words_of,
         zone=zone_of(visit.db, visit.session.person_id),
@@ -336,7 +337,7 @@ def credits_file(visit: Visit, programme_id: UUID) -> web.Answer:
 def _systems(visit: Visit) -> list[System]:
     """List the systems that are told each line of the ledger."""
     accounts = list_accounts(visit.db)
-    brakes = {one.place_id: one for one in shut_brakes(visit.db, visit.now, [row.id for row in accounts])}
+    brakes = brakes_of(visit.db, visit.now, [row.id for row in accounts])
     return [System(row, brakes.get(row.id)) for row in accounts]
 
 

@@ -1,7 +1,7 @@
-"""Who signs: the issuer's key, its name as a DID, and what it hands to those who make papers."""
+"""Who signs: the issuer's keys, its name as a DID, and what it hands to those who make papers."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,12 +28,15 @@ class Issuer:
     :param public_url: the tool's address; where it is https, the issuer's name is that address (did:web),
         else the key itself (did:key), which needs nobody who answers.
     :param list_url: public address of the company's list of revoked papers.
+    :param multikey: of `key`.
+    :param earlier: keys that signed before it, as Multikeys; what they signed is still to be verified.
     """
 
     public_url: str
     list_url: str
     multikey: str
     key: Ed25519PrivateKey = field(repr=False)
+    earlier: Sequence[str] = ()
 
     def issuer_id(self) -> str:
         """See `sinks.PaperServices`."""
@@ -60,18 +63,19 @@ class Issuer:
         return proofs.sign(document, contexts, self.key, self.key_id(), at)
 
     def document(self) -> dict[str, Any]:
-        """Give the DID document, in which verifiers find the public key. **Source** DID 1.0."""
-        method = {
-            "id": self.key_id(),
-            "type": "Multikey",
-            "controller": self.issuer_id(),
-            "publicKeyMultibase": self.multikey,
-        }
+        """Give the DID document, in which verifiers find the public keys. **Source** DID 1.0."""
+        issuer = self.issuer_id()
+        # A did:key is one key and no other; what earlier ones signed names them itself.
+        published = [self.multikey, *(self.earlier if issuer.startswith("did:web:") else ())]
+        methods = [
+            {"id": f"{issuer}#{one}", "type": "Multikey", "controller": issuer, "publicKeyMultibase": one}
+            for one in published
+        ]
         return {
             "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-            "id": self.issuer_id(),
-            "verificationMethod": [method],
-            "assertionMethod": [self.key_id()],
+            "id": issuer,
+            "verificationMethod": methods,
+            "assertionMethod": [method["id"] for method in methods],
         }
 
     def list_revoked(self, indexes: Collection[int], now: datetime) -> dict[str, Any]:
@@ -122,19 +126,38 @@ def ensure_issuer_key(db: Db, secrets_box: Secrets, now: datetime) -> IssuerKey:
     return row
 
 
-def issuer_of(runtime: Runtime, tenant_id: uuid.UUID) -> Issuer:
-    """Give who signs the papers of a company. The key is read, or made, once per process.
+def rotate_issuer_key(db: Db, secrets_box: Secrets, now: datetime, *, stolen: bool = False) -> None:
+    """Let a new key sign. The old one stays published, so that what it signed is still accepted.
 
-    **Touches** reads or writes issuer_key, in a transaction of its own.
+    :param stolen: the old one is published no longer: nothing that it signed is accepted any more, whoever
+        made it. Holders take their badges anew.
+    **Touches** writes issuer_key.
     """
-    if PURPOSE not in runtime.kept:
-        with runtime.database.transaction(None, write=False) as db:
-            row = db.scalars(select(IssuerKey).where(IssuerKey.purpose == PURPOSE)).one_or_none()
-        if row is None:
-            with runtime.database.transaction(None) as db:
-                row = ensure_issuer_key(db, runtime.database.secrets, runtime.clock())
-        private = bytes.fromhex(runtime.database.secrets.unlock(row.private_key_locked))
-        runtime.kept[PURPOSE] = (row.public_multibase, Ed25519PrivateKey.from_private_bytes(private))
-    multikey, key = runtime.kept[PURPOSE]
+    # Locked, so that two commands rotate one after the other.
+    query = select(IssuerKey).where(IssuerKey.purpose == PURPOSE).with_for_update()
+    row = db.scalars(query).one_or_none()
+    if row is not None and stolen:
+        db.delete(row)
+    elif row is not None:
+        row.purpose = row.private_key_locked = None
+    db.flush()
+    ensure_issuer_key(db, secrets_box, now)
+
+
+def issuer_of(runtime: Runtime, tenant_id: uuid.UUID) -> Issuer:
+    """Give who signs the papers of a company.
+
+    **Touches** reads issuer_key, or writes it where there is none, in a transaction of its own.
+    """
+    with runtime.database.transaction(None, write=False) as db:
+        rows = db.scalars(select(IssuerKey).order_by(IssuerKey.created_at.desc(), IssuerKey.id.desc())).all()
+    row = next((one for one in rows if one.purpose == PURPOSE), None)
+    if row is None:
+        with runtime.database.transaction(None) as db:
+            row = ensure_issuer_key(db, runtime.database.secrets, runtime.clock())
+    assert row.private_key_locked is not None
+    private = bytes.fromhex(runtime.database.secrets.unlock(row.private_key_locked))
+    key = Ed25519PrivateKey.from_private_bytes(private)
     url = runtime.settings.public_url
-    return Issuer(url, f"{url}/papers/status/{tenant_id}", multikey, key)
+    earlier = [one.public_multibase for one in rows if one.id != row.id]
+    return Issuer(url, f"{url}/papers/status/{tenant_id}", row.public_multibase, key, earlier)

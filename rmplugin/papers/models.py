@@ -48,14 +48,16 @@ class Paper(Base, TenantOwned):
 
 
 class IssuerKey(Base, HasId):
-    """The Ed25519 key with which this installation signs badges and its lists of revoked papers.
+    """An Ed25519 key with which this installation signs badges and its lists of revoked papers, or did so.
 
-    :ivar purpose: "papers"; there is one key for it.
+    :ivar purpose: "papers" of the one key that signs; None of one whose place another took. Its public half
+        stays published, because what it signed is to be verified for ever.
     :ivar public_multibase: the public key as a Multikey.
+    :ivar private_key_locked: None once it signs no more.
     """
 
     __tablename__ = "issuer_key"
-    purpose: Mapped[str] = mapped_column(unique=True)
+    purpose: Mapped[str | None] = mapped_column(unique=True)
     public_multibase: Mapped[str]
-    private_key_locked: Mapped[bytes]
+    private_key_locked: Mapped[bytes | None]
     created_at: Mapped[datetime]

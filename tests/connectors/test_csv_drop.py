@@ -84,6 +84,13 @@ def outcomes(answers):
     return [answer.outcome for answer in answers]
 
 
+def test_check_when_it_fails_speaks_of_no_people(folder):
+    """The words are shared with rosters; whoever reads people adds that nobody was changed."""
+    folder.spoil()
+    (found,) = CsvDrop().check(DropSettings().load(folder.settings))
+    assert (found.ok, "Nobody" in found.advice) == (False, False)
+
+
 def test_deliver_when_records_come_again_in_any_company_writes_no_line_twice(folder):
     records = make_records(5)
     hand_over(folder, records)

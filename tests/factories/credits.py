@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from sqlalchemy import select
 
 from rmplugin.agreements.models import Agreement
+from rmplugin.credits.claims import Due, Held
 from rmplugin.goals.models import Goal
 from rmplugin.jobs import enqueue
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
@@ -263,3 +264,10 @@ def join_course(db, course: Course, person: Person, sub: str, now, roles=("Learn
     db.add(member)
     db.flush()
     return member
+
+
+def hold(db, runtime, row, now):
+    """Hold a delivery as the worker does. :return: how it is due, and the books about it."""
+    course = db.get_one(Programme, row.programme_id).context_id
+    due = Due(row.id, row.tenant_id, row.sink, row.programme_id, row.person_id, row.subject, course)
+    return due, Held(db, [due], runtime.plugins.sinks, now)

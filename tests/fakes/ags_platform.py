@@ -44,7 +44,7 @@ class AgsPlatform(LtiPlatform):
         self.bodies.append(score)
         try:
             self._need(self.refuse_scores is None, self.refuse_scores or 0, "refused")
-            answer = super()._score(number, method, headers, body)
+            answer = self._take_score(number, method, headers, body)
         except Refused as refused:
             self._note(score, refused.status)
             raise
@@ -56,6 +56,20 @@ class AgsPlatform(LtiPlatform):
             self.lost_answers -= 1
             raise Refused(502, "lost")
         return answer
+
+    def _take_score(self, number, method, headers, body):
+        return super()._score(number, method, headers, body)
+
+    def show(self, user_id: str, percent: float | str | None, at) -> None:
+        """Let the gradebook show something else, as after a click there.
+
+        :param percent: None takes the row away; "erased" leaves it without a grade.
+        """
+        key = (next(iter(self.line_items)), user_id)
+        self.scores.pop(key, None)
+        if percent is not None:
+            result = None if percent == "erased" else percent
+            self.scores[key] = {"at": at, "result": result, "comment": None}
 
     def _note(self, score, status: int) -> None:
         self.pushes.append((score["userId"], score.get("scoreGiven"), score["timestamp"], status))

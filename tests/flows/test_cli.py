@@ -119,7 +119,9 @@ def test_init_when_run_on_a_bare_folder_makes_all_that_is_needed_and_twice_chang
     rm.do("init", "--tenant", "acme")
     key = (tmp_path / "data" / "secret.key").read_bytes()
     keys = rm.do("keys", "list", "--json").json
-    assert [row["state"] for row in keys] == ["current", "next"]
+    assert [(row["use"], row["state"]) for row in keys] == [
+        ("launches", "current"), ("launches", "next"), ("badges", "signing")
+    ]  # fmt: skip
     assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o077 == 0
 
     rm.do("init")

@@ -1,22 +1,26 @@
 """From a confirmed session to ledger and completion."""
 
 import threading
+import time
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import hypothesis
 import pytest
+import structlog
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from rmplugin.api import hookimpl
 from rmplugin.credits import operations, queries
-from rmplugin.credits.entries import CORRECTED, NOT_AGREED
+from rmplugin.credits.entries import CORRECTED, NOT_AGREED, Ledger
 from rmplugin.credits.models import Completion, CreditEntry
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent, enqueue, work_outbox
 from rmplugin.notes import operations as notes
 from rmplugin.notify import Notice
+from rmplugin.people.models import Person
 from rmplugin.people.queries import find_person
 from rmplugin.policies import hours_in_hundredths
 from rmplugin.programmes.models import Programme
@@ -115,6 +119,46 @@ def test_completion_when_workers_race_over_sessions_counts_all(runtime, tenant, 
     work_outbox(runtime)
     assert completion(runtime, tenant, pair, pair.mentor).minutes == 120
     assert completion(runtime, tenant, pair, pair.mentee).minutes == 120
+
+
+def wait_until_somebody_waits(db):
+    """Wait until another session of the database waits for a lock."""
+    waiting = text("select count(*) from pg_locks where not granted")
+    for _ in range(400):
+        if db.scalar(waiting):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.only_on("postgresql")
+def test_award_when_a_shared_transaction_is_the_victim_of_a_deadlock_gives_each_session_its_effect_once(
+    runtime, tenant, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        pairs = [make_pair(db, clock.now) for _ in range(3)]
+    for pair in pairs:
+        confirm(runtime, tenant, pair, clock)
+    people = sorted(one.id for pair in pairs for one in (pair.mentor, pair.mentee))
+    worker = threading.Thread(target=work_outbox, args=(runtime,))
+    with runtime.database.transaction(tenant.id) as db, structlog.testing.capture_logs() as logged:
+        # The worker waits first, so that it is the one that finds the circle, and gives way.
+        db.execute(text("set local deadlock_timeout = '60s'"))
+        lock = select(Person.id).with_for_update()
+        db.execute(lock.where(Person.id == people[-1]))
+        worker.start()
+        wait_until_somebody_waits(db)
+        db.execute(lock.where(Person.id == people[0]))
+        db.commit()
+        worker.join()
+    assert [one["code"] for one in logged if one["event"] == "events_one_by_one"] == ["OperationalError"]
+    for pair in pairs:
+        for person in (pair.mentor, pair.mentee):
+            assert [line.minutes for line in entries(runtime, tenant, person)] == [60]
+            assert completion(runtime, tenant, pair, person).percent == 50
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        found = db.scalars(select(OutboxEvent).where(OutboxEvent.kind == "session_confirmed")).all()
+    assert [(one.state, one.attempts) for one in found] == [("done", 1)] * 3
 
 
 def test_award_when_a_session_is_too_long_is_capped_and_says_so(runtime, tenant, pair, clock):
@@ -264,6 +308,60 @@ def test_completion_when_a_reversal_takes_credit_away_is_unmet_and_managers_hear
     assert own["programme_completed"] is not None, "what is not so any more is not said any more"
 
 
+@pytest.mark.parametrize("back", [timedelta(days=-400), timedelta(seconds=-1), timedelta(0)])
+def test_completion_when_credit_is_taken_back_after_the_clock_was_set_back_is_unmet(
+    runtime, tenant, pair, clock, back
+):
+    for _ in range(2):
+        confirm(runtime, tenant, pair, clock)
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+    clock.now += back
+    take_back(runtime, tenant, entries(runtime, tenant, pair.mentor)[0], clock)
+    row = completion(runtime, tenant, pair, pair.mentor)
+    assert (row.percent, row.met_at) == (50, None)
+
+
+def test_completion_when_credit_was_taken_back_before_it_was_met_stays_met(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(db, clock.now, needs_agreement=True)
+        agreement = sign_agreement(db, pair, clock.now)
+    for _ in range(3):
+        confirm(runtime, tenant, pair, clock)
+    work_outbox(runtime)
+    clock.forward(days=1)
+    take_back(runtime, tenant, entries(runtime, tenant, pair.mentor)[0], clock)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+    # Two sessions were enough; what is gone later, and is no credit, takes nothing away.
+    with runtime.database.transaction(tenant.id) as db:
+        db.delete(db.get_one(type(agreement), agreement.id))
+        enqueue(
+            db, "progress_changed", clock.now,
+            programme_id=str(pair.programme.id), person_id=str(pair.mentor.id),
+        )  # fmt: skip
+    work_outbox(runtime)
+    assert completion(runtime, tenant, pair, pair.mentor).percent == 100
+
+
+def test_award_when_minutes_are_corrected_while_the_clock_steps_back_follows_the_last_reversal(
+    runtime, tenant, pair, clock
+):
+    session = confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    for minutes in (50, 40, 30):
+        clock.forward(days=-1)
+        with runtime.database.transaction(tenant.id) as db:
+            claims = db.scalars(select(SessionClaim).where(SessionClaim.session_id == session.id))
+            next(iter(claims)).minutes = minutes
+            enqueue(db, "session_corrected", clock.now, session_id=str(session.id))
+        # The event itself waits for the clock that wrote it.
+        work_outbox(runtime)
+        assert sums(runtime, tenant, pair.mentor)[0] == minutes
+    lines = entries(runtime, tenant, pair.mentor)
+    assert len(lines) == 7
+    assert len({line.follows_id for line in lines if line.follows_id}) == 3
+
+
 def take_back(runtime, tenant, entry, clock, reason="It was a lunch."):
     with runtime.database.transaction(tenant.id) as db:
         return operations.reverse(
@@ -278,7 +376,7 @@ def take_back(runtime, tenant, entry, clock, reason="It was a lunch."):
 
 def notices_of(runtime, tenant, person):
     with runtime.database.transaction(tenant.id, write=False) as db:
-        return db.scalars(select(Notice).where(Notice.person_id == person.id)).all()
+        return db.scalars(select(Notice).where(Notice.person_id == person.id).order_by(Notice.id)).all()
 
 
 def sums(runtime, tenant, person):
@@ -370,6 +468,48 @@ def test_rules_when_changed_later_rewrite_no_line(runtime, tenant, pair, clock):
     assert second.uncapped_hundredths == 120
 
 
+def test_limits_of_days_and_years_are_those_of_the_persons_own_zone(runtime, tenant, clock):
+    """At 10:30 UTC of 31 December it is 2027 on Kiritimati already, and 30 December nowhere that counts."""
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(
+            db, clock.now, day_cap=90, year_cap=150,
+            mentor=make_person(db, clock.now, seniority_rank=10, time_zone="Pacific/Kiritimati"),
+            mentee=make_person(db, clock.now, seniority_rank=90, time_zone="America/Los_Angeles"),
+        )  # fmt: skip
+    for at in (datetime(2026, 12, 31, 9), datetime(2026, 12, 31, 10, 30), datetime(2026, 12, 31, 23)):  # noqa: DTZ001
+        clock.now = at.replace(tzinfo=UTC) + timedelta(hours=2)
+        confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+
+    def counted(person):
+        return [(line.minutes, line.cap_applied) for line in entries(runtime, tenant, person)]
+
+    # Kiritimati is 14 hours ahead: 23:00 of the old year, then twice the first day of the new one.
+    assert counted(pair.mentor) == [(60, None), (60, None), (30, "day_90")]
+    # Los Angeles is 8 hours behind: three times the last day of the year.
+    assert counted(pair.mentee) == [(60, None), (30, "day_90"), (0, "day_90")]
+    assert {line.rules["zone"] for line in entries(runtime, tenant, pair.mentor)} == {"Pacific/Kiritimati"}
+
+
+def test_limits_when_somebody_moves_leave_what_was_counted_before(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        mentor = make_person(db, clock.now, seniority_rank=10, time_zone="Pacific/Kiritimati")
+        pair = make_pair(db, clock.now, mentor=mentor, day_cap=90)
+    for hour in (11, 12):
+        clock.now = datetime(2026, 12, 1, hour + 2, tzinfo=UTC)
+        confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    before = [line.id for line in entries(runtime, tenant, mentor)]
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Person, mentor.id).time_zone = "America/Los_Angeles"
+    clock.now = datetime(2026, 12, 1, 22, tzinfo=UTC)
+    confirm(runtime, tenant, pair, clock, 60)
+    work_outbox(runtime)
+    lines = entries(runtime, tenant, mentor)
+    assert [line.id for line in lines[:2]] == before
+    assert [(line.kind, line.minutes) for line in lines] == [("award", 60), ("award", 30), ("award", 0)]
+
+
 def test_preparation_when_the_programme_grants_it_is_a_line_of_its_own_and_no_contact_time(
     runtime, tenant, clock
 ):
@@ -431,11 +571,56 @@ def test_completion_when_a_note_is_asked_for_counts_that_there_is_one(runtime, t
     assert completion(runtime, tenant, pair, pair.mentee).percent == 66
 
 
+def test_award_when_a_session_is_gone_gives_the_others_of_its_transaction_their_effect(
+    runtime, tenant, pair, clock
+):
+    with structlog.testing.capture_logs() as logged:
+        with runtime.database.transaction(tenant.id) as db:
+            enqueue(db, "session_confirmed", clock.now, session_id=str(uuid.UUID(int=7)), minutes=60)
+        confirm(runtime, tenant, pair, clock)
+        work_outbox(runtime)
+    assert [one["session"] for one in logged if one["event"] == "award_without_session"] == [
+        str(uuid.UUID(int=7))
+    ]
+    assert [line.minutes for line in entries(runtime, tenant, pair.mentor)] == [60]
+    with runtime.database.transaction(tenant.id, write=False) as db:
+        assert set(db.scalars(select(OutboxEvent.state))) == {"done"}
+
+
 # Sessions of one person: (programme, day, minutes).
 SESSIONS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(1, 240)), min_size=2, max_size=5
 )
 CAP = st.one_of(st.none(), st.integers(20, 400))
+
+
+@hypothesis.settings(
+    max_examples=6,
+    deadline=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+    held=SESSIONS, day=CAP, year=CAP, programme=CAP, zone=st.sampled_from(["UTC", "Pacific/Kiritimati"])
+)
+def test_award_of_many_at_once_writes_what_the_whole_ledger_would(
+    runtime, tenant, clock, held, day, year, programme, zone
+):
+    """Where no cap is reached, the rest of the ledger is not looked at; that must make no difference."""
+    caps = {"day_cap": day, "year_cap": year, "programme_cap": programme, "preparation_percent": 10}
+    with runtime.database.transaction(tenant.id) as db:
+        mentor = make_person(db, clock.now, seniority_rank=10, time_zone=zone)
+        pairs = [make_pair(db, clock.now, mentor=mentor, **caps) for _ in range(2)]
+        for number, (of, on, minutes) in enumerate(held):
+            moment = datetime(2026, 12, 30, number + 4, tzinfo=UTC) + timedelta(days=on)
+            confirm_session(db, pairs[of], moment, minutes)
+    clock.now = datetime(2027, 1, 5, tzinfo=UTC)
+    work_outbox(runtime)
+    assert entries(runtime, tenant, mentor) != []
+    with runtime.database.transaction(tenant.id) as db:
+        ledger = Ledger(db, mentor.id, runtime.plugins.policies, clock.now)
+        ledger.settle()
+        assert ledger.written == []
 
 
 @hypothesis.settings(
@@ -445,15 +630,20 @@ CAP = st.one_of(st.none(), st.integers(20, 400))
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-@hypothesis.given(held=SESSIONS, caps=st.tuples(CAP, CAP, CAP, CAP), order=st.randoms(use_true_random=False))
+@hypothesis.given(
+    held=SESSIONS,
+    caps=st.tuples(CAP, CAP, CAP, CAP),
+    zone=st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Asia/Kathmandu"]),
+    order=st.randoms(use_true_random=False),
+)
 def test_ledger_in_whatever_order_sessions_are_confirmed_gives_the_same(
-    runtime, tenant, clock, held, caps, order
+    runtime, tenant, clock, held, caps, zone, order
 ):
     day, year, first, second = caps
     totals = []
     for shuffled in (False, True):
         with runtime.database.transaction(tenant.id) as db:
-            mentor = make_person(db, clock.now, seniority_rank=10)
+            mentor = make_person(db, clock.now, seniority_rank=10, time_zone=zone)
             common = {"day_cap": day, "year_cap": year, "preparation_percent": 10}
             pairs = [
                 make_pair(db, clock.now, mentor=mentor, programme_cap=cap, **common)

@@ -10,7 +10,6 @@ from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.credits import operations, tasks
-from rmplugin.credits.claims import Due, Held
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import PATIENCE
@@ -21,7 +20,7 @@ from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiPlatform, LtiResourceLink
 from rmplugin.tenants.store import as_platform
 from rmplugin.wiring import make_runtime
-from tests.factories.credits import confirm_session, join_course, make_course, make_pair
+from tests.factories.credits import confirm_session, hold, join_course, make_course, make_pair
 from tests.fakes.ags_platform import AgsPlatform
 from tests.fakes.lti_platform import Refused
 
@@ -584,33 +583,20 @@ def test_retry_when_pressed_while_a_dead_workers_answer_is_late_keeps_the_newer_
     world.confirm()
     work_outbox(world.runtime)
     row = world.row()
-
-    def held(db):
-        due = Due(
-            row.id,
-            row.tenant_id,
-            row.sink,
-            row.programme_id,
-            row.person_id,
-            row.subject,
-            world.course.context.id,
-        )
-        return due, Held(db, [due], world.runtime.plugins.sinks, clock.now)
-
     with world.db() as db:
-        due, hold = held(db)
-        [late] = hold.claim([due])
+        due, held = hold(db, world.runtime, row, clock.now)
+        [late] = held.claim([due])
     clock.forward(seconds=61)
     with world.db() as db:
         operations.retry(db, db.get(Delivery, row.id), "command", clock.now)
     with world.db() as db:
-        due, hold = held(db)
-        [newer] = hold.claim([due])
-        assert hold.claim([due]) == []
+        due, held = hold(db, world.runtime, row, clock.now)
+        [newer] = held.claim([due])
+        assert held.claim([due]) == []
     blocked = SinkAnswer(outcome="blocked", message_for_user="old news")
     with world.db() as db:
         answers = [(late, blocked), (newer, SinkAnswer(outcome="delivered"))]
-        assert held(db)[1].record(answers) == [None, "delivered"]
+        assert hold(db, world.runtime, row, clock.now)[1].record(answers) == [None, "delivered"]
     assert (world.row().state, world.row().last_error) == ("delivered", None)
 
 

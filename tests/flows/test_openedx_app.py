@@ -17,11 +17,12 @@ from werkzeug.serving import make_server
 from lti import ags, nrps
 from lti.service import ServiceClient
 from rmplugin.app import create_app
+from rmplugin.credits import reconciling
 from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.credits.tasks import COLUMN_IN_THE_MAKING, deliver_due
 from rmplugin.jobs import work_outbox
 from rmplugin.matching.models import Proposal
-from rmplugin.people.models import LtiUser, Person
+from rmplugin.people.models import CourseMember, LtiUser, Person
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
@@ -31,6 +32,7 @@ from rmplugin.tenants.tasks import check_platform
 from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.commands import Commands
+from tests.factories.grades import counts, kinds
 from tests.factories.launches import token_of
 from tests.fakes.openedx.client import Form, OpenEdxPlatform, browser
 from tests.lti.openedx_fixtures import QuietHandler
@@ -528,3 +530,83 @@ def test_picker_when_cancelled_leaves_the_course_as_it_was(site):
     _page, _answer, saved = pick(site, TEACHER, views="goals", cancel="1")
     assert saved.status_code == 200
     assert site.platform.control()["content_items"] == []
+
+
+@pytest.fixture
+def graded(site):
+    """Two people whose first grade has arrived."""
+    site.meet(site.pair_up(), hours_ago=5)
+    assert site.work() == {"delivered": 2}
+    return site
+
+
+def compare(site, **options):
+    """Read the gradebook back. Open edX gives what a tool sent; a teacher's grade never reaches a tool."""
+    platform = site.only(LtiPlatform)
+    return reconciling.compare_platform(site.runtime, site.tenant_id, platform.id, **options)
+
+
+def test_compare_on_open_edx_when_results_are_lost_sends_them_again_and_once_only(graded):
+    assert counts(compare(graded)) == {"equal": 2}
+    graded.platform.control(clear=["results", "grades"])
+    assert kinds(compare(graded, dry_run=True)) == {("lost", True): 2}
+    assert graded.work() == {}
+    assert kinds(compare(graded)) == {("lost", True): 2}
+    assert graded.work() == {"delivered": 2}
+    assert graded.scores() == [25, 25]
+    assert counts(compare(graded)) == {"equal": 2}
+
+
+def test_compare_on_open_edx_when_the_column_was_deleted_makes_it_again(graded):
+    graded.platform.control(clear=["line_items", "grades"])
+    assert kinds(compare(graded)) == {("column_gone", True): 2}
+    assert graded.work() == {"delivered": 2}
+    assert graded.scores() == [25, 25]
+    assert len(graded.columns()) == 1
+    assert counts(compare(graded)) == {"equal": 2}
+
+
+def test_compare_on_open_edx_when_another_grade_stands_there_keeps_it(graded):
+    client, platform = graded.service()
+    column = graded.columns()[0].id
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    ags.post_score(
+        client,
+        platform,
+        column,
+        ags.Score(graded.sub_of(MENTOR), 80, 100, "InProgress", "FullyGraded", later),
+    )
+    document = compare(graded)
+    assert kinds(document) == {("overridden", False): 1}
+    assert document["differences"][0]["theirs"] == 80
+    assert graded.work() == {}
+    assert graded.scores() == [80, 25]
+
+
+def test_compare_on_open_edx_when_somebody_left_and_the_grade_with_them_sends_nothing(graded):
+    with graded.db() as db:
+        user = db.scalars(select(LtiUser).where(LtiUser.sub == graded.sub_of(MENTEE))).one()
+        db.scalars(select(CourseMember).where(CourseMember.lti_user_id == user.id)).one().status = "Deleted"
+    assert counts(compare(graded)) == {"equal": 2}
+    graded.platform.control(clear=["results", "grades"])
+    assert kinds(compare(graded)) == {("lost", True): 1, ("left", False): 1}
+    assert graded.work() == {"delivered": 1}
+    assert graded.scores() == [25, None]
+
+
+def test_compare_on_open_edx_when_a_column_came_with_a_copy_says_so_and_leaves_it(graded):
+    client, platform = graded.service()
+    ags.find_or_create_line_item(
+        client, platform, graded.platform.lineitems_url, label="Copy", score_maximum=100,
+        resource_id="00000000-0000-7000-8000-000000000000", tag="completion",
+    )  # fmt: skip
+    assert kinds(compare(graded)) == {("stray_column", False): 1}
+    assert len(graded.columns()) == 2
+
+
+def test_compare_on_open_edx_when_it_answers_503_says_so_and_repairs_nothing(graded):
+    graded.platform.control(outage=503)
+    assert kinds(compare(graded)) == {("unreadable", False): 2}
+    graded.platform.control(outage=0)
+    assert graded.work() == {}
+    assert counts(compare(graded)) == {"equal": 2}

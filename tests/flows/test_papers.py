@@ -1,8 +1,10 @@
 """From completion to a paper that others can check, and to its end."""
 
+import dataclasses
 import json
 
 import pytest
+from openbadgeslib.ob3 import OB3LdpVerifier, OB3VerificationError
 from pypdf import PdfReader
 from sqlalchemy import select
 
@@ -12,6 +14,7 @@ from rmplugin.data_requests.operations import erase_person
 from rmplugin.jobs import enqueue, work_outbox
 from rmplugin.notify import Notice
 from rmplugin.papers import operations
+from rmplugin.papers.keys import rotate_issuer_key
 from rmplugin.papers.models import IssuerKey, Paper
 from rmplugin.people.models import Person
 from tests.factories.credits import confirm_session, make_course, make_pair
@@ -272,8 +275,76 @@ def test_key_when_first_needed_is_made_once_and_kept_encrypted(app, database, te
     private = database.secrets.unlock(row.private_key_locked)
     assert len(bytes.fromhex(private)) == 32
     assert private.encode() not in row.private_key_locked
-    app.extensions["rm_runtime"].kept.clear()
     assert public(app, "/.well-known/did.json").get_json() == first
+
+
+@pytest.mark.part("node")
+@pytest.mark.parametrize("address", ["http://localhost:5000", "https://mentoring.acme.example"])
+def test_key_when_another_takes_its_place_signs_and_what_the_old_one_signed_is_still_accepted(
+    app, database, tenant, pair, sign_in, clock, monkeypatch, address
+):
+    runtime = app.extensions["rm_runtime"]
+    settings = dataclasses.replace(runtime.settings, public_url=address)
+    monkeypatch.setitem(app.extensions, "rm_runtime", dataclasses.replace(runtime, settings=settings))
+    paper = only_paper(database, tenant, pair.mentor)
+
+    def take():
+        return download(sign_in(tenant, pair.mentor), paper, "openbadge", "json").get_json(force=True)
+
+    def accepted(*badges):
+        documents = {
+            f"{address}/.well-known/did.json": public(app, "/.well-known/did.json").get_json(),
+            badges[0]["credentialStatus"]["statusListCredential"]: public(
+                app, f"/papers/status/{tenant.id}"
+            ).get_json(),
+        }
+        given = {"credentials": list(badges), "documents": documents}
+        judged = run_node("verify_credentials.mjs", given)
+
+        def fetch(url, *_more, **_options):
+            return json.dumps(documents[url]).encode()
+
+        def by_python(badge):
+            try:
+                OB3LdpVerifier().verify(
+                    badge, download=lambda url, *_, **__: json.dumps(documents[url]).encode()
+                )
+            except OB3VerificationError:
+                return False
+            return True
+
+        found = [
+            (one["vc"], one["core"].get("valid_signature", False), by_python(badge))
+            for one, badge in zip(judged, badges, strict=True)
+        ]
+        assert all(len(set(one)) == 1 for one in found), (found, judged)
+        return [one[0] for one in found]
+
+    def rotate(**options):
+        clock.forward(minutes=1)
+        with database.transaction(None) as db:
+            rotate_issuer_key(db, database.secrets, clock.now, **options)
+
+    first = take()
+    rotate()
+    second = take()
+    assert method_of(first) != method_of(second)
+    assert method_of(take()) == method_of(second)
+    changed = first | {"validFrom": "2020-01-01T00:00:00Z"}
+    assert accepted(first, second, changed) == [True, True, False]
+    keys = read_rows(database, tenant, IssuerKey)
+    assert sorted((one.purpose is None, one.private_key_locked is None) for one in keys) == [
+        (False, False), (True, True)
+    ]  # fmt: skip
+    # Whoever has the stolen key could go on signing with it: its site stops answering for it.
+    rotate(stolen=True)
+    third = take()
+    by_site = address.startswith("https")
+    assert accepted(first, second, third) == [True, not by_site, True]
+
+
+def method_of(badge):
+    return badge["proof"][0]["verificationMethod"]
 
 
 def test_status_list_of_a_company_that_is_not_there_is_not_found(app, tool_keys):

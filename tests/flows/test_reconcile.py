@@ -9,14 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT
-from rmplugin.credits import reconciling, tasks
+from rmplugin.credits import reconciling
 from rmplugin.credits.models import Completion, Delivery, GradeComparison, GradeDifference
 from rmplugin.errors import ConflictError
-from rmplugin.jobs import work_outbox
 from rmplugin.people.models import CourseMember, LtiUser
 from rmplugin.tenants.models import LtiResourceLink
-from tests.factories.credits import confirm_session, join_course, make_course, make_pair
+from tests.factories.credits import confirm_session, make_pair
+from tests.factories.grades import Scene, counts, kinds
 from tests.fakes.ags_platform import AgsPlatform
 
 
@@ -26,79 +25,9 @@ def lms(runtime, tool_keys, clock):
         yield platform
 
 
-class Scene:
-    """Pairs whose programme runs in a course of the LMS; everybody's first grade (25) has arrived."""
-
-    def __init__(self, runtime, tenant, clock, lms, *, family="moodle", pairs=1) -> None:
-        self.runtime, self.tenant, self.clock, self.lms = runtime, tenant, clock, lms
-        with self.db() as db:
-            self.course = make_course(db, clock.now, lms.base, lms.line_item_url, family=family)
-            db.get(LtiResourceLink, self.course.link.id).scopes = [
-                *self.course.link.scopes, SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT
-            ]  # fmt: skip
-        self.pairs, self.subs = [], {}
-        self.programme = None
-        for _ in range(pairs):
-            self.add_pair()
-        self.work()
-
-    def add_pair(self):
-        with self.db() as db:
-            fields = {"context_id": self.course.context.id, "min_sessions": 4, "min_minutes": 240}
-            pair = make_pair(db, self.clock.now, self.programme, **({} if self.programme else fields))
-            self.programme = pair.programme
-            for person in (pair.mentor, pair.mentee):
-                sub = self.subs[person.id] = f"u-{uuid.uuid4().hex[:8]}"
-                self.lms.enrol(sub)
-                join_course(db, self.course, person, sub, self.clock.now)
-            confirm_session(db, pair, self.clock.now)
-        self.pairs.append(pair)
-        return pair
-
-    def db(self):
-        return self.runtime.database.transaction(self.tenant.id)
-
-    def work(self):
-        work_outbox(self.runtime)
-        done = tasks.deliver_due(self.runtime)
-        self.clock.forward(minutes=10)
-        return done
-
-    def confirm(self, pair=None):
-        with self.db() as db:
-            confirm_session(db, pair or self.pairs[0], self.clock.now)
-
-    def compare(self, **options):
-        document = reconciling.compare_platform(
-            self.runtime, self.tenant.id, self.course.platform.id, **options
-        )
-        self.clock.forward(minutes=10)
-        return document
-
-    def show(self, person, score, at=None):
-        """Let the gradebook show something else, as after a teacher's click; None takes the row away."""
-        number = self.lms.line_item_url.split("/LineItem")[0].rpartition("/")[2]
-        if score is None:
-            self.lms.scores.pop((number, self.subs[person.id]), None)
-            return
-        row = {"at": at or self.clock.now, "result": None if score == "erased" else score, "comment": None}
-        self.lms.scores[number, self.subs[person.id]] = row
-
-    def grade(self, person):
-        return self.lms.grades.get(self.subs[person.id])
-
-
 @pytest.fixture
 def scene(runtime, tenant, clock, lms):
     return Scene(runtime, tenant, clock, lms)
-
-
-def kinds(document):
-    return Counter((one["kind"], one["repaired"]) for one in document["differences"])
-
-
-def counts(document):
-    return {name: n for name, n in document["people"].items() if n}
 
 
 def test_compare_when_all_is_well_finds_nothing_and_sends_nothing(scene, lms):
@@ -258,6 +187,11 @@ def test_compare_when_two_programmes_share_a_column_takes_the_word_that_was_sent
         fields = {"context_id": scene.course.context.id, "min_sessions": 2, "min_minutes": 120}
         other = make_pair(db, scene.clock.now, mentor=pair.mentor, mentee=pair.mentee, **fields)
         confirm_session(db, other, scene.clock.now)
+    scene.work()
+    assert scene.grade(pair.mentor) == 25
+    assert counts(scene.compare()) == {"equal": 2, "blocked": 2}
+    scene.end(pair)
+    scene.work()
     scene.work()
     assert scene.grade(pair.mentor) == 50
     assert counts(scene.compare()) == {"equal": 4}

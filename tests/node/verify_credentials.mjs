@@ -34,8 +34,20 @@ function multikey(url) {
   return { "@context": ["https://www.w3.org/ns/did/v1", context], id: did, verificationMethod: [method], assertionMethod: [method.id] };
 }
 
+function keyOfSite(url) {
+  const [did, fragment] = url.split("#");
+  const found = documents[`https://${decodeURIComponent(did.slice("did:web:".length))}/.well-known/did.json`];
+  const method = found?.verificationMethod.find((one) => one.id === url);
+  return fragment ? method && { "@context": "https://w3id.org/security/multikey/v1", ...method } : found;
+}
+
+function key(url) {
+  if (url.startsWith("did:web:")) return keyOfSite(url);
+  return url.startsWith("did:key:") ? multikey(url) : undefined;
+}
+
 async function documentLoader(url) {
-  const found = contexts.get(url) ?? documents[url] ?? (url.startsWith("did:key:") ? multikey(url) : undefined);
+  const found = contexts.get(url) ?? documents[url] ?? key(url);
   if (!found) throw new Error(`not known: ${url}`);
   return { documentUrl: url, document: found };
 }

@@ -13,6 +13,7 @@ from rmplugin.audit import AuditEntry
 from rmplugin.credits import exports, queries
 from rmplugin.credits.models import CreditEntry, Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import deliver_due
+from rmplugin.destinations.models import Brake
 from rmplugin.jobs import work_outbox
 from rmplugin.programmes.models import Programme
 from rmplugin.tenants.models import LtiContext
@@ -433,6 +434,28 @@ def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
     words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
     assert "It does not answer at the moment and is tried again at" in words
     assert "9:30" in words or "09:30" in words
+
+
+def test_deliveries_when_a_system_answered_badly_say_so_while_it_is_tried(
+    sign_in, runtime, tenant, pair, told, clock
+):
+    told.fail = lambda _records: [SinkAnswer(outcome="retry", status=500)]
+    confirm(runtime, tenant, pair, clock)
+    browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    path = f"/programmes/{pair.programme.id}/deliveries"
+    deliver_due(runtime)
+    words = browser.get(path).says()
+    assert "Record store : It answered badly 2 times in a row, the last time at" in words
+    with runtime.database.transaction(tenant.id) as db:
+        db.scalars(select(Brake).where(Brake.sink == "records")).one().failures = 1
+    assert "Record store : It answered badly at" in browser.get(path).says()
+    with runtime.database.transaction(tenant.id) as db:
+        course = db.scalars(select(Brake).where(Brake.sink == "ags")).one()
+        course.failures, course.shut_until, course.updated_at = 4, clock.now, clock.now
+    words = browser.get(path).says()
+    assert "The gradebook of your course : It answered badly 4 times in a row" in words
+    clock.forward(days=2)
+    assert "answered badly" not in browser.get(path).says(), "that was long ago"
 
 
 def test_file_when_a_manager_wants_it_is_given_and_to_nobody_else(sign_in, runtime, tenant, pair, clock):

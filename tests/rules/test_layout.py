@@ -70,6 +70,7 @@ EXTRA = {
         "findings.py",
         "hands.py",
         "claims.py",
+        "columns.py",
         "histories.py",
         "lists.py",
         "reconciling.py",

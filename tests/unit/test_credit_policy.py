@@ -26,7 +26,8 @@ NEW_YEAR = datetime(2027, 1, 1, 10, tzinfo=UTC)
 
 
 def facts(minutes=60, days=0.0, number=0):
-    return SessionFacts(str(number), NEW_YEAR + timedelta(days=days), minutes)
+    at = NEW_YEAR + timedelta(days=days)
+    return SessionFacts(str(number), at, minutes, at.date())
 
 
 def some(count, minutes=60, every=7):

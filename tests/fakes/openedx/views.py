@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model, login
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from lti_consumer.api import get_lti_1p3_content_url, get_lti_1p3_launch_start_url
 from lti_consumer.data import Lti1p3LaunchData
-from lti_consumer.models import LtiAgsLineItem, LtiConfiguration, LtiDlContentItem
+from lti_consumer.models import LtiAgsLineItem, LtiAgsScore, LtiConfiguration, LtiDlContentItem
 from lti_consumer.utils import resolve_custom_parameter_template
 
 from . import lms
@@ -105,7 +105,8 @@ def control(request):
     (custom parameters, `${employee_number}` and `${username}` are resolved), `share_in_launch`,
     `share_in_roster`, `past_due`, `ags_mode`, `roster_page_size` (0: the whole roster in one answer, see
     `lms.page_the_roster`), `outage` (status with which every service answers; 0: none),
-    `clear` (list of `grades`, `requests`), `reset` (true: all as at the start).
+    `clear` (list of `grades`, `requests`, and as a restored backup would `results`, `line_items`), `reset`
+    (true: all as at the start).
     """
     if request.method == "POST":
         try:
@@ -155,10 +156,14 @@ def reset(_wanted):
 
 
 def clear(names):
-    if set(names) - {"grades", "requests"}:
+    kept = {"results": LtiAgsScore, "line_items": LtiAgsLineItem}
+    if set(names) - {"grades", "requests", *kept}:
         raise ValueError(f"cannot clear {names}")
     for name in names:
-        getattr(COURSE, name).clear()
+        if name in kept:
+            kept[name].objects.all().delete()
+        else:
+            getattr(COURSE, name).clear()
 
 
 CHANGES = {

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, union
 
 from rmplugin.agreements.models import Agreement
 from rmplugin.credits.models import CreditEntry
@@ -28,6 +28,12 @@ class Line(NamedTuple):
     minutes: int
     created_at: datetime
     starts_at: datetime | None
+
+    @classmethod
+    def of(cls, entry: CreditEntry, session: MentoringSession | None) -> "Line":
+        """Make one of rows that were read already."""
+        columns = (getattr(entry, name) for name in cls._fields[:-1])
+        return cls._make((*columns, session.starts_at if session else None))
 
 
 def lines_of(
@@ -89,13 +95,14 @@ def _facts_of(
     reviewed: _Pairs = set()
     noted: dict[tuple[uuid.UUID, uuid.UUID], int] = {}
     for some in chunks(people):
-        for own in (Pairing.mentor_id, Pairing.mentee_id):
-            signed = (
-                select(own, Pairing.programme_id)
-                .join(Agreement, Agreement.pairing_id == Pairing.id)
-                .where(Agreement.mentor_signed_at.is_not(None), Agreement.mentee_signed_at.is_not(None))
-            )
-            agreed.update((row[0], row[1]) for row in db.execute(signed.where(own.in_(some))))
+        sides = (
+            select(own, Pairing.programme_id)
+            .join(Agreement, Agreement.pairing_id == Pairing.id)
+            .where(Agreement.mentor_signed_at.is_not(None), Agreement.mentee_signed_at.is_not(None))
+            .where(own.in_(some))
+            for own in (Pairing.mentor_id, Pairing.mentee_id)
+        )
+        agreed.update((row[0], row[1]) for row in db.execute(union(*sides)))
         goals = select(Goal.owner_id, Pairing.programme_id).join(Pairing, Pairing.id == Goal.pairing_id)
         goals = goals.where(Goal.state == "reviewed", Goal.owner_id.in_(some), _is_of(Goal.owner_id))
         reviewed.update((row[0], row[1]) for row in db.execute(goals))

@@ -31,9 +31,6 @@ EXCEPTIONS = {
     # A small pool is counted while the page waits: the matching reads each kind of its facts once.
     "matching.health_page": 19,
     "signup.funnel_page": 19,
-    # Two programmes here; what counts and where it goes is read for each programme of a person.
-    "credits.own_credits": 15,
-    "credits.person_credits": 15,
 }
 
 

@@ -25,7 +25,7 @@ CATALOGUES = ROOT / "rmplugin" / "translations"
 # What these say is read in a terminal or a log only, or by machines.
 NOT_SHOWN = (
     *("cli", "demo", "migrations", "api", "audit", "db", "hookspecs", "http", "jobs", "plugins", "records"),
-    *("notifiers", "settings", "texts", "wsgi", "programmes/imports"),
+    *("notifiers", "settings", "wsgi", "programmes/imports"),
     *("tenants/checks", "tenants/keys", "tenants/tasks", "testing"),
     # SCIM's answers are read by identity providers.
     *(f"scim/{name}" for name in ("documents", "filters", "operations", "patches", "schemas", "views")),

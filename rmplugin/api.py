@@ -57,7 +57,7 @@ from rmplugin.sinks import (
     SinkAnswer,
     SinkServices,
 )
-from rmplugin.texts import Text
+from rmplugin.texts import Text, duration
 
 __all__ = [
     "PREPARATION",
@@ -109,6 +109,7 @@ __all__ = [
     "Text",
     "WebhookNotice",
     "WebhookReader",
+    "duration",
     "hookimpl",
     "http",
     "print_document",

@@ -22,7 +22,7 @@ from rmplugin.errors import ConfigError, NotFoundError, RmError, SessionEndedErr
 from rmplugin.jobs import Runtime
 from rmplugin.records import NavLink
 from rmplugin.settings import Settings
-from rmplugin.texts import Text
+from rmplugin.texts import Text, duration
 from rmplugin.wiring import configure_logging, make_runtime, make_worker
 
 log = structlog.get_logger()
@@ -176,6 +176,7 @@ def _add_template_words(app: Flask, runtime: Runtime) -> None:
     app.jinja_env.filters.update(
         moment=formats.local_moment,
         day=formats.local_day,
+        duration=duration,
         number=formats.local_number,
         hundredths=formats.local_hundredths,
         percent=formats.local_percent,

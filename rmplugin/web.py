@@ -22,6 +22,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from rmplugin import audit, notify, texts
 from rmplugin.db import Db
 from rmplugin.errors import ConflictError, InputError, NotAllowedError, NotFoundError, SessionEndedError
+from rmplugin.fields import plain_words
 from rmplugin.formats import language_name
 from rmplugin.jobs import Runtime
 from rmplugin.logins import ABSOLUTE, PostedForm, WebSession, digest, find_session
@@ -466,4 +467,4 @@ def load_query(schema: ma.Schema) -> dict[str, Any]:
 def _first(message: Any) -> Text:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
-    return Text(message)
+    return plain_words(message)

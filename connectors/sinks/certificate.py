@@ -9,7 +9,7 @@ import segno
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
-from rmplugin.api import PaperRecord, PaperServices, PaperSink, Text, hookimpl, print_document
+from rmplugin.api import PaperRecord, PaperServices, PaperSink, Text, duration, hookimpl, print_document
 
 ROLES = {
     "mentor": Text("as a mentor: as the junior who taught a senior colleague."),
@@ -93,7 +93,6 @@ class Certificate:
             language = "en_GB" if record.language == "en" else record.language
             return format_date(moment.date(), "long", locale=language)
 
-        hours, minutes = divmod(record.minutes, 60)
         amount = format_decimal(Decimal(record.amount_hundredths) / 100, locale=record.language)
         unit = UNITS.get(record.unit)
         credit = f"{amount} {record.unit}"
@@ -102,8 +101,7 @@ class Certificate:
         yield Text("Began on"), day(record.started_at)
         yield Text("Completed on"), day(record.completed_at)
         yield Text("Sessions that both confirmed"), format_decimal(record.sessions, locale=record.language)
-        time = Text("%(h)s h %(m)s min", h=hours, m=minutes)
-        yield Text("Time given"), services.say(time, record.language)
+        yield Text("Time given"), services.say(duration(record.minutes), record.language)
         yield Text("Credit"), credit
         yield Text("Issued by"), record.issuer_name
         yield Text("Issued on"), day(record.issued_at)

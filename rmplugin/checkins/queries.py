@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, select, true
+from sqlalchemy import ColumnElement, Select, String, Subquery, and_, case, cast, func, select, true
 
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db
@@ -111,34 +112,53 @@ def not_of(viewer_id: uuid.UUID | None) -> ColumnElement[bool]:
     return and_(Pairing.mentor_id != viewer_id, Pairing.mentee_id != viewer_id) if viewer_id else true()
 
 
+def newest_checkins(
+    pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID], viewer_id: uuid.UUID | None
+) -> Subquery:
+    """Ask for the newest check-in that both of a pair answered, as a part of a larger statement.
+
+    :param pairing_ids: few of them, or a query of any number.
+    :param viewer_id: see `not_of`.
+    :return: pairing_id, and said, which `read_health` reads.
+    **Touches** pure.
+    """
+    lower, higher = func.min(Checkin.satisfaction), func.max(Checkin.satisfaction)
+    # The greatest of these numbers is the newest check-in's, and says both satisfactions.
+    query = (
+        select(Checkin.pairing_id, (Checkin.wave * 100 + lower * 10 + higher).label("said"))
+        .where(Checkin.pairing_id.in_(pairing_ids))
+        .group_by(Checkin.pairing_id, Checkin.wave)
+        .having(func.count(Checkin.id) == 2)
+    )
+    if viewer_id is not None:
+        query = query.join(Pairing, Pairing.id == Checkin.pairing_id).where(not_of(viewer_id))
+    both = query.subquery()
+    newest = select(both.c.pairing_id, func.max(both.c.said).label("said"))
+    return newest.group_by(both.c.pairing_id).subquery()
+
+
+def read_health(said: int | None) -> Health | None:
+    """Read what `newest_checkins` gives of a pair; None stays None. **Touches** pure."""
+    return None if said is None else health_of(said // 10 % 10, said % 10)
+
+
 def pair_health(
     db: Db, pairing_ids: Sequence[uuid.UUID] | Select[uuid.UUID], viewer_id: uuid.UUID | None
-) -> dict[uuid.UUID, Health]:
+) -> dict[str, Health]:
     """Give bands for managers, from the newest check-in that both answered: the lower satisfaction governs.
 
     :param pairing_ids: few of them, or a query of any number.
     :param viewer_id: see `not_of`.
-    :return: a health per pairing; none for pairings in which there is not enough yet. Never an answer.
+    :return: a health per pairing, by its id as the database writes it, because there can be very many; none
+        for pairings in which there is not enough yet. Never an answer.
     **Touches** reads checkin, pairing.
     """
-    nth = func.row_number().over(partition_by=Checkin.pairing_id, order_by=Checkin.wave.desc())
-    both = (
-        select(
-            Checkin.pairing_id,
-            func.min(Checkin.satisfaction).label("low"),
-            func.max(Checkin.satisfaction).label("high"),
-            nth.label("nth"),
-        )
-        .join(Pairing, Pairing.id == Checkin.pairing_id)
-        .where(Checkin.pairing_id.in_(pairing_ids), not_of(viewer_id))
-        .group_by(Checkin.pairing_id, Checkin.wave)
-        .having(func.count(Checkin.id) == 2)
-        .subquery()
-    )
-    newest = select(both.c.pairing_id, both.c.low, both.c.high).where(both.c.nth == 1)
-    return {pairing_id: health_of(low, high) for pairing_id, low, high in db.execute(newest)}
+    newest = newest_checkins(pairing_ids, viewer_id)
+    rows = db.execute(select(cast(newest.c.pairing_id, String), newest.c.said))
+    return {key: found for key, said in rows if (found := read_health(said))}
 
 
+@cache
 def health_of(one: int, other: int) -> Health:
     """Give the health of a pair from both satisfactions, in any order. **Touches** pure."""
     low, high = sorted((one, other))

@@ -14,6 +14,7 @@ from rmplugin.credits.models import CreditEntry
 from rmplugin.credits.reconciling import compare_platform
 from rmplugin.credits.tasks import deliver_now
 from rmplugin.errors import InputError, NotFoundError
+from rmplugin.fields import plain_words
 from rmplugin.jobs import Runtime, revive_dead
 from rmplugin.people.queries import find_person
 from rmplugin.programmes.queries import find_programme
@@ -100,7 +101,7 @@ def _load(form: ma.Schema, **values: Any) -> dict[str, Any]:
     try:
         return dict(form.load(values))
     except ma.ValidationError as error:
-        said = "; ".join(str(text) for texts in error.messages_dict.values() for text in texts)
+        said = "; ".join(str(plain_words(text)) for texts in error.messages_dict.values() for text in texts)
         raise InputError("bad_value", Text(said)) from error
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
+from uuid import UUID
 
 import click
 from marshmallow import ValidationError
@@ -33,9 +34,9 @@ from rmplugin.cli.setup import _line
 from rmplugin.errors import ConflictError
 from rmplugin.hris import operations as hris_operations
 from rmplugin.hris.forms import PREFIX, RANK_BY, Setting, read_schedule, settings_form
-from rmplugin.hris.queries import words_of
-from rmplugin.jobs import work_outbox
-from rmplugin.people.queries import list_runs
+from rmplugin.hris.queries import find_open_run, words_of
+from rmplugin.jobs import Runtime, work_outbox
+from rmplugin.people.queries import ACCEPTED_RUN, is_accepted, list_runs
 from rmplugin.people.roster import COUNTS
 from rmplugin.people.tasks import check_account, hold_account, sync_roster
 from rmplugin.records import WebhookReader
@@ -292,10 +293,13 @@ def sync(
 ) -> None:
     """Read the roster. Example: rmplugin hris sync people --dry-run"""
     with opened() as runtime, _progress(name, quiet=as_json) as told:
+        tenant_id = find_tenant(runtime, tenant).id
+        if not dry_run:
+            _apply_accepted(runtime, tenant_id, name)
         report = sync_roster(
             runtime.database,
             runtime.plugins,
-            find_tenant(runtime, tenant).id,
+            tenant_id,
             name,
             full=full,
             dry_run=dry_run,
@@ -317,6 +321,16 @@ def sync(
         )
     if report.status != "complete":
         raise click.exceptions.Exit(1)
+
+
+def _apply_accepted(runtime: Runtime, tenant_id: UUID, name: str) -> None:
+    """Apply a run that was accepted and that no worker took up yet: a new reading would make it old."""
+    with runtime.database.transaction(tenant_id, write=False) as db:
+        run = find_open_run(db, queries.get_account(db, name).id)
+        waits = run is not None and is_accepted(db, run)
+    if waits:
+        click.echo("The accepted run was not applied yet; it is applied first.", err=True)
+        work_outbox(runtime, slow=True, kind=ACCEPTED_RUN)
 
 
 @contextmanager

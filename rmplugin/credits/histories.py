@@ -1,11 +1,11 @@
 """What people did so far: their ledgers as sums need them, and what else a programme asks for."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, union_all
 
 from rmplugin.agreements.models import Agreement
 from rmplugin.credits.models import CreditEntry
@@ -16,6 +16,9 @@ from rmplugin.notes.models import Note
 from rmplugin.people.queries import zones_of
 from rmplugin.policies import PREPARATION, Earned, History, SessionFacts, day_in
 from rmplugin.sessions.models import MentoringSession
+
+# Of a line of the ledger, as `Line` has them.
+COLUMNS = ("id", "person_id", "programme_id", "session_id", "unit", "minutes", "created_at")
 
 
 class Line(NamedTuple):
@@ -34,6 +37,13 @@ class Line(NamedTuple):
     starts_at: datetime | None
     day: date | None
 
+    @classmethod
+    def of(cls, entry: CreditEntry, session: MentoringSession | None, zone: str) -> "Line":
+        """Make one of rows that were read already."""
+        starts_at = session.starts_at if session else None
+        columns = (getattr(entry, name) for name in COLUMNS)
+        return cls._make((*columns, starts_at, day_in(zone, starts_at) if starts_at else None))
+
 
 def lines_of(
     db: Db, people: Collection[uuid.UUID], programme_id: uuid.UUID | None = None
@@ -43,9 +53,8 @@ def lines_of(
     :param programme_id: None for all programmes.
     **Touches** reads credit_entry, mentoring_session, profile, person.
     """
-    names = ("id", "person_id", "programme_id", "session_id", "unit", "minutes", "created_at")
     query = (
-        select(*(getattr(CreditEntry, name) for name in names), MentoringSession.starts_at)
+        select(*(getattr(CreditEntry, name) for name in COLUMNS), MentoringSession.starts_at)
         .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
         .order_by(CreditEntry.created_at, CreditEntry.id)
     )
@@ -96,24 +105,34 @@ def _facts_of(
     reviewed: _Pairs = set()
     noted: dict[tuple[uuid.UUID, uuid.UUID], int] = {}
     for some in chunks(people):
-        for own in (Pairing.mentor_id, Pairing.mentee_id):
-            signed = (
-                select(own, Pairing.programme_id)
-                .join(Agreement, Agreement.pairing_id == Pairing.id)
-                .where(Agreement.mentor_signed_at.is_not(None), Agreement.mentee_signed_at.is_not(None))
-            )
-            agreed.update((row[0], row[1]) for row in db.execute(signed.where(own.in_(some))))
-        goals = select(Goal.owner_id, Pairing.programme_id).join(Pairing, Pairing.id == Goal.pairing_id)
-        goals = goals.where(Goal.state == "reviewed", Goal.owner_id.in_(some), _is_of(Goal.owner_id))
-        reviewed.update((row[0], row[1]) for row in db.execute(goals))
-        notes = (
-            select(Note.author_id, Pairing.programme_id, func.count(Note.session_id.distinct()))
-            .join(Pairing, Pairing.id == Note.pairing_id)
-            .where(Note.author_id.in_(some), _is_of(Note.author_id))
-            .group_by(Note.author_id, Pairing.programme_id)
-        )
-        noted.update({(row[0], row[1]): row[2] for row in db.execute(notes)})
+        for kind, person_id, programme_id, count in db.execute(union_all(*_facts(some))):
+            if kind == "noted":
+                noted[person_id, programme_id] = count
+            else:
+                (agreed if kind == "agreed" else reviewed).add((person_id, programme_id))
     return agreed, reviewed, noted
+
+
+def _facts(people: Sequence[uuid.UUID]) -> Iterator[Select[str, uuid.UUID, uuid.UUID, int]]:
+    """Ask for facts of people: kind, person, programme, and how many."""
+    for own in (Pairing.mentor_id, Pairing.mentee_id):
+        yield (
+            select(literal("agreed"), own, Pairing.programme_id, literal(1))
+            .join(Agreement, Agreement.pairing_id == Pairing.id)
+            .where(Agreement.mentor_signed_at.is_not(None), Agreement.mentee_signed_at.is_not(None))
+            .where(own.in_(people))
+        )
+    yield (
+        select(literal("reviewed"), Goal.owner_id, Pairing.programme_id, literal(1))
+        .join(Pairing, Pairing.id == Goal.pairing_id)
+        .where(Goal.state == "reviewed", Goal.owner_id.in_(people), _is_of(Goal.owner_id))
+    )
+    yield (
+        select(literal("noted"), Note.author_id, Pairing.programme_id, func.count(Note.session_id.distinct()))
+        .join(Pairing, Pairing.id == Note.pairing_id)
+        .where(Note.author_id.in_(people), _is_of(Note.author_id))
+        .group_by(Note.author_id, Pairing.programme_id)
+    )
 
 
 def _is_of(person_id: Any) -> ColumnElement[bool]:

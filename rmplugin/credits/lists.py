@@ -13,6 +13,7 @@ from rmplugin.credits.forms import GROUPS
 from rmplugin.credits.models import CreditEntry, Delivery
 from rmplugin.credits.queries import STATE_ORDER
 from rmplugin.db import Db
+from rmplugin.destinations.models import SinkAccount
 from rmplugin.people.models import Person
 from rmplugin.policies import PREPARATION, day_in
 from rmplugin.programmes.models import Programme
@@ -96,20 +97,20 @@ def place_of(row: Delivery) -> str:
 def told_of(db: Db, person_id: uuid.UUID) -> Mapping[uuid.UUID, Mapping[str, Told]]:
     """Count what accounts of event sinks were told about a person.
 
-    :return: programme -> place -> what it was told.
-    **Touches** reads delivery.
+    :return: programme -> name of the account -> what it was told.
+    **Touches** reads delivery, sink_account.
     """
-    columns = (Delivery.programme_id, Delivery.account_id, Delivery.state)
+    columns = (Delivery.programme_id, SinkAccount.name, Delivery.state)
     query = (
         select(*columns, func.count(), func.max(Delivery.last_error))
+        .join(SinkAccount, SinkAccount.id == Delivery.account_id)
         .where(Delivery.person_id == person_id, Delivery.state != "superseded")
-        .where(Delivery.account_id.is_not(None))
         .group_by(*columns)
-        .order_by(Delivery.account_id)
+        .order_by(SinkAccount.name)
     )
     told: dict[uuid.UUID, dict[str, Told]] = defaultdict(dict)
-    for programme_id, account_id, state, count, error in db.execute(query):
-        one, group = told[programme_id].setdefault(str(account_id), Told()), GROUP_OF[state]
+    for programme_id, account, state, count, error in db.execute(query):
+        one, group = told[programme_id].setdefault(account, Told()), GROUP_OF[state]
         one.counts[group] = one.counts.get(group, 0) + count
         if group in ("blocked", "needs_human", "retry"):
             one.problem = one.problem or error

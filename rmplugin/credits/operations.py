@@ -177,21 +177,18 @@ def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> 
 
 
 def progress_of(
-    db: Db,
-    programme: Programme,
-    person_id: uuid.UUID,
-    row: Completion | None,
-    policies: Mapping[str, CreditPolicy],
+    programme: Programme, row: Completion | None, history: History, policies: Mapping[str, CreditPolicy]
 ) -> PolicyProgress:
     """Work out where a person stands now, by the ledger and the programme's criteria.
 
     Once it was met, the numbers of that day are the measure.
 
     :param row: the stored completion; its word counts while the programme's policy is not installed.
-    **Touches** reads credit_entry, agreement, goal, note, pairing.
+    :param history: see `queries.own_histories`.
+    **Touches** pure.
     """
     if programme.policy in policies:
-        return _measure(programme, row, queries.history_of(db, programme.id, person_id), policies)
+        return _measure(programme, row, history, policies)
     if row is None:
         return PolicyProgress(0, met=False, criteria=())
     criteria = tuple(PolicyCriterion(**one) for one in row.criteria if isinstance(one, dict))

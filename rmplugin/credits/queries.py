@@ -1,12 +1,12 @@
 """Reads about credits: the ledger, completion and deliveries."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from rmplugin.credits.histories import histories_of, lines_of, sum_up
+from rmplugin.credits.histories import Line, histories_of, lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
@@ -33,13 +33,23 @@ def targets_of(programme: Programme) -> Targets:
     )
 
 
-def history_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> History:
-    """Give what a person has reached in a programme, reversals taken off.
+def own_histories(
+    db: Db,
+    person_id: uuid.UUID,
+    programme_ids: Collection[uuid.UUID],
+    entries: Sequence[tuple[CreditEntry, MentoringSession | None]],
+    zone: str,
+) -> dict[uuid.UUID, History]:
+    """Give what a person has reached in each of some programmes, reversals taken off.
 
-    **Touches** reads credit_entry, mentoring_session, agreement, goal, note, pairing.
+    :param entries: the person's ledger, see `credits_of`.
+    :param zone: where they are.
+    **Touches** reads agreement, goal, note, pairing.
     """
-    pair = (person_id, programme_id)
-    return histories_of(db, [pair], lines_of(db, [person_id], programme_id))[pair]
+    pairs = [(person_id, programme_id) for programme_id in programme_ids]
+    lines = [Line.of(entry, session, zone) for entry, session in reversed(entries)]
+    found = histories_of(db, pairs, {person_id: lines}) if pairs else {}
+    return {programme_id: history for (_person_id, programme_id), history in found.items()}
 
 
 def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[int, int]:
@@ -151,6 +161,12 @@ def completion_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Comp
     return db.scalars(query).one_or_none()
 
 
+def own_completions(db: Db, person_id: uuid.UUID) -> dict[uuid.UUID, Completion]:
+    """Give the stored completions of a person by programme. **Touches** reads completion."""
+    rows = db.scalars(select(Completion).where(Completion.person_id == person_id))
+    return {row.programme_id: row for row in rows}
+
+
 def programmes_of(db: Db, person_id: uuid.UUID) -> Sequence[Programme]:
     """List the programmes in which a person takes or took part, newest first.
 
@@ -166,21 +182,20 @@ def programmes_of(db: Db, person_id: uuid.UUID) -> Sequence[Programme]:
     return db.scalars(query.order_by(Programme.starts_on.desc(), Programme.id.desc())).all()
 
 
-def latest_deliveries(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> dict[str, list[Delivery]]:
+def latest_deliveries(db: Db, person_id: uuid.UUID) -> dict[uuid.UUID, dict[str, list[Delivery]]]:
     """Give the newest delivery of each sink for a person, and before it the newest that arrived.
 
-    :return: sink -> one or two rows, newest first.
+    :return: programme -> sink -> one or two rows, newest first.
     **Touches** reads delivery.
     """
     query = select(Delivery).where(
-        Delivery.programme_id == programme_id,
         Delivery.person_id == person_id,
         Delivery.state != "superseded",
         Delivery.account_id.is_(None),
     )
-    newest: dict[str, list[Delivery]] = {}
+    newest: dict[uuid.UUID, dict[str, list[Delivery]]] = {}
     for row in db.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())):
-        kept = newest.setdefault(row.sink, [])
+        kept = newest.setdefault(row.programme_id, {}).setdefault(row.sink, [])
         if not kept or (row.state == "delivered" and all(k.state != "delivered" for k in kept)):
             kept.append(row)
     return newest
@@ -262,11 +277,13 @@ def report_person(db: Db, person: Person) -> dict[str, Any]:
     **Touches** reads credit_entry, credit_reason, mentoring_session, completion, delivery.
     """
     lines, reasons = credits_of(db, person.id), reasons_of(db, person.id)
+    completions, newest = own_completions(db, person.id), latest_deliveries(db, person.id)
     return {
         "person": person.employee_number or str(person.id),
         "minutes": sum(entry.minutes for entry, _session in lines if entry.unit != PREPARATION),
         "programmes": [
-            _report_programme(db, programme, person.id) for programme in programmes_of(db, person.id)
+            _report_programme(one, completions.get(one.id), newest.get(one.id, {}))
+            for one in programmes_of(db, person.id)
         ],
         "entries": [
             {
@@ -292,9 +309,9 @@ def report_person(db: Db, person: Person) -> dict[str, Any]:
     }
 
 
-def _report_programme(db: Db, programme: Programme, person_id: uuid.UUID) -> dict[str, Any]:
-    row = completion_of(db, programme.id, person_id)
-    newest = latest_deliveries(db, programme.id, person_id)
+def _report_programme(
+    programme: Programme, row: Completion | None, newest: Mapping[str, Sequence[Delivery]]
+) -> dict[str, Any]:
     return {
         "id": str(programme.id),
         "name": programme.name,

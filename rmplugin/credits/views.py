@@ -19,7 +19,7 @@ from rmplugin.destinations.queries import brakes_of, list_accounts
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
-from rmplugin.policies import PREPARATION, PolicyProgress
+from rmplugin.policies import PREPARATION, History, PolicyProgress
 from rmplugin.programmes.models import Programme
 from rmplugin.programmes.queries import get_managed_programme
 from rmplugin.shapes import SHAPES, spreadsheet_text
@@ -110,8 +110,22 @@ def _show(
     person: Person | None = None,
 ) -> web.Answer:
     """Show a ledger: to the person, or to the manager whom `person` is shown to."""
-    sums = lists.sum_up(entries, visit.now, zone_of(visit.db, person_id))
-    told = lists.told_of(visit.db, person_id)
+    zone = zone_of(visit.db, person_id)
+    sums = lists.sum_up(entries, visit.now, zone)
+    told, newest = lists.told_of(visit.db, person_id), queries.latest_deliveries(visit.db, person_id)
+    completions = queries.own_completions(visit.db, person_id)
+    histories = queries.own_histories(visit.db, person_id, [one.id for one in programmes], entries, zone)
+    cards = [
+        _card(
+            visit,
+            one,
+            (completions.get(one.id), histories[one.id]),
+            sums,
+            _sink_lines(visit, newest.get(one.id, {})),
+            list(told.get(one.id, {}).items()),
+        )
+        for one in programmes
+    ]
     more = {"person": person, "current": "/manage"} if person else {}
     return web.render(
         "credits/credits.html",
@@ -121,7 +135,7 @@ def _show(
         sums=sums,
         units=_units(visit),
         why_capped=why_capped,
-        cards=[_card(visit, one, person_id, sums, told.get(one.id, {})) for one in programmes],
+        cards=cards,
         taken={entry.reverses_id for entry, _session in entries},
         zone=zone_of(visit.db, visit.session.person_id),
         **more,
@@ -137,28 +151,34 @@ def _units(visit: Visit) -> dict[str, str]:
 
 
 def _card(
-    visit: Visit, programme: Programme, person_id: UUID, sums: lists.Sums, told: Mapping[str, lists.Told]
+    visit: Visit,
+    programme: Programme,
+    reached: tuple[Completion | None, History],
+    sums: lists.Sums,
+    sinks: Sequence[SinkLine],
+    events: Sequence[tuple[str, lists.Told]],
 ) -> ProgrammeCard:
-    newest = queries.latest_deliveries(visit.db, programme.id, person_id)
+    units = _units(visit)
+    credit = sums.credit.get(programme.id, {})
+    return ProgrammeCard(
+        programme,
+        operations.progress_of(programme, *reached, visit.runtime.plugins.policies),
+        reached[0],
+        {str(units.get(unit, unit)): amount for unit, amount in credit.items() if unit != PREPARATION},
+        credit.get(PREPARATION, 0),
+        lists.left_of(programme, sums) if programme.state != "archived" else (),
+        sinks,
+        events,
+    )
+
+
+def _sink_lines(visit: Visit, newest: Mapping[str, Sequence[Delivery]]) -> list[SinkLine]:
     lines = []
     for sink in visit.runtime.plugins.sinks.values():
         rows = newest.get(sink.key, [])
         arrived = next((row for row in rows if row.state == "delivered"), None)
         lines.append(SinkLine(sink.title, rows[0] if rows else None, arrived))
-    units = _units(visit)
-    credit = sums.credit.get(programme.id, {})
-    titles = _titles(visit)
-    row = queries.completion_of(visit.db, programme.id, person_id)
-    return ProgrammeCard(
-        programme,
-        operations.progress_of(visit.db, programme, person_id, row, visit.runtime.plugins.policies),
-        row,
-        {str(units.get(unit, unit)): amount for unit, amount in credit.items() if unit != PREPARATION},
-        credit.get(PREPARATION, 0),
-        lists.left_of(programme, sums) if programme.state != "archived" else (),
-        lines,
-        [(titles.get(key, key), one) for key, one in told.items()],
-    )
+    return lines
 
 
 def _titles(visit: Visit) -> dict[str, str]:

@@ -15,6 +15,7 @@ from rmplugin.checkins.queries import next_wave_at
 from rmplugin.dashboard import desk as desks
 from rmplugin.dashboard import queries
 from rmplugin.dashboard.forms import BANDS, PAIR_STATES, PairsQuery
+from rmplugin.dashboard.pairs import all_pairs
 from rmplugin.dashboard.queries import Home
 from rmplugin.dashboard.steps import next_step, pair_step
 from rmplugin.errors import NotAllowedError, NotFoundError, SessionEndedError
@@ -38,6 +39,7 @@ from rmplugin.preparation.queries import Outlook, outlook_of
 from rmplugin.programmes.endorsements import signed
 from rmplugin.programmes.forms import STATES
 from rmplugin.programmes.profiles import view_for_partner
+from rmplugin.programmes.queries import programme_of_course
 from rmplugin.sessions.queries import list_sessions
 from rmplugin.shapes import spreadsheet_text
 from rmplugin.signup.queries import open_survey
@@ -195,9 +197,10 @@ def desk(visit: Visit) -> web.Answer:
 @pages.download("/manage/pairs.csv", role=Role.MANAGER)
 def pairs_file(visit: Visit) -> web.Answer:
     """Give the whole table of pairs as a CSV file."""
-    programme, rows = desks.all_pairs(visit.db, visit.session.context_id, visit.session.person_id, visit.now)
+    programme = programme_of_course(visit.db, visit.session.context_id)
     if programme is None:
         raise NotFoundError("programme")
+    rows = all_pairs(visit.db, programme.id, visit.session.person_id, visit.now)
     visit.note_access(programme_id=programme.id)
     file = io.StringIO()
     writer = csv.writer(file)
@@ -206,8 +209,8 @@ def pairs_file(visit: Visit) -> web.Answer:
     for row in rows:
         days = [moment.date() if moment else "" for moment in (row.last_session, row.next_session)]
         health = (row.health.band, row.health.lower, row.health.gap) if row.health else ("", "", "")
-        names = [spreadsheet_text(name) for name in (row.line.mentor, row.line.mentee)]
-        writer.writerow([*names, row.line.state, row.confirmed, row.minutes, *days, *health])
+        names = [spreadsheet_text(name) for name in (row.mentor, row.mentee)]
+        writer.writerow([*names, row.state, row.confirmed, row.minutes, *days, *health])
     answer = flask.make_response("\ufeff" + file.getvalue())
     answer.headers["Content-Type"] = "text/csv; charset=utf-8"
     answer.headers["Content-Disposition"] = "attachment; filename=pairs.csv"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, select
 
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.db import Db
@@ -24,7 +24,6 @@ from rmplugin.texts import Text
 INDEX_WEEKS = 12
 # What says whether a change displaced an hour, and of whom and when.
 CHANGED = (
-    SessionChange.pairing_id,
     SessionChange.created_at,
     SessionChange.was_at,
     SessionChange.was_minutes,
@@ -126,6 +125,19 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
 
     **Touches** reads session_change, pairing, mentoring_session.
     """
+    return [
+        Displacement(
+            uuid.UUID(row.pair),
+            (uuid.UUID(row.mentor), uuid.UUID(row.mentee)),
+            len(found),
+            sorted({ledger.shown_cause(str(slot.cause)) for slot in found}),
+        )
+        for row, found in _loud(db, programme_id, now)
+    ]
+
+
+def _loud(db: Db, programme_id: uuid.UUID, now: datetime) -> list[tuple[Any, list[Slot]]]:
+    """Give of each such pair a row that says who it is, and the hours that fell out."""
     since = now - 2 * ledger.ALERT_WITHIN
     changed = select(SessionChange.pairing_id).where(SessionChange.created_at > since)
     last_met = (
@@ -134,35 +146,31 @@ def displacements(db: Db, programme_id: uuid.UUID, now: datetime) -> list[Displa
         .group_by(MentoringSession.pairing_id)
         .subquery()
     )
-    # Plain rows, because there can be very many.
+    # Plain rows, and ids as the database writes them, because there can be very many.
+    ids = {"pair": Pairing.id, "mentor": Pairing.mentor_id, "mentee": Pairing.mentee_id}
     query = (
-        select(*CHANGED, Pairing.mentor_id, Pairing.mentee_id, last_met.c.at)
+        select(*(cast(column, String).label(name) for name, column in ids.items()), *CHANGED, last_met.c.at)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .outerjoin(last_met, last_met.c.pairing_id == Pairing.id)
         .where(Pairing.programme_id == programme_id, Pairing.state == "active")
         .where(SessionChange.created_at > since)
         .order_by(SessionChange.created_at, SessionChange.id)
     )
-    pairs: dict[uuid.UUID, Any] = {}
-    slots: dict[uuid.UUID, list[Slot]] = {}
-    lately: set[uuid.UUID] = set()
+    rows: dict[str, Any] = {}
+    slots: dict[str, list[Slot]] = {}
+    lately: set[str] = set()
     for change in db.execute(query):
         # Weeks are only told apart here; nobody is shown when it was.
         if slot := _displaced(change, "UTC"):
-            pairs[change.pairing_id] = change
-            slots.setdefault(change.pairing_id, []).append(slot)
+            rows[change.pair] = change
+            slots.setdefault(change.pair, []).append(slot)
             if change.created_at > now - ledger.ALERT_WITHIN:
-                lately.add(change.pairing_id)
-    loud = {key: found for key, found in slots.items() if key in lately and ledger.needs_attention(found)}
+                lately.add(change.pair)
     return [
-        Displacement(
-            key,
-            (pairs[key].mentor_id, pairs[key].mentee_id),
-            len(found),
-            sorted({ledger.shown_cause(str(slot.cause)) for slot in found}),
-        )
-        for key, found in loud.items()
-        if (last := pairs[key].at) is None or last < max(slot.start for slot in found)
+        (row, found)
+        for key, row in rows.items()
+        if key in lately and ledger.needs_attention(found := slots[key])
+        if row.at is None or row.at < max(slot.start for slot in found)
     ]
 
 
@@ -172,7 +180,7 @@ def needs(db: Db, programme: Programme, now: datetime) -> list[tuple[str, str, s
     :return: (sentence, path, link text).
     **Touches** reads session_change, pairing, mentoring_session.
     """
-    pairs = len(displacements(db, programme.id, now))
+    pairs = len(_loud(db, programme.id, now))
     if not pairs:
         return []
     sentence = Text("Pairs of which two protected hours fell out within four weeks: %(n)s.", n=pairs)
@@ -209,7 +217,7 @@ def hour_index(db: Db, programme: Programme, now: datetime) -> HourIndex:
         Pairing, Pairing.id == MentoringSession.pairing_id
     )
     changes = (
-        select(*CHANGED)
+        select(SessionChange.pairing_id, *CHANGED)
         .join(Pairing, Pairing.id == SessionChange.pairing_id)
         .where(of_programme, SessionChange.was_at > begin, SessionChange.was_at <= now)
     )

@@ -5,7 +5,7 @@ from datetime import date
 
 from rmplugin.goals.queries import GoalStory
 from rmplugin.leaving.queries import Record
-from rmplugin.texts import Text, texts
+from rmplugin.texts import Text, duration, texts
 
 LEVELS = texts(
     {
@@ -45,16 +45,8 @@ def lines_of(
     if record.completion is not None and record.completion.met_at is not None:
         yield "text", Text("Completed on %(day)s.", day=day(record.completion.met_at.date()))
     yield "heading", Text("Time given to each other")
-    hours, minutes = divmod(record.minutes, 60)
-    yield (
-        "text",
-        Text(
-            "Sessions that both confirmed: %(n)s. Together %(h)s h %(m)s min.",
-            n=record.sessions,
-            h=hours,
-            m=minutes,
-        ),
-    )
+    together = duration(record.minutes)
+    yield "text", Text("Sessions that both confirmed: %(n)s. Together %(t)s.", n=record.sessions, t=together)
     if record.goals:
         yield "heading", Text("My goals, then and now")
     for story in record.goals:

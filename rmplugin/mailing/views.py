@@ -9,6 +9,7 @@ import marshmallow as ma
 
 from rmplugin import languages, web
 from rmplugin.errors import InputError, NotFoundError
+from rmplugin.fields import plain_words
 from rmplugin.formats import language_name
 from rmplugin.mailing import forms, operations, queries, store, tasks
 from rmplugin.mailing.catalogue import GROUP_HINTS, GROUPS, KINDS, SERVICE, WAYS, find_kind
@@ -226,8 +227,8 @@ def _load_settings(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(notifier.settings_schema().load({"url": values["url"]}))
     except ma.ValidationError as error:
         fault = next(iter(error.messages_dict.values()))
-        text = fault[0] if isinstance(fault, list) else "The address cannot be used."
-        raise InputError("bad_address", Text(text), {"url": Text(text)}) from error
+        text = plain_words(fault[0] if isinstance(fault, list) else "The address cannot be used.")
+        raise InputError("bad_address", text, {"url": text}) from error
 
 
 @pages.post("/news/channels/<uuid:news_channel_id>/try", role=Role.MANAGER)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from rmplugin.db import Db
 from rmplugin.errors import InputError, NotFoundError
+from rmplugin.fields import plain_words
 from rmplugin.matching.forms import RuleSetForm
 from rmplugin.matching.models import MatchRuleSet
 from rmplugin.matching.scoring import Rules, Weights
@@ -107,7 +108,7 @@ def check_values(programme: Programme, old: Mapping[str, Any], changes: Mapping[
     try:
         values: dict[str, Any] = RuleSetForm().load({**old, **changes})
     except ma.ValidationError as error:
-        found = {name: Text(faults[0]) for name, faults in error.messages_dict.items()}
+        found = {name: plain_words(faults[0]) for name, faults in error.messages_dict.items()}
         said = joined((Text("%(name)s: %(fault)s", name=name, fault=text) for name, text in found.items()))
         raise InputError(
             "rules_invalid",

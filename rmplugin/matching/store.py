@@ -29,7 +29,6 @@ from rmplugin.matching.scoring import (
     Rules,
     Weights,
     failed_rules,
-    junior_by,
     working_hours_mask,
 )
 from rmplugin.people.models import Person, PersonSkill, Profile, Skill
@@ -362,17 +361,6 @@ def check_pairs(pool: Pool, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str,
     bars = find_bars(problem, *np.array(known, dtype=np.int64).reshape(-1, 2).T)
     codes = dict(zip(known, map(failed_rules, bars.tolist()), strict=True))
     return {pair: codes[found] if found else ["not_taking_part"] for pair, found in rows.items()}
-
-
-def is_junior(rules: Rules, mentor: Sequence[Any], mentee: Sequence[Any]) -> bool:
-    """Tell whether a mentor is junior to a mentee by today's roster and a programme's rules.
-
-    :param mentor, mentee: seniority and first day of work.
-    **Touches** nothing.
-    """
-    junior = Candidate("mentor", "mentor", rank=mentor[0], hired_on=mentor[1])
-    senior = Candidate("mentee", "mentee", rank=mentee[0], hired_on=mentee[1])
-    return junior_by(rules, junior, senior) != []
 
 
 def rules_document(rules: Rules) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from marshmallow import validate
 
 from rmplugin import fields
 from rmplugin.errors import InputError
+from rmplugin.fields import plain_words
 from rmplugin.programmes.catalogue import BY_NAME, NAME_LENGTH, THEMES, CatalogueSkill, Template
 from rmplugin.texts import Text, texts
 
@@ -321,7 +322,7 @@ def load_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _first(message: Any) -> str:
     while isinstance(message, dict | list):
         message = next(iter(message.values())) if isinstance(message, dict) else message[0]
-    return str(message)
+    return plain_words(message)
 
 
 class ListQuery(ma.Schema):

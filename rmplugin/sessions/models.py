@@ -3,10 +3,12 @@
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned
+
+_ASKED = text("attest_asked_at is not null")
 
 
 class MentoringSession(Base, TenantOwned):
@@ -36,6 +38,14 @@ class MentoringSession(Base, TenantOwned):
         CheckConstraint("kind in ('first', 'regular', 'briefing', 'review')", name="kind"),
         CheckConstraint("planned_minutes between 5 and 480", name="planned_minutes"),
         CheckConstraint("(state = 'confirmed') = (counted_minutes is not null)", name="counted"),
+        # Few sessions are asked to be attested, and every desk counts them.
+        Index(
+            "ix_mentoring_session_attest",
+            "tenant_id",
+            "pairing_id",
+            sqlite_where=_ASKED,
+            postgresql_where=_ASKED,
+        ),
     )
     pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(default="regular")

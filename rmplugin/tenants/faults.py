@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
+from rmplugin.fields import plain_words
 from rmplugin.texts import Text
 
 # What marshmallow says by itself, without its full stop, and what people are told; anything else is a
@@ -58,7 +59,7 @@ def _own_words(schema: ma.Schema, field: ma.fields.Field[Any] | None, key: Any, 
         # A tab is there by its name, too.
         words = ", ".join(f'"{choice}"' for choice in known.choices if str(choice).strip())
         return Text("Choose one of %(choices)s.", choices=words)
-    return text
+    return plain_words(text)
 
 
 def sentences(schema: ma.Schema, messages: Mapping[Any, Any], outer: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ KINDS = ("award", "reversal", "adjustment", "completion", "withdrawal")
 
 class RecordStoreSettings(ma.Schema):
     url = ma.fields.String(required=True)
-    token = ma.fields.String(load_default=None, metadata={"secret": True})
+    token = ma.fields.String(load_default=None, validate=ma.validate.Length(min=1), metadata={"secret": True})
 
 
 class RecordStore:

@@ -59,6 +59,20 @@ def test_held_run_when_accepted_is_applied_by_the_worker(rm, people, rows, runti
     assert ("roster_run.accept", "command") in {(e.action, e.actor) for e in rows(AuditEntry)}
 
 
+def test_accepted_run_when_read_by_hand_before_the_worker_came_is_applied(rm, people, rows):
+    rm("hris", "sync", "people")
+    rm.do("hris", "accept", "people")
+    rm.do("hris", "sync", "people", "--dry-run")
+    assert rows(Person) == []
+    said = rm.do("hris", "sync", "people")
+    assert "it is applied first" in said.err
+    assert len(rows(Person)) == 3
+    statuses = [run["status"] for run in rm.do("hris", "runs", "people", "--json").json]
+    assert statuses.count("held") == 1
+    assert statuses[0] == "complete"
+    assert "it is applied first" not in rm.do("hris", "sync", "people").err
+
+
 def test_held_run_when_dropped_stays_in_the_list_as_dropped(rm, people, rows):
     rm("hris", "sync", "people")
     assert "Nobody was changed" in rm.do("hris", "drop", "people").out

@@ -110,6 +110,17 @@ def test_paper_when_credit_is_taken_back_is_revoked_and_met_again_brings_another
     assert states == ["revoked", "valid"]
 
 
+def test_credits_when_the_paper_was_revoked_still_lead_to_it_and_it_says_why(
+    runtime, tenant, pair, clock, sign_in
+):
+    browser = sign_in(tenant, pair.mentor)
+    link = f"/programmes/{pair.programme.id}/papers"
+    assert f'class="btn btn-outline-primary" href="{link}"' in browser.get("/credits").text
+    take_back(runtime, tenant, pair, pair.mentor, clock.now)
+    assert f'<a href="{link}">' in browser.get("/credits").text
+    assert "Credit was taken back, so the programme is not completed." in browser.get(link).says()
+
+
 def test_paper_when_unmet_comes_late_and_it_is_met_again_stays_valid(runtime, database, tenant, pair, clock):
     with database.transaction(tenant.id) as db:
         ids = {"programme_id": str(pair.programme.id), "person_id": str(pair.mentor.id)}

@@ -94,6 +94,13 @@ def test_sink_when_called_wrongly_says_what_to_change(rm, arguments, code, words
     assert words in said.text
 
 
+def test_sink_when_a_setting_is_empty_says_what_is_missing_and_what_to_do(rm):
+    said = rm(*ADD, "--set-secret", "token=$TOKEN", TOKEN="")
+    assert said.code == 1
+    assert "token: This must not be empty; please fill it in." in said.text
+    assert "minimum length" not in said.text
+
+
 def test_sink_when_it_is_to_know_the_past_is_told_it(rm, live, tenant, sink):
     session(live, tenant)
     rm.do(*ADD, "--since", f"{utc_now() - timedelta(days=1):%Y-%m-%d}")

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from rmplugin.checkins import operations as checkins
 from rmplugin.checkins.forms import ITEMS
-from rmplugin.dashboard.desk import PAGE
+from rmplugin.dashboard.pairs import PAGE
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
 from rmplugin.programmes.models import Enrolment
@@ -104,6 +104,23 @@ def test_table_when_asked_for_nonsense_shows_everything(sign_in, tenant, course,
     page = sign_in(tenant, manager=True, context=course).get(f"/manage?{asked}")
     assert page.status == 200
     assert len(mentors_on(page)) == 3
+
+
+def test_lists_above_the_table_when_their_pairs_are_on_another_page_show_them(
+    sign_in, runtime, tenant, course, pairs
+):
+    fine, _over, apart = pairs
+    with fine.transaction() as db:
+        pairing = apart.get(db)
+        pairing.state, pairing.interruption, pairing.interrupted_at = "suspended", "line_gone", apart.now
+        db.get_one(Person, fine.mentor.id).seniority_rank = 99
+        db.get_one(Person, fine.mentor.id).hire_date = date(2000, 1, 1)
+    page = sign_in(tenant, manager=True, context=course).get("/manage?state=ended")
+    assert mentors_on(page) == ["Mentor 01"]
+    assert "Mentor 02 → Sven Senior suspended since 7 Dec 2026" in page.says()
+    turned = page.says().split("No longer junior ")[1].split(" New colleagues")[0].split("Sign-up")[0]
+    assert "Mentor 00 → Sven Senior" in turned
+    assert "Mentor 02" not in turned
 
 
 def test_file_when_downloaded_has_every_pair_with_numbers_and_without_words(

@@ -81,7 +81,7 @@ def test_ledger_when_held_moved_and_cancelled_shows_each_in_its_week(pair, clock
     assert (week.granted, week.booked, week.held) == (60, 180, 50)
     assert week.displaced == {"travel": 60, "urgent_work": 60}
     says = sign_in(tenant, pair.mentor).get(f"{pair.path}/hours").says()
-    assert "1 h 00 (Travel), 1 h 00 (Urgent work)" in says
+    assert "1 h 0 min (Travel), 1 h 0 min (Urgent work)" in says
     clock.forward(days=8)
     assert [(row.granted, row.booked) for row in ledger(pair)] == [(60, 180), (60, 60)]
 

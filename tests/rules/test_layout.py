@@ -59,7 +59,7 @@ EXTRA = {
     "agreements": {"words.py"},
     "goals": {"scoring.py"},
     "calendars": {"ics.py"},
-    "dashboard": {"desk.py", "steps.py"},
+    "dashboard": {"desk.py", "pairs.py", "steps.py"},
     "data_requests": {"catalogue.py"},
     "credits": {
         "confirming.py",
@@ -95,6 +95,7 @@ EXTRA = {
         "flows.py",
         "health.py",
         "interruptions.py",
+        "juniors.py",
         "kernels.py",
         "lists.py",
         "measures.py",

@@ -32,9 +32,6 @@ EXCEPTIONS = {
     # more is the zone of a manager whom HR does not know.
     "matching.health_page": 20,
     "signup.funnel_page": 20,
-    # Two programmes here; what counts and where it goes is read for each programme of a person.
-    "credits.own_credits": 15,
-    "credits.person_credits": 16,
 }
 
 

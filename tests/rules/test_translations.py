@@ -9,6 +9,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
+from rmplugin.texts import duration
 from tests.rules.source import ROOT
 
 _spec = importlib.util.spec_from_file_location("translations", ROOT / ".ci" / "translations.py")
@@ -52,6 +53,15 @@ def test_catalogue_when_a_text_is_said_has_its_translation_and_all_plurals(path)
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)
 def test_catalogue_when_a_text_has_blanks_has_the_same_in_its_translation(path):
     assert wrong_blanks(read(path)) == []
+
+
+def test_texts_when_they_tell_hours_and_minutes_leave_it_to_the_one_function():
+    told = [
+        str(message.id)
+        for message in translations.collect()
+        if re.search(r"%\(\w+\)\w* h\b", str(message.id))
+    ]
+    assert told == [duration(0).template], "write it with `texts.duration`"
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)

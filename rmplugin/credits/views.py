@@ -109,7 +109,7 @@ def _show(
     person: Person | None = None,
 ) -> web.Answer:
     """Show a ledger: to the person, or to the manager whom `person` is shown to."""
-    sums = lists.sum_up(entries, visit.now, queries.time_zone_of(visit.db, person_id))
+    sums = lists.sum_up(entries, visit.now)
     told = lists.told_of(visit.db, person_id)
     more = {"person": person, "current": "/manage"} if person else {}
     return web.render(

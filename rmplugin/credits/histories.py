@@ -13,7 +13,8 @@ from rmplugin.db import Db, chunks
 from rmplugin.goals.models import Goal
 from rmplugin.matching.models import Pairing
 from rmplugin.notes.models import Note
-from rmplugin.people.queries import zones_of
+from rmplugin.people.models import Person, Profile
+from rmplugin.people.queries import zone_among
 from rmplugin.policies import PREPARATION, Earned, History, SessionFacts, day_in
 from rmplugin.sessions.models import MentoringSession
 
@@ -54,7 +55,14 @@ def lines_of(
     **Touches** reads credit_entry, mentoring_session, profile, person.
     """
     query = (
-        select(*(getattr(CreditEntry, name) for name in COLUMNS), MentoringSession.starts_at)
+        select(
+            *(getattr(CreditEntry, name) for name in COLUMNS),
+            MentoringSession.starts_at,
+            Profile.time_zone,
+            Person.time_zone,
+        )
+        .join(Person, Person.id == CreditEntry.person_id)
+        .outerjoin(Profile, Profile.person_id == CreditEntry.person_id)
         .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
         .order_by(CreditEntry.created_at, CreditEntry.id)
     )
@@ -62,10 +70,10 @@ def lines_of(
         query = query.where(CreditEntry.programme_id == programme_id)
     lines: dict[uuid.UUID, list[Line]] = {}
     for some in chunks(people):
-        zones = zones_of(db, some)
-        for row in db.execute(query.where(CreditEntry.person_id.in_(some))):
-            day = day_in(zones[row.person_id], row.starts_at) if row.starts_at is not None else None
-            lines.setdefault(row.person_id, []).append(Line._make((*row, day)))
+        for *row, starts_at, own_zone, hr_zone in db.execute(query.where(CreditEntry.person_id.in_(some))):
+            day = day_in(zone_among(own_zone, hr_zone), starts_at) if starts_at is not None else None
+            line = Line._make((*row, starts_at, day))
+            lines.setdefault(line.person_id, []).append(line)
     return lines
 
 

@@ -39,13 +39,11 @@ class Sums:
     credit: dict[uuid.UUID, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def sum_up(lines: Iterable[Line], now: datetime, zone: str) -> Sums:
+def sum_up(lines: Iterable[Line], now: datetime) -> Sums:
     """Sum the lines of a ledger up; preparation is no contact time.
 
-    :param zone: whose years count: the person's.
-    **Touches** pure.
+    A line belongs to the year of the zone that it was counted in. **Touches** pure.
     """
-    year = day_in(zone, now).year
     sums = Sums()
     for entry, session in lines:
         units = sums.credit[entry.programme_id]
@@ -54,7 +52,9 @@ def sum_up(lines: Iterable[Line], now: datetime, zone: str) -> Sums:
             continue
         sums.minutes += entry.minutes
         sums.of_programme[entry.programme_id] += entry.minutes
-        if day_in(zone, session.starts_at if session else entry.created_at).year == year:
+        zone = entry.rules.get("zone", "UTC")
+        at = session.starts_at if session else entry.created_at
+        if day_in(zone, at).year == day_in(zone, now).year:
             sums.this_year += entry.minutes
     return sums
 

@@ -111,7 +111,7 @@ def _show(
 ) -> web.Answer:
     """Show a ledger: to the person, or to the manager whom `person` is shown to."""
     zone = zone_of(visit.db, person_id)
-    sums = lists.sum_up(entries, visit.now, zone)
+    sums = lists.sum_up(entries, visit.now)
     told, newest = lists.told_of(visit.db, person_id), queries.latest_deliveries(visit.db, person_id)
     completions = queries.own_completions(visit.db, person_id)
     histories = queries.own_histories(visit.db, person_id, [one.id for one in programmes], entries, zone)

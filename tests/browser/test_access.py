@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,8 +10,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from sqlalchemy import select
 
+from rmplugin.papers.forms import SHOWABLE
+from rmplugin.papers.models import Paper
+from rmplugin.people.models import Person as Row
 from rmplugin.programmes.answers import MOTIVATION
+from rmplugin.programmes.models import Programme
+from rmplugin.settings import read_settings
+from rmplugin.wiring import make_runtime
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, Person
 
 pytestmark = [
@@ -199,6 +207,51 @@ def test_participant_pages_when_read_by_axe_at_every_width_have_no_faults(demo, 
     parts += ("sessions/new", "checkin", "end")
     paths += [f"{pairing}/{part}" for part in parts]
     assert look_at(playwright, demo, token(places.mentee), paths) == {}
+
+
+@pytest.fixture
+def paper(demo, places, monkeypatch):
+    """Give the mentee a paper of which the public page shows everything."""
+    monkeypatch.setenv("RM_DATA_DIR", str(demo.folder))
+    runtime = make_runtime(read_settings())
+    now = runtime.clock()
+    says = {
+        "name": places.mentee.name, "programme": "Digital fluency", "role": "mentee", "issuer": "Acme",
+        "started_at": now.isoformat(), "completed_at": now.isoformat(), "sessions": 3, "minutes": 180,
+        "amount_hundredths": 300, "unit": "contact_hours", "criteria": [["Confirmed minutes", 180]],
+        "evidence_sha256": "ab" * 32,
+    }  # fmt: skip
+    with runtime.database.unbound(write=False) as db:
+        programme = db.get_one(Programme, uuid.UUID(places.programme.rpartition("/")[2]))
+        person = db.scalars(select(Row).where(Row.display_name == places.mentee.name)).one()
+    paper = Paper(
+        programme_id=programme.id,
+        person_id=person.id,
+        state="valid",
+        says=says,
+        shows=[code for code, _words in SHOWABLE],
+        status_index=1,
+        issued_at=now,
+    )
+    with runtime.database.transaction(programme.tenant_id) as db:
+        db.add(paper)
+    yield paper
+    runtime.database.close()
+
+
+def test_papers_pages_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places, paper):
+    own = [f"{places.programme}/papers", f"{places.programme}/record", "/credits", f"/verify/{paper.id}"]
+    assert look_at(playwright, demo, token(places.mentee), own) == {}
+    managers = [
+        f"/manage{places.programme}/papers",
+        f"{places.programme}/deliveries",
+        f"/people/{paper.person_id}/papers",
+        f"/people/{paper.person_id}/credits",
+        f"/people/{paper.person_id}{places.programme}/adjust",
+        f"/papers/{paper.id}/revoke",
+    ]
+    assert look_at(playwright, demo, token(places.manager), managers) == {}
+    assert look_at(playwright, demo, "nobody", [f"/verify/{uuid.uuid4()}"], status=404) == {}
 
 
 def test_refusals_when_read_by_axe_at_every_width_have_no_faults(demo, playwright, places):

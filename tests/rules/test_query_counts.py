@@ -1,4 +1,4 @@
-"""Every page asks the database at most twelve times, however much there is to show.
+"""Every page asks the database at most twelve times, however much there is to show, and is light.
 
 The pages are taken from the app's own table of routes. Each is opened twice: with the rows of a pair that has
 met, and with a made-up row of every table.
@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.factories.browser import Browser
 from tests.factories.pairs import make_pair
 from tests.factories.programmes import make_context
 from tests.factories.rows import fill
+from tests.pages.test_weight import FILE, MOST_BYTES
 from tests.rules.test_routes import ask, requests_for
 
 MOST = 12
@@ -116,20 +118,25 @@ def worlds(app, runtime, tenant, tool_keys, clock) -> list[World]:
     return [World.of(app, runtime, tenant, clock.now, ids) for ids in (walked, made_up)]
 
 
+def visits(app, worlds) -> Iterator[tuple[str, Any]]:
+    """Open every page of every world: its name, and the answer when it was shown, else None."""
+    client = app.test_client()
+    for world in worlds:
+        for request in requests_for(app, world.ids):
+            if request.method == "GET" and request.role is not None:
+                answer = ask(client, request, world.tokens[request.role])
+                yield request.endpoint, answer if answer.status_code == 200 else None
+
+
 def count(app, runtime, worlds) -> dict[str, list[str]]:
     """Give the statements of every page, of the world in which it asks more; none for a page nobody saw."""
     asked: dict[str, list[str]] = {}
     with statements(runtime) as seen:
-        client = app.test_client()
-        for world in worlds:
-            for request in requests_for(app, world.ids):
-                if request.method != "GET" or request.role is None:
-                    continue
-                seen.clear()
-                status = ask(client, request, world.tokens[request.role]).status_code
-                before = asked.setdefault(request.endpoint, [])
-                if status == 200 and len(seen) > len(before):
-                    asked[request.endpoint] = list(seen)
+        for endpoint, answer in visits(app, worlds):
+            before = asked.setdefault(endpoint, [])
+            if answer is not None and len(seen) > len(before):
+                asked[endpoint] = list(seen)
+            seen.clear()
     return asked
 
 
@@ -142,6 +149,19 @@ def test_pages_when_opened_ask_at_most_twelve_times(app, runtime, worlds):
     # Pages that were not shown here are few, and none of them is among those that people open most.
     unseen = {page for page, said in asked.items() if not said}
     assert unseen.isdisjoint({"dashboard.home", "dashboard.desk", "dashboard.pairing"})
+
+
+def test_pages_when_opened_first_weigh_at_most_150_kb(app, worlds):
+    client = app.test_client()
+    packed = cache(lambda path: len(client.get(path, headers={"Accept-Encoding": "gzip"}).data))
+    # Pages themselves are sent as they are: they hold the session.
+    weights = {
+        endpoint: len(answer.data) + sum(map(packed, FILE.findall(answer.text)))
+        for endpoint, answer in visits(app, worlds)
+        if answer is not None and answer.mimetype == "text/html"
+    }
+    assert len(weights) > 50
+    assert {page: weight for page, weight in weights.items() if weight > MOST_BYTES} == {}
 
 
 def test_rule_when_a_page_asks_in_a_loop_finds_it(app, runtime, worlds):

@@ -1,6 +1,8 @@
 """From the ledger to the gradebook of a strict platform, and what happens when it says no."""
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -608,11 +610,13 @@ class EventSink:
     def __init__(self) -> None:
         self.seen: list[tuple[str, float, int]] = []
         self.raises: Exception | None = None
+        self.after: Callable[[], None] = lambda: None
 
     def deliver(self, record, services, now):  # noqa: ARG002 - names of the protocol.
         if self.raises is not None:
             raise self.raises
         self.seen.append((record.delivery_id, record.score_given, record.minutes))
+        self.after()
         return SinkAnswer(outcome="delivered")
 
     @hookimpl
@@ -704,3 +708,36 @@ def test_delivery_when_the_roster_alone_knows_the_person_asks_them_to_open_the_a
     world.work()
     assert lms.pushes == []
     assert "Open the activity once from your course" in world.row().last_error
+
+
+def test_claim_when_it_lay_too_long_is_given_back_and_sent_in_the_next_round(
+    events, tenant, clock, lms, monkeypatch
+):
+    sink, runtime = events
+    world = World(runtime, tenant, clock, lms)
+    with world.db() as db:
+        other = make_pair(db, clock.now, world.pair.programme)
+        confirm_session(db, other, clock.now)
+    world.confirm()
+    # One hand, for which claims wait.
+    monkeypatch.setattr(tasks, "AT_ONCE", 1)
+    ahead = select(Delivery).where(Delivery.sink == "events", Delivery.state == "in_flight")
+
+    def take_long():
+        until = time.monotonic() + 10
+        while len(sink.seen) == 2 and time.monotonic() < until:
+            with world.db() as db:
+                if len(db.scalars(ahead).all()) == 2:
+                    clock.forward(seconds=40)
+                    return
+            time.sleep(0.01)
+
+    sink.after = take_long
+    world.work()
+    with world.db() as db:
+        rows = db.scalars(select(Delivery).where(Delivery.sink == "events")).all()
+        left = [row for row in rows if row.state != "delivered"]
+        assert [(row.state, row.attempts, row.lease_until) for row in left] == [("pending", 0, None)]
+        assert {str(row.id) for row in rows} - {seen[0] for seen in sink.seen} == {str(left[0].id)}
+    world.work()
+    assert sorted(seen[0] for seen in sink.seen) == sorted(str(row.id) for row in rows), "each once"

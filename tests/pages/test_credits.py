@@ -77,7 +77,7 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     confirm(runtime, tenant, pair, clock, 50)
     confirm(runtime, tenant, pair, clock, 150)
     words = sign_in(tenant, pair.mentee).get("/credits").says()
-    assert "2 h 50 min of mentoring" in words
+    assert "2 h 50 min of mentoring count for you" in words
     assert "Sessions that both confirmed: 2 of 3" in words
     assert "Confirmed minutes: 170 of 120 – done" in words
     assert "Agreement signed by both: not yet" in words
@@ -189,7 +189,7 @@ def test_credits_when_another_system_takes_events_say_how_many_arrived(sign_in, 
             row.subject, row.state, row.account_id = f"entry {number}", state, account_id
             row.last_error = "Please correct it there." if state == "needs_human" else None
     words = sign_in(tenant, pair.mentor).get("/credits").says()
-    assert "lrs Entries that arrived: 1. Saved here and on their way: 1." in words
+    assert "Records (lrs) Entries that arrived: 1. Saved here and on their way: 1." in words
     assert "not taken there: 1. The programme team looks after it. Please correct it there." in words
 
 

@@ -101,6 +101,22 @@ def test_credits_when_sent_say_when_with_the_zone(sign_in, runtime, tenant, pair
     assert "The last that arrived: 27 of 100, sent Mon 23 Nov 2026, 09:00 (UTC)" in words
 
 
+def test_credits_when_the_next_try_is_overdue_name_no_moment_that_has_passed(
+    sign_in, runtime, tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    delivery = delivery_of(runtime, tenant, pair.mentor, state="retry", next_at=clock.now)
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    listed = f"/programmes/{pair.programme.id}/deliveries?state=retry"
+    browser, due = sign_in(tenant, pair.mentor), "Mon 23 Nov 2026, 09:00 (UTC)"
+    assert f"Next try: {due}" in browser.get("/credits").says()
+    assert f"will be tried again {due}" in manager.get(listed).says()
+    clock.forward(minutes=1)
+    assert "Next try:" not in browser.get("/credits").says()
+    assert f"will be tried again {due}" not in manager.get(listed).says()
+    assert delivery.next_at < clock.now
+
+
 def test_credits_when_of_another_person_are_not_shown(sign_in, runtime, tenant, pair, clock):
     confirm(runtime, tenant, pair, clock)
     with runtime.database.transaction(tenant.id) as db:

@@ -327,7 +327,8 @@ def deliveries_file(visit: Visit, programme_id: UUID) -> web.Answer:
     heading = "person,employee_number,where,percent,minutes,state,tries,sent_at_utc,message"
     writer.writerow(heading.split(","))
     for row, person in lists.list_newest(visit.db, programme_id):
-        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if row.sent_timestamp else ""
+        arrived = row.state == "delivered" and row.sent_timestamp
+        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if arrived else ""
         words = (person.display_name, person.employee_number or "", titles.get(lists.place_of(row), row.sink))
         value = [row.payload.get(name, "") for name in ("percent", "minutes")]
         told = spreadsheet_text(str(row.last_error or ""))

@@ -449,6 +449,10 @@ def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
     browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
     assert "It does not answer at the moment and is tried again at" in words
+    assert "tell whoever runs this tool" in words
+    browser.submit("/deliveries.csv")
+    waiting = [row for row in csv.DictReader(io.StringIO(browser.text)) if row["state"] == "retry"]
+    assert {row["sent_at_utc"] for row in waiting} == {""}, "they were tried, and did not arrive"
     assert "9:30" in words or "09:30" in words
 
 

@@ -75,7 +75,9 @@ def add(
 ) -> None:
     """Connect a system.
 
-    Example: rmplugin sink add lrs --connector KEY --set url=https://lrs.example --set-secret password
+    \b
+    Example: rmplugin sink add lrs --connector xapi --set endpoint=https://lrs.example/xapi
+             --set user=KEY --set home_page=https://hr.example --set-secret password
     """
     plain = read_assignments(settings, "--set", "url=https://lrs.example")
     with opened() as runtime:

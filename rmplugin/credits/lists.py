@@ -78,10 +78,12 @@ def left_of(programme: Programme, sums: Sums) -> list[Text]:
 class Told:
     """What an event sink was told about a person.
 
+    :ivar sink: key of the sink.
     :ivar counts: group of states -> how many lines.
     :ivar problem: what one that waits for somebody says; None when none does.
     """
 
+    sink: str
     counts: dict[str, int] = field(default_factory=dict)
     problem: str | None = None
 
@@ -100,7 +102,7 @@ def told_of(db: Db, person_id: uuid.UUID) -> Mapping[uuid.UUID, Mapping[str, Tol
     :return: programme -> name of the account -> what it was told.
     **Touches** reads delivery, sink_account.
     """
-    columns = (Delivery.programme_id, SinkAccount.name, Delivery.state)
+    columns = (Delivery.programme_id, SinkAccount.name, SinkAccount.sink, Delivery.state)
     query = (
         select(*columns, func.count(), func.max(Delivery.last_error))
         .join(SinkAccount, SinkAccount.id == Delivery.account_id)
@@ -109,8 +111,8 @@ def told_of(db: Db, person_id: uuid.UUID) -> Mapping[uuid.UUID, Mapping[str, Tol
         .order_by(SinkAccount.name)
     )
     told: dict[uuid.UUID, dict[str, Told]] = defaultdict(dict)
-    for programme_id, account, state, count, error in db.execute(query):
-        one, group = told[programme_id].setdefault(account, Told()), GROUP_OF[state]
+    for programme_id, account, sink, state, count, error in db.execute(query):
+        one, group = told[programme_id].setdefault(account, Told(sink)), GROUP_OF[state]
         one.counts[group] = one.counts.get(group, 0) + count
         if group in ("blocked", "needs_human", "retry"):
             one.problem = one.problem or error

@@ -400,7 +400,7 @@ def _examine(
     if brake is not None:
         at = f"{brake.shut_until:%H:%M} UTC"
         advice = f"Failed {brake.failures} times in a row, tried again at {at}: {brake.last_error}"
-        return Finding(what, ok=False, advice=advice)
+        return Finding(what, ok=False, advice=f"{advice} Look closer: rmplugin sink check {name}")
     if stuck := counts.get("needs_human", 0) + counts.get("blocked", 0):
         advice = f"{stuck} wait for somebody: rmplugin credits deliveries --state needs_human"
         return Finding(what, ok=False, advice=advice)

@@ -62,7 +62,7 @@ class ProgrammeCard:
     :ivar credit: name of a unit -> hundredths of it, contact time first.
     :ivar preparation: hundredths of an hour for it; 0 for none.
     :ivar left: what still counts under the programme's limits, in words.
-    :ivar events: (name of a system that takes events, what it was told).
+    :ivar events: (what a system that takes events is, its name, what it was told).
     """
 
     programme: Programme
@@ -72,7 +72,7 @@ class ProgrammeCard:
     preparation: int
     left: Sequence[Text]
     sinks: Sequence[SinkLine]
-    events: Sequence[tuple[str, lists.Told]]
+    events: Sequence[tuple[str, str, lists.Told]]
 
 
 @pages.get("/credits", role=Role.PARTICIPANT)
@@ -122,7 +122,7 @@ def _show(
             (completions.get(one.id), histories[one.id]),
             sums,
             _sink_lines(visit, newest.get(one.id, {})),
-            list(told.get(one.id, {}).items()),
+            told.get(one.id, {}),
         )
         for one in programmes
     ]
@@ -156,10 +156,10 @@ def _card(
     reached: tuple[Completion | None, History],
     sums: lists.Sums,
     sinks: Sequence[SinkLine],
-    events: Sequence[tuple[str, lists.Told]],
+    told: Mapping[str, lists.Told],
 ) -> ProgrammeCard:
     units = _units(visit)
-    credit = sums.credit.get(programme.id, {})
+    credit, known = sums.credit.get(programme.id, {}), visit.runtime.plugins.credit_sinks
     return ProgrammeCard(
         programme,
         operations.progress_of(programme, *reached, visit.runtime.plugins.policies),
@@ -168,7 +168,7 @@ def _card(
         credit.get(PREPARATION, 0),
         lists.left_of(programme, sums) if programme.state != "archived" else (),
         sinks,
-        events,
+        [(known[one.sink].title if one.sink in known else one.sink, name, one) for name, one in told.items()],
     )
 
 
@@ -327,7 +327,8 @@ def deliveries_file(visit: Visit, programme_id: UUID) -> web.Answer:
     heading = "person,employee_number,where,percent,minutes,state,tries,sent_at_utc,message"
     writer.writerow(heading.split(","))
     for row, person in lists.list_newest(visit.db, programme_id):
-        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if row.sent_timestamp else ""
+        arrived = row.state == "delivered" and row.sent_timestamp
+        sent = f"{row.sent_timestamp:%Y-%m-%dT%H:%M:%SZ}" if arrived else ""
         words = (person.display_name, person.employee_number or "", titles.get(lists.place_of(row), row.sink))
         value = [row.payload.get(name, "") for name in ("percent", "minutes")]
         told = spreadsheet_text(str(row.last_error or ""))

@@ -177,7 +177,7 @@ def claim(visit: Visit, session_id: UUID) -> web.Answer:
         "claimed": "Thank you. The session counts as soon as the other side has confirmed it, too.",
         "disputed": "Thank you. The two of you gave different lengths; please look at both below.",
         "confirmed": Text(
-            "Both of you confirmed. %(minutes)s minutes count for each of you.",
+            "Both of you confirmed. It counts %(minutes)s minutes for each of you, up to the limits.",
             minutes=session.counted_minutes,
         ),
     }[session.state]

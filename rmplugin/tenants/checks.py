@@ -34,6 +34,7 @@ WORDS = {
     ags.SCOPE_LINE_ITEM: "make columns",
     ags.SCOPE_LINE_ITEM_READ: "read columns",
 }
+_UNREACHED = "See whether the LMS runs, and whether this machine reaches it."
 _ABOUT_TIME = re.compile(r"\b(iat|nbf|exp|expired|future|clock|too (old|early|late))\b", re.IGNORECASE)
 
 
@@ -175,7 +176,9 @@ def explain(exam: Exam, error: ServiceError, *topics: SettingTopic) -> str:
         if error.code == "unavailable":
             return f"{error}. Try again later."
         at_token = error.url == exam.platform.token_url.partition("?")[0]
-        return f"{error}. {exam.setting(*(('token',) if at_token else topics))}".strip()
+        # Whatever is no token address, the LMS itself named.
+        advice = _UNREACHED if error.code == "network" and not at_token else None
+        return f"{error}. {advice or exam.setting(*(('token',) if at_token else topics))}".strip()
     if _ABOUT_TIME.search(error.description or ""):
         return _about_clock(f'The LMS refuses the time of our request ("{error.description}"): compare with')
     words = ": ".join(filter(None, (error.reason, error.description)))

@@ -256,6 +256,13 @@ def test_check_when_the_roster_is_off_or_refused_names_the_service(site, lms, fa
     assert setting in site.faults(family)["roster (NRPS)"]
 
 
+def test_check_when_nobody_answers_at_the_rosters_address_blames_no_setting(site):
+    site.set(LtiContext, memberships_url="http://127.0.0.1:9/memberships")
+    advice = site.faults("moodle")["roster (NRPS)"]
+    assert advice.endswith("See whether the LMS runs, and whether this machine reaches it.")
+    assert "IMS LTI Names and Role" not in advice
+
+
 @pytest.mark.parametrize(
     ("family", "setting"),
     [("moodle", "'Accept grades from the tool'"), ("canvas", "Can create and view assignment data")],

@@ -141,7 +141,9 @@ def test_sink_when_it_does_not_answer_is_named_by_the_doctor(rm, live, tenant, s
     session(live, tenant)
     rm.do("credits", "deliver")
     assert len(sink.calls) == 3
-    assert "account lrs: Failed 3 times in a row, tried again at" in rm("doctor").out
+    told = rm("doctor").out
+    assert "account lrs: Failed 3 times in a row, tried again at" in told
+    assert "Look closer: rmplugin sink check lrs" in told
     assert listed(rm)["left_alone_until"] is not None
 
 

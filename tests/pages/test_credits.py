@@ -77,7 +77,7 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     confirm(runtime, tenant, pair, clock, 50)
     confirm(runtime, tenant, pair, clock, 150)
     words = sign_in(tenant, pair.mentee).get("/credits").says()
-    assert "2 h 50 min of mentoring" in words
+    assert "2 h 50 min of mentoring count for you" in words
     assert "Sessions that both confirmed: 2 of 3" in words
     assert "Confirmed minutes: 170 of 120 – done" in words
     assert "Agreement signed by both: not yet" in words
@@ -99,6 +99,22 @@ def test_credits_when_sent_say_when_with_the_zone(sign_in, runtime, tenant, pair
     words = browser.get("/credits").says()
     assert "Saved here, not sent yet. Your LMS does not answer. Next try:" in words
     assert "The last that arrived: 27 of 100, sent Mon 23 Nov 2026, 09:00 (UTC)" in words
+
+
+def test_credits_when_the_next_try_is_overdue_name_no_moment_that_has_passed(
+    sign_in, runtime, tenant, pair, clock
+):
+    confirm(runtime, tenant, pair, clock)
+    delivery = delivery_of(runtime, tenant, pair.mentor, state="retry", next_at=clock.now)
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    listed = f"/programmes/{pair.programme.id}/deliveries?state=retry"
+    browser, due = sign_in(tenant, pair.mentor), "Mon 23 Nov 2026, 09:00 (UTC)"
+    assert f"Next try: {due}" in browser.get("/credits").says()
+    assert f"will be tried again {due}" in manager.get(listed).says()
+    clock.forward(minutes=1)
+    assert "Next try:" not in browser.get("/credits").says()
+    assert f"will be tried again {due}" not in manager.get(listed).says()
+    assert delivery.next_at < clock.now
 
 
 def test_credits_when_of_another_person_are_not_shown(sign_in, runtime, tenant, pair, clock):
@@ -189,7 +205,7 @@ def test_credits_when_another_system_takes_events_say_how_many_arrived(sign_in, 
             row.subject, row.state, row.account_id = f"entry {number}", state, account_id
             row.last_error = "Please correct it there." if state == "needs_human" else None
     words = sign_in(tenant, pair.mentor).get("/credits").says()
-    assert "lrs Entries that arrived: 1. Saved here and on their way: 1." in words
+    assert "Records (lrs) Entries that arrived: 1. Saved here and on their way: 1." in words
     assert "not taken there: 1. The programme team looks after it. Please correct it there." in words
 
 
@@ -433,6 +449,10 @@ def test_deliveries_when_a_system_does_not_answer_say_when_it_is_tried(
     browser = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     words = browser.get(f"/programmes/{pair.programme.id}/deliveries").says()
     assert "It does not answer at the moment and is tried again at" in words
+    assert "tell whoever runs this tool" in words
+    browser.submit("/deliveries.csv")
+    waiting = [row for row in csv.DictReader(io.StringIO(browser.text)) if row["state"] == "retry"]
+    assert {row["sent_at_utc"] for row in waiting} == {""}, "they were tried, and did not arrive"
     assert "9:30" in words or "09:30" in words
 
 

@@ -231,6 +231,8 @@ def test_attestation_when_one_word_waits_two_weeks_makes_it_count_with_its_reaso
     assert len(pair.rows(OutboxEvent, kind="session_confirmed")) == 1
     words = browser.get(f"/sessions/{session.id}").says()
     assert "Attested by the programme manager on 8 Dec 2026: “Both told me.”" in words
+    assert "60 minutes are attested." in words
+    assert "the lower of your two numbers" not in words
     again = {"answer": "yes", "reason": "Once more."}
     assert manager.post(f"/manage/sessions/{session.id}/attest", **again).status == 409
 

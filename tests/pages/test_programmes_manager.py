@@ -79,6 +79,13 @@ def test_programme_form_when_a_policy_is_chosen_keeps_it_with_its_numbers(manage
     assert (made.preparation_percent, made.min_days, made.min_reflections) == (10, 90, 1)
 
 
+def test_programme_page_when_a_day_is_limited_says_so_beside_the_other_limits(manager):
+    manager.get("/programmes/new/digital_fluency").submit(
+        "/programmes/new", day_cap="100", programme_cap="400"
+    )
+    assert "at most 100 minutes a day; at most 400 minutes in this programme" in manager.says()
+
+
 def test_programme_form_when_no_plug_in_brings_the_policy_says_which_there_are(manager, database, tenant):
     manager.get("/programmes/new/digital_fluency").submit("/programmes/new", policy="nonsense")
     assert manager.status == 422

@@ -198,7 +198,7 @@ def test_confirm_when_both_tap_counts_the_lower_and_tells_once(sign_in, tenant, 
     assert "To confirm (1)" in browser.says()
     assert "Yes, 60 minutes" in browser.says()
     browser.get(f"/sessions/{session.id}").submit("/claim", minutes="50")
-    assert "50 minutes count for each of you" in browser.says()
+    assert "It counts 50 minutes for each of you" in browser.says()
     assert confirmations(pair) == [{"session_id": str(session.id), "minutes": 50}]
     told = sorted(event.payload["person_id"] for event in pair.rows(OutboxEvent, kind="progress_changed"))
     assert told == sorted([str(pair.mentor.id), str(pair.mentee.id)])

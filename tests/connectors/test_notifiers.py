@@ -118,7 +118,7 @@ def test_smtp_when_a_connection_breaks_opens_another_for_the_next():
 
 @pytest.mark.parametrize(
     ("refusal", "outcome"),
-    [("550 5.1.1 Unknown", "stopped"), ("452 4.2.2 Full", "retry"), ("552 5.2.2 Full", "stopped")],
+    [("550 5.1.1 Unknown", "stopped"), ("452 4.2.2 Full", "retry"), ("552 5.2.2 Full", "refused")],
 )
 def test_smtp_when_an_address_is_refused_tells_for_good_from_for_now(refusal, outcome):
     with MailServer() as server:

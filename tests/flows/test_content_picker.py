@@ -133,7 +133,7 @@ def test_picker_when_the_lms_takes_one_item_refuses_two_and_keeps_what_was_typed
     ("changes", "words"),
     [
         ({"views": []}, "Choose at least one"),
-        ({"title_home": "x" * 201}, "Longer than"),
+        ({"title_home": "x" * 201}, "This is too long"),
         ({"views": ["x"]}, ""),
     ],
 )

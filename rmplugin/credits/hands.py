@@ -122,7 +122,7 @@ class Hands(Generic[Row, Result]):
             pool.submit(call).add_done_callback(partial(self._take_back, pool, door, row))
 
     def _take_back(
-        self, pool: ThreadPoolExecutor, door: Hashable, row: Row, done: "Future[Result | None]"
+        self, pool: ThreadPoolExecutor, door: Hashable, row: Row, done: Future[Result | None]
     ) -> None:
         with self._changed:
             self._fault = self._fault or done.exception()

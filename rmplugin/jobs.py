@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -186,7 +187,9 @@ def work_outbox(runtime: Runtime, *, slow: bool = False, kind: str | None = None
     """
     worked = 0
     tried: set[uuid.UUID] = set()
-    while due := _due_events(runtime, limit, tried, slow=slow, kind=kind):
+    # What took effect is not due any more, so that few of those that were tried are read again.
+    while due := _due_events(runtime, limit + len(tried) - worked, slow=slow, kind=kind, besides=tried):
+        due = due[:limit]
         tried.update(event_id for event_id, _tenant_id, _kind in due)
         for (tenant_id, outside), events in groupby(due, lambda one: (one[1], _is_outside(runtime, one[2]))):
             for some in chunks(events, 1 if outside else TOGETHER):
@@ -215,7 +218,7 @@ def _work_some(
 
 
 def _due_events(
-    runtime: Runtime, limit: int, tried: set[uuid.UUID], *, slow: bool, kind: str | None
+    runtime: Runtime, limit: int, *, slow: bool, kind: str | None, besides: AbstractSet[uuid.UUID]
 ) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
     with runtime.database.unbound(write=False) as db:
         query = select(OutboxEvent.id, OutboxEvent.tenant_id, OutboxEvent.kind).where(
@@ -225,8 +228,8 @@ def _due_events(
         query = query.where(has_task if slow else ~has_task)
         if kind is not None:
             query = query.where(OutboxEvent.kind == kind)
-        rows = db.execute(query.order_by(OutboxEvent.id).limit(limit + len(tried))).all()
-    return [(row.id, row.tenant_id, row.kind) for row in rows if row.id not in tried][:limit]
+        rows = db.execute(query.order_by(OutboxEvent.id).limit(limit)).all()
+    return [(row.id, row.tenant_id, row.kind) for row in rows if row.id not in besides]
 
 
 def _work_one(runtime: Runtime, event_id: uuid.UUID, tenant_id: uuid.UUID, kind: str) -> bool:

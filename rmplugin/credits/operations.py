@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from rmplugin import audit, notify
 from rmplugin.credits import events, queries, store
-from rmplugin.credits.columns import find_place
+from rmplugin.credits.columns import find_places
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.histories import Line, histories_of, lines_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
@@ -151,7 +151,7 @@ def on_programme_archived(db: Db, payload: Mapping[str, Any], now: datetime) -> 
     end_with_programme(db, programme, set(db.scalars(met)), now)
     if programme.context_id is not None:
         # Who takes part in another programme of the course, too, gets its grade now.
-        on_course_roster_read(db, {"context_id": str(programme.context_id)}, now)
+        unblock(db, now, Programme.context_id == programme.context_id)
 
 
 def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
@@ -159,7 +159,7 @@ def on_member_seen(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
 
     **Touches** writes delivery.
     """
-    unblock(db, uuid.UUID(payload["person_id"]), now)
+    unblock(db, now, Delivery.person_id == uuid.UUID(payload["person_id"]))
 
 
 def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
@@ -167,13 +167,7 @@ def on_course_roster_read(db: Db, payload: Mapping[str, Any], now: datetime) -> 
 
     **Touches** writes delivery.
     """
-    query = (
-        select(Delivery.person_id)
-        .join(Programme, Programme.id == Delivery.programme_id)
-        .where(Delivery.state == "blocked", Programme.context_id == uuid.UUID(payload["context_id"]))
-    )
-    for person_id in db.scalars(query.distinct()).all():
-        unblock(db, person_id, now)
+    unblock(db, now, Programme.context_id == uuid.UUID(payload["context_id"]))
 
 
 def progress_of(
@@ -345,16 +339,24 @@ def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
     enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
 
 
-def unblock(db: Db, person_id: uuid.UUID, now: datetime) -> int:
-    """Look again at a person's blocked deliveries after they launched.
+def unblock(db: Db, now: datetime, *whose: ColumnElement[bool]) -> int:
+    """Look again at deliveries that are blocked, because something about their places may have changed.
 
+    :param whose: which of them, by delivery or programme.
     :return: how many are on their way now; the others say why not, in the words of today.
     **Touches** writes delivery.
     """
-    query = select(Delivery).where(Delivery.person_id == person_id, Delivery.state == "blocked")
+    query = (
+        select(Delivery, Programme)
+        .join(Programme, Programme.id == Delivery.programme_id)
+        .where(Delivery.state == "blocked", *whose)
+        .order_by(Delivery.created_at, Delivery.id)
+    )
+    rows = db.execute(query.with_for_update(of=Delivery)).all()
+    places = find_places(db, {(programme, row.person_id) for row, programme in rows})
     freed = 0
-    for row in db.scalars(query.with_for_update()).all():
-        place = find_place(db, db.get_one(Programme, row.programme_id), person_id)
+    for row, programme in rows:
+        place = places[programme.id, row.person_id]
         if place.problem is None:
             store.reopen(db, row, now)
             freed += 1

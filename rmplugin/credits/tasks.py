@@ -178,7 +178,7 @@ def _unblock_seen(runtime: Runtime) -> None:
         seen = db.execute(query.distinct()).all()
     for tenant_id, person_id in seen:
         with runtime.database.transaction(tenant_id) as db:
-            operations.unblock(db, person_id, runtime.clock())
+            operations.unblock(db, runtime.clock(), Delivery.person_id == person_id)
 
 
 def _due(runtime: Runtime, already: int) -> list[Due]:

@@ -317,7 +317,7 @@ def test_unblock_when_launched_as_a_teacher_changes_the_sentence(runtime, tenant
     world.work()
     with world.db() as db:
         join_course(db, world.course, world.pair.mentee, "u-mentee", clock.now, roles=("Instructor",))
-        assert operations.unblock(db, world.pair.mentee.id, clock.now) == 0
+        assert operations.unblock(db, clock.now, Delivery.person_id == world.pair.mentee.id) == 0
     assert "lists you as a teacher" in world.row().last_error
 
 

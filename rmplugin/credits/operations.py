@@ -1,7 +1,7 @@
 """Credits: awards for confirmed sessions, completion derived from the ledger, and what the manager can do."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from rmplugin.db import Db
 from rmplugin.destinations.models import SinkAccount
 from rmplugin.destinations.store import Door, release
 from rmplugin.errors import ConflictError
-from rmplugin.jobs import enqueue
+from rmplugin.jobs import enqueue_all
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.people.queries import display_names
 from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets
@@ -236,11 +236,14 @@ def update_completions(
     """
     rows = store.hold_completions(db, pairs, now)
     histories = histories_of(db, pairs, lines)
+    ids = {programme_id for _person_id, programme_id in pairs}
+    programmes = {one.id: one for one in db.scalars(select(Programme).where(Programme.id.in_(ids)))}
     changed = {}
     for pair, row in rows.items():
-        programme = db.get_one(Programme, row.programme_id)
+        programme = programmes[row.programme_id]
         mine = [line for line in lines.get(row.person_id, ()) if line.programme_id == programme.id]
-        changed[pair] = _derive(db, programme, row, histories[pair], mine, policies, now)
+        changed[pair] = _derive(programme, row, histories[pair], mine, policies, now)
+    _announce(db, [row for pair, row in rows.items() if changed[pair]], programmes, now)
     db.flush()
     for sink in sinks:
         store.write_deliveries(db, list(rows.values()), sink, now)
@@ -251,7 +254,6 @@ def update_completions(
 
 
 def _derive(
-    db: Db,
     programme: Programme,
     row: Completion,
     history: History,
@@ -259,31 +261,20 @@ def _derive(
     policies: Mapping[str, CreditPolicy],
     now: datetime,
 ) -> bool:
-    """Derive a completion, and tell whom it concerns. :return: whether it was met or unmet just now."""
+    """Derive a completion. :return: whether it was met or unmet just now."""
     progress = _measure(programme, row, history, policies)
     # Lines are never taken out, so that their number tells, whatever the clock, whether there is a new one.
     taken_back = sum(line.minutes < 0 for line in lines)
     kept = row.met_at is not None and not progress.met and taken_back <= row.taken_back
     through = lines[-1].id if lines else None
     _note(row, programme, history, progress, policies, through, kept=kept, now=now)
+    was_met = row.met_at is not None
     if progress.met:
         row.taken_back = taken_back
-    if progress.met and row.met_at is None:
-        row.met_at = now
-        _announce(db, "completion_met", row, now)
-        text = Text(
-            "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
-            name=programme.name,
-        )
-        page = f"/programmes/{programme.id}/record"
-        notify.tell(db, row.person_id, "programme_completed", text, now, page)
-        return True
-    if row.met_at is not None and not progress.met and not kept:
+        row.met_at = row.met_at or now
+    elif not kept:
         row.met_at = None
-        _announce_unmet(db, programme, row.person_id, now)
-        _announce(db, "completion_unmet", row, now)
-        return True
-    return False
+    return was_met != (row.met_at is not None)
 
 
 def _note(
@@ -314,7 +305,35 @@ def _note(
         row.updated_at = now
 
 
-def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:
+def _announce(
+    db: Db, changed: Collection[Completion], programmes: Mapping[uuid.UUID, Programme], now: datetime
+) -> None:
+    """Tell whom it concerns of completions that were met or unmet just now."""
+    met = [row for row in changed if row.met_at is not None]
+    told = [
+        (
+            row.person_id,
+            Text(
+                "You have met every criterion of %(name)s. Thank you for the time you gave each other.",
+                name=programmes[row.programme_id].name,
+            ),
+            f"/programmes/{row.programme_id}/record",
+        )
+        for row in met
+    ]
+    if told:
+        # No older one is unread: what is unmet takes it back.
+        notify.tell_all(db, "programme_completed", told, now, ())
+    unmet = [row for row in changed if row.met_at is None]
+    for row in unmet:
+        _tell_of_unmet(db, programmes[row.programme_id], row.person_id, now)
+    for kind, rows in (("completion_met", met), ("completion_unmet", unmet)):
+        if rows:
+            about = ({"programme_id": str(row.programme_id), "person_id": str(row.person_id)} for row in rows)
+            enqueue_all(db, kind, about, now)
+
+
+def _tell_of_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: datetime) -> None:
     """Tell the managers that a completion was taken back, and the person, who was told that it was met."""
     met_page = f"/programmes/{programme.id}/record"
     notify.take_back(db, [met_page], now, "programme_completed", people=[person_id])
@@ -333,10 +352,6 @@ def _announce_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: dat
         name=programme.name,
     )
     notify.tell(db, person_id, "credit_changed", own, now, "/credits")
-
-
-def _announce(db: Db, kind: str, row: Completion, now: datetime) -> None:
-    enqueue(db, kind, now, programme_id=str(row.programme_id), person_id=str(row.person_id))
 
 
 def unblock(db: Db, now: datetime, *whose: ColumnElement[bool]) -> int:

@@ -57,9 +57,21 @@ def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[i
 
     **Touches** reads credit_entry, mentoring_session.
     """
-    earned, adjusted = sum_up(lines_of(db, [person_id], programme_id).get(person_id, ()))
-    history = History(earned=earned, adjusted=adjusted)
-    return history.sessions, history.minutes
+    return times_given(db, [(person_id, programme_id)])[person_id, programme_id]
+
+
+def times_given(
+    db: Db, pairs: Collection[tuple[uuid.UUID, uuid.UUID]]
+) -> dict[tuple[uuid.UUID, uuid.UUID], tuple[int, int]]:
+    """Do for many what `time_given` does for one. :param pairs: (person, programme)."""
+    lines = lines_of(db, {person_id for person_id, _programme_id in pairs})
+    given = {}
+    for person_id, programme_id in pairs:
+        mine = (line for line in lines.get(person_id, ()) if line.programme_id == programme_id)
+        earned, adjusted = sum_up(mine)
+        history = History(earned=earned, adjusted=adjusted)
+        given[person_id, programme_id] = history.sessions, history.minutes
+    return given
 
 
 def credits_of(

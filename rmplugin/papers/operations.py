@@ -1,9 +1,9 @@
 """Papers are issued when somebody completes a programme, and revoked when that is taken back."""
 
-import secrets as chance
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from random import SystemRandom
 from typing import Any
 
 from sqlalchemy import select, tuple_
@@ -16,6 +16,8 @@ from rmplugin.papers import proofs, queries
 from rmplugin.papers.models import Paper
 from rmplugin.texts import Text
 
+CHANCE = SystemRandom()
+
 
 def on_completions_met(db: Db, payloads: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """Issue the papers of people who have met every criterion. An event may come again, or too late.
@@ -23,27 +25,24 @@ def on_completions_met(db: Db, payloads: Sequence[Mapping[str, Any]], now: datet
     :param payloads: {"programme_id": text, "person_id": text} each.
     **Touches** writes paper, audit_entry.
     """
-    for row in _completions(db, payloads):
-        if row.met_at is None or _valid_one(db, row) is not None:
-            continue
-        says = queries.facts_for_paper(db, row)
-        if says is not None:
-            _issue(db, row, says, now)
-
-
-def _issue(db: Db, row: Completion, says: Mapping[str, Any], now: datetime) -> None:
-    paper = Paper(
-        id=uuid.uuid4(),
-        person_id=row.person_id,
-        programme_id=row.programme_id,
-        state="valid",
-        says=says,
-        shows=[],
-        status_index=_free_place(db),
-        issued_at=now,
+    met = [row for row in _completions(db, payloads) if row.met_at is not None]
+    valid = _valid_ones(db, met)
+    says = queries.facts_for_papers(
+        db, [row for row in met if (row.person_id, row.programme_id) not in valid]
     )
-    db.add(paper)
-    audit.record(db, "worker", "paper.issue", paper.id, now)
+    for (row, facts), place in zip(says, _free_places(db, len(says)), strict=True):
+        paper = Paper(
+            id=uuid.uuid4(),
+            person_id=row.person_id,
+            programme_id=row.programme_id,
+            state="valid",
+            says=facts,
+            shows=[],
+            status_index=place,
+            issued_at=now,
+        )
+        db.add(paper)
+        audit.record(db, "worker", "paper.issue", paper.id, now)
 
 
 def on_completion_unmet(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
@@ -52,12 +51,9 @@ def on_completion_unmet(db: Db, payload: Mapping[str, Any], now: datetime) -> No
     :param payload: {"programme_id": text, "person_id": text}.
     **Touches** writes paper, notice, audit_entry.
     """
-    for row in _completions(db, [payload]):
-        paper = _valid_one(db, row) if row.met_at is None else None
-        if paper is not None:
-            revoke(
-                db, paper, Text("Credit was taken back, so the programme is not completed."), "worker", now
-            )
+    unmet = [row for row in _completions(db, [payload]) if row.met_at is None]
+    for paper in _valid_ones(db, unmet).values():
+        revoke(db, paper, Text("Credit was taken back, so the programme is not completed."), "worker", now)
 
 
 def revoke(db: Db, paper: Paper, reason: str, actor: str, now: datetime) -> None:
@@ -99,16 +95,20 @@ def _completions(db: Db, payloads: Sequence[Mapping[str, Any]]) -> Sequence[Comp
     return db.scalars(query.order_by(Completion.person_id, Completion.programme_id).with_for_update()).all()
 
 
-def _valid_one(db: Db, row: Completion) -> Paper | None:
+def _valid_ones(db: Db, rows: Collection[Completion]) -> dict[tuple[uuid.UUID, uuid.UUID], Paper]:
+    """Give the papers that are valid: (person, programme) -> paper."""
+    about = [(row.person_id, row.programme_id) for row in rows]
     query = select(Paper).where(
-        Paper.programme_id == row.programme_id, Paper.person_id == row.person_id, Paper.state == "valid"
+        tuple_(Paper.person_id, Paper.programme_id).in_(about), Paper.state == "valid"
     )
-    return db.scalars(query).one_or_none()
+    return {(paper.person_id, paper.programme_id): paper for paper in db.scalars(query)}
 
 
-def _free_place(db: Db) -> int:
-    """Choose a place by chance, so that neighbours in the public list have nothing to do with each other."""
-    while True:
-        place = chance.randbelow(proofs.PLACES)
-        if db.execute(select(Paper.id).where(Paper.status_index == place)).first() is None:
-            return place
+def _free_places(db: Db, count: int) -> list[int]:
+    """Choose places by chance, so that neighbours in the public list have nothing to do with each other."""
+    places: list[int] = []
+    while len(places) < count:
+        drawn = CHANCE.sample(range(proofs.PLACES), count)
+        taken = {*places, *db.scalars(select(Paper.status_index).where(Paper.status_index.in_(drawn)))}
+        places += [one for one in drawn if one not in taken]
+    return places[:count]

@@ -2,21 +2,22 @@
 
 import hashlib
 import uuid
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.queries import time_given
+from rmplugin.credits.queries import times_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.papers.models import Paper
 from rmplugin.people.models import Person
+from rmplugin.people.queries import display_names
 from rmplugin.policies import PREPARATION, hours_in_hundredths
 from rmplugin.programmes.models import Programme
 from rmplugin.sinks import PaperRecord
@@ -25,6 +26,8 @@ from rmplugin.texts import Text
 
 # The credit that papers name: hours of 60 minutes.
 UNIT = "contact_hours"
+# A person and a programme.
+Whose = tuple[uuid.UUID, uuid.UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,60 +100,93 @@ def revoked_places(db: Db) -> Sequence[int]:
     return db.scalars(select(Paper.status_index).where(Paper.state != "valid")).all()
 
 
-def facts_for_paper(db: Db, row: Completion) -> dict[str, Any] | None:
-    """Gather what a paper says: its holder's own name, numbers and dates, and no partner.
+def facts_for_papers(db: Db, rows: Collection[Completion]) -> list[tuple[Completion, dict[str, Any]]]:
+    """Gather what papers say: their holders' own names, numbers and dates, and no partners.
 
-    :param row: of somebody who has met every criterion.
-    :return: JSON-ready; None for somebody who had no pairing.
-    **Touches** reads programme, person, tenant, pairing, credit_entry.
+    :param rows: of people who have met every criterion.
+    :return: rows with their facts, JSON-ready; who had no pairing is not among them.
+    **Touches** reads programme, person, tenant, pairing, credit_entry, mentoring_session.
     """
+    people, programme_ids = {row.person_id for row in rows}, {row.programme_id for row in rows}
+    names = display_names(db, people)
+    query = select(Programme.id, Programme.name).where(Programme.id.in_(programme_ids))
+    programmes = {row.id: row.name for row in db.execute(query)}
+    pairings = _pairings_of(db, people, programme_ids)
+    given = times_given(db, {(row.person_id, row.programme_id) for row in rows})
+    entries = _entries_of(db, people, programme_ids)
+    issuer = db.get_one(Tenant, db.tenant_id).name
+    says = []
+    for row in rows:
+        whose = (row.person_id, row.programme_id)
+        if whose in pairings:
+            facts = {
+                "name": names[row.person_id],
+                "programme": programmes[row.programme_id],
+                "issuer": issuer,
+                **_dates_and_role(row, pairings[whose]),
+                **_credit(entries[whose], *given[whose]),
+                "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
+            }
+            says.append((row, facts))
+    return says
+
+
+def _pairings_of(
+    db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]
+) -> dict[Whose, list[Pairing]]:
+    """Give the pairings of people in programmes, the first one first."""
+    pairings: dict[Whose, list[Pairing]] = defaultdict(list)
+    for own in (Pairing.mentor_id, Pairing.mentee_id):
+        query = select(own, Pairing).where(own.in_(people), Pairing.programme_id.in_(programmes))
+        for person_id, pairing in db.execute(query):
+            pairings[person_id, pairing.programme_id].append(pairing)
+    for some in pairings.values():
+        some.sort(key=lambda one: (one.started_at, one.id))
+    return pairings
+
+
+def _entries_of(
+    db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]
+) -> dict[Whose, list[Any]]:
+    """Give what papers need of the ledgers of people in programmes."""
+    query = select(
+        CreditEntry.person_id, CreditEntry.programme_id, CreditEntry.unit, CreditEntry.minutes,
+        CreditEntry.amount_hundredths, CreditEntry.evidence_sha256,
+    )  # fmt: skip
+    query = query.where(CreditEntry.person_id.in_(people), CreditEntry.programme_id.in_(programmes))
+    entries: dict[Whose, list[Any]] = defaultdict(list)
+    for entry in db.execute(query):
+        entries[entry.person_id, entry.programme_id].append(entry)
+    return entries
+
+
+def _dates_and_role(row: Completion, pairings: Sequence[Pairing]) -> dict[str, Any]:
     assert row.met_at is not None
-    programme = db.get_one(Programme, row.programme_id)
-    mine = or_(Pairing.mentor_id == row.person_id, Pairing.mentee_id == row.person_id)
-    query = select(Pairing).where(Pairing.programme_id == programme.id, mine)
-    pairings = db.scalars(query.order_by(Pairing.started_at, Pairing.id)).all()
-    if not pairings:
-        return None
-    sessions, minutes = time_given(db, programme.id, row.person_id)
     return {
-        "name": db.get_one(Person, row.person_id).display_name,
         "role": str(pairings[-1].role_of(row.person_id)),
-        "programme": programme.name,
         "started_at": pairings[0].started_at.isoformat(),
         "completed_at": row.met_at.isoformat(),
-        "sessions": sessions,
-        "minutes": minutes,
-        **_credit(db, programme.id, row.person_id, minutes),
-        "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
-        "evidence_sha256": _evidence(db, programme.id, row.person_id),
-        "issuer": db.get_one(Tenant, db.tenant_id).name,
     }
 
 
-def _credit(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID, minutes: int) -> dict[str, Any]:
-    """Give the credit in the unit in which most of it was counted; preparation is no part of it."""
-    total = func.sum(CreditEntry.amount_hundredths)
-    query = (
-        select(CreditEntry.unit, total)
-        .where(
-            CreditEntry.programme_id == programme_id,
-            CreditEntry.person_id == person_id,
-            CreditEntry.unit != PREPARATION,
-        )
-        .group_by(CreditEntry.unit)
-        .order_by(func.sum(CreditEntry.minutes).desc(), CreditEntry.unit)
-    )
-    found = db.execute(query.limit(1)).one_or_none()
-    unit, amount = found or (UNIT, hours_in_hundredths(minutes))
-    return {"amount_hundredths": int(amount), "unit": unit}
-
-
-def _evidence(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> str:
-    """Give one digest for the digests of all lines of a person's ledger."""
-    query = select(CreditEntry.evidence_sha256).where(
-        CreditEntry.programme_id == programme_id, CreditEntry.person_id == person_id
-    )
-    return hashlib.sha256("\n".join(sorted(db.scalars(query))).encode()).hexdigest()
+def _credit(entries: Sequence[Any], sessions: int, minutes: int) -> dict[str, Any]:
+    """Give the credit in the unit in which most of it was counted, without preparation, and one digest for
+    the digests of all lines.
+    """
+    sums: dict[str, tuple[int, int]] = {}
+    for entry in entries:
+        if entry.unit != PREPARATION:
+            counted, amount = sums.get(entry.unit, (0, 0))
+            sums[entry.unit] = counted + entry.minutes, amount + entry.amount_hundredths
+    unit = min(sums, key=lambda one: (-sums[one][0], one), default=UNIT)
+    digests = "\n".join(sorted(entry.evidence_sha256 for entry in entries))
+    return {
+        "sessions": sessions,
+        "minutes": minutes,
+        "unit": unit,
+        "amount_hundredths": sums[unit][1] if sums else hours_in_hundredths(minutes),
+        "evidence_sha256": hashlib.sha256(digests.encode()).hexdigest(),
+    }
 
 
 def record_of(db: Db, paper: Paper, public_url: str, language: str, say: Callable[[str], str]) -> PaperRecord:

@@ -9,6 +9,7 @@ server on this machine. Each database is checked: two lines of the ledger per se
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from sqlalchemy import MetaData, Table, func, insert, select
 
 from benchmarks.match_pool import NOW, open_runtime
 from benchmarks.roster import new_database, own_cpu, server_cpu, server_pid
+from rmplugin.cli import COLLECT_AFTER
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.db import insert_rows, new_id
 from rmplugin.jobs import OutboxEvent, Runtime, work_outbox
@@ -48,6 +50,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("SQLite", "PostgreSQL"), help="one database only")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    # As for every command, also for the worker.
+    gc.set_threshold(*COLLECT_AFTER)
     urls = {"SQLite": "sqlite"}
     if server := os.environ.get("RM_BENCH_POSTGRES_URL"):
         urls["PostgreSQL"] = server

@@ -292,7 +292,10 @@ def _note(
     values: dict[str, Any] = {
         "percent": 100 if kept else progress.percent,
         "minutes": history.minutes,
-        "criteria": [asdict(criterion) for criterion in progress.criteria],
+        "criteria": [
+            {"label": one.label, "reached": one.reached, "needed": one.needed, "met": one.met}
+            for one in progress.criteria
+        ],
         "through_entry_id": through,
     }
     if row.met_at is None:

@@ -7,16 +7,17 @@ database one after the other decides what is newest.
 import hashlib
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Table, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rmplugin.credits.columns import Place, find_places
 from rmplugin.credits.models import Completion, Delivery
 from rmplugin.credits.queries import OPEN_STATES
-from rmplugin.db import Db, chunks
+from rmplugin.db import Db, chunks, insert_rows, new_id
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import Door, asked_wait
 from rmplugin.jobs import wait_after
@@ -27,6 +28,7 @@ from rmplugin.tenants.models import LtiResourceLink
 
 # Stands in place of the other system's id while it is not known whether it keeps something.
 MAYBE_THERE = "maybe there"
+DELIVERY: Table = Delivery.__table__  # type: ignore[assignment]  # Declared as FromClause; it is a Table here.
 TICK = timedelta(microseconds=1)
 SCORE_MAXIMUM = 100
 
@@ -104,17 +106,60 @@ def write_deliveries(db: Db, completions: Collection[Completion], sink: Completi
     :return: of how many; of the others the sink knows, or waits to be told, the same already.
     **Touches** writes delivery; reads where the grades go.
     """
-    rows: dict[str, list[Delivery]] = {subject_of(one): [] for one in completions}
-    for some in chunks(rows):
-        query = select(Delivery).where(Delivery.sink == sink.key, Delivery.subject.in_(some))
-        for row in db.scalars(query.order_by(Delivery.created_at, Delivery.id)):
-            rows[row.subject].append(row)
-    new = [one for one in completions if _is_new(one, rows[subject_of(one)])]
+    told = _told_of(db, sink, [subject_of(one) for one in completions])
+    new = [one for one in completions if _is_new(one, told[subject_of(one)])]
     places = _places_of(db, new) if sink.needs_line_item else {}
+    rows, superseded = [], []
     for one in new:
+        older = told[subject_of(one)]
         place = places.get((one.programme_id, one.person_id), Place())
-        _write_delivery(db, one, rows[subject_of(one)], sink, place, now)
+        rows.append(_new_delivery(one, older, sink, place, now))
+        if sink.coalesces:
+            superseded += [
+                row.id for row in older.current if row.state in OPEN_STATES and row.state != "in_flight"
+            ]
+    for some in chunks(superseded):
+        query = update(Delivery).where(Delivery.id.in_(some))
+        db.execute(query.values(state="superseded", updated_at=now))
+    insert_rows(db.connection(), DELIVERY, ({**row, "tenant_id": db.tenant_id} for row in rows))
+    if new:
+        db.info["wake"] = True
     return len(new)
+
+
+@dataclass
+class _Told:
+    """What a sink was told about a subject before.
+
+    :ivar count: of all deliveries.
+    :ivar newest: when the newest was written; None when there is none.
+    :ivar current: those that nothing newer took the place of, the oldest first.
+    """
+
+    count: int = 0
+    newest: datetime | None = None
+    current: list[Row[*tuple[Any, ...]]] = field(default_factory=list)
+
+
+def _told_of(db: Db, sink: CompletionSink, subjects: Collection[str]) -> dict[str, _Told]:
+    told = {subject: _Told() for subject in subjects}
+    numbers = select(Delivery.subject, func.count(), func.max(Delivery.created_at)).group_by(Delivery.subject)
+    current = select(
+        Delivery.id,
+        Delivery.subject,
+        Delivery.state,
+        Delivery.payload,
+        Delivery.next_at,
+        Delivery.last_status,
+    )
+    current = current.where(Delivery.state != "superseded").order_by(Delivery.created_at, Delivery.id)
+    for some in chunks(subjects):
+        theirs = (Delivery.sink == sink.key, Delivery.subject.in_(some))
+        for subject, count, newest in db.execute(numbers.where(*theirs)):
+            told[subject].count, told[subject].newest = count, newest
+        for row in db.execute(current.where(*theirs)):
+            told[row.subject].current.append(row)
+    return told
 
 
 def subject_of(completion: Completion) -> str:
@@ -122,9 +167,8 @@ def subject_of(completion: Completion) -> str:
     return f"{completion.programme_id}/{completion.person_id}"
 
 
-def _is_new(completion: Completion, rows: Sequence[Delivery]) -> bool:
-    current = [row for row in rows if row.state != "superseded"]
-    return current[-1].payload != payload_of(completion) if current else completion.percent != 0
+def _is_new(completion: Completion, told: _Told) -> bool:
+    return told.current[-1].payload != payload_of(completion) if told.current else completion.percent != 0
 
 
 def _places_of(db: Db, completions: Collection[Completion]) -> dict[tuple[uuid.UUID, uuid.UUID], Place]:
@@ -133,35 +177,22 @@ def _places_of(db: Db, completions: Collection[Completion]) -> dict[tuple[uuid.U
     return find_places(db, [(programmes[one.programme_id], one.person_id) for one in completions])
 
 
-def _write_delivery(
-    db: Db,
-    completion: Completion,
-    rows: Sequence[Delivery],
-    sink: CompletionSink,
-    place: Place,
-    now: datetime,
-) -> None:
+def _new_delivery(
+    completion: Completion, told: _Told, sink: CompletionSink, place: Place, now: datetime
+) -> dict[str, Any]:
     subject = subject_of(completion)
-    row = Delivery(
-        sink=sink.key,
-        subject=subject,
-        programme_id=completion.programme_id,
-        person_id=completion.person_id,
-        payload=payload_of(completion),
-        idempotency_key=hashlib.sha256(f"{sink.key}\n{subject}\n{len(rows) + 1}".encode()).hexdigest(),
-        state="blocked" if place.problem else "pending",
-        last_error=place.problem,
-        next_at=_not_before(rows, now),
+    key = f"{sink.key}\n{subject}\n{told.count + 1}"
+    return {
+        "id": new_id(), "account_id": None, "waits_for_id": None, "sink": sink.key, "subject": subject,
+        "programme_id": completion.programme_id, "person_id": completion.person_id,
+        "payload": payload_of(completion), "idempotency_key": hashlib.sha256(key.encode()).hexdigest(),
+        "state": "blocked" if place.problem else "pending", "attempts": 0, "lease_until": None,
+        "last_status": None, "last_error": place.problem, "remote_ref": None, "sent_timestamp": None,
+        "next_at": _not_before(told, now),
         # The newest is the newest, also when the clock was set back meanwhile.
-        created_at=max([now, *(older.created_at + TICK for older in rows[-1:])]),
-        updated_at=now,
-    )
-    if sink.coalesces:
-        for older in rows:
-            if older.state in OPEN_STATES and older.state != "in_flight":
-                older.state, older.updated_at = "superseded", now
-    db.add(row)
-    db.info["wake"] = True
+        "created_at": now if told.newest is None else max(now, told.newest + TICK),
+        "updated_at": now,
+    }  # fmt: skip
 
 
 def payload_of(completion: Completion) -> dict[str, Any]:
@@ -173,9 +204,11 @@ def payload_of(completion: Completion) -> dict[str, Any]:
     }
 
 
-def _not_before(rows: Sequence[Delivery], now: datetime) -> datetime:
+def _not_before(told: _Told, now: datetime) -> datetime:
     """Keep to the pause that another system asked for with 429, also for newer words."""
-    asked = [row.next_at for row in rows if row.state == "retry" and row.last_status == 429]
+    asked: list[datetime] = [
+        row.next_at for row in told.current if row.state == "retry" and row.last_status == 429
+    ]
     return max([now, *asked])
 
 

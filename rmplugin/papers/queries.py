@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.queries import time_given
+from rmplugin.credits.queries import began_at, time_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
@@ -116,7 +116,7 @@ def facts_for_paper(db: Db, row: Completion) -> dict[str, Any] | None:
         "name": db.get_one(Person, row.person_id).display_name,
         "role": str(pairings[-1].role_of(row.person_id)),
         "programme": programme.name,
-        "started_at": pairings[0].started_at.isoformat(),
+        "started_at": began_at(db, programme, row.person_id).isoformat(),
         "completed_at": row.met_at.isoformat(),
         "sessions": sessions,
         "minutes": minutes,

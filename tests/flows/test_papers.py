@@ -1,7 +1,10 @@
 """From completion to a paper that others can check, and to its end."""
 
+import csv
 import dataclasses
+import io
 import json
+from datetime import timedelta
 
 import pytest
 from openbadgeslib.ob3 import OB3LdpVerifier, OB3VerificationError
@@ -9,9 +12,11 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from rmplugin.credits import operations as credits
+from rmplugin.credits.exports import export_shape
 from rmplugin.credits.models import CreditEntry
 from rmplugin.data_requests.operations import erase_person
 from rmplugin.jobs import enqueue, work_outbox
+from rmplugin.leaving.queries import record_of
 from rmplugin.notify import Notice
 from rmplugin.papers import operations
 from rmplugin.papers.keys import rotate_issuer_key
@@ -93,6 +98,19 @@ def test_paper_when_all_criteria_are_met_is_issued_once_with_what_was_reached(
         confirm_session(db, pair, clock.now)
     work_outbox(runtime)
     assert only_paper(database, tenant, pair.mentor).says == paper.says
+
+
+def test_beginning_when_a_session_lies_before_the_pairing_is_that_session_everywhere(
+    runtime, database, tenant, pair, clock
+):
+    began = clock.now - timedelta(hours=2)
+    assert only_paper(database, tenant, pair.mentor).says["started_at"] == began.isoformat()
+    with database.transaction(tenant.id) as db:
+        assert record_of(db, pair.programme.id, pair.mentor.id).began_at == began
+        content, _left_out = export_shape(db, "generic", programme_id=pair.programme.id)
+    lines = csv.DictReader(io.StringIO(content.decode()))
+    told = {line["started_at_utc"] for line in lines if line["kind"] == "completion"}
+    assert told == {f"{began:%Y-%m-%d %H:%M:%S}"}
 
 
 def test_paper_when_credit_is_taken_back_is_revoked_and_met_again_brings_another(

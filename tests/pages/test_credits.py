@@ -67,7 +67,7 @@ def test_credits_when_empty_say_what_to_do_next(sign_in, tenant, pair):
     browser = sign_in(tenant, pair.mentor).get("/credits")
     assert browser.status == 200
     assert "Credits appear after both of you confirm your first session" in browser.says()
-    assert "Sessions that both confirmed: 0 of 3" in browser.says()
+    assert "Sessions that count: 0 of 3" in browser.says()
     assert "Nothing to send yet" in browser.says()
 
 
@@ -78,7 +78,7 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     confirm(runtime, tenant, pair, clock, 150)
     words = sign_in(tenant, pair.mentee).get("/credits").says()
     assert "2 h 50 min of mentoring count for you" in words
-    assert "Sessions that both confirmed: 2 of 3" in words
+    assert "Sessions that count: 2 of 3" in words
     assert "Confirmed minutes: 170 of 120 – done" in words
     assert "Agreement signed by both: not yet" in words
     assert "0.83 hours confirmed by both" in words
@@ -242,7 +242,7 @@ def test_credits_when_the_policy_is_not_installed_any_more_show_what_was_kept(
         db.get_one(Programme, pair.programme.id).policy = "gone"
     browser = sign_in(tenant, pair.mentor).get("/credits")
     assert browser.status == 200
-    assert "Sessions that both confirmed: 1 of 3" in browser.says()
+    assert "Sessions that count: 1 of 3" in browser.says()
 
 
 def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, runtime, tenant, pair, clock):

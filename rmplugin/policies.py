@@ -259,8 +259,8 @@ def progress(history: History, targets: Targets) -> PolicyProgress:
     **Touches** pure.
     """
     asked = [
-        (Text("Sessions that both confirmed"), history.sessions, targets.sessions),
-        (Text("Confirmed minutes"), history.minutes, targets.minutes),
+        (Text("Sessions that count"), history.sessions, targets.sessions),
+        (Text("Minutes that count"), history.minutes, targets.minutes),
         (Text("Days from your first to your last session"), history.days, targets.days),
         (Text("Sessions about which you noted something"), history.reflections, targets.reflections),
         (Text("Agreement signed by both"), int(history.agreement), int(targets.agreement)),

@@ -60,6 +60,16 @@ PHRASES = (
     (r"(?:baby[- ]?)?boomers?", "boomers", "colleagues with long experience"),
     (r"dinosaurs?", "dinosaur", "long-serving colleague"),
     (r"past (?:your|my|his|her|their) prime", "past their prime", "experienced"),
+    (
+        r"(?:close|near|nearing|about|due|ready) (?:to retire|(?:to |for )?retirement)",
+        "close to retirement",
+        "experienced",
+    ),
+    (
+        rf"(?:in|from|of) the stone age|stone[- ]age (?:it|tools?|methods?|thinking|mindset|{_PEOPLE})",
+        "stone age",
+        "the way we have done it so far",
+    ),
     (r"over the hill", "over the hill", "experienced"),
     (r"set in (?:your|my|his|her|their) ways", "set in their ways", "used to another way"),
     (r"old dogs?", "old dog, new tricks", "somebody who is learning something new"),
@@ -91,6 +101,16 @@ PHRASES = (
         r"(?:jugend|jungen leuten?|jungen menschen) von heute",
         "die Jugend von heute",
         "neue Kolleginnen und Kollegen",
+    ),
+    (
+        r"(?:kurz|knapp) vor (?:der|dem|ihrer|seiner|meiner|deiner) (?:rente|pension(?:ierung)?|ruhestand)",
+        "kurz vor der Rente",
+        "jemand mit langer Erfahrung",
+    ),
+    (
+        r"(?:in|aus) der steinzeit|steinzeit-?(?:methoden?|technik|werkzeuge?|denken|chefs?)",
+        "aus der Steinzeit",
+        "so, wie wir es bisher machen",
     ),
     (r"dinosaurier[n]?", "Dinosaurier", "jemand mit langer Erfahrung"),
     (r"jungspund[es]?|grünschn[aä]bel[n]?", "Grünschnabel", "wer neu dabei ist"),
@@ -127,6 +147,8 @@ PHRASES = (
     ),
 )
 _NAMES = r"[“„\"']?(?:digital natives?|millennials?|boomers?|gen(?:eration)?[- ][xyz])"
+_BUY = r"(?:buy|shop|pay|bank|save|spend|invest|insure|book|choose|order|subscribe)s?"
+_KAUFEN = r"(?:kauf|einkauf|bezahl|spar|anleg|versicher|buch|bestell)(?:en|t|n)"
 # Where the same words mean something else, or speak about the stereotype itself.
 HARMLESS = (
     r"(?:my|your|his|her|our|their|the) old school(?: (?:building|friends?|days))?",
@@ -137,6 +159,9 @@ HARMLESS = (
     rf"(?:myth|label|term|word|cliché|stereotype|idea) (?:of )?(?:the |a )?{_NAMES}",
     r"baby boom",
     r"old dogs? (?:shelter|home|rescue)",
+    # What a group of customers does is a topic; what colleagues are said to be is not.
+    rf"how (?:the )?{_NAMES}(?:,? (?:and|or) {_NAMES})* {_BUY}",
+    rf"(?:sell|selling|marketing|advertising|insurance|banking|products?|offers?) (?:to|for|among) {_NAMES}",
     rf"{_NAMES}(?:,? (?:and|or) {_NAMES})* (?:customers?|consumers?|buyers?|audience|market|segment)",
     r"(?:older|younger|old|young) generations? of",
     r"(?:new|fresh) blood (?:tests?|banks?|samples?|donors?|pressure)",
@@ -146,6 +171,7 @@ HARMLESS = (
     rf"{_NAMES} als (?:kunden|zielgruppe|kundengruppe|segment|markt)",
     r"(?:ältere[nr]?|jüngere[nr]?|alte[nr]?|junge[nr]?) generation(?:en)? (?:von|der|des|dieser|unserer)",
     r"dinosauriermuseum|dinosaurier-?(?:museum|ausstellung)",
+    rf"wie (?:die )?{_NAMES}(?:,? (?:und|oder) {_NAMES})* (?:\w+ )?{_KAUFEN}",
     rf"(?:begriff|wort|klischee|mythos|etikett) (?:der |des |vom |von )?{_NAMES}",
     r"(?:frisches|neues) blut (?:spenden|abnehmen)",
 )

@@ -100,7 +100,7 @@ class Certificate:
             credit = services.say(Text(unit.template, n=amount), record.language)
         yield Text("Began on"), day(record.started_at)
         yield Text("Completed on"), day(record.completed_at)
-        yield Text("Sessions that both confirmed"), format_decimal(record.sessions, locale=record.language)
+        yield Text("Sessions that count"), format_decimal(record.sessions, locale=record.language)
         yield Text("Time given"), services.say(duration(record.minutes), record.language)
         yield Text("Credit"), credit
         yield Text("Issued by"), record.issuer_name

@@ -104,7 +104,7 @@ def _credential(record: PaperRecord, services: PaperServices) -> dict[str, Any]:
             {
                 "id": f"urn:hash::sha256:{record.evidence_sha256}",
                 "type": ["Evidence"],
-                "name": services.say(Text("Sessions that both confirmed"), record.language),
+                "name": services.say(Text("Sessions that count"), record.language),
             }
         ],
         "credentialStatus": {
@@ -119,7 +119,10 @@ def _credential(record: PaperRecord, services: PaperServices) -> dict[str, Any]:
 
 def _subject(record: PaperRecord, services: PaperServices) -> dict[str, Any]:
     whole, rest = divmod(record.amount_hundredths, 100)
-    description = Text("Reverse mentoring: a junior teaches, a senior learns, and both confirm each session.")
+    description = Text(
+        "Reverse mentoring: a junior teaches, a senior learns. Each session was confirmed by both, or "
+        "attested by the manager of the programme."
+    )
     subject = {
         "type": ["AchievementSubject"],
         "activityStartDate": f"{record.started_at:%Y-%m-%d}",

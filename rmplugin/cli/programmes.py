@@ -175,10 +175,12 @@ def erase(reference: str, yes: bool, as_json: bool, tenant: str | None) -> None:
     While the HR system lists them, its next reading adds them anew, without any of this.
     Example: rmplugin person erase 10042 --yes --json
     """
+    with tenant_transaction(tenant) as (_runtime, db):
+        person_id, name = (found := find_person(db, reference)).id, found.display_name
     if not yes:
-        click.confirm(f"Erase {reference}? This cannot be undone.", abort=True, err=True)
+        click.confirm(f"Erase {name} ({reference})? This cannot be undone.", abort=True, err=True)
     with tenant_transaction(tenant) as (runtime, db):
-        row = find_person(db, reference)
+        row = find_person(db, str(person_id))
         done = erase_person(db, row, "command", runtime.clock())
     document = {"person_id": str(row.id), "removed": done}
     show(

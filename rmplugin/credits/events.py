@@ -8,22 +8,21 @@ when nothing was sent yet, both are superseded.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import aliased
 
 from lti.ags import next_timestamp
 from rmplugin import jobs
-from rmplugin.credits import store
+from rmplugin.credits import queries, store
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
 from rmplugin.credits.store import TICK
 from rmplugin.db import Db, Secrets
 from rmplugin.destinations import store as doors
 from rmplugin.destinations.models import SinkAccount
 from rmplugin.destinations.operations import FILL_WANTED
-from rmplugin.matching.models import Pairing
 from rmplugin.people.models import Person
 from rmplugin.people.queries import zone_of
 from rmplugin.programmes.models import Programme
@@ -227,12 +226,7 @@ def _payload_of_completion(db: Db, completion: Completion) -> dict[str, Any]:
     newest = db.scalars(
         select(CreditEntry).where(*mine).order_by(CreditEntry.created_at.desc()).limit(1)
     ).first()
-    pairings = select(func.min(Pairing.started_at)).where(
-        Pairing.programme_id == completion.programme_id,
-        or_(Pairing.mentor_id == completion.person_id, Pairing.mentee_id == completion.person_id),
-    )
     programme = db.get_one(Programme, completion.programme_id)
-    began = db.scalar(pairings) or datetime.combine(programme.starts_on, time.min, UTC)
     assert completion.met_at is not None
     return {
         "kind": "completion",
@@ -240,7 +234,7 @@ def _payload_of_completion(db: Db, completion: Completion) -> dict[str, Any]:
         "role": newest.role if newest is not None else "mentee",
         "pairing_id": None,
         "session_id": None,
-        "started_at": began.isoformat(),
+        "started_at": queries.began_at(db, programme, completion.person_id).isoformat(),
         "ended_at": completion.met_at.isoformat(),
         "minutes": completion.minutes,
         "amount_hundredths": int(amount),

@@ -3,12 +3,13 @@
 import csv
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from sqlalchemy import select
 
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason
+from rmplugin.credits.queries import beginnings, first_moment
 from rmplugin.db import Db
 from rmplugin.people.models import Person
 from rmplugin.people.queries import zones_of
@@ -147,15 +148,17 @@ def _records(db: Db, programme_id: uuid.UUID | None) -> Iterator[CreditRecord]:
     )
     completions = db.execute(_within(met, Completion.programme_id, programme_id)).all()
     zones = zones_of(db, {row.Person.id for row in (*lines, *completions)})
+    began = beginnings(db, {row.Person.id for row in completions}, programme_id)
     newest = {(row.Person.id, row.Programme.id): row.CreditEntry for row in lines}
     for row in lines:
         yield _of_entry(
             row.CreditEntry, row.Person, row.Programme, row.MentoringSession, zones[row.Person.id]
         )
     for row in completions:
-        entry = newest.get((row.Person.id, row.Programme.id))
-        if entry is not None:
-            yield _of_completion(row.Completion, entry, row.Person, row.Programme, zones[row.Person.id])
+        who = (row.Person.id, row.Programme.id)
+        if who in newest:
+            at = began.get(who) or first_moment(row.Programme)
+            yield _of_completion(row.Completion, newest[who], row.Person, row.Programme, zones[who[0]], at)
 
 
 def _within(query: Any, column: Any, programme_id: uuid.UUID | None) -> Any:
@@ -183,7 +186,12 @@ def _of_entry(
 
 
 def _of_completion(
-    completion: Completion, newest: CreditEntry, person: Person, programme: Programme, zone: str
+    completion: Completion,
+    newest: CreditEntry,
+    person: Person,
+    programme: Programme,
+    zone: str,
+    began: datetime,
 ) -> CreditRecord:
     assert completion.met_at is not None
     return CreditRecord(
@@ -192,7 +200,7 @@ def _of_completion(
         reverses=None,
         pairing_id=None,
         session_id=None,
-        started_at=datetime.combine(programme.starts_on, time.min, UTC),
+        started_at=began,
         ended_at=completion.met_at,
         minutes=completion.minutes,
         amount_hundredths=0,

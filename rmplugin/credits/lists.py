@@ -4,10 +4,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from rmplugin.credits.forms import GROUPS
 from rmplugin.credits.models import CreditEntry, Delivery
@@ -21,6 +21,8 @@ from rmplugin.sessions.models import MentoringSession
 from rmplugin.texts import Text
 
 GROUP_OF = {state: group for group, states in GROUPS.items() for state in states}
+# A system that takes nothing for so long does not only pause.
+SILENT_FOR = timedelta(days=1)
 Line = tuple[CreditEntry, MentoringSession | None]
 
 
@@ -144,6 +146,22 @@ def count_deliveries(db: Db, programme_id: uuid.UUID) -> dict[str, dict[str, int
         place = sink if account_id is None else str(account_id)
         counts.setdefault(place, dict.fromkeys(GROUPS, 0))[GROUP_OF[state]] += count
     return dict(sorted(counts.items()))
+
+
+def count_overdue(db: Db, programme_id: uuid.UUID, now: datetime) -> int:
+    """Count what a programme has to tell and could not for so long that somebody should look.
+
+    What the administrator has paused waits because they want it to.
+    **Touches** reads delivery, sink_account.
+    """
+    paused = select(SinkAccount.id).where(SinkAccount.paused_at.is_not(None))
+    query = select(func.count(Delivery.id)).where(
+        Delivery.id.in_(_newest(programme_id)),
+        Delivery.state.in_((*GROUPS["on_its_way"], *GROUPS["retry"])),
+        Delivery.created_at < now - SILENT_FOR,
+        or_(Delivery.account_id.is_(None), Delivery.account_id.not_in(paused)),
+    )
+    return db.scalar(query) or 0
 
 
 def list_newest(

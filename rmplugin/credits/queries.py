@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, time
 from typing import Any
 
 from sqlalchemy import func, or_, select
 
 from rmplugin.credits.histories import Line, histories_of, lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason, Delivery
-from rmplugin.db import Db
+from rmplugin.db import Db, chunks
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
 from rmplugin.people.models import CourseMember, LtiUser, Person
@@ -72,6 +73,44 @@ def times_given(
         history = History(earned=earned, adjusted=adjusted)
         given[person_id, programme_id] = history.sessions, history.minutes
     return given
+
+
+def began_at(db: Db, programme: Programme, person_id: uuid.UUID) -> datetime:
+    """Give when somebody began in a programme, see `beginnings`."""
+    return beginnings(db, [person_id], programme.id).get((person_id, programme.id)) or first_moment(programme)
+
+
+def first_moment(programme: Programme) -> datetime:
+    """Give when a programme begins, for whom nothing else is known of. **Touches** pure."""
+    return datetime.combine(programme.starts_on, time.min, UTC)
+
+
+def beginnings(
+    db: Db, people: Collection[uuid.UUID], programme_id: uuid.UUID | None = None
+) -> dict[tuple[uuid.UUID, uuid.UUID], datetime]:
+    """Give when people began: with their first pairing, or with a session that counts and was before it.
+
+    :param programme_id: None for all programmes.
+    :return: by person and programme; without whom neither is known of.
+    **Touches** reads pairing, credit_entry, mentoring_session, profile, person.
+    """
+    began: dict[tuple[uuid.UUID, uuid.UUID], datetime] = {}
+
+    def note(person_id: uuid.UUID, programme_id: uuid.UUID, moment: datetime) -> None:
+        key = (person_id, programme_id)
+        began[key] = min(began.get(key, moment), moment)
+
+    for some in chunks(people):
+        for own in (Pairing.mentor_id, Pairing.mentee_id):
+            query = select(own, Pairing.programme_id, Pairing.started_at).where(own.in_(some))
+            for row in db.execute(query):
+                note(*row)
+    for person_id, lines in lines_of(db, people, programme_id).items():
+        for programme in {line.programme_id for line in lines}:
+            earned, _adjusted = sum_up(line for line in lines if line.programme_id == programme)
+            for one in earned:
+                note(person_id, programme, one.session.starts_at)
+    return began
 
 
 def credits_of(

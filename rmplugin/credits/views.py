@@ -304,6 +304,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         place_of=lists.place_of,
         titles=_titles(visit),
         stuck=sum(groups[group] for groups in counts.values() for group in ("blocked", "needs_human")),
+        overdue=lists.count_overdue(visit.db, programme_id, visit.now),
         shapes=[
             (shape.key, ANY_SYSTEM if shape.key == "generic" else shape.title) for shape in SHAPES.values()
         ],

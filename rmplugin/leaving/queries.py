@@ -10,7 +10,7 @@ from fractions import Fraction
 from sqlalchemy import or_, select
 
 from rmplugin.credits.models import Completion
-from rmplugin.credits.queries import completion_of, time_given
+from rmplugin.credits.queries import began_at, completion_of, time_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
@@ -36,6 +36,7 @@ class Kudos:
 class Record:
     """What a person takes along from a programme: their own words and numbers, and thanks given to them.
 
+    :ivar began_at: see `credits.queries.began_at`.
     :ivar pairings: theirs in the programme, the oldest first, each with the name of the partner.
     :ivar sessions: confirmed ones that count; `minutes`: their minutes.
     :ivar completion: None before anything happened.
@@ -47,6 +48,7 @@ class Record:
     person_id: uuid.UUID
     name: str
     programme: Programme
+    began_at: datetime
     pairings: Sequence[tuple[Pairing, str]]
     completion: Completion | None
     sessions: int
@@ -110,6 +112,7 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
         person_id=person_id,
         name=names[person_id],
         programme=programme,
+        began_at=began_at(db, programme, person_id),
         pairings=[(row, names[row.partner_of(person_id)]) for row in pairings],
         completion=completion_of(db, programme_id, person_id),
         sessions=sessions,

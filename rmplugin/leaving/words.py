@@ -40,13 +40,12 @@ def lines_of(
     roles = {pairing.role_of(record.person_id) for pairing, _partner in record.pairings}
     for role in sorted(str(role) for role in roles):
         yield "text", Text(ROLES[role].template, name=name)
-    began = min(pairing.started_at for pairing, _partner in record.pairings)
-    yield "text", Text("Began on %(day)s.", day=day(began.date()))
+    yield "text", Text("Began on %(day)s.", day=day(record.began_at.date()))
     if record.completion is not None and record.completion.met_at is not None:
         yield "text", Text("Completed on %(day)s.", day=day(record.completion.met_at.date()))
     yield "heading", Text("Time given to each other")
     together = duration(record.minutes)
-    yield "text", Text("Sessions that both confirmed: %(n)s. Together %(t)s.", n=record.sessions, t=together)
+    yield "text", Text("Sessions that count: %(n)s. Together %(t)s.", n=record.sessions, t=together)
     if record.goals:
         yield "heading", Text("My goals, then and now")
     for story in record.goals:

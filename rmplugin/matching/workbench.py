@@ -98,7 +98,7 @@ def left_out_page(visit: Visit, run_id: uuid.UUID) -> web.Answer:
         run=run,
         listed=listed,
         asked=asked,
-        reasons=[(code, words.LEFT_OUT_REASONS[code]) for code in lists.count_left_out(visit.db, run)],
+        reasons=[(one, web.say(words.LEFT_OUT_REASONS[one])) for one in lists.count_left_out(visit.db, run)],
         names={str(person): name for person, name in names.items()},
         **_filters(visit, run.programme_id),
         faults=words.PAIR_FAULTS,
@@ -374,10 +374,12 @@ def _proposal_of(visit: Visit, run: MatchRun, proposal_id: uuid.UUID) -> Proposa
 
 
 def _filters(visit: Visit, programme_id: uuid.UUID) -> dict[str, Any]:
-    """Give what lists can be narrowed to, as choices of (value, text)."""
+    """Give what lists can be narrowed to, as choices of (value, text) in the language of the page."""
+    skills = [(skill.id, web.say(skill.name)) for skill in skills_of_programme(visit.db, programme_id)]
     return {
         "departments": [(name, name) for name in lists.departments(visit.db)],
-        "skills": [(skill.id, skill.name) for skill in skills_of_programme(visit.db, programme_id)],
+        "skills": sorted(skills, key=lambda choice: choice[1].casefold()),
+        "state_choices": [(state, web.say(text)) for state, text in PROPOSAL_STATES.items()],
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.queries import times_given
+from rmplugin.credits.queries import beginnings, times_given
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
@@ -111,19 +111,23 @@ def facts_for_papers(db: Db, rows: Collection[Completion]) -> list[tuple[Complet
     names = display_names(db, people)
     query = select(Programme.id, Programme.name).where(Programme.id.in_(programme_ids))
     programmes = {row.id: row.name for row in db.execute(query)}
-    pairings = _pairings_of(db, people, programme_ids)
+    roles = _roles_of(db, people, programme_ids)
+    began = beginnings(db, people)
     given = times_given(db, {(row.person_id, row.programme_id) for row in rows})
     entries = _entries_of(db, people, programme_ids)
     issuer = db.get_one(Tenant, db.tenant_id).name
     says = []
     for row in rows:
         whose = (row.person_id, row.programme_id)
-        if whose in pairings:
+        if whose in roles:
+            assert row.met_at is not None
             facts = {
                 "name": names[row.person_id],
                 "programme": programmes[row.programme_id],
                 "issuer": issuer,
-                **_dates_and_role(row, pairings[whose]),
+                "role": roles[whose],
+                "started_at": began[whose].isoformat(),
+                "completed_at": row.met_at.isoformat(),
                 **_credit(entries[whose], *given[whose]),
                 "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
             }
@@ -131,18 +135,16 @@ def facts_for_papers(db: Db, rows: Collection[Completion]) -> list[tuple[Complet
     return says
 
 
-def _pairings_of(
-    db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]
-) -> dict[Whose, list[Pairing]]:
-    """Give the pairings of people in programmes, the first one first."""
-    pairings: dict[Whose, list[Pairing]] = defaultdict(list)
-    for own in (Pairing.mentor_id, Pairing.mentee_id):
-        query = select(own, Pairing).where(own.in_(people), Pairing.programme_id.in_(programmes))
-        for person_id, pairing in db.execute(query):
-            pairings[person_id, pairing.programme_id].append(pairing)
-    for some in pairings.values():
-        some.sort(key=lambda one: (one.started_at, one.id))
-    return pairings
+def _roles_of(db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]) -> dict[Whose, str]:
+    """Give the roles of people in their newest pairings in programmes."""
+    newest: dict[Whose, Any] = {}
+    for role, own in (("mentor", Pairing.mentor_id), ("mentee", Pairing.mentee_id)):
+        query = select(own, Pairing.programme_id, Pairing.started_at, Pairing.id)
+        query = query.where(own.in_(people), Pairing.programme_id.in_(programmes))
+        for person_id, programme_id, *since in db.execute(query):
+            whose = (person_id, programme_id)
+            newest[whose] = max(newest.get(whose, ()), (*since, role))
+    return {whose: role for whose, (*_since, role) in newest.items()}
 
 
 def _entries_of(
@@ -158,15 +160,6 @@ def _entries_of(
     for entry in db.execute(query):
         entries[entry.person_id, entry.programme_id].append(entry)
     return entries
-
-
-def _dates_and_role(row: Completion, pairings: Sequence[Pairing]) -> dict[str, Any]:
-    assert row.met_at is not None
-    return {
-        "role": str(pairings[-1].role_of(row.person_id)),
-        "started_at": pairings[0].started_at.isoformat(),
-        "completed_at": row.met_at.isoformat(),
-    }
 
 
 def _credit(entries: Sequence[Any], sessions: int, minutes: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def record(url: str = "http://localhost:5000", **changes) -> PaperRecord:
         "minutes": 725,
         "amount_hundredths": 1208,
         "unit": "contact_hours",
-        "criteria": ("Sessions that both confirmed: 12", "Agreement signed by both"),
+        "criteria": ("Sessions that count: 12", "Agreement signed by both"),
         "evidence_sha256": "ab" * 32,
         "issued_at": START,
         "issuer_name": "Acme",

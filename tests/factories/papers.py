@@ -49,4 +49,6 @@ def _say(program: str, *arguments: object) -> str:
         errors="replace",
         check=True,
     )
+    # What these programs only grumble about is a fault, too.
+    assert not done.stderr, done.stderr
     return done.stdout

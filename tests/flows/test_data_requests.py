@@ -325,6 +325,10 @@ def test_commands_when_a_person_asks_export_and_erase(settings, pair, tenant):
     rm = Commands.of(settings)
     said = rm.do("person", "export", pair.Ana.employee_number, "--json")
     assert said.json["data"]["person"][0]["display_name"] == pair.Ana.display_name
+    missed = rm("person", "erase", "99999", typed="y\n")
+    assert (missed.code != 0, "Erase" in missed.text) == (True, False)
+    kept = rm("person", "erase", pair.Ana.employee_number, typed="n\n")
+    assert (kept.code != 0, pair.Ana.display_name in kept.err) == (True, True)
     said = rm.do("person", "erase", pair.Ana.employee_number, "--yes", "--json")
     assert said.json["person_id"] == str(pair.Ana.id)
     assert rm.do("person", "show", str(pair.Ana.id), "--json").json["display_name"] == operations.ERASED

@@ -1,7 +1,11 @@
 """From completion to a paper that others can check, and to its end."""
 
+import csv
 import dataclasses
+import hashlib
+import io
 import json
+from datetime import timedelta
 
 import pytest
 from openbadgeslib.ob3 import OB3LdpVerifier, OB3VerificationError
@@ -9,9 +13,11 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from rmplugin.credits import operations as credits
+from rmplugin.credits.exports import export_shape
 from rmplugin.credits.models import CreditEntry
 from rmplugin.data_requests.operations import erase_person
 from rmplugin.jobs import enqueue, work_outbox
+from rmplugin.leaving.queries import record_of
 from rmplugin.notify import Notice
 from rmplugin.papers import operations
 from rmplugin.papers.keys import rotate_issuer_key
@@ -93,6 +99,57 @@ def test_paper_when_all_criteria_are_met_is_issued_once_with_what_was_reached(
         confirm_session(db, pair, clock.now)
     work_outbox(runtime)
     assert only_paper(database, tenant, pair.mentor).says == paper.says
+
+
+def test_beginning_when_a_session_lies_before_the_pairing_is_that_session_everywhere(
+    runtime, database, tenant, pair, clock
+):
+    began = clock.now - timedelta(hours=2)
+    assert only_paper(database, tenant, pair.mentor).says["started_at"] == began.isoformat()
+    with database.transaction(tenant.id) as db:
+        assert record_of(db, pair.programme.id, pair.mentor.id).began_at == began
+        content, _left_out = export_shape(db, "generic", programme_id=pair.programme.id)
+    lines = csv.DictReader(io.StringIO(content.decode()))
+    told = {line["started_at_utc"] for line in lines if line["kind"] == "completion"}
+    assert told == {f"{began:%Y-%m-%d %H:%M:%S}"}
+
+
+def test_papers_when_many_are_issued_at_once_say_each_what_its_own_holder_did(
+    runtime, database, tenant, clock
+):
+    with database.transaction(tenant.id) as db:
+        first = make_pair(db, clock.now, min_minutes=90)
+        # The mentee of the first is in another programme, too, in which other minutes count in another unit.
+        second = make_pair(db, clock.now, mentee=first.mentee, policy="cpe50", min_minutes=50)
+        not_yet = make_pair(db, clock.now, programme=second.programme)
+        for pair, minutes in ((first, 60), (first, 30), (second, 100), (second, 25), (not_yet, 50)):
+            confirm_session(db, pair, clock.now, minutes)
+    work_outbox(runtime)
+    with database.transaction(tenant.id, write=False) as db:
+        entries = db.scalars(select(CreditEntry)).all()
+    issued = read_rows(database, tenant, Paper)
+    assert sorted(
+        (paper.person_id, paper.programme_id, paper.says["role"], paper.says["minutes"], paper.says["unit"])
+        for paper in issued
+    ) == sorted(
+        (person.id, pair.programme.id, role, minutes, unit)
+        for pair, minutes, unit in ((first, 90, "contact_hours"), (second, 125, "cpe50"))
+        for person, role in ((pair.mentor, "mentor"), (pair.mentee, "mentee"))
+    )
+    assert len({paper.status_index for paper in issued}) == 4
+    for paper in issued:
+        mine = [
+            one
+            for one in entries
+            if (one.person_id, one.programme_id) == (paper.person_id, paper.programme_id)
+        ]
+        counted = [one for one in mine if one.unit == paper.says["unit"]]
+        assert paper.says["sessions"] == 2
+        assert paper.says["amount_hundredths"] == sum(one.amount_hundredths for one in counted)
+        digests = "\n".join(sorted(one.evidence_sha256 for one in mine))
+        assert paper.says["evidence_sha256"] == hashlib.sha256(digests.encode()).hexdigest()
+    told = [row.person_id for row in read_rows(database, tenant, Notice) if row.kind == "programme_completed"]
+    assert sorted(told) == sorted(paper.person_id for paper in issued)
 
 
 def test_paper_when_credit_is_taken_back_is_revoked_and_met_again_brings_another(

@@ -67,7 +67,7 @@ def test_credits_when_empty_say_what_to_do_next(sign_in, tenant, pair):
     browser = sign_in(tenant, pair.mentor).get("/credits")
     assert browser.status == 200
     assert "Credits appear after both of you confirm your first session" in browser.says()
-    assert "Sessions that both confirmed: 0 of 3" in browser.says()
+    assert "Sessions that count: 0 of 3" in browser.says()
     assert "Nothing to send yet" in browser.says()
 
 
@@ -78,8 +78,8 @@ def test_credits_when_earned_show_total_checklist_ledger_and_why_not_sent(
     confirm(runtime, tenant, pair, clock, 150)
     words = sign_in(tenant, pair.mentee).get("/credits").says()
     assert "2 h 50 min of mentoring count for you" in words
-    assert "Sessions that both confirmed: 2 of 3" in words
-    assert "Confirmed minutes: 170 of 120 – done" in words
+    assert "Sessions that count: 2 of 3" in words
+    assert "Minutes that count: 170 of 120 – done" in words
     assert "Agreement signed by both: not yet" in words
     assert "0.83 hours confirmed by both" in words
     assert "2.00 hours confirmed by both; one session counts 120 minutes at most" in words
@@ -151,6 +151,24 @@ def test_deliveries_when_seen_by_the_manager_tell_state_reason_and_counts(
     assert "Nobody is in this state now" in browser.get(path + "?state=delivered").says()
     assert "Mia Mentor" in browser.get(path + "?state=blocked&sink=ags").says()
     assert "Nobody is in this state now" in browser.get(path + "?sink=elsewhere").says()
+
+
+def test_deliveries_when_a_system_is_silent_for_a_day_say_when_somebody_should_look(
+    sign_in, runtime, tenant, pair, clock
+):
+    path = f"/programmes/{pair.programme.id}/deliveries"
+    confirm(runtime, tenant, pair, clock)
+    for person in (pair.mentor, pair.mentee):
+        delivery_of(runtime, tenant, person, state="retry", last_error="The system does not answer.")
+    context = course_of(runtime, tenant, pair)
+    clock.forward(hours=23)
+    calm = sign_in(tenant, manager=True, context=context).get(path).says()
+    assert "Nothing for you to do Whatever is not sent yet" in calm
+    clock.forward(hours=2)
+    words = sign_in(tenant, manager=True, context=context).get(path).says()
+    assert "Waiting for more than a day: 2" in words
+    assert "tell whoever runs this tool" in words
+    assert "Nothing for you to do" not in words
 
 
 def test_deliveries_when_many_are_paged_and_downloaded_whole(sign_in, runtime, tenant, pair, clock):
@@ -242,7 +260,7 @@ def test_credits_when_the_policy_is_not_installed_any_more_show_what_was_kept(
         db.get_one(Programme, pair.programme.id).policy = "gone"
     browser = sign_in(tenant, pair.mentor).get("/credits")
     assert browser.status == 200
-    assert "Sessions that both confirmed: 1 of 3" in browser.says()
+    assert "Sessions that count: 1 of 3" in browser.says()
 
 
 def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, runtime, tenant, pair, clock):
@@ -273,7 +291,7 @@ def test_adjustment_by_the_manager_stands_with_its_reason(sign_in, runtime, tena
     assert "0 h 45 min of mentoring" in manager.says()
     words = sign_in(tenant, pair.mentee).get("/credits").says()
     assert "45 0.75 hours adjusted by the programme manager: A workshop." in words
-    assert "Confirmed minutes: 45 of 120" in words
+    assert "Minutes that count: 45 of 120" in words
     assert manager.post(path, minutes="-46", reason="Too much.").status == 409
 
 

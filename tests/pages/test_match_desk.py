@@ -310,6 +310,20 @@ def test_language_that_would_place_somebody_is_named_in_the_language_of_the_page
     assert "Mit der Sprache „Englisch“ kämen" in page
 
 
+def test_filters_offer_their_choices_in_the_language_of_the_page(scene, manager):
+    with scene.transaction() as db:
+        add_mentee(db, scene.programme, "Ida", scene.runtime.clock(), languages=["fr"])
+    run_id = scene.run()
+    headers = {"Accept-Language": "de", web.HTTP_HEADER: manager.token}
+
+    def choices(path: str) -> set[str]:
+        page = manager.client.get(path, headers=headers).get_data(as_text=True)
+        return set(re.findall(r"<option[^>]*>([^<]+)</option>", page))
+
+    assert {"Soziale Medien", "noch nicht freigegeben"} <= choices(f"/runs/{run_id}")
+    assert {"Soziale Medien", "Keine gemeinsame Sprache"} <= choices(f"/runs/{run_id}/left-out")
+
+
 # ---- 5: changes ----
 
 

@@ -55,6 +55,14 @@ SEEDED = [
     ("Er ist noch feucht hinter den Ohren.", "grün hinter den Ohren"),
     ("Der Grufti aus dem Vorstand", "Grufti"),
     ("Silver Surfer sind willkommen.", "Silver Surfer"),
+    ("He is close to retirement and does not care.", "close to retirement"),
+    ("She is about to retire anyway.", "close to retirement"),
+    ("Our board lives in the stone age.", "stone age"),
+    ("Stone-age managers", "stone age"),
+    ("Der Chef steht kurz vor der Rente.", "kurz vor der Rente"),
+    ("Diese Präsentation ist aus der Steinzeit.", "aus der Steinzeit"),
+    ("How boomers think", "boomers"),
+    ("Wie Boomer denken", "boomers"),
 ]
 HARMLESS = [
     "I went back to my old school to speak about our apprenticeships.",
@@ -87,6 +95,15 @@ HARMLESS = [
     "Eine jüngere Generation von Geräten.",
     "Ich arbeite in der Altersvorsorge.",
     "Junior colleagues teach, senior colleagues learn.",
+    "How boomers buy insurance",
+    "How Gen Z and millennials bank and save",
+    "Selling to millennials",
+    "Wie Boomer Versicherungen kaufen",
+    "How Gen Z chooses a bank",
+    "Wie die Generation Z einkauft",
+    "Retirement planning is a product of ours.",
+    "A visit to the Stone Age museum",
+    "Die Steinzeit im Museum",
     "",
 ]
 

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rmplugin.db import Base, TenantOwned
@@ -24,8 +24,10 @@ class Checkin(Base, TenantOwned):
     __table_args__ = (
         UniqueConstraint("pairing_id", "person_id", "wave"),
         CheckConstraint("satisfaction between 1 and 5", name="satisfaction"),
+        # How all pairs of a programme are is read from it alone.
+        Index("ix_checkin_health", "pairing_id", "wave", "satisfaction", "tenant_id"),
     )
-    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"), index=True)
+    pairing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pairing.id", ondelete="CASCADE"))
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     wave: Mapped[int]
     answers: Mapped[dict[str, Any]]

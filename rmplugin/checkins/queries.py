@@ -128,7 +128,7 @@ def newest_checkins(
         select(Checkin.pairing_id, (Checkin.wave * 100 + lower * 10 + higher).label("said"))
         .where(Checkin.pairing_id.in_(pairing_ids))
         .group_by(Checkin.pairing_id, Checkin.wave)
-        .having(func.count(Checkin.id) == 2)
+        .having(func.count() == 2)
     )
     if viewer_id is not None:
         query = query.join(Pairing, Pairing.id == Checkin.pairing_id).where(not_of(viewer_id))

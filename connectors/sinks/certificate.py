@@ -54,7 +54,8 @@ SOURCE = """\
 #grid(columns: (30mm, 1fr), column-gutter: 8mm, align: horizon,
   image(bytes(facts.code), format: "svg", width: 30mm, alt: facts.code_says),
   [#facts.check \\
-   #link(facts.address, facts.address)])
+   // Small enough that an address is not broken in its middle.
+   #text(size: if facts.address.len() > 60 { 8.5pt } else { 11pt }, link(facts.address, facts.address))])
 """
 
 

@@ -15,6 +15,10 @@ from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
+from rmplugin.safeguards.queries import contacts_for
+from rmplugin.texts import Text
+
+QUIET_WORDS = "/quiet-words"
 
 
 def answer(
@@ -31,7 +35,7 @@ def answer(
     :param values: a number 1..5 per name in `forms.ITEMS`; `words`, empty for none; `shared`, whether the
         programme team may read them.
     :raises ConflictError: none is due: answered already, too early, too late, or the pairing has ended.
-    **Touches** writes checkin, care_task; a notice to a mentor whose energy fell.
+    **Touches** writes checkin, care_task; a notice to a mentor whose energy fell, and to contacts.
     """
     pairing = lock_active_pairing(db, pairing.id, person_id)
     wave = queries.due_checkin(db, pairing, person_id, now)
@@ -89,6 +93,10 @@ def _open_task(db: Db, pairing: Pairing, kind: str, wave: int, now: datetime) ->
     if db.scalars(query.limit(1)).first() is not None:
         return False
     db.add(CareTask(pairing_id=pairing.id, kind=kind, wave=wave, created_at=now))
+    if queries.has_own_manager_only(db, pairing):
+        said = Text("A pair needs a quiet word, and nobody who manages the programme is outside it.")
+        for contact in contacts_for(db, pairing):
+            notify.tell(db, contact.id, "help_asked", said, now, QUIET_WORDS)
     return True
 
 

@@ -13,6 +13,10 @@ from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import LIVE, Pairing
 from rmplugin.privacy import Mean, safe_mean
+from rmplugin.programmes.models import Programme
+from rmplugin.reviews.queries import managers_of
+from rmplugin.safeguards.models import ContactPerson
+from rmplugin.safeguards.queries import contacts_for
 
 FIRST_AFTER = timedelta(weeks=2)
 EVERY = timedelta(weeks=4)
@@ -239,6 +243,33 @@ def count_open_tasks(programme_id: uuid.UUID, viewer_id: uuid.UUID | None) -> Se
         CareTask.done_at.is_(None),
         not_of(viewer_id),
     )
+
+
+def has_own_manager_only(db: Db, pairing: Pairing) -> bool:
+    """Tell whether all who manage the programme are in this pair, so that none of them may see its tasks.
+
+    **Touches** reads programme, course_member, lti_user.
+    """
+    managers = managers_of(db, db.get_one(Programme, pairing.programme_id))
+    return bool(managers) and set(managers) <= {pairing.mentor_id, pairing.mentee_id}
+
+
+def tasks_for_contact(db: Db, person_id: uuid.UUID) -> list[tuple[CareTask, Pairing]]:
+    """List what pairs ask of a confidential contact, because everybody who manages them is in the pair.
+
+    The contact is outside the reporting lines of both, today.
+
+    **Touches** reads care_task, pairing, contact_person, person, side_line, programme, course_member,
+    lti_user.
+    """
+    named = select(ContactPerson.programme_id).where(ContactPerson.person_id == person_id)
+    rows = [row for one in db.scalars(named.distinct()) for row in open_tasks(db, one, None)]
+    return [
+        (task, pairing)
+        for task, pairing in rows
+        if has_own_manager_only(db, pairing)
+        and person_id in {contact.id for contact in contacts_for(db, pairing)}
+    ]
 
 
 def get_task(db: Db, task_id: uuid.UUID) -> tuple[CareTask, Pairing]:

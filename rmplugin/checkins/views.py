@@ -81,6 +81,25 @@ def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
     )
 
 
+@pages.get("/quiet-words", role=Role.PARTICIPANT)
+def quiet_words(visit: Visit) -> web.Answer:
+    """Show a confidential contact the pairs that need a quiet word and have no manager outside."""
+    tasks = queries.tasks_for_contact(visit.db, visit.person_id)
+    people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
+    names = display_names(visit.db, people)
+    return web.render("checkins/quiet_words.html", visit, tasks=tasks, names=names)
+
+
+@pages.post("/quiet-words/<uuid:task_id>/done", role=Role.PARTICIPANT)
+def finish_quiet_word(visit: Visit, task_id: UUID) -> web.Answer:
+    """Note that the contact has done it."""
+    own = {task.id: task for task, _pairing in queries.tasks_for_contact(visit.db, visit.person_id)}
+    if task_id not in own:
+        raise NotFoundError("care task")
+    operations.finish_task(visit.db, own[task_id], visit.actor, visit.now)
+    return web.go("checkins.quiet_words", said="Noted as done.")
+
+
 @pages.post("/care/<uuid:task_id>/done", role=Role.MANAGER)
 def finish_task(visit: Visit, task_id: UUID) -> web.Answer:
     """Note that the coordinator has done it."""

@@ -45,7 +45,7 @@ def show_person(person: str, as_json: bool, tenant: str | None) -> None:
 def _tell(document: dict[str, Any]) -> str:
     names = ("id", "session_at", "kind", "role", "minutes", "amount_hundredths", "unit")
     rows = [{name: entry[name] for name in names} for entry in document["entries"]]
-    return f"{document['person']}: {document['minutes']} confirmed minutes\n{table(rows)}"
+    return f"{document['person']}: {document['minutes']} minutes that count\n{table(rows)}"
 
 
 @group.command()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from rmplugin.db import Db
 from rmplugin.demo.company_pilot import BEGAN, BEST_COVERED, LEAST_COVERED, RULES, Ending
@@ -16,6 +16,7 @@ from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.findings import compute
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.matching.models import Pairing, Proposal
+from rmplugin.notify import Notice
 from rmplugin.programmes import operations
 from rmplugin.programmes.imports import import_enrolments
 from rmplugin.programmes.models import Programme
@@ -57,6 +58,7 @@ def seed_pilot(
     operations.change_state(db, programme, "archived", ACTOR, over + 14 * DAY)
     # The worker would do it today.
     end_with_programme(db, programme, (), over + 14 * DAY)
+    _read_news(db, over + 21 * DAY)
     review_programme(db, programme.id, now)
     return programme
 
@@ -74,6 +76,16 @@ def _match(db: Db, programme: Programme, now: datetime) -> None:
     ):
         for person in (proposal.mentor_id, proposal.mentee_id):
             matching.answer(db, proposal, person, yes=True, reason=None, now=now + 3 * DAY)
+
+
+def _read_news(db: Db, now: datetime) -> None:
+    """Let everybody have read what the pilot told them: nothing of it waits for anybody in the demo."""
+    db.execute(
+        update(Notice)
+        .where(Notice.read_at.is_(None), Notice.created_at < now)
+        .values(read_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _endings(db: Db, programme: Programme) -> Iterator[tuple[Pairing, Ending]]:

@@ -253,6 +253,10 @@ class Ledger:
         there = {line.unit: (line.minutes, line.cap_applied) for line in case.standing}
         if case.is_fresh and there == {unit: (one.minutes, one.cap_applied) for unit, one in wanted.items()}:
             return
+        counts = any(line.minutes for line in case.standing) or any(one.minutes for one in awards)
+        if case.is_fresh and case.standing and not counts:
+            # Another limit says no to the same nothing.
+            return
         for line in case.standing:
             case.tail[line.unit] = self.reverse(line, WORKER, reason=_why_reversed(case))
         for unit, one in wanted.items():

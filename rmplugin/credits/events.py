@@ -80,7 +80,8 @@ def tell_entry(db: Db, entry: CreditEntry, now: datetime) -> None:
 
 
 def _tell_entry(db: Db, account: SinkAccount, entry: CreditEntry, now: datetime) -> None:
-    if entry.kind not in account.takes:
+    # Of a session that counts nothing there is nothing to tell, and nothing to take back.
+    if entry.kind not in account.takes or not entry.minutes:
         return
     taken_back = None
     if entry.reverses_id is not None:

@@ -136,6 +136,7 @@ def _records(db: Db, programme_id: uuid.UUID | None) -> Iterator[CreditRecord]:
         .join(Person, Person.id == CreditEntry.person_id)
         .join(Programme, Programme.id == CreditEntry.programme_id)
         .outerjoin(MentoringSession, MentoringSession.id == CreditEntry.session_id)
+        .where(CreditEntry.minutes != 0)
         .order_by(CreditEntry.created_at, CreditEntry.id)
     )
     lines = db.execute(_within(entries, CreditEntry.programme_id, programme_id)).all()

@@ -61,6 +61,16 @@ def sum_up(lines: Iterable[Line], now: datetime) -> Sums:
     return sums
 
 
+def without_empty(lines: Sequence[Line]) -> list[Line]:
+    """Leave out awards of nothing that were taken back, and what took them back: they say nothing to anybody.
+
+    An award of nothing that stands says which limit took all of it.
+    **Touches** pure.
+    """
+    taken = {entry.reverses_id for entry, _session in lines}
+    return [one for one in lines if one[0].minutes or (one[0].kind == "award" and one[0].id not in taken)]
+
+
 def left_of(programme: Programme, sums: Sums) -> list[Text]:
     """Say how much can still count under the limits of a programme; nothing where there are none.
 

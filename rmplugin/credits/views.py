@@ -130,7 +130,7 @@ def _show(
     return web.render(
         "credits/credits.html",
         visit,
-        entries=entries,
+        entries=lists.without_empty(entries),
         reasons=queries.reasons_of(visit.db, person_id),
         sums=sums,
         units=_units(visit),

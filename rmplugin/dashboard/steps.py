@@ -6,6 +6,7 @@ from typing import NamedTuple
 import flask
 
 from rmplugin.dashboard.queries import Home, other_of
+from rmplugin.sessions.models import MentoringSession
 from rmplugin.sessions.queries import current_break
 from rmplugin.texts import Text
 from rmplugin.web import Visit
@@ -72,8 +73,7 @@ def _card_step(visit: Visit, home: Home) -> Step:
     if card.pairing.is_on_hold:
         return Step(Text(ON_HOLD, name=name), path, link, on_hold=True)
     if card.to_confirm:
-        path = flask.url_for("sessions.session_page", session_id=card.to_confirm[0].id)
-        return Step("Say whether your session took place, and how long it was.", path, "Confirm the session")
+        return confirm_step(card.to_confirm[0])
     pause = current_break(visit.db, card.pairing.id, visit.now.date())
     if pause is not None and pause.pause_until is not None:
         said = "Your pairing with %(name)s takes a break until %(day)s. You need not do anything."
@@ -129,8 +129,25 @@ def _enrolment_step(home: Home) -> Step:
     return steps[home.enrolment.state]
 
 
-def pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, session_path: str) -> Step:
-    """Choose the one thing to do next in a pairing: the first that is open, in this order."""
+def confirm_step(waiting: MentoringSession | None) -> Step:
+    """Ask for the word about a session, or for a second look where the two words lie apart."""
+    path = f"/sessions/{waiting.id}" if waiting else ""
+    if waiting is not None and waiting.state == "disputed":
+        return Step(
+            "The two of you gave different lengths for a session. It counts as soon as they fit.",
+            path,
+            "Compare both, and correct yours",
+        )
+    return Step("Did your session take place? Say how long it was.", path, "Confirm the session")
+
+
+def pair_step(
+    open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, waiting: MentoringSession | None
+) -> Step:
+    """Choose the one thing to do next in a pairing: the first that is open, in this order.
+
+    :param waiting: the session that waits for the person's word; None for none.
+    """
     here = f"/pairings/{pairing_id}"
     steps = {
         "over": Step(
@@ -156,9 +173,7 @@ def pair_step(open_: dict[str, bool], pairing_id: uuid.UUID, partner: str, sessi
             f"{here}/agreement",
             "Read and sign it",
         ),
-        "confirm": Step(
-            "Did your session take place? Say how long it was.", session_path, "Confirm the session"
-        ),
+        "confirm": confirm_step(waiting),
         "break": Step("Your pairing takes a break. You need not do anything, and nothing is lost."),
         "checkin": Step(
             Text(

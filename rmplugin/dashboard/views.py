@@ -138,7 +138,7 @@ def pairing(visit: Visit, pairing_id: uuid.UUID) -> web.Answer:
         },
         pair.id,
         partner.display_name,
-        f"/sessions/{to_confirm[0].session.id}" if to_confirm else "",
+        to_confirm[0].session if to_confirm else None,
     )
     return web.render(
         "dashboard/pairing.html",

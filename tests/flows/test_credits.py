@@ -491,6 +491,23 @@ def test_limits_of_days_and_years_are_those_of_the_persons_own_zone(runtime, ten
     assert {line.rules["zone"] for line in entries(runtime, tenant, pair.mentor)} == {"Pacific/Kiritimati"}
 
 
+def test_lines_when_a_limit_is_shared_out_anew_are_never_empty(runtime, tenant, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(db, clock.now, day_cap=60, programme_cap=100)
+    noon = clock.now
+    for hours in (3, 4, -24):
+        clock.now = noon + timedelta(hours=hours)
+        confirm(runtime, tenant, pair, clock, 60)
+        work_outbox(runtime)
+    first, second, *later = entries(runtime, tenant, pair.mentor)
+    # Nothing of the second counts; that now the programme's limit says so, too, is no line.
+    assert [(first.minutes, first.cap_applied), (second.minutes, second.cap_applied)] == [
+        (60, None),
+        (0, "day_60"),
+    ]
+    assert [(line.kind, line.minutes) for line in later] == [("award", 60), ("reversal", -60), ("award", 40)]
+
+
 def test_limits_when_somebody_moves_leave_what_was_counted_before(runtime, tenant, clock):
     with runtime.database.transaction(tenant.id) as db:
         mentor = make_person(db, clock.now, seniority_rank=10, time_zone="Pacific/Kiritimati")

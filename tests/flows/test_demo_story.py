@@ -10,6 +10,7 @@ from rmplugin.jobs import work_outbox
 from rmplugin.matching import documents, operations, rules, tasks, wishes
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import get_run
+from rmplugin.notify import Notice
 from rmplugin.people.tasks import sync_roster
 from rmplugin.programmes import queries as programmes
 from rmplugin.reviews import queries as reviews
@@ -86,7 +87,12 @@ def test_pilot_when_over_has_open_reviews_that_name_the_planted_cause(story):
     # What the worker does with the ends of the pairs opens nothing twice.
     work_outbox(story.runtime)
     with story.transaction() as db:
-        assert len(reviews.list_reviews(db, story.programme(db, PILOT).id)) == len(found)
+        pilot = story.programme(db, PILOT)
+        assert len(reviews.list_reviews(db, pilot.id)) == len(found)
+        # Nothing that is long over waits for anybody on their home page.
+        people = [row.person_id for row in programmes.list_enrolments(db, pilot.id)]
+        unread = select(Notice.kind).where(Notice.person_id.in_(people), Notice.read_at.is_(None))
+        assert db.scalars(unread).all() == []
 
 
 def test_pilot_when_replayed_with_more_weight_for_what_was_wanted_would_have_failed_less(story):

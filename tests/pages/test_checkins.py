@@ -11,7 +11,10 @@ from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.checkins.views import TASKS_SHOWN
 from rmplugin.errors import ConflictError
 from rmplugin.notify import Notice
+from rmplugin.safeguards.operations import add_contact
+from tests.factories.credits import join_course, make_course
 from tests.factories.pairs import make_pair
+from tests.factories.people import make_person
 from tests.factories.programmes import make_context
 
 SECRET = "I did not dare to say it aloud"
@@ -119,6 +122,51 @@ def test_manager_when_one_of_a_pair_learns_nothing_of_what_the_partner_answered(
     assert mentee.text.splitlines()[1].endswith(",,,")
     other.get(f"/programmes/{pair.programme.id}/care")
     assert mentee.post(f"/care/{task.id}/done").status == 404
+
+
+def test_quiet_word_when_the_only_manager_is_in_the_pair_is_for_the_contact(
+    sign_in, tenant, pair, database, clock
+):
+    with database.transaction(tenant.id) as db:
+        course = make_course(db, clock.now, "http://lms", None)
+        db.merge(pair.programme).context_id = course.context.id
+        join_course(db, course, pair.mentee, "s-1", clock.now, roles=("Instructor",))
+        contact, stranger = make_person(db), make_person(db)
+        add_contact(db, pair.programme, contact.employee_number, "command", clock.now)
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1, words=SECRET, shared=True)
+    answer(pair, pair.mentee, satisfaction=5)
+    assert [row.path for row in pair.rows(Notice, kind="help_asked")] == ["/quiet-words"]
+    task = pair.rows(CareTask)[0]
+    for person in (pair.mentor, pair.mentee, stranger):
+        other = sign_in(tenant, person)
+        assert "Nothing at the moment" in other.get("/quiet-words").says()
+        assert other.post(f"/quiet-words/{task.id}/done").status == 404
+    browser = sign_in(tenant, contact)
+    words = browser.get("/quiet-words").says()
+    assert "each alone" in words
+    assert pair.mentor.display_name in words
+    assert SECRET not in words
+    browser.submit(f"/quiet-words/{task.id}/done")
+    assert "Noted as done. " in browser.says()
+    assert "Nothing at the moment" in browser.says()
+
+
+def test_quiet_word_when_a_manager_is_outside_the_pair_is_not_for_the_contact(
+    sign_in, tenant, pair, database, clock
+):
+    with database.transaction(tenant.id) as db:
+        course = make_course(db, clock.now, "http://lms", None)
+        db.merge(pair.programme).context_id = course.context.id
+        contact, manager = make_person(db), make_person(db)
+        for number, person in enumerate((pair.mentee, manager)):
+            join_course(db, course, person, f"s-{number}", clock.now, roles=("Instructor",))
+        add_contact(db, pair.programme, contact.employee_number, "command", clock.now)
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1)
+    answer(pair, pair.mentee, satisfaction=5)
+    assert pair.rows(Notice, kind="help_asked") == []
+    assert "Nothing at the moment" in sign_in(tenant, contact).get("/quiet-words").says()
 
 
 def test_own_checkins_never_hold_the_partners(pair, clock):

@@ -281,6 +281,29 @@ def test_reversal_by_the_manager_needs_a_reason_that_the_person_reads(sign_in, r
         assert db.scalars(select(AuditEntry).where(AuditEntry.action == "credit.reverse")).one()
 
 
+def test_credits_when_a_session_counted_nothing_and_then_some_leave_the_empty_lines_out(
+    sign_in, runtime, tenant, pair, clock
+):
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Programme, pair.programme.id).day_cap = 60
+    store = runtime.plugins.credit_sinks["records"]
+    connect(runtime, tenant, store, "Record store")
+    for _ in range(2):
+        confirm(runtime, tenant, pair, clock, 60)
+        clock.forward(minutes=5)
+    browser = sign_in(tenant, pair.mentor)
+    assert (
+        "0 0.00 hours confirmed by both; one day counts 60 minutes at most" in browser.get("/credits").says()
+    )
+    manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
+    manager.get(f"/people/{pair.mentor.id}/credits")
+    manager.get(re.search(r'href="([^"]+/reverse)"', manager.text)[1]).submit("/reverse", reason="A lunch.")
+    words = browser.get("/credits").says()
+    assert re.findall(r"(-?\d+) -?[\d.]+ hours (?:confirmed|taken)", words) == ["60", "-60", "60"]
+    deliver_due(runtime)
+    assert all(record.minutes for record in store.records.values() if record.kind == "award")
+
+
 def test_adjustment_by_the_manager_stands_with_its_reason(sign_in, runtime, tenant, pair, clock):
     manager = sign_in(tenant, manager=True, context=course_of(runtime, tenant, pair))
     path = f"/people/{pair.mentee.id}/programmes/{pair.programme.id}/adjust"

@@ -114,7 +114,7 @@ def test_home_when_session_waits_for_confirmation_says_so_first(sign_in, runtime
     pair = make_pair(runtime, tenant)
     pair.hold()
     page = sign_in(tenant, pair.mentee).get("/home")
-    assert "Say whether your session took place" in page.says()
+    assert "Did your session take place?" in page.says()
     assert pair.mentor.display_name in page.says()
 
 

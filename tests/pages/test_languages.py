@@ -7,8 +7,9 @@ import flask
 import pytest
 from werkzeug.datastructures import LanguageAccept
 
-from rmplugin import formats
+from rmplugin import formats, web
 from rmplugin.languages import choose
+from rmplugin.texts import Text, duration
 from tests.factories.launches import ROLES, TOOL
 from tests.fakes.lti_platform import CLAIM, INSTRUCTOR
 
@@ -93,3 +94,9 @@ def test_moment_when_shown_is_in_the_language_of_the_page(app, locale, text):
     with app.test_request_context():
         flask.g.locale = locale
         assert formats.local_moment(datetime(2026, 12, 3, 14, 0, tzinfo=UTC), "Europe/Berlin") == text
+
+
+def test_duration_when_a_sentence_ends_with_it_brings_no_point_of_its_own(app):
+    with app.test_request_context():
+        flask.g.locale = "de"
+        assert web.say(Text("Confirmed so far: %(t)s.", t=duration(90))) == "Bisher bestätigt: 1 h 30 min."

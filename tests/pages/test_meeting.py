@@ -287,6 +287,10 @@ def test_length_when_corrected_counts_anew_or_asks_both_again(sign_in, tenant, p
     browser.submit("/correct", minutes="30")
     assert "The two of you gave different lengths" in browser.says()
     assert (only(pair).state, only(pair).counted_minutes) == ("disputed", None)
+    for path in ("/home", f"/pairings/{pair.pairing.id}"):
+        words = browser.get(path).says()
+        assert "different lengths for a session" in words
+        assert "Did your session take place" not in words
     assert len(pair.rows(OutboxEvent, kind="session_corrected")) == 1
     pair.claim(session, pair.mentee, 35)
     assert (only(pair).state, only(pair).counted_minutes) == ("confirmed", 30)

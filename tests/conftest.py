@@ -27,7 +27,12 @@ from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.launches import Launcher, register
 from tests.fakes.lti_platform import LtiPlatform, make_key
-from tests.once import CompiledTemplates, compile_routes_once, read_entry_points_once
+from tests.once import (
+    CompiledTemplates,
+    compile_routes_once,
+    compile_statements_once,
+    read_entry_points_once,
+)
 
 compile_routes_once()
 read_entry_points_once()
@@ -74,6 +79,7 @@ def _template(tmp_path_factory) -> Iterator[str]:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql("BEGIN")
         database.close()
+        compile_statements_once(database.engine)
         yield str(path)
         return
     server = make_url(os.environ["RM_TEST_POSTGRES_URL"])
@@ -82,9 +88,10 @@ def _template(tmp_path_factory) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(text(f'CREATE DATABASE "{name}"'))
     url = server.set(database=name).render_as_string(hide_password=False)
-    engine = create_engine(url)
-    migrations.upgrade(engine)
-    engine.dispose()
+    database = Database(url, Secrets(SECRET_KEY))
+    migrations.upgrade(database.engine)
+    database.close()
+    compile_statements_once(database.engine)
     yield url
     with admin.connect() as connection:
         connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))

@@ -1,7 +1,7 @@
 """What every test would do again is done once per test process; what a test sees stays the same.
 
-Each test makes an app of its own. Most of that time went into compiling the same routes and templates, and
-into reading the same entry points.
+Each test makes an app of its own. Most of that time went into compiling the same routes, templates and
+statements, and into reading the same entry points.
 """
 
 import sys
@@ -9,9 +9,11 @@ from functools import cache
 from typing import Any
 
 import jinja2
+from sqlalchemy import Engine
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
-from rmplugin import plugins
+from rmplugin import db, plugins
 
 
 class CompiledTemplates(jinja2.BytecodeCache):
@@ -50,3 +52,20 @@ def read_entry_points_once() -> None:
         return read(group=group)
 
     plugins.entry_points = lambda group: found(tuple(sys.path), group)
+
+
+def compile_statements_once(first: Engine) -> None:
+    """Let engines of one kind share the statements that they compiled, as one engine does in a process.
+
+    :param first: has been connected, so that its dialect knows its server.
+    """
+    make, kept = db.create_engine, LRUCache(2000)
+
+    def made(url: str, **options: Any) -> Engine:
+        engine = make(url, **options)
+        if engine.dialect.name == first.dialect.name:
+            engine.dialect = engine.pool._dialect = first.dialect
+            engine._compiled_cache = kept
+        return engine
+
+    db.create_engine = made

@@ -32,10 +32,12 @@ from tests.once import (
     compile_routes_once,
     compile_statements_once,
     read_entry_points_once,
+    read_hooks_once,
 )
 
 compile_routes_once()
 read_entry_points_once()
+read_hooks_once()
 
 # No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.
 hypothesis.settings.register_profile("here", deadline=None)

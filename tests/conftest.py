@@ -1,5 +1,6 @@
 """Fixtures of all tests: a real database per test, an app with a clock that stands still, browsers."""
 
+import gc
 import os
 import shutil
 import uuid
@@ -17,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from rmplugin import migrations
 from rmplugin.app import create_app
+from rmplugin.cli import COLLECT_AFTER
 from rmplugin.db import Base, Database, Secrets
 from rmplugin.jobs import Runtime
 from rmplugin.settings import Settings
@@ -35,6 +37,8 @@ from tests.once import (
     read_hooks_once,
 )
 
+# As in our programs: most of what the collector would look at again and again is the tests themselves.
+gc.set_threshold(*COLLECT_AFTER)
 compile_routes_once()
 read_entry_points_once()
 read_hooks_once()

@@ -1,5 +1,6 @@
 """Fixtures of all tests: a real database per test, an app with a clock that stands still, browsers."""
 
+import gc
 import os
 import shutil
 import uuid
@@ -17,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from rmplugin import migrations
 from rmplugin.app import create_app
+from rmplugin.cli import COLLECT_AFTER
 from rmplugin.db import Base, Database, Secrets
 from rmplugin.jobs import Runtime
 from rmplugin.settings import Settings
@@ -27,10 +29,19 @@ from rmplugin.wiring import make_runtime
 from tests.factories.browser import Browser
 from tests.factories.launches import Launcher, register
 from tests.fakes.lti_platform import LtiPlatform, make_key
-from tests.once import CompiledTemplates, compile_routes_once, read_entry_points_once
+from tests.once import (
+    CompiledTemplates,
+    compile_routes_once,
+    compile_statements_once,
+    read_entry_points_once,
+    read_hooks_once,
+)
 
+# As in our programs: most of what the collector would look at again and again is the tests themselves.
+gc.set_threshold(*COLLECT_AFTER)
 compile_routes_once()
 read_entry_points_once()
+read_hooks_once()
 
 # No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -74,6 +85,7 @@ def _template(tmp_path_factory) -> Iterator[str]:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql("BEGIN")
         database.close()
+        compile_statements_once(database.engine)
         yield str(path)
         return
     server = make_url(os.environ["RM_TEST_POSTGRES_URL"])
@@ -82,9 +94,10 @@ def _template(tmp_path_factory) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(text(f'CREATE DATABASE "{name}"'))
     url = server.set(database=name).render_as_string(hide_password=False)
-    engine = create_engine(url)
-    migrations.upgrade(engine)
-    engine.dispose()
+    database = Database(url, Secrets(SECRET_KEY))
+    migrations.upgrade(database.engine)
+    database.close()
+    compile_statements_once(database.engine)
     yield url
     with admin.connect() as connection:
         connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))

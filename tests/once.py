@@ -1,7 +1,7 @@
 """What every test would do again is done once per test process; what a test sees stays the same.
 
-Each test makes an app of its own. Most of that time went into compiling the same routes and templates, and
-into reading the same entry points.
+Each test makes an app of its own. Most of that time went into compiling the same routes, templates and
+statements, and into reading the same entry points and plug-ins.
 """
 
 import sys
@@ -9,9 +9,12 @@ from functools import cache
 from typing import Any
 
 import jinja2
+import pluggy
+from sqlalchemy import Engine
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
-from rmplugin import plugins
+from rmplugin import db, plugins
 
 
 class CompiledTemplates(jinja2.BytecodeCache):
@@ -28,17 +31,24 @@ class CompiledTemplates(jinja2.BytecodeCache):
 
 
 def compile_routes_once() -> None:
-    """Let rules that say the same share the function that builds their address."""
-    compile_builder, built = Rule._compile_builder, {}
+    """Let rules that say the same share what was compiled for their address."""
+    compile_rule, kept = Rule.compile, {}
+    names = ("_parts", "_trace", "_converters", "arguments")
 
-    def compiled(rule: Rule, append_unknown: bool = True) -> Any:
+    def compiled(rule: Rule) -> None:
         defaults = tuple(sorted((rule.defaults or {}).items()))
-        key = (tuple(rule._trace), tuple(rule.arguments), repr(defaults), append_unknown)
-        if key not in built:
-            built[key] = compile_builder(rule, append_unknown)
-        return built[key]
+        key = (rule.rule, rule.host, rule.subdomain, rule.merge_slashes, repr(defaults))
+        if key not in kept:
+            compile_rule(rule)
+            functions = {name: getattr(rule, name).__func__ for name in ("_build", "_build_unknown")}
+            kept[key] = {name: getattr(rule, name) for name in names}, functions
+            return
+        values, functions = kept[key]
+        vars(rule).update(values)
+        for name, function in functions.items():
+            setattr(rule, name, function.__get__(rule))
 
-    Rule._compile_builder = compiled
+    Rule.compile = compiled
 
 
 def read_entry_points_once() -> None:
@@ -50,3 +60,34 @@ def read_entry_points_once() -> None:
         return read(group=group)
 
     plugins.entry_points = lambda group: found(tuple(sys.path), group)
+
+
+def read_hooks_once() -> None:
+    """Look once for the hooks in the modules that are our plug-ins; no test changes one of them."""
+    parse, kept = pluggy.PluginManager.parse_hookimpl_opts, {}
+
+    def parsed(manager: pluggy.PluginManager, plugin: Any, name: str) -> Any:
+        if not getattr(plugin, "__name__", "").startswith("connectors."):
+            return parse(manager, plugin, name)
+        if (plugin, name) not in kept:
+            kept[plugin, name] = parse(manager, plugin, name)
+        return kept[plugin, name]
+
+    pluggy.PluginManager.parse_hookimpl_opts = parsed
+
+
+def compile_statements_once(first: Engine) -> None:
+    """Let engines of one kind share the statements that they compiled, as one engine does in a process.
+
+    :param first: has been connected, so that its dialect knows its server.
+    """
+    make, kept = db.create_engine, LRUCache(2000)
+
+    def made(url: str, **options: Any) -> Engine:
+        engine = make(url, **options)
+        if engine.dialect.name == first.dialect.name:
+            engine.dialect = engine.pool._dialect = first.dialect
+            engine._compiled_cache = kept
+        return engine
+
+    db.create_engine = made

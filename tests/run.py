@@ -1,16 +1,32 @@
 """`make test`: the whole suite on SQLite, then everything that uses a database on PostgreSQL."""
 
 import argparse
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.parts import IN_CI, PARTS
 from tests.postgres import cluster, find_binaries
 
 NO_TESTS = 5  # pytest's exit code when it collected none.
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+
+
+@contextlib.contextmanager
+def in_memory() -> Iterator[list[str]]:
+    """Let CI keep the tests' files in memory where there is room: SQLite waits for a disk at every commit."""
+    if not (IN_CI and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM):
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="rm-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield [f"--basetemp={folder}/tests"]
 
 
 def run_pytest(engine: str, workers: int, arguments: list[str], **environment: str) -> int:
@@ -19,10 +35,11 @@ def run_pytest(engine: str, workers: int, arguments: list[str], **environment: s
     started = time.monotonic()
     # Tests of one browser group share a running demo, so they stay on one worker.
     spread = [f"--numprocesses={workers}", "--dist=loadgroup"]
-    command = [sys.executable, "-m", "pytest", *spread, *arguments]
-    code = subprocess.run(
-        command, env=os.environ | {"RM_TEST_DATABASE": engine} | environment, check=False
-    ).returncode
+    with in_memory() as folder:
+        command = [sys.executable, "-m", "pytest", *spread, *folder, *arguments]
+        code = subprocess.run(
+            command, env=os.environ | {"RM_TEST_DATABASE": engine} | environment, check=False
+        ).returncode
     print(f"== tests on {engine}: exit code {code}, {time.monotonic() - started:.0f} s", flush=True)
     return code
 

@@ -74,27 +74,28 @@ class _NoServerError(Exception):
 
 
 def _connect(url: SplitResult) -> smtplib.SMTP:
-    host, trusted = url.hostname or "", ssl.create_default_context()
+    host = url.hostname or ""
     try:
         if url.scheme == "smtps":
+            trusted = ssl.create_default_context()
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=SECONDS, context=trusted)
         else:
             server = smtplib.SMTP(host, url.port or 587, timeout=SECONDS)
     except ssl.SSLError:
         raise _NoServerError(BAD_TLS) from None
     try:
-        _sign_in(server, url, trusted)
+        _sign_in(server, url)
     except BaseException:
         server.close()
         raise
     return server
 
 
-def _sign_in(server: smtplib.SMTP, url: SplitResult, trusted: ssl.SSLContext) -> None:
+def _sign_in(server: smtplib.SMTP, url: SplitResult) -> None:
     try:
         server.ehlo_or_helo_if_needed()
         if url.scheme == "smtp" and server.has_extn("starttls"):
-            server.starttls(context=trusted)
+            server.starttls(context=ssl.create_default_context())
             server.ehlo()
         elif url.scheme == "smtp" and url.username and url.hostname not in LOOPBACK:
             raise _NoServerError(NO_TLS)

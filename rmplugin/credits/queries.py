@@ -91,7 +91,7 @@ def beginnings(
     """Give when people began: with their first pairing, or with a session that counts and was before it.
 
     :param programme_id: None for all programmes.
-    :return: by person and programme; without whom neither is known of.
+    :return: by person and programme; without whom neither is known of; partners may be among them.
     **Touches** reads pairing, credit_entry, mentoring_session, profile, person.
     """
     began: dict[tuple[uuid.UUID, uuid.UUID], datetime] = {}
@@ -100,11 +100,13 @@ def beginnings(
         key = (person_id, programme_id)
         began[key] = min(began.get(key, moment), moment)
 
+    here = [Pairing.programme_id == programme_id] if programme_id is not None else []
     for some in chunks(people):
-        for own in (Pairing.mentor_id, Pairing.mentee_id):
-            query = select(own, Pairing.programme_id, Pairing.started_at).where(own.in_(some))
-            for row in db.execute(query):
-                note(*row)
+        query = select(Pairing.mentor_id, Pairing.mentee_id, Pairing.programme_id, Pairing.started_at)
+        query = query.where(or_(Pairing.mentor_id.in_(some), Pairing.mentee_id.in_(some)), *here)
+        for *both, programme, started_at in db.execute(query):
+            for person_id in both:
+                note(person_id, programme, started_at)
     for person_id, lines in lines_of(db, people, programme_id).items():
         for programme in {line.programme_id for line in lines}:
             earned, _adjusted = sum_up(line for line in lines if line.programme_id == programme)

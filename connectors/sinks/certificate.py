@@ -54,8 +54,10 @@ SOURCE = """\
 #grid(columns: (30mm, 1fr), column-gutter: 8mm, align: horizon,
   image(bytes(facts.code), format: "svg", width: 30mm, alt: facts.code_says),
   [#facts.check \\
-   // Small enough that an address is not broken in its middle.
-   #text(size: if facts.address.len() > 60 { 8.5pt } else { 11pt }, link(facts.address, facts.address))])
+   // A long address is broken before the certificate's number, not within it.
+   #let parts = facts.address.split("/")
+   #text(size: if facts.address.len() > 60 { 8.5pt } else { 11pt },
+     link(facts.address)[#parts.slice(0, -1).join("/")/#box(parts.last())])])
 """
 
 

@@ -416,7 +416,7 @@ def _settle(
         programme_id=case.programme.id,
         person_id=case.completion.person_id,
         ours=ours,
-        theirs=case.shown,
+        theirs=None if case.shown is None else round(case.shown, 2),
     )
     return "repaired" if verdict.repair else "reported"
 

@@ -70,6 +70,9 @@ class CancelForm(ma.Schema):
     reason = cause()
 
 
+LEAST_REASON = 3
+
+
 class AttestForm(ma.Schema):
     """A manager's word about a session."""
 
@@ -78,8 +81,8 @@ class AttestForm(ma.Schema):
 
     @ma.validates_schema
     def check_reason(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Ask a yes for its reason."""
-        if data["answer"] == "yes" and not data["reason"].strip():
+        """Ask a yes for its reason; a letter or two are none."""
+        if data["answer"] == "yes" and len(data["reason"].strip()) < LEAST_REASON:
             raise ma.ValidationError({"reason": ["Please write how you know. Both of them read it."]})
 
 

@@ -39,17 +39,19 @@ def test_compare_when_all_is_well_finds_nothing_and_sends_nothing(scene, lms):
     assert len(lms.pushes) == pushes
 
 
-def test_compare_when_a_teacher_gave_another_grade_reports_it_and_keeps_it(scene):
+@pytest.mark.parametrize("given", [80, 55, 33.333])
+def test_compare_when_a_teacher_gave_another_grade_reports_it_and_keeps_it(scene, given):
     mentor = scene.pairs[0].mentor
-    scene.show(mentor, 80)
+    scene.show(mentor, given)
     document = scene.compare()
     assert counts(document) == {"equal": 1, "reported": 1}
     (one,) = document["differences"]
-    assert (one["kind"], one["repaired"], one["ours"], one["theirs"]) == ("overridden", False, 25, 80)
+    shown = round(given, 2)
+    assert (one["kind"], one["repaired"], one["ours"], one["theirs"]) == ("overridden", False, 25, shown)
     assert one["person"] == mentor.employee_number
     assert "never overwrites" in one["says"]
     scene.work()
-    assert scene.grade(mentor) == 80
+    assert scene.grade(mentor) == given
     assert kinds(scene.compare()) == {("overridden", False): 1}
 
 

@@ -12,6 +12,7 @@ from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.credits import operations, tasks
+from rmplugin.credits.claims import Due, Held, select_due
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import PATIENCE
@@ -741,3 +742,26 @@ def test_claim_when_it_lay_too_long_is_given_back_and_sent_in_the_next_round(
         assert {str(row.id) for row in rows} - {seen[0] for seen in sink.seen} == {str(left[0].id)}
     world.work()
     assert sorted(seen[0] for seen in sink.seen) == sorted(str(row.id) for row in rows), "each once"
+
+
+def test_claim_when_two_programmes_of_one_course_are_due_at_once_takes_one_for_each_person(
+    events, tenant, clock, lms
+):
+    _sink, runtime = events
+    world = World(runtime, tenant, clock, lms)
+    with world.db() as db:
+        other = make_pair(db, clock.now, mentor=world.pair.mentor, context_id=world.course.context.id)
+        confirm_session(db, other, clock.now)
+    world.confirm()
+    work_outbox(runtime)
+
+    def claim():
+        with world.db() as db:
+            due = [Due._make(row) for row in db.execute(select_due(Delivery.sink == "events"))]
+            return Held(db, due, runtime.plugins.sinks, clock.now).claim(due)
+
+    first = [one.due.person_id for one in claim()]
+    people = {world.pair.mentor.id, world.pair.mentee.id, other.mentee.id}
+    assert (len(first), set(first)) == (3, people), "the mentor's other one waits for its answer"
+    clock.forward(seconds=61)
+    assert len(claim()) == 3, "and so it does when the leases ended"

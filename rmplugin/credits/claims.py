@@ -192,7 +192,8 @@ class Held:
             return row.state
         apply_answer(row, answer, self._now)
         if due.door is not None:
-            note_answer(self._db, self.brakes, due.door, answer, self._now)
+            began = claim.lease_until - LEASE
+            note_answer(self._db, self.brakes, due.door, answer, self._now, began)
         words = self._about(due)
         coalesces = self._sinks[due.sink].coalesces
         if coalesces and answer.outcome != "delivered" and any(is_after(one, row) for one in words):

@@ -765,3 +765,40 @@ def test_claim_when_two_programmes_of_one_course_are_due_at_once_takes_one_for_e
     assert (len(first), set(first)) == (3, people), "the mentor's other one waits for its answer"
     clock.forward(seconds=61)
     assert len(claim()) == 3, "and so it does when the leases ended"
+
+
+def test_pause_when_a_call_that_began_before_goes_through_is_kept_nevertheless(world, clock):
+    world.confirm()
+    work_outbox(world.runtime)
+    sinks = world.runtime.plugins.sinks
+    with world.db() as db:
+        due = [Due._make(row) for row in db.execute(select_due())]
+        asked, before = Held(db, due, sinks, clock.now).claim(due)
+    clock.forward(seconds=5)
+    with world.db() as db:
+        rest = SinkAnswer(outcome="retry", status=429, retry_after=600)
+        Held(db, due, sinks, clock.now).record([(asked, rest)])
+    clock.forward(seconds=5)
+    with world.db() as db:
+        arrived = SinkAnswer(outcome="delivered", status=200)
+        assert Held(db, due, sinks, clock.now).record([(before, arrived)]) == ["delivered"]
+    world.confirm()
+    assert world.work() == {}, "the LMS wanted rest"
+    clock.forward(seconds=595)
+    assert world.work() == {"delivered": 2}
+    with world.db() as db:
+        assert db.scalars(select(Brake)).all() == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_retry_when_a_worker_took_the_row_meanwhile_leaves_it_in_its_hands(world, clock):
+    world.confirm()
+    work_outbox(world.runtime)
+    with world.db() as page:
+        seen = page.get_one(Delivery, world.row().id)
+        with world.db() as db:
+            due, held = hold(db, world.runtime, seen, clock.now)
+            assert len(held.claim([due])) == 1
+        with pytest.raises(ConflictError, match="being sent right now"):
+            operations.retry(page, seen, "command", clock.now)
+    assert world.row().state == "in_flight"

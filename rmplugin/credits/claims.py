@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 
 from lti.ags import next_timestamp
 from lti.platforms import Platform
@@ -29,7 +29,7 @@ Model = TypeVar("Model", Programme, LtiPlatform)
 
 
 class Due(NamedTuple):
-    """A delivery that is due. :ivar course: what it goes through; None for a programme without one."""
+    """A delivery that is due: its columns, and the course that it goes through; None where there is none."""
 
     id: uuid.UUID
     tenant_id: uuid.UUID
@@ -43,6 +43,13 @@ class Due(NamedTuple):
     def door(self) -> Door | None:
         """Give what fails as one."""
         return Door(self.sink, self.course) if self.course is not None else None
+
+
+def select_due(*where: ColumnElement[bool]) -> Select[Any]:
+    """Select what makes `Due`s. **Touches** pure."""
+    columns = [getattr(Delivery, name) for name in Due._fields if name != "course"]
+    query = select(*columns, Programme.context_id).join(Programme, Programme.id == Delivery.programme_id)
+    return query.where(*where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +107,16 @@ class Held:
         :return: of those whose turn it is; others are taken, done, superseded, not due, or wait for older.
         **Touches** writes delivery, brake.
         """
-        rows = [(one, row) for one in due if (row := self._find(one)) and self._is_its_turn(one, row)]
+        rows = [(one, row) for one in due if (row := self._find(one))]
         programmes = _by_id(self._db, Programme, {one.programme_id for one, _row in rows})
         placed = [one for one, _row in rows if self._sinks[one.sink].needs_line_item]
         places = find_places(self._db, {(programmes[one.programme_id], one.person_id) for one in placed})
         platforms = _by_id(self._db, LtiPlatform, {place.platform_id for place in places.values()})
         claims = []
         for one, row in rows:
+            # Not before: what was taken just now keeps others about the same person waiting.
+            if not self._is_its_turn(one, row):
+                continue
             needs_place = self._sinks[one.sink].needs_line_item
             place = places[one.programme_id, one.person_id] if needs_place else Place()
             if place.problem is not None:
@@ -182,7 +192,8 @@ class Held:
             return row.state
         apply_answer(row, answer, self._now)
         if due.door is not None:
-            note_answer(self._db, self.brakes, due.door, answer, self._now)
+            began = claim.lease_until - LEASE
+            note_answer(self._db, self.brakes, due.door, answer, self._now, began)
         words = self._about(due)
         coalesces = self._sinks[due.sink].coalesces
         if coalesces and answer.outcome != "delivered" and any(is_after(one, row) for one in words):

@@ -390,6 +390,8 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
     :raises ConflictError: there is nothing to send again.
     **Touches** writes delivery, audit_entry.
     """
+    # A worker may have taken it since it was read.
+    db.refresh(delivery, with_for_update=True)
     if delivery.state == "superseded":
         raise ConflictError(
             "delivery_superseded", "A newer delivery took the place of this one. Nothing was lost."
@@ -414,6 +416,7 @@ def done_by_hand(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
     :raises ConflictError: it does not wait for anybody.
     **Touches** writes delivery, audit_entry.
     """
+    db.refresh(delivery, with_for_update=True)
     if delivery.account_id is None or delivery.state != "needs_human":
         raise ConflictError("delivery_not_waiting", "This waits for nobody. Nothing was changed.")
     audit.record(db, actor, "delivery.by_hand", delivery.id, now, attempts=delivery.attempts)

@@ -262,7 +262,9 @@ def _send_again(db: Db, link: LtiResourceLink, sink: str, now: datetime) -> None
             CourseMember.graded_link_id == link.id,
         )
     )
-    for person_id, programme_id, subject in db.execute(query.distinct().order_by(Delivery.person_id)).all():
+    # In the order in which everybody locks completions.
+    query = query.distinct().order_by(Delivery.person_id, Delivery.programme_id)
+    for person_id, programme_id, subject in db.execute(query).all():
         hold_completion(db, programme_id, person_id, now)
         newest = [row for row in _fresh_rows(db, sink, subject) if row.state != "superseded"][-1:]
         if newest and newest[0].state == "delivered":

@@ -21,7 +21,7 @@ from lti.errors import ServiceError
 from lti.platforms import Platform
 from lti.service import ServiceClient
 from rmplugin.credits import events, operations, store
-from rmplugin.credits.claims import LEASE, Answered, Claim, Due, Held
+from rmplugin.credits.claims import LEASE, Answered, Claim, Due, Held, select_due
 from rmplugin.credits.columns import NO_COLUMN
 from rmplugin.credits.hands import Hands
 from rmplugin.credits.models import Delivery
@@ -33,7 +33,6 @@ from rmplugin.destinations.store import has_failed
 from rmplugin.errors import FatalError, RetriableError
 from rmplugin.jobs import Runtime, work_outbox
 from rmplugin.people.models import LtiUser
-from rmplugin.programmes.models import Programme
 from rmplugin.records import CheckResult, PlatformQuirks
 from rmplugin.sinks import CompletionSink, CreditSink, SinkAnswer
 from rmplugin.tenants.checks import Finding
@@ -45,16 +44,6 @@ from rmplugin.texts import Text
 log = structlog.get_logger()
 
 BATCH = 2000
-# The fields of `Due`.
-DUE = (
-    Delivery.id,
-    Delivery.tenant_id,
-    Delivery.sink,
-    Delivery.programme_id,
-    Delivery.person_id,
-    Delivery.subject,
-    Programme.context_id,
-)
 # How many deliveries a worker process has in its hands at once: mostly they wait for another system's answer.
 AT_ONCE = 8
 
@@ -182,14 +171,10 @@ def _unblock_seen(runtime: Runtime) -> None:
 
 
 def _due(runtime: Runtime, already: int) -> list[Due]:
-    query = (
-        select(*DUE)
-        .join(Programme, Programme.id == Delivery.programme_id)
-        .where(
-            Delivery.account_id.is_(None),
-            Delivery.sink.in_(list(runtime.plugins.sinks)),
-            store.is_due(runtime.clock()),
-        )
+    query = select_due(
+        Delivery.account_id.is_(None),
+        Delivery.sink.in_(list(runtime.plugins.sinks)),
+        store.is_due(runtime.clock()),
     )
     with runtime.database.unbound(write=False) as db:
         rows = db.execute(query.order_by(Delivery.next_at, Delivery.id).limit(BATCH + already))

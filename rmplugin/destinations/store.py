@@ -63,19 +63,29 @@ def may_call(brake: Brake | None, now: datetime, lease: timedelta) -> bool:
 
 
 def note_answer(
-    db: Db, brakes: MutableMapping[Door, Brake], door: Door, answer: SinkAnswer, now: datetime
+    db: Db,
+    brakes: MutableMapping[Door, Brake],
+    door: Door,
+    answer: SinkAnswer,
+    now: datetime,
+    began: datetime | None = None,
 ) -> None:
     """Note how a call went: a failure counts, anything else forgets the failures before it.
 
     :param brakes: see `find_brakes`; kept up.
     :param answer: the best one, where a call had several.
+    :param began: when the call did, where others may be under way beside it: what went through before the
+        system wanted rest does not end that rest.
     **Touches** writes or deletes brake.
     """
+    brake = brakes.get(door)
     if not has_failed(answer):
-        if brake := brakes.pop(door, None):
-            db.execute(delete(Brake).where(Brake.id == brake.id))
+        if brake is None or (began is not None and _rests_since(brake, began, now)):
+            return
+        del brakes[door]
+        db.execute(delete(Brake).where(Brake.id == brake.id))
         return
-    brake = brakes.get(door) or _make(db, door, now)
+    brake = brake or _make(db, door, now)
     brakes[door] = brake
     brake.failures += 1
     brake.last_status, brake.last_error, brake.updated_at = answer.status, answer.message_for_user, now
@@ -85,6 +95,10 @@ def note_answer(
     elif brake.failures >= PATIENCE:
         wait = min(LONGEST_SHUT, wait_after(brake.failures - PATIENCE + 1))
         brake.shut_until = now + wait * random.uniform(0.8, 1.0)  # noqa: S311 - It only spreads calls.
+
+
+def _rests_since(brake: Brake, began: datetime, now: datetime) -> bool:
+    return brake.shut_until is not None and brake.shut_until > now and brake.updated_at >= began
 
 
 def release(db: Db, door: Door) -> None:

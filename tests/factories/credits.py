@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from sqlalchemy import select
 
 from rmplugin.agreements.models import Agreement
-from rmplugin.credits.claims import Due, Held
+from rmplugin.credits.claims import Due, Held, select_due
+from rmplugin.credits.models import Delivery
 from rmplugin.goals.models import Goal
 from rmplugin.jobs import enqueue
 from rmplugin.matching.models import MatchRun, Pairing, Proposal
@@ -268,6 +269,5 @@ def join_course(db, course: Course, person: Person, sub: str, now, roles=("Learn
 
 def hold(db, runtime, row, now):
     """Hold a delivery as the worker does. :return: how it is due, and the books about it."""
-    course = db.get_one(Programme, row.programme_id).context_id
-    due = Due(row.id, row.tenant_id, row.sink, row.programme_id, row.person_id, row.subject, course)
+    due = Due._make(db.execute(select_due(Delivery.id == row.id)).one())
     return due, Held(db, [due], runtime.plugins.sinks, now)

@@ -12,6 +12,7 @@ from connectors.sinks.ags import AgsSink
 from lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_SCORE
 from rmplugin.api import FatalError, RetriableError, SinkAnswer, hookimpl
 from rmplugin.credits import operations, tasks
+from rmplugin.credits.claims import Due, Held, select_due
 from rmplugin.credits.models import Delivery
 from rmplugin.destinations.models import Brake
 from rmplugin.destinations.store import PATIENCE
@@ -741,3 +742,63 @@ def test_claim_when_it_lay_too_long_is_given_back_and_sent_in_the_next_round(
         assert {str(row.id) for row in rows} - {seen[0] for seen in sink.seen} == {str(left[0].id)}
     world.work()
     assert sorted(seen[0] for seen in sink.seen) == sorted(str(row.id) for row in rows), "each once"
+
+
+def test_claim_when_two_programmes_of_one_course_are_due_at_once_takes_one_for_each_person(
+    events, tenant, clock, lms
+):
+    _sink, runtime = events
+    world = World(runtime, tenant, clock, lms)
+    with world.db() as db:
+        other = make_pair(db, clock.now, mentor=world.pair.mentor, context_id=world.course.context.id)
+        confirm_session(db, other, clock.now)
+    world.confirm()
+    work_outbox(runtime)
+
+    def claim():
+        with world.db() as db:
+            due = [Due._make(row) for row in db.execute(select_due(Delivery.sink == "events"))]
+            return Held(db, due, runtime.plugins.sinks, clock.now).claim(due)
+
+    first = [one.due.person_id for one in claim()]
+    people = {world.pair.mentor.id, world.pair.mentee.id, other.mentee.id}
+    assert (len(first), set(first)) == (3, people), "the mentor's other one waits for its answer"
+    clock.forward(seconds=61)
+    assert len(claim()) == 3, "and so it does when the leases ended"
+
+
+def test_pause_when_a_call_that_began_before_goes_through_is_kept_nevertheless(world, clock):
+    world.confirm()
+    work_outbox(world.runtime)
+    sinks = world.runtime.plugins.sinks
+    with world.db() as db:
+        due = [Due._make(row) for row in db.execute(select_due())]
+        asked, before = Held(db, due, sinks, clock.now).claim(due)
+    clock.forward(seconds=5)
+    with world.db() as db:
+        rest = SinkAnswer(outcome="retry", status=429, retry_after=600)
+        Held(db, due, sinks, clock.now).record([(asked, rest)])
+    clock.forward(seconds=5)
+    with world.db() as db:
+        arrived = SinkAnswer(outcome="delivered", status=200)
+        assert Held(db, due, sinks, clock.now).record([(before, arrived)]) == ["delivered"]
+    world.confirm()
+    assert world.work() == {}, "the LMS wanted rest"
+    clock.forward(seconds=595)
+    assert world.work() == {"delivered": 2}
+    with world.db() as db:
+        assert db.scalars(select(Brake)).all() == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_retry_when_a_worker_took_the_row_meanwhile_leaves_it_in_its_hands(world, clock):
+    world.confirm()
+    work_outbox(world.runtime)
+    with world.db() as page:
+        seen = page.get_one(Delivery, world.row().id)
+        with world.db() as db:
+            due, held = hold(db, world.runtime, seen, clock.now)
+            assert len(held.claim([due])) == 1
+        with pytest.raises(ConflictError, match="being sent right now"):
+            operations.retry(page, seen, "command", clock.now)
+    assert world.row().state == "in_flight"

@@ -131,19 +131,14 @@ def test_revisions_when_all_applied_equal_the_models(at):
         assert compare_metadata(context, Base.metadata) == []
 
 
-<<<<<<< HEAD
 def belongs_here(thing, _name, kind, reflected, _other):
     """Tell whether this database should have something: SQLite has no index of tenants, see `TenantOwned`."""
     of_tenants = kind == "index" and [column.name for column in thing.columns] == ["tenant_id"]
     return reflected or not of_tenants or ENGINE != "sqlite"
 
 
-def test_is_current_when_a_revision_is_missing_is_false(engine):
-    migrations.upgrade(engine)
-=======
 def test_is_current_when_a_revision_is_missing_is_false(at):
     engine = at(REVISIONS[-1])
->>>>>>> ci7
     assert migrations.is_current(engine)
     migrations.downgrade(engine, SCRIPTS.get_revision(REVISIONS[-1]).down_revision or "base")
     assert not migrations.is_current(engine)

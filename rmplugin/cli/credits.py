@@ -45,7 +45,12 @@ def show_person(person: str, as_json: bool, tenant: str | None) -> None:
 def _tell(document: dict[str, Any]) -> str:
     names = ("id", "session_at", "kind", "role", "minutes", "amount_hundredths", "unit")
     rows = [{name: entry[name] for name in names} for entry in document["entries"]]
-    return f"{document['person']}: {document['minutes']} minutes that count\n{table(rows)}"
+    reached = (
+        f"{one['name']}: {one['percent']} %" + (f", completed {one['met_at'][:10]}" if one["met_at"] else "")
+        for one in document["programmes"]
+    )
+    head = f"{document['person']}: {document['minutes']} minutes that count"
+    return "\n".join((head, *reached, table(rows)))
 
 
 @group.command()

@@ -90,7 +90,7 @@ def _tell_entry(db: Db, account: SinkAccount, entry: CreditEntry, now: datetime)
         if taken_back is None:
             return
     row_id = _id_of(account, entry.id)
-    if db.get(Delivery, row_id) is None:
+    if db.get(Delivery, row_id) is None and not db.get_one(Person, entry.person_id).is_erased:
         row = _make_row(account, row_id, entry, taken_back, _payload_of_entry(db, entry), now)
         _write(db, row, [taken_back] if taken_back else [])
 
@@ -109,6 +109,8 @@ def tell_completion(db: Db, completion: Completion, now: datetime, *, changed: b
 def _tell_completion(
     db: Db, account: SinkAccount, completion: Completion, now: datetime, *, changed: bool = False
 ) -> None:
+    if db.get_one(Person, completion.person_id).is_erased:
+        return
     subject = f"{account.id}/{completion.id}"
     rows = list(db.scalars(_chain(account, subject)))
     told = [row for row in rows if row.state != "superseded"][-1:]
@@ -255,6 +257,8 @@ def _common(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> dict[str, 
 
 def on_fill_wanted(db: Db, payload: dict[str, Any], now: datetime) -> None:
     """Write what an account has not been told yet, some hundred lines at a time; an event asks for the rest.
+
+    Of people who were erased nobody is told.
 
     :param payload: {"account_id": text, "after": id of the last line that was looked at, or None}.
     **Touches** writes delivery, outbox_event; locks completions.

@@ -387,7 +387,8 @@ def _examine(
         advice = f"Failed {brake.failures} times in a row, tried again at {at}: {brake.last_error}"
         return Finding(what, ok=False, advice=f"{advice} Look closer: rmplugin sink check {name}")
     if stuck := counts.get("needs_human", 0) + counts.get("blocked", 0):
-        advice = f"{stuck} wait for somebody: rmplugin credits deliveries --state needs_human"
+        state = "needs_human" if counts.get("needs_human") else "blocked"
+        advice = f"{stuck} wait for somebody: rmplugin credits deliveries --state {state}"
         return Finding(what, ok=False, advice=advice)
     try:
         wrong = [one for one in check_account(runtime, tenant_id, row.name) if not one.ok]

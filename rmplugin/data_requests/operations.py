@@ -17,14 +17,13 @@ from rmplugin.hris.models import NoticedPerson
 from rmplugin.matching.ending import end_pairing
 from rmplugin.matching.models import LIVE, Pairing, Proposal
 from rmplugin.notify import Notice
-from rmplugin.people.models import Person, RosterFuture
+from rmplugin.people.models import PSEUDONYM, Person, RosterFuture
 from rmplugin.programmes.models import Enrolment
 from rmplugin.scim.models import ScimResource
 from rmplugin.texts import Text
 
 # What stands in the place of the name, also in the partner's pages. Not a name that anybody bears.
 ERASED = "(erased)"
-PSEUDONYM = "erased:"
 
 
 def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str, int]:
@@ -38,7 +37,7 @@ def erase_person(db: Db, person: Person, actor: str, now: datetime) -> dict[str,
     **Touches** every table of `catalogue.HOLDINGS`; the partners' notices, the rows of those whom the person
     leads; roster_future, noticed_person, scim_resource, audit_entry.
     """
-    if person.source_key.startswith(PSEUDONYM):
+    if person.is_erased:
         raise ConflictError("erased_before", "This person was erased before. Nothing was changed.")
     for pairing in _live_pairings(db, person.id):
         end_pairing(db, pairing, person.id, [], "leave", now)

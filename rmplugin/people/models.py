@@ -14,6 +14,10 @@ from rmplugin.people.canonical import LEFT
 MOST_FORMER_EMAILS = 10
 
 
+# With it begins the source key of whoever was erased.
+PSEUDONYM = "erased:"
+
+
 class Person(Base, TenantOwned):
     """A person as one HR account knows them. There is no birth date, on purpose.
 
@@ -95,6 +99,11 @@ class Person(Base, TenantOwned):
     seen_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+    @property
+    def is_erased(self) -> bool:
+        """Tell whether nothing says any more who this was; only the ledger still needs the row."""
+        return self.source_key.startswith(PSEUDONYM)
 
     @property
     def has_left(self) -> bool:

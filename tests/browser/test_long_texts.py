@@ -5,11 +5,17 @@ by its box nor by the edge of the page.
 """
 
 import threading
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
+from rmplugin.credits.models import Delivery
+from rmplugin.jobs import work_outbox
+from rmplugin.texts import Text
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.factories.credits import confirm_session, make_pair
 from tests.factories.pseudo import LANGUAGES, make_main_pages, write_catalogues
 
 pytestmark = [
@@ -98,6 +104,33 @@ def test_main_pages_when_texts_are_long_fit_narrow_frames_and_large_letters(
                     faults[path, name] = found
     chromium.close()
     assert faults == {}
+
+
+def test_course_records_in_german_fit_a_tablet_and_give_words_room(
+    playwright, address, runtime, tenant, clock, sign_in
+):
+    with runtime.database.transaction(tenant.id) as db:
+        pair = make_pair(db, clock.now)
+        confirm_session(db, pair, clock.now)
+    work_outbox(runtime)
+    with runtime.database.transaction(tenant.id) as db:
+        for row in db.scalars(select(Delivery)):
+            row.state, row.next_at = "retry", clock.now + timedelta(hours=1)
+            row.last_error = Text(
+                "The other system does not answer at the moment. It is tried again by itself."
+            )
+    manager = sign_in(tenant, manager=True)
+    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    headers = {"X-Rm-Session": manager.token, "Accept-Language": "de"}
+    page = chromium.new_context(extra_http_headers=headers).new_page()
+    assert page.goto(f"{address}/programmes/{pair.programme.id}/deliveries").status == 200
+    assert "Wird erneut versucht" in page.inner_text("main")
+    faults = {width: faults_of(page, width, "100%") for width in (1168, 900, 800, 700, 650)}
+    page.set_viewport_size({"width": 1168, "height": 800})
+    told = page.locator("th.rm-told").bounding_box()["width"]
+    chromium.close()
+    assert not any(faults.values()), faults
+    assert told > 160
 
 
 def test_rule_when_something_does_not_fit_finds_it(playwright):

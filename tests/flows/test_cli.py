@@ -742,7 +742,9 @@ def test_credits_when_delivered_and_blocked_are_shown_listed_and_sent_again(rm, 
     person = rm.do("credits", "show", "77", "--json").json
     assert (person["person"], person["minutes"]) == ("77", 60)
     assert [entry["kind"] for entry in person["entries"]] == ["award"]
-    assert "60 minutes that count" in rm.do("credits", "show", "77").out
+    told = rm.do("credits", "show", "77").out
+    assert "60 minutes that count" in told
+    assert f"{confirmed.programme.name}: {person['programmes'][0]['percent']} %" in told
     refused(rm("credits", "show", "78"), "A person is named by employee number, work address or id.")
 
     rows = rm.do("credits", "deliveries", "--state=blocked", "--json").json

@@ -10,11 +10,13 @@ from sqlalchemy import func, select
 from rmplugin.api import FatalError, RetriableError, SinkAnswer
 from rmplugin.credits import confirming, events, operations, tasks
 from rmplugin.credits.models import Delivery
+from rmplugin.data_requests.operations import erase_person
 from rmplugin.destinations import operations as destinations
 from rmplugin.destinations.models import Brake, SinkAccount
 from rmplugin.destinations.queries import get_account
 from rmplugin.errors import ConflictError, InputError
 from rmplugin.jobs import enqueue, work_outbox
+from rmplugin.people.models import Person
 from rmplugin.wiring import make_runtime
 from tests.factories.credits import confirm_session, make_pair
 from tests.factories.sinks import RecordStore, connect, entries_of, reverse
@@ -499,6 +501,21 @@ def test_person_when_erased_before_their_line_was_sent_is_told_to_nobody(ledger,
             row.payload = {}
     ledger.work()
     assert (sink.calls, ledger.states()) == ([], ["superseded"] * 2)
+
+
+def test_account_when_added_after_somebody_was_erased_is_told_of_the_others_alone(
+    runtime, tenant, sink, clock
+):
+    ledger = Ledger(runtime, tenant, clock, min_sessions=2, min_minutes=120)
+    ledger.confirm(2)
+    ledger.work()
+    with ledger.db() as db:
+        erase_person(db, db.get_one(Person, ledger.pair.mentee.id), "command", clock.now)
+    connect(runtime, tenant, sink, since=clock.now - timedelta(days=1))
+    ledger.work()
+    told = {(record.person_id, record.kind) for record in sink.records.values()}
+    assert told == {(str(ledger.pair.mentor.id), kind) for kind in ("award", "completion")}
+    assert set(ledger.states()) == {"delivered"}
 
 
 def test_account_when_the_company_is_another_hears_nothing(runtime, other_tenant, ledger, sink):

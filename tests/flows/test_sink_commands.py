@@ -156,6 +156,11 @@ def test_reversal_when_done_by_hand_counts_as_delivered(rm, live, tenant, sink, 
         reverse(db, entries_of(db, pair.mentee.id)[0], utc_now())
     rm.do("credits", "deliver")
     waiting = next(row for row in rows(Delivery) if row.state == "needs_human")
-    assert "1 wait for somebody" in rm("doctor").out
+    assert "1 wait for somebody: rmplugin credits deliveries --state needs_human" in rm("doctor").out
     rm.do("credits", "by-hand", waiting.id)
+    with live.database.transaction(tenant.id) as db:
+        db.get_one(Delivery, waiting.id).state = "blocked"
+    assert "1 wait for somebody: rmplugin credits deliveries --state blocked" in rm("doctor").out
+    with live.database.transaction(tenant.id) as db:
+        db.get_one(Delivery, waiting.id).state = "delivered"
     assert listed(rm)["deliveries"] == {"delivered": 3}

@@ -33,6 +33,7 @@ from tests.once import (
     CompiledTemplates,
     compile_routes_once,
     compile_statements_once,
+    make_tool_keys_once,
     read_entry_points_once,
     read_hooks_once,
 )
@@ -42,6 +43,7 @@ gc.set_threshold(*COLLECT_AFTER)
 compile_routes_once()
 read_entry_points_once()
 read_hooks_once()
+make_tool_keys_once()
 
 # No test is timed. In CI the examples are the same each time, so that a failure belongs to the change.
 hypothesis.settings.register_profile("here", deadline=None)

@@ -6,15 +6,19 @@ statements, and into reading the same entry points and plug-ins.
 
 import sys
 from functools import cache
+from itertools import cycle
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
 import pluggy
+from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import Engine
 from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
 from rmplugin import db, plugins
+from rmplugin.tenants import keys
 
 
 class CompiledTemplates(jinja2.BytecodeCache):
@@ -74,6 +78,12 @@ def read_hooks_once() -> None:
         return kept[plugin, name]
 
     pluggy.PluginManager.parse_hookimpl_opts = parsed
+
+
+def make_tool_keys_once() -> None:
+    """Make sixteen pairs of keys for the tool, in turn: as many as no test needs at a time."""
+    made, turns = cache(lambda _turn, **kind: rsa.generate_private_key(**kind)), cycle(range(16))
+    keys.rsa = SimpleNamespace(generate_private_key=lambda **kind: made(next(turns), **kind))
 
 
 def compile_statements_once(first: Engine) -> None:

@@ -16,7 +16,7 @@ class Door:
         self.app, self.added = None, {}
         self.server = make_server("127.0.0.1", 0, self, threaded=True)
         self.url = f"http://{host}:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
     def __call__(self, environ, start_response):

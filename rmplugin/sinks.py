@@ -112,13 +112,8 @@ class CompletionSink(Protocol):
         ...
 
 
-<<<<<<< HEAD
 # award: minutes of a confirmed session, never 0. reversal: takes one award back. adjustment: by a manager.
 # completion: every criterion of a programme is met. withdrawal: takes one completion back.
-=======
-# award: minutes of a confirmed session, never 0. reversal: takes one award back. adjustment: written by a
-# manager. completion: every criterion of a programme is met. withdrawal: takes one completion back.
->>>>>>> walk7
 CreditKind = Literal["award", "reversal", "adjustment", "completion", "withdrawal"]
 
 

@@ -220,18 +220,9 @@ class LtiPlatform:
                 query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
                 platform.requests.append((self.command, self.path))
                 platform.headers[parts.path] = dict(self.headers)
-                headers: dict[str, str] = {}
-                try:
-                    first = parts.path.split("/")[1]
-                    if first in platform.outage:
-                        status, headers = platform.outage[first]
-                        raise Refused(status, "outage", "<html>down</html>")  # noqa: TRY301 - one answer for all.
-                    status, kind, answer, headers = platform.route(
-                        self.command, parts.path, query, self.headers, body
-                    )
-                except Refused as refused:
-                    platform.refusals.append(refused.reason)
-                    status, kind, answer = refused.status, "text/html", refused.body
+                status, kind, answer, headers = platform.answer(
+                    self.command, parts.path, query, self.headers, body
+                )
                 data = answer.encode()
                 cut = platform.cut if parts.path.startswith("/ags/") else None
                 if cut == 0:
@@ -247,6 +238,17 @@ class LtiPlatform:
             do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names of the base class.
 
         return Handler
+
+    def answer(self, method, path, query, headers, body):
+        """Answer a request, by the platform's rules or by the fault that a test wants."""
+        outage = self.outage.get(path.split("/")[1])
+        if outage is not None:
+            return outage[0], "text/html", "<html>down</html>", outage[1]
+        try:
+            return self.route(method, path, query, headers, body)
+        except Refused as refused:
+            self.refusals.append(refused.reason)
+            return refused.status, "text/html", refused.body, {}
 
     def route(self, method, path, query, headers, body):  # noqa: PLR0911 - one return per service.
         if (method, path) == ("GET", "/jwks"):

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from rmplugin import migrations
-from tests.fakes.ags_platform import AgsPlatform
+from tests.factories.schedules import Schedule
 from tests.fakes.forked_workers import FileSink, Forker
-from tests.flows import test_fault_schedules as faults
+from tests.fakes.watched_platform import WatchedPlatform
 from tests.postgres import cluster, find_binaries
 
 pytestmark = [pytest.mark.part("postgresql"), pytest.mark.only_on("postgresql")]
@@ -67,8 +67,8 @@ def test_database_when_it_crashes_under_the_workers_loses_and_doubles_nothing(
     runtime, tool_keys, clock, forker, tmp_path
 ):
     forker.install(runtime.settings)
-    with AgsPlatform(runtime, clock) as lms:
-        schedule = faults.Schedule("crash", runtime, clock, lms, forker, tmp_path)
+    with WatchedPlatform(runtime, clock) as lms:
+        schedule = Schedule("crash", runtime, clock, lms, forker, tmp_path)
         ends = []
         for number in range(8):
             schedule.confirm()
@@ -76,7 +76,8 @@ def test_database_when_it_crashes_under_the_workers_loses_and_doubles_nothing(
             time.sleep(0.02 * number)
             crash(runtime)
             # A worker that lost its database ends with an error; huey starts the next round a minute later.
-            ends.append(forker.wait(worker))
+            ends.append(forker.wait(schedule.workers[worker]))
+            schedule.killed.add(worker)
             clock.forward(minutes=11)
         assert any(ends), "no crash met a worker at work"
         schedule.recover()

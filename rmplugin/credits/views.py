@@ -272,7 +272,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
     """Show the manager what became of the course records of a programme."""
     programme = get_managed_programme(visit.db, programme_id, visit.session.context_id)
     visit.note_access(programme_id=programme_id)
-    counts = lists.count_deliveries(visit.db, programme_id)
+    counts, overdue = lists.count_deliveries(visit.db, programme_id, visit.now)
     wanted = web.load_query(DeliveriesQuery())
     chosen = [
         (place, group, count)
@@ -304,7 +304,7 @@ def deliveries(visit: Visit, programme_id: UUID) -> web.Answer:
         place_of=lists.place_of,
         titles=_titles(visit),
         stuck=sum(groups[group] for groups in counts.values() for group in ("blocked", "needs_human")),
-        overdue=lists.count_overdue(visit.db, programme_id, visit.now),
+        overdue=overdue,
         shapes=[
             (shape.key, ANY_SYSTEM if shape.key == "generic" else shape.title) for shape in SHAPES.values()
         ],

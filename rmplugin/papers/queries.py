@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.queries import began_at, time_given
+from rmplugin.credits.queries import began_at, ledger_history
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
@@ -111,16 +111,17 @@ def facts_for_paper(db: Db, row: Completion) -> dict[str, Any] | None:
     pairings = db.scalars(query.order_by(Pairing.started_at, Pairing.id)).all()
     if not pairings:
         return None
-    sessions, minutes = time_given(db, programme.id, row.person_id)
+    history = ledger_history(db, programme.id, row.person_id)
+    began = began_at((one.started_at for one in pairings), history, programme)
     return {
         "name": db.get_one(Person, row.person_id).display_name,
         "role": str(pairings[-1].role_of(row.person_id)),
         "programme": programme.name,
-        "started_at": began_at(db, programme, row.person_id).isoformat(),
+        "started_at": began.isoformat(),
         "completed_at": row.met_at.isoformat(),
-        "sessions": sessions,
-        "minutes": minutes,
-        **_credit(db, programme.id, row.person_id, minutes),
+        "sessions": history.sessions,
+        "minutes": history.minutes,
+        **_credit(db, programme.id, row.person_id, history.minutes),
         "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
         "evidence_sha256": _evidence(db, programme.id, row.person_id),
         "issuer": db.get_one(Tenant, db.tenant_id).name,

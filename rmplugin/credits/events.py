@@ -229,7 +229,9 @@ def _payload_of_completion(db: Db, completion: Completion) -> dict[str, Any]:
     newest = db.scalars(
         select(CreditEntry).where(*mine).order_by(CreditEntry.created_at.desc()).limit(1)
     ).first()
-    programme = db.get_one(Programme, completion.programme_id)
+    programme, person_id = db.get_one(Programme, completion.programme_id), completion.person_id
+    paired = queries.pairing_starts(db, [person_id], programme.id).get((person_id, programme.id), ())
+    history = queries.ledger_history(db, programme.id, person_id)
     assert completion.met_at is not None
     return {
         "kind": "completion",
@@ -237,7 +239,7 @@ def _payload_of_completion(db: Db, completion: Completion) -> dict[str, Any]:
         "role": newest.role if newest is not None else "mentee",
         "pairing_id": None,
         "session_id": None,
-        "started_at": queries.began_at(db, programme, completion.person_id).isoformat(),
+        "started_at": queries.began_at(paired, history, programme).isoformat(),
         "ended_at": completion.met_at.isoformat(),
         "minutes": completion.minutes,
         "amount_hundredths": int(amount),

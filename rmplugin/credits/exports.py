@@ -8,11 +8,13 @@ from typing import Any, TextIO
 
 from sqlalchemy import select
 
+from rmplugin.credits.histories import lines_of, sum_up
 from rmplugin.credits.models import Completion, CreditEntry, CreditReason
-from rmplugin.credits.queries import beginnings, first_moment
+from rmplugin.credits.queries import began_at, pairing_starts
 from rmplugin.db import Db
 from rmplugin.people.models import Person
 from rmplugin.people.queries import zones_of
+from rmplugin.policies import History
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession
 from rmplugin.shapes import SHAPES, spreadsheet_text
@@ -149,7 +151,8 @@ def _records(db: Db, programme_id: uuid.UUID | None) -> Iterator[CreditRecord]:
     )
     completions = db.execute(_within(met, Completion.programme_id, programme_id)).all()
     zones = zones_of(db, {row.Person.id for row in (*lines, *completions)})
-    began = beginnings(db, {row.Person.id for row in completions}, programme_id)
+    people = {row.Person.id for row in completions}
+    paired, ledgers = pairing_starts(db, people, programme_id), lines_of(db, people, programme_id)
     newest = {(row.Person.id, row.Programme.id): row.CreditEntry for row in lines}
     for row in lines:
         yield _of_entry(
@@ -158,7 +161,8 @@ def _records(db: Db, programme_id: uuid.UUID | None) -> Iterator[CreditRecord]:
     for row in completions:
         who = (row.Person.id, row.Programme.id)
         if who in newest:
-            at = began.get(who) or first_moment(row.Programme)
+            earned, _ = sum_up(line for line in ledgers.get(who[0], ()) if line.programme_id == who[1])
+            at = began_at(paired.get(who, ()), History(earned=earned), row.Programme)
             yield _of_completion(row.Completion, newest[who], row.Person, row.Programme, zones[who[0]], at)
 
 

@@ -146,25 +146,27 @@ def _newest(programme_id: uuid.UUID) -> Select[Any]:
 def count_deliveries(db: Db, programme_id: uuid.UUID, now: datetime) -> tuple[dict[str, dict[str, int]], int]:
     """Count what each system was told last, about each subject of a programme.
 
-    :return: place -> group of states -> how many, groups that are empty included; and how many wait for so
-        long that somebody should look. What the administrator has paused waits because they want it to.
+    What the administrator has paused waits because they want it to.
+
+    :return: place -> group of states -> how many, groups that are empty included; and how many could not be
+        told for so long that somebody should look.
     **Touches** reads delivery, sink_account.
     """
+    columns = (Delivery.sink, Delivery.account_id, Delivery.state)
     paused = select(SinkAccount.id).where(SinkAccount.paused_at.is_not(None))
-    is_overdue = and_(
+    late = and_(
         Delivery.state.in_((*GROUPS["on_its_way"], *GROUPS["retry"])),
         Delivery.created_at < now - SILENT_FOR,
         or_(Delivery.account_id.is_(None), Delivery.account_id.not_in(paused)),
     )
-    columns = (Delivery.sink, Delivery.account_id, Delivery.state)
-    query = select(*columns, func.count(), func.sum(case((is_overdue, 1), else_=0)))
+    query = select(*columns, func.count(), func.sum(case((late, 1), else_=0)))
     query = query.where(Delivery.id.in_(_newest(programme_id))).group_by(*columns)
     counts: dict[str, dict[str, int]] = {}
     overdue = 0
-    for sink, account_id, state, count, late in db.execute(query):
+    for sink, account_id, state, count, silent in db.execute(query):
         place = sink if account_id is None else str(account_id)
         counts.setdefault(place, dict.fromkeys(GROUPS, 0))[GROUP_OF[state]] += count
-        overdue += late
+        overdue += silent
     return dict(sorted(counts.items())), overdue
 
 

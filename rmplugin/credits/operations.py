@@ -106,7 +106,7 @@ def adjust(
     """
     role = queries.role_of(db, programme.id, person_id)
     ledger = Ledger(db, person_id, policies, now)
-    _sessions, given = queries.time_given(db, programme.id, person_id)
+    given = queries.ledger_history(db, programme.id, person_id).minutes
     if given + minutes < 0:
         raise ConflictError(
             "below_zero",

@@ -1,7 +1,7 @@
 """Reads about credits: the ledger, completion and deliveries."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -53,66 +53,56 @@ def own_histories(
     return {programme_id: history for (_person_id, programme_id), history in found.items()}
 
 
-def time_given(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> tuple[int, int]:
-    """Give how many confirmed sessions count for a person in a programme, and their minutes.
+def ledger_history(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> History:
+    """Give what counts for a person in a programme, reversals taken off; of their ledger alone.
 
-    **Touches** reads credit_entry, mentoring_session.
+    **Touches** reads credit_entry, mentoring_session, profile, person.
     """
-    return times_given(db, [(person_id, programme_id)])[person_id, programme_id]
+    return ledger_histories(db, [(person_id, programme_id)])[person_id, programme_id]
 
 
-def times_given(
+def ledger_histories(
     db: Db, pairs: Collection[tuple[uuid.UUID, uuid.UUID]]
-) -> dict[tuple[uuid.UUID, uuid.UUID], tuple[int, int]]:
-    """Do for many what `time_given` does for one. :param pairs: (person, programme)."""
+) -> dict[tuple[uuid.UUID, uuid.UUID], History]:
+    """Do for many what `ledger_history` does for one. :param pairs: (person, programme)."""
     lines = lines_of(db, {person_id for person_id, _programme_id in pairs})
-    given = {}
+    histories = {}
     for person_id, programme_id in pairs:
         mine = (line for line in lines.get(person_id, ()) if line.programme_id == programme_id)
         earned, adjusted = sum_up(mine)
-        history = History(earned=earned, adjusted=adjusted)
-        given[person_id, programme_id] = history.sessions, history.minutes
-    return given
+        histories[person_id, programme_id] = History(earned=earned, adjusted=adjusted)
+    return histories
 
 
-def began_at(db: Db, programme: Programme, person_id: uuid.UUID) -> datetime:
-    """Give when somebody began in a programme, see `beginnings`."""
-    return beginnings(db, [person_id], programme.id).get((person_id, programme.id)) or first_moment(programme)
+def began_at(paired: Iterable[datetime], history: History, programme: Programme) -> datetime:
+    """Give when somebody began: with their first pairing, or with a session that counts and was before it.
+
+    :param paired: when their pairings started; without any, and without sessions, it is the first day of
+        the programme.
+    **Touches** pure.
+    """
+    moments = [*paired, *(one.session.starts_at for one in history.earned)]
+    return min(moments, default=datetime.combine(programme.starts_on, time.min, UTC))
 
 
-def first_moment(programme: Programme) -> datetime:
-    """Give when a programme begins, for whom nothing else is known of. **Touches** pure."""
-    return datetime.combine(programme.starts_on, time.min, UTC)
-
-
-def beginnings(
+def pairing_starts(
     db: Db, people: Collection[uuid.UUID], programme_id: uuid.UUID | None = None
-) -> dict[tuple[uuid.UUID, uuid.UUID], datetime]:
-    """Give when people began: with their first pairing, or with a session that counts and was before it.
+) -> dict[tuple[uuid.UUID, uuid.UUID], list[datetime]]:
+    """Give when the pairings of people started, by person and programme.
 
     :param programme_id: None for all programmes.
-    :return: by person and programme; without whom neither is known of; partners may be among them.
-    **Touches** reads pairing, credit_entry, mentoring_session, profile, person.
+    **Touches** reads pairing.
     """
-    began: dict[tuple[uuid.UUID, uuid.UUID], datetime] = {}
-
-    def note(person_id: uuid.UUID, programme_id: uuid.UUID, moment: datetime) -> None:
-        key = (person_id, programme_id)
-        began[key] = min(began.get(key, moment), moment)
-
-    here = [Pairing.programme_id == programme_id] if programme_id is not None else []
+    starts: dict[tuple[uuid.UUID, uuid.UUID], list[datetime]] = {}
+    columns = (Pairing.mentor_id, Pairing.mentee_id, Pairing.programme_id, Pairing.started_at)
     for some in chunks(people):
-        query = select(Pairing.mentor_id, Pairing.mentee_id, Pairing.programme_id, Pairing.started_at)
-        query = query.where(or_(Pairing.mentor_id.in_(some), Pairing.mentee_id.in_(some)), *here)
-        for *both, programme, started_at in db.execute(query):
-            for person_id in both:
-                note(person_id, programme, started_at)
-    for person_id, lines in lines_of(db, people, programme_id).items():
-        for programme in {line.programme_id for line in lines}:
-            earned, _adjusted = sum_up(line for line in lines if line.programme_id == programme)
-            for one in earned:
-                note(person_id, programme, one.session.starts_at)
-    return began
+        query = select(*columns).where(or_(Pairing.mentor_id.in_(some), Pairing.mentee_id.in_(some)))
+        if programme_id is not None:
+            query = query.where(Pairing.programme_id == programme_id)
+        for mentor_id, mentee_id, where, started_at in db.execute(query):
+            for person_id in {mentor_id, mentee_id} & set(some):
+                starts.setdefault((person_id, where), []).append(started_at)
+    return starts
 
 
 def credits_of(

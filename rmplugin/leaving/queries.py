@@ -10,7 +10,7 @@ from fractions import Fraction
 from sqlalchemy import or_, select
 
 from rmplugin.credits.models import Completion
-from rmplugin.credits.queries import began_at, completion_of, time_given
+from rmplugin.credits.queries import began_at, completion_of, ledger_history
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.goals.queries import GoalStory, list_goals_of
@@ -101,7 +101,7 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
     if not pairings:
         raise NotFoundError("record")
     names = display_names(db, {person_id, *(row.partner_of(person_id) for row in pairings)})
-    sessions, minutes = time_given(db, programme_id, person_id)
+    history = ledger_history(db, programme_id, person_id)
     ids = [row.id for row in pairings]
     goals = [
         story
@@ -112,11 +112,11 @@ def record_of(db: Db, programme_id: uuid.UUID, person_id: uuid.UUID) -> Record:
         person_id=person_id,
         name=names[person_id],
         programme=programme,
-        began_at=began_at(db, programme, person_id),
+        began_at=began_at((row.started_at for row in pairings), history, programme),
         pairings=[(row, names[row.partner_of(person_id)]) for row in pairings],
         completion=completion_of(db, programme_id, person_id),
-        sessions=sessions,
-        minutes=minutes,
+        sessions=history.sessions,
+        minutes=history.minutes,
         goals=[_own_words(story, person_id) for story in reversed(goals)],
         done=done_items(db, person_id, ids),
         kudos=kudos_of(db, person_id, ids, names),

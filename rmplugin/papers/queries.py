@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from rmplugin.credits.models import Completion, CreditEntry
-from rmplugin.credits.queries import beginnings, times_given
+from rmplugin.credits.queries import began_at, ledger_histories
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import Pairing
@@ -109,42 +109,47 @@ def facts_for_papers(db: Db, rows: Collection[Completion]) -> list[tuple[Complet
     """
     people, programme_ids = {row.person_id for row in rows}, {row.programme_id for row in rows}
     names = display_names(db, people)
-    query = select(Programme.id, Programme.name).where(Programme.id.in_(programme_ids))
-    programmes = {row.id: row.name for row in db.execute(query)}
-    roles = _roles_of(db, people, programme_ids)
-    began = beginnings(db, people)
-    given = times_given(db, {(row.person_id, row.programme_id) for row in rows})
+    programmes = {one.id: one for one in db.scalars(select(Programme).where(Programme.id.in_(programme_ids)))}
+    pairings = _pairings_of(db, people, programme_ids)
+    histories = ledger_histories(db, {(row.person_id, row.programme_id) for row in rows})
     entries = _entries_of(db, people, programme_ids)
     issuer = db.get_one(Tenant, db.tenant_id).name
     says = []
     for row in rows:
         whose = (row.person_id, row.programme_id)
-        if whose in roles:
-            assert row.met_at is not None
-            facts = {
-                "name": names[row.person_id],
-                "programme": programmes[row.programme_id],
-                "issuer": issuer,
-                "role": roles[whose],
-                "started_at": began[whose].isoformat(),
-                "completed_at": row.met_at.isoformat(),
-                **_credit(entries[whose], *given[whose]),
-                "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
-            }
-            says.append((row, facts))
+        if whose not in pairings:
+            continue
+        assert row.met_at is not None
+        programme, history = programmes[row.programme_id], histories[whose]
+        began = began_at((started_at for started_at, _id, _role in pairings[whose]), history, programme)
+        facts = {
+            "name": names[row.person_id],
+            "role": max(pairings[whose])[-1],
+            "programme": programme.name,
+            "started_at": began.isoformat(),
+            "completed_at": row.met_at.isoformat(),
+            "sessions": history.sessions,
+            "minutes": history.minutes,
+            **_credit(entries[whose], history.minutes),
+            "criteria": [[criterion["label"], criterion["needed"]] for criterion in row.criteria],
+            "evidence_sha256": _evidence(entries[whose]),
+            "issuer": issuer,
+        }
+        says.append((row, facts))
     return says
 
 
-def _roles_of(db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]) -> dict[Whose, str]:
-    """Give the roles of people in their newest pairings in programmes."""
-    newest: dict[Whose, Any] = {}
+def _pairings_of(
+    db: Db, people: Collection[uuid.UUID], programmes: Collection[uuid.UUID]
+) -> dict[Whose, list[tuple[datetime, uuid.UUID, str]]]:
+    """Give since when people have had pairings in programmes, their ids, and the roles in them."""
+    pairings: dict[Whose, list[tuple[datetime, uuid.UUID, str]]] = defaultdict(list)
     for role, own in (("mentor", Pairing.mentor_id), ("mentee", Pairing.mentee_id)):
         query = select(own, Pairing.programme_id, Pairing.started_at, Pairing.id)
         query = query.where(own.in_(people), Pairing.programme_id.in_(programmes))
-        for person_id, programme_id, *since in db.execute(query):
-            whose = (person_id, programme_id)
-            newest[whose] = max(newest.get(whose, ()), (*since, role))
-    return {whose: role for whose, (*_since, role) in newest.items()}
+        for person_id, programme_id, started_at, pairing_id in db.execute(query):
+            pairings[person_id, programme_id].append((started_at, pairing_id, role))
+    return pairings
 
 
 def _entries_of(
@@ -162,24 +167,21 @@ def _entries_of(
     return entries
 
 
-def _credit(entries: Sequence[Any], sessions: int, minutes: int) -> dict[str, Any]:
-    """Give the credit in the unit in which most of it was counted, without preparation, and one digest for
-    the digests of all lines.
-    """
+def _credit(entries: Sequence[Any], minutes: int) -> dict[str, Any]:
+    """Give the credit in the unit in which most of it was counted; preparation is no part of it."""
     sums: dict[str, tuple[int, int]] = {}
     for entry in entries:
         if entry.unit != PREPARATION:
             counted, amount = sums.get(entry.unit, (0, 0))
             sums[entry.unit] = counted + entry.minutes, amount + entry.amount_hundredths
     unit = min(sums, key=lambda one: (-sums[one][0], one), default=UNIT)
-    digests = "\n".join(sorted(entry.evidence_sha256 for entry in entries))
-    return {
-        "sessions": sessions,
-        "minutes": minutes,
-        "unit": unit,
-        "amount_hundredths": sums[unit][1] if sums else hours_in_hundredths(minutes),
-        "evidence_sha256": hashlib.sha256(digests.encode()).hexdigest(),
-    }
+    amount = sums[unit][1] if sums else hours_in_hundredths(minutes)
+    return {"amount_hundredths": amount, "unit": unit}
+
+
+def _evidence(entries: Sequence[Any]) -> str:
+    """Give one digest for the digests of all lines of a person's ledger."""
+    return hashlib.sha256("\n".join(sorted(entry.evidence_sha256 for entry in entries)).encode()).hexdigest()
 
 
 def record_of(db: Db, paper: Paper, public_url: str, language: str, say: Callable[[str], str]) -> PaperRecord:

@@ -1,6 +1,7 @@
 """The place that a grade goes to: the gradebook column of a person in the course of their programme."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,7 @@ def find_places(
     for programme, person_id in wanted:
         whose = (programme.context_id, person_id)
         member: Any = members.get(whose)
-        holder = _holder_of(programme, others.get(whose, ()))
+        holder = _holder_of(programme, others[whose])
         problem = _why_no_grade(programme.context_id, member)
         if problem is None and holder is not None:
             problem = _why_anothers(programme, holder)
@@ -133,29 +134,24 @@ def _find_members(db: Db, wanted: Collection[tuple[Programme, uuid.UUID]]) -> di
     return members
 
 
-def _find_others(db: Db, wanted: Collection[tuple[Programme, uuid.UUID]]) -> dict[Whose, list[Any]]:
-    """Give the programmes of courses that told something of people, the oldest first."""
-    others: dict[Whose, list[Any]] = {}
-    for some in chunks(wanted):
-        query = (
-            select(
-                Delivery.person_id,
-                Programme.context_id,
-                Programme.id,
-                Programme.name,
-                Programme.state,
-                Programme.created_at,
-            )
-            .join(Programme, Programme.id == Delivery.programme_id)
-            .where(
-                Delivery.person_id.in_({person_id for _programme, person_id in some}),
-                Delivery.account_id.is_(None),
-                Programme.context_id.in_(_courses(some)),
-            )
-            .order_by(Programme.created_at, Programme.id)
+def _find_others(db: Db, wanted: Collection[tuple[Programme, uuid.UUID]]) -> dict[Whose, list[Programme]]:
+    """Give the other programmes of courses that told something of people, the oldest first."""
+    query = select(Programme).where(Programme.context_id.in_(_courses(wanted)))
+    here: dict[uuid.UUID | None, list[Programme]] = defaultdict(list)
+    for programme in db.scalars(query.order_by(Programme.created_at, Programme.id)):
+        here[programme.context_id].append(programme)
+    # Mostly a course has one programme, and then there is nothing to ask for.
+    shared = {programme.id for some in here.values() if len(some) > 1 for programme in some}
+    told = set()
+    for some in chunks({person_id for _programme, person_id in wanted} if shared else ()):
+        theirs = select(Delivery.person_id, Delivery.programme_id).where(
+            Delivery.person_id.in_(some), Delivery.programme_id.in_(shared), Delivery.account_id.is_(None)
         )
-        for row in db.execute(query.distinct()):
-            others.setdefault((row.context_id, row.person_id), []).append(row)
+        told |= {tuple(row) for row in db.execute(theirs.distinct())}
+    others: dict[Whose, list[Programme]] = {}
+    for programme, person_id in wanted:
+        whose = (programme.context_id, person_id)
+        others[whose] = [one for one in here[programme.context_id] if (person_id, one.id) in told]
     return others
 
 
@@ -163,7 +159,7 @@ def _courses(wanted: Collection[tuple[Programme, uuid.UUID]]) -> set[uuid.UUID]:
     return {programme.context_id for programme, _person_id in wanted if programme.context_id is not None}
 
 
-def _holder_of(programme: Programme, others: Sequence[Any]) -> str | None:
+def _holder_of(programme: Programme, others: Sequence[Programme]) -> str | None:
     """Name the programme that has somebody's one grade in a course before another one; None for none.
 
     The older of those that are not over; when all are, the newest. So a grade never goes to and fro.
@@ -177,7 +173,7 @@ def _holder_of(programme: Programme, others: Sequence[Any]) -> str | None:
         if one.id != programme.id and (
             goes_on or not is_older if programme.state == "archived" else goes_on and is_older
         ):
-            return str(one.name)
+            return one.name
     return None
 
 

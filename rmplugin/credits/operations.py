@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 
 from rmplugin import audit, notify
 from rmplugin.credits import events, queries, store
-from rmplugin.credits.columns import find_places
+from rmplugin.credits.columns import find_place, find_places
 from rmplugin.credits.entries import Ledger, policy_of
 from rmplugin.credits.histories import Line, histories_of, lines_of
 from rmplugin.credits.models import Completion, CreditEntry, Delivery
@@ -400,6 +400,14 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
         raise ConflictError("delivery_in_flight", "This is being sent right now. Look again in a minute.")
     if delivery.state == "delivered":
         raise ConflictError("delivery_delivered", "This has arrived already. Nothing needs to be sent again.")
+    if delivery.state == "blocked" and delivery.last_status is None:
+        # Not refused there: there is no place for it.
+        problem = find_place(db, db.get_one(Programme, delivery.programme_id), delivery.person_id).problem
+        if problem is not None:
+            said = Text(
+                "This cannot be sent yet, and is sent by itself later. What is missing: %(why)s", why=problem
+            )
+            raise ConflictError("delivery_blocked", said)
     audit.record(
         db, actor, "delivery.retry", delivery.id, now, state=delivery.state, attempts=delivery.attempts
     )

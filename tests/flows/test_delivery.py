@@ -568,6 +568,18 @@ def test_retry_when_the_obstacle_is_gone_sends_at_once(world, lms, clock):
         operations.retry(db, db.get(Delivery, blocked.id), "command", clock.now)
 
 
+def test_retry_when_the_obstacle_is_still_there_says_what_is_missing(world, lms, clock):
+    world.confirm()
+    with world.db() as db:
+        db.scalars(select(CourseMember).where(CourseMember.is_learner)).first().last_launch_at = None
+    world.work()
+    with world.db() as db:
+        blocked = db.scalars(select(Delivery).where(Delivery.state == "blocked")).one()
+        with pytest.raises(ConflictError, match="What is missing: Open the activity once"):
+            operations.retry(db, blocked, "command", clock.now)
+        assert db.get_one(Delivery, blocked.id).state == "blocked"
+
+
 def test_delivery_when_the_tenant_is_another_is_kept_apart(world, other_tenant, lms, clock, runtime):
     world.confirm()
     world.work()

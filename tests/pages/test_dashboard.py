@@ -130,7 +130,7 @@ def test_desk_when_pairs_are_active_shows_counts_and_no_words(sign_in, runtime, 
         db.merge(pair.programme).context_id = context.id
     page = sign_in(tenant, manager=True, context=context).get("/manage")
     assert f"{pair.mentor.display_name} → {pair.mentee.display_name}" in page.says()
-    assert "1 (0 h 45 min)" in page.says()
+    assert "1 (45 min)" in page.says()
     assert "A very private" not in page.text
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from datetime import date
 from importlib.metadata import entry_points
 
@@ -753,6 +754,12 @@ def test_credits_when_delivered_and_blocked_are_shown_listed_and_sent_again(rm, 
         "id", "sink", "person", "state", "attempts", "last_status", "last_error", "remote_ref", "sent_at",
     }  # fmt: skip
     assert "not open in a course yet" in rm.do("credits", "deliveries").out
+    refused(
+        rm("credits", "retry", rows[0]["id"]), "What is missing: The programme is not open in a course yet."
+    )
+    with db() as stored:
+        # The LMS had refused it.
+        stored.get(Delivery, uuid.UUID(rows[0]["id"])).last_status = 422
     assert "sent with the worker's next round" in rm.do("credits", "retry", rows[0]["id"]).out
     pending = rm.do("credits", "deliveries", "--state=pending", "--json").json
     assert [row["id"] for row in pending] == [rows[0]["id"]]

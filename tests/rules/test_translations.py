@@ -61,7 +61,7 @@ def test_texts_when_they_tell_hours_and_minutes_leave_it_to_the_one_function():
         for message in translations.collect()
         if re.search(r"%\(\w+\)\w* h\b", str(message.id))
     ]
-    assert told == [duration(0).template], "write it with `texts.duration`"
+    assert told == [duration(60).template], "write it with `texts.duration`"
 
 
 @pytest.mark.parametrize("path", FILES, ids=LANGUAGES)

@@ -63,9 +63,9 @@ def fill(connection: Connection, metadata: MetaData, given: Mapping[str, Any]) -
 
 
 def read_rows(database, tenant, model: type) -> list[Any]:
-    """Give all rows of a table that a tenant has."""
+    """Give all rows of a table that a tenant has, in the order in which they were made."""
     with database.transaction(tenant.id, write=False) as db:
-        return list(db.scalars(select(model)))
+        return list(db.scalars(select(model).order_by(model.id)))
 
 
 def _row(table: Table, checks: str, ids: Mapping[str, list[Any]], number: int) -> dict[str, Any]:

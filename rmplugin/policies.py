@@ -4,11 +4,13 @@ A policy is pure and counts in whole minutes. Minutes are the authority: credit 
 their *sum*, so that nothing is rounded twice.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from fractions import Fraction
-from typing import Literal
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from rmplugin.texts import Text
@@ -116,6 +118,13 @@ class Targets:
     reflections: int = 0
     agreement: bool = False
     end_review: bool = False
+
+
+@lru_cache(maxsize=1000)
+def numbers_of(values: Caps | Targets) -> Mapping[str, Any]:
+    """Give numbers by their names, JSON-ready, as they are kept with what they count. **Touches** pure."""
+    # A programme has the same ones for thousands of people.
+    return MappingProxyType(asdict(values))
 
 
 @dataclass(frozen=True, slots=True)

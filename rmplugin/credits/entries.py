@@ -9,7 +9,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from rmplugin.policies import (
     SessionFacts,
     day_in,
     hours_in_hundredths,
+    numbers_of,
 )
 from rmplugin.programmes.models import Programme
 from rmplugin.sessions.models import MentoringSession, SessionClaim
@@ -96,7 +97,7 @@ def caps_of(programme: Programme) -> Caps:
 
 def rules_of(caps: Caps, zone: str) -> dict[str, Any]:
     """Give the rules that are kept with a line: who moves keeps what was counted before. **Touches** pure."""
-    return {**asdict(caps), "zone": zone}
+    return {**numbers_of(caps), "zone": zone}
 
 
 def policy_of(policies: Mapping[str, CreditPolicy], programme: Programme) -> CreditPolicy:

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +21,7 @@ from rmplugin.errors import ConflictError
 from rmplugin.jobs import enqueue_all
 from rmplugin.matching.interruptions import end_with_programme
 from rmplugin.people.queries import display_names
-from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets
+from rmplugin.policies import CreditPolicy, History, PolicyCriterion, PolicyProgress, Targets, numbers_of
 from rmplugin.programmes.models import Programme
 from rmplugin.reviews.queries import managers_of
 from rmplugin.sinks import CompletionSink
@@ -301,7 +300,7 @@ def _note(
     if row.met_at is None:
         policy = policy_of(policies, programme)
         values |= {"policy": policy.key, "policy_version": policy.version}
-        values["targets"] = asdict(queries.targets_of(programme))
+        values["targets"] = dict(numbers_of(queries.targets_of(programme)))
     if {name: getattr(row, name) for name in values} != values:
         for name, value in values.items():
             setattr(row, name, value)

@@ -96,9 +96,9 @@ def joined(parts: Iterable[str], between: str = " ") -> Text:
 
 def duration(minutes: int) -> Text:
     """Write how long something took, the same everywhere: "1 h 30 min", "45 min". **Touches** pure."""
-    if minutes < 60:
+    if abs(minutes) < 60:
         return Text("%(m)s min", m=minutes)
-    return Text("%(h)s h %(m)s min", h=minutes // 60, m=minutes % 60)
+    return Text("%(h)s h %(m)s min", h=int(minutes / 60), m=abs(minutes) % 60)
 
 
 def texts(words: Mapping[Code, str]) -> dict[Code, Text]:

@@ -157,6 +157,8 @@ def count_deliveries(db: Db, programme_id: uuid.UUID, now: datetime) -> tuple[di
     late = and_(
         Delivery.state.in_((*GROUPS["on_its_way"], *GROUPS["retry"])),
         Delivery.created_at < now - SILENT_FOR,
+        # What was set free just now was not tried yet.
+        or_(Delivery.attempts > 0, Delivery.updated_at < now - SILENT_FOR),
         or_(Delivery.account_id.is_(None), Delivery.account_id.not_in(paused)),
     )
     query = select(*columns, func.count(), func.sum(case((late, 1), else_=0)))

@@ -63,7 +63,7 @@ def reverse(
     :param actor: the manager, see `audit.AuditEntry`.
     :param reason: in words that the person reads.
     :return: the reversal.
-    :raises ConflictError: it is no award, or it was taken back before.
+    :raises ConflictError: it is no award, it was taken back before, or it counts nothing.
     **Touches** writes credit_entry, credit_reason, completion, delivery, outbox_event, notice, audit_entry.
     """
     ledger = Ledger(db, entry.person_id, policies, now)
@@ -72,6 +72,11 @@ def reverse(
         raise ConflictError(
             "not_standing",
             "This line is no award that stands: it was taken back before. Nothing was changed.",
+        )
+    if not any(one.minutes for one in standing):
+        raise ConflictError(
+            "counts_nothing",
+            "This line counts nothing, so there is nothing to take back. Nothing was changed.",
         )
     written = {one.id: ledger.reverse(one, actor, words=reason) for one in standing}
     ledger.settle()
@@ -357,7 +362,7 @@ def _tell_of_unmet(db: Db, programme: Programme, person_id: uuid.UUID, now: date
 
 
 def unblock(db: Db, now: datetime, *whose: ColumnElement[bool]) -> int:
-    """Look again at deliveries that are blocked, because something about their places may have changed.
+    """Look again at grades that are blocked, because something about their places may have changed.
 
     :param whose: which of them, by delivery or programme.
     :return: how many are on their way now; the others say why not, in the words of today.
@@ -366,7 +371,7 @@ def unblock(db: Db, now: datetime, *whose: ColumnElement[bool]) -> int:
     query = (
         select(Delivery, Programme)
         .join(Programme, Programme.id == Delivery.programme_id)
-        .where(Delivery.state == "blocked", *whose)
+        .where(Delivery.state == "blocked", Delivery.account_id.is_(None), *whose)
         .order_by(Delivery.created_at, Delivery.id)
     )
     rows = db.execute(query.with_for_update(of=Delivery)).all()
@@ -399,8 +404,8 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
         raise ConflictError("delivery_in_flight", "This is being sent right now. Look again in a minute.")
     if delivery.state == "delivered":
         raise ConflictError("delivery_delivered", "This has arrived already. Nothing needs to be sent again.")
-    if delivery.state == "blocked" and delivery.last_status is None:
-        # Not refused there: there is no place for it.
+    if delivery.account_id is None and delivery.state == "blocked" and delivery.last_status is None:
+        # Not refused there: there is no place for the grade.
         problem = find_place(db, db.get_one(Programme, delivery.programme_id), delivery.person_id).problem
         if problem is not None:
             said = Text(

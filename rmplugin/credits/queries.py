@@ -95,12 +95,13 @@ def pairing_starts(
     """
     starts: dict[tuple[uuid.UUID, uuid.UUID], list[datetime]] = {}
     columns = (Pairing.mentor_id, Pairing.mentee_id, Pairing.programme_id, Pairing.started_at)
-    for some in chunks(people):
+    wanted = set(people)
+    for some in chunks(wanted):
         query = select(*columns).where(or_(Pairing.mentor_id.in_(some), Pairing.mentee_id.in_(some)))
         if programme_id is not None:
             query = query.where(Pairing.programme_id == programme_id)
         for mentor_id, mentee_id, where, started_at in db.execute(query):
-            for person_id in {mentor_id, mentee_id} & set(some):
+            for person_id in wanted.intersection((mentor_id, mentee_id)):
                 starts.setdefault((person_id, where), []).append(started_at)
     return starts
 

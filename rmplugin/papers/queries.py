@@ -26,6 +26,11 @@ from rmplugin.texts import Text
 
 # The credit that papers name: hours of 60 minutes.
 UNIT = "contact_hours"
+# What criteria were called in papers that were issued before.
+RENAMED = {
+    "Confirmed minutes": "Minutes that count",
+    "Sessions that both confirmed": "Sessions that count",
+}
 # A person and a programme.
 Whose = tuple[uuid.UUID, uuid.UUID]
 
@@ -205,10 +210,7 @@ def record_of(db: Db, paper: Paper, public_url: str, language: str, say: Callabl
         minutes=says["minutes"],
         amount_hundredths=says["amount_hundredths"],
         unit=says["unit"],
-        criteria=[
-            say(Text("%(what)s: %(n)s", what=Text(label), n=needed) if needed > 1 else Text(label))
-            for label, needed in says["criteria"]
-        ],
+        criteria=[say(_criterion(*one)) for one in says["criteria"]],
         evidence_sha256=says["evidence_sha256"],
         issued_at=paper.issued_at,
         issuer_name=says["issuer"],
@@ -217,6 +219,11 @@ def record_of(db: Db, paper: Paper, public_url: str, language: str, say: Callabl
         status_index=paper.status_index,
         language=language,
     )
+
+
+def _criterion(label: str, needed: int) -> Text:
+    what = Text(RENAMED.get(label, label))
+    return Text("%(what)s: %(n)s", what=what, n=needed) if needed > 1 else what
 
 
 def verify_address(public_url: str, paper_id: uuid.UUID) -> str:

@@ -374,6 +374,18 @@ def take_back(runtime, tenant, entry, clock, reason="It was a lunch."):
         )
 
 
+def test_line_that_counts_nothing_when_taken_back_is_refused(runtime, tenant, pair, clock):
+    with runtime.database.transaction(tenant.id) as db:
+        db.get_one(Programme, pair.programme.id).day_cap = 60
+        for _ in range(2):
+            confirm_session(db, pair, clock.now, 60)
+    work_outbox(runtime)
+    nothing = next(line for line in entries(runtime, tenant, pair.mentor) if not line.minutes)
+    with pytest.raises(ConflictError, match="counts nothing"):
+        take_back(runtime, tenant, nothing, clock)
+    assert sums(runtime, tenant, pair.mentor)[0] == 60
+
+
 def notices_of(runtime, tenant, person):
     with runtime.database.transaction(tenant.id, write=False) as db:
         return db.scalars(select(Notice).where(Notice.person_id == person.id).order_by(Notice.id)).all()

@@ -125,6 +125,20 @@ def test_record_when_given_is_whole_and_its_row_names_nobody(ledger, account, si
     assert sink.settings[0] == {"url": "https://lrs.example", "token": "right"}
 
 
+def test_line_when_blocked_by_its_system_has_nothing_to_do_with_the_course(ledger, account):
+    ledger.confirm()
+    with ledger.db() as db:
+        for row in db.scalars(select(Delivery).where(Delivery.account_id.is_not(None))):
+            row.state, row.last_error, row.last_status = "blocked", "No employee number.", None
+    with ledger.db() as db:
+        operations.unblock(db, ledger.clock.now, Delivery.person_id == ledger.pair.mentor.id)
+    assert {row.last_error for row in ledger.rows("blocked")} == {"No employee number."}
+    row = ledger.rows("blocked")[0]
+    with ledger.db() as db:
+        operations.retry(db, db.get_one(Delivery, row.id), "command", ledger.clock.now)
+    assert [one.id for one in ledger.rows("pending")] == [row.id]
+
+
 def test_account_when_stored_keeps_its_secret_encrypted(runtime, tenant, account, ledger):
     with ledger.db() as db:
         row = get_account(db, "lrs")

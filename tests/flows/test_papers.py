@@ -19,7 +19,7 @@ from rmplugin.data_requests.operations import erase_person
 from rmplugin.jobs import enqueue, work_outbox
 from rmplugin.leaving.queries import record_of
 from rmplugin.notify import Notice
-from rmplugin.papers import operations
+from rmplugin.papers import operations, queries
 from rmplugin.papers.keys import rotate_issuer_key
 from rmplugin.papers.models import IssuerKey, Paper
 from rmplugin.people.models import Person
@@ -150,6 +150,14 @@ def test_papers_when_many_are_issued_at_once_say_each_what_its_own_holder_did(
         assert paper.says["evidence_sha256"] == hashlib.sha256(digests.encode()).hexdigest()
     told = [row.person_id for row in read_rows(database, tenant, Notice) if row.kind == "programme_completed"]
     assert sorted(told) == sorted(paper.person_id for paper in issued)
+
+
+def test_paper_when_issued_in_words_of_old_says_its_criteria_in_those_of_today(database, tenant, pair):
+    paper = only_paper(database, tenant, pair.mentor)
+    paper.says["criteria"] = [["Sessions that both confirmed", 2], ["Confirmed minutes", 1]]
+    with database.transaction(tenant.id, write=False) as db:
+        record = queries.record_of(db, paper, "https://mentoring.acme.example", "en", str)
+    assert list(record.criteria) == ["Sessions that count: 2", "Minutes that count"]
 
 
 def test_paper_when_credit_is_taken_back_is_revoked_and_met_again_brings_another(

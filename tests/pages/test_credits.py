@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from rmplugin.api import SinkAnswer
 from rmplugin.audit import AuditEntry
-from rmplugin.credits import exports, queries
+from rmplugin.credits import exports, queries, store
 from rmplugin.credits.models import CreditEntry, Delivery, GradeComparison, GradeDifference
 from rmplugin.credits.tasks import deliver_due
 from rmplugin.destinations.models import Brake
@@ -167,6 +167,10 @@ def test_deliveries_when_a_system_is_silent_for_a_day_say_when_somebody_should_l
     clock.forward(hours=2)
     words = sign_in(tenant, manager=True, context=context).get(path).says()
     assert "Waiting for more than a day: 2" in words
+    with runtime.database.transaction(tenant.id) as db:
+        store.reopen(db, db.scalars(select(Delivery)).first(), clock.now)
+    words = sign_in(tenant, manager=True, context=context).get(path).says()
+    assert "Waiting for more than a day: 1" in words, "what was set free just now was not tried yet"
     assert "tell whoever runs this tool" in words
     assert "Nothing for you to do" not in words
 

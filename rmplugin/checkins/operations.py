@@ -94,7 +94,9 @@ def _open_task(db: Db, pairing: Pairing, kind: str, wave: int, now: datetime) ->
         return False
     db.add(CareTask(pairing_id=pairing.id, kind=kind, wave=wave, created_at=now))
     if queries.has_own_manager_only(db, pairing):
-        said = Text("A pair needs a quiet word, and nobody who manages the programme is outside it.")
+        said = Text(
+            "A pair needs a quiet word, and everybody in the course who manages the programme is in the pair."
+        )
         for contact in contacts_for(db, pairing):
             notify.tell(db, contact.id, "help_asked", said, now, QUIET_WORDS)
     return True

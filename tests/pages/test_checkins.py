@@ -11,6 +11,7 @@ from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.checkins.views import TASKS_SHOWN
 from rmplugin.errors import ConflictError
 from rmplugin.notify import Notice
+from rmplugin.people.models import LtiUser
 from rmplugin.safeguards.operations import add_contact
 from tests.factories.credits import join_course, make_course
 from tests.factories.pairs import make_pair
@@ -167,6 +168,40 @@ def test_quiet_word_when_a_manager_is_outside_the_pair_is_not_for_the_contact(
     answer(pair, pair.mentee, satisfaction=5)
     assert pair.rows(Notice, kind="help_asked") == []
     assert "Nothing at the moment" in sign_in(tenant, contact).get("/quiet-words").says()
+
+
+@pytest.mark.parametrize(
+    ("own", "roles", "linked", "for_contact"),
+    [
+        (("Instructor",), ("Instructor",), False, False),
+        (("Instructor",), ("Administrator",), False, False),
+        (("Instructor",), ("Instructor", "Learner"), True, False),
+        (("Instructor",), ("Mentor",), True, True),
+        (("Instructor",), (), True, True),
+        (("Instructor", "Learner"), ("Learner",), False, True),
+        (("Instructor",), ("Instructor", "TestUser"), False, True),
+        (("Learner",), ("Learner",), True, False),
+    ],
+)
+def test_quiet_word_when_somebody_else_is_in_the_course_asks_the_contact_unless_they_manage(
+    tenant, pair, database, clock, own, roles, linked, for_contact
+):
+    with database.transaction(tenant.id) as db:
+        course = make_course(db, clock.now, "http://lms", None)
+        db.merge(pair.programme).context_id = course.context.id
+        join_course(db, course, pair.mentee, "s-1", clock.now, own)
+        contact = make_person(db)
+        other = join_course(db, course, make_person(db), "s-2", clock.now, roles)
+        user = db.get_one(LtiUser, other.lti_user_id)
+        if not linked:
+            user.person_id, user.link_state = None, "unlinked"
+        add_contact(db, pair.programme, contact.employee_number, "command", clock.now)
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1)
+    answer(pair, pair.mentee, satisfaction=5)
+    assert len(pair.rows(Notice, kind="help_asked")) == for_contact
+    with pair.transaction() as db:
+        assert len(queries.tasks_for_contact(db, contact.id)) == for_contact
 
 
 def test_own_checkins_never_hold_the_partners(pair, clock):

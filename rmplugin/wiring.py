@@ -56,6 +56,7 @@ def make_runtime(
 
 def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
     from rmplugin.calendars import operations as calendars
+    from rmplugin.checkins import operations as checkins
     from rmplugin.credits import confirming
     from rmplugin.credits import operations as credits
     from rmplugin.credits.events import on_fill_wanted
@@ -90,7 +91,11 @@ def _handlers(settings: Settings, plugins: Plugins) -> dict[str, Any]:
         "programme_archived": (credits.on_programme_archived, reviews.on_programme_archived),
         runs.RELEASE_WANTED: (partial(releasing.on_release_wanted, criteria=criteria),),
         "enrolment_withdrawn": (releasing.on_enrolment_withdrawn,),
-        "pairing_closed": (sessions.on_pairing_closed, reviews.on_pairing_closed),
+        "pairing_closed": (
+            sessions.on_pairing_closed,
+            reviews.on_pairing_closed,
+            checkins.on_pairing_closed,
+        ),
     }
 
 

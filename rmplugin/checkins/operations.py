@@ -15,7 +15,7 @@ from rmplugin.db import Db, Secrets
 from rmplugin.errors import ConflictError
 from rmplugin.matching.models import Pairing
 from rmplugin.matching.queries import lock_active_pairing
-from rmplugin.safeguards.queries import contacts_for
+from rmplugin.safeguards.queries import contacts_for, list_contacts
 from rmplugin.texts import Text
 
 QUIET_WORDS = "/quiet-words"
@@ -94,7 +94,9 @@ def _open_task(db: Db, pairing: Pairing, kind: str, wave: int, now: datetime) ->
         return False
     db.add(CareTask(pairing_id=pairing.id, kind=kind, wave=wave, created_at=now))
     if queries.has_own_manager_only(db, pairing):
-        said = Text("A pair needs a quiet word, and nobody who manages the programme is outside it.")
+        said = Text(
+            "A pair needs a quiet word, and everybody in the course who manages the programme is in the pair."
+        )
         for contact in contacts_for(db, pairing):
             notify.tell(db, contact.id, "help_asked", said, now, QUIET_WORDS)
     return True
@@ -104,11 +106,41 @@ def finish_task(db: Db, task: CareTask, actor: str, now: datetime) -> None:
     """Note that the coordinator has done it. Doing it twice is doing it once; nothing is written down of it.
 
     :param actor: see `audit.AuditEntry`.
-    **Touches** writes care_task, audit_entry.
+    **Touches** writes care_task, audit_entry, notice.
     """
     if task.done_at is None:
         task.done_at, task.done_by = now, actor
         audit.record(db, actor, "care_task.finish", task.id, now)
+        _ask_no_more(db, db.get_one(Pairing, task.pairing_id), now)
+
+
+def on_pairing_closed(db: Db, payload: Mapping[str, Any], now: datetime) -> None:
+    """Ask no contact for a quiet word with a pair that has ended.
+
+    :param payload: pairing_id.
+    **Touches** writes notice.
+    """
+    pairing = db.get_one(Pairing, uuid.UUID(payload["pairing_id"]))
+    query = select(CareTask.id).where(CareTask.pairing_id == pairing.id, CareTask.done_at.is_(None))
+    if db.scalars(query.limit(1)).first() is not None:
+        _ask_no_more(db, pairing, now)
+
+
+def _ask_no_more(db: Db, pairing: Pairing, now: datetime) -> None:
+    """Put away the notices of the programme's contacts for whom no pair is left."""
+    db.flush()
+    contacts = [person.id for _contact, person in list_contacts(db, pairing.programme_id)]
+    # Naming nobody would mean everybody.
+    if idle := [one for one in contacts if not queries.tasks_for_contact(db, one)]:
+        notify.take_back(db, [QUIET_WORDS], now, "help_asked", people=idle)
+
+
+def note_seen(db: Db, person_id: uuid.UUID, now: datetime) -> None:
+    """Put away the notice of a contact who has seen which pairs need a quiet word.
+
+    **Touches** writes notice.
+    """
+    notify.take_back(db, [QUIET_WORDS], now, "help_asked", people=[person_id])
 
 
 def ask_due(db: Db, now: datetime) -> int:

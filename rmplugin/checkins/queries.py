@@ -12,9 +12,9 @@ from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.db import Db
 from rmplugin.errors import NotFoundError
 from rmplugin.matching.models import LIVE, Pairing
+from rmplugin.people.queries import list_managers
 from rmplugin.privacy import Mean, safe_mean
 from rmplugin.programmes.models import Programme
-from rmplugin.reviews.queries import managers_of
 from rmplugin.safeguards.models import ContactPerson
 from rmplugin.safeguards.queries import contacts_for
 
@@ -246,12 +246,19 @@ def count_open_tasks(programme_id: uuid.UUID, viewer_id: uuid.UUID | None) -> Se
 
 
 def has_own_manager_only(db: Db, pairing: Pairing) -> bool:
-    """Tell whether all who manage the programme are in this pair, so that none of them may see its tasks.
+    """Tell whether all who manage the programme in its course are in this pair, and may not see its tasks.
 
     **Touches** reads programme, course_member, lti_user.
     """
-    managers = managers_of(db, db.get_one(Programme, pairing.programme_id))
-    return bool(managers) and set(managers) <= {pairing.mentor_id, pairing.mentee_id}
+    return _are_within(_managers(db, pairing.programme_id), pairing)
+
+
+def _managers(db: Db, programme_id: uuid.UUID) -> set[uuid.UUID | None]:
+    return set(list_managers(db, db.get_one(Programme, programme_id).context_id))
+
+
+def _are_within(managers: set[uuid.UUID | None], pairing: Pairing) -> bool:
+    return bool(managers) and managers <= {pairing.mentor_id, pairing.mentee_id}
 
 
 def tasks_for_contact(db: Db, person_id: uuid.UUID) -> list[tuple[CareTask, Pairing]]:
@@ -263,12 +270,12 @@ def tasks_for_contact(db: Db, person_id: uuid.UUID) -> list[tuple[CareTask, Pair
     lti_user.
     """
     named = select(ContactPerson.programme_id).where(ContactPerson.person_id == person_id)
-    rows = [row for one in db.scalars(named.distinct()) for row in open_tasks(db, one, None)]
+    managers = {one: _managers(db, one) for one in db.scalars(named.distinct())}
     return [
         (task, pairing)
-        for task, pairing in rows
-        if has_own_manager_only(db, pairing)
-        and person_id in {contact.id for contact in contacts_for(db, pairing)}
+        for programme_id, theirs in managers.items()
+        for task, pairing in open_tasks(db, programme_id, None)
+        if _are_within(theirs, pairing) and person_id in {one.id for one in contacts_for(db, pairing)}
     ]
 
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from rmplugin import web
+from rmplugin import notify, web
 from rmplugin.agreements.queries import current_agreement
 from rmplugin.checkins import operations, queries
 from rmplugin.checkins.forms import ITEMS, CheckinForm
@@ -83,8 +83,14 @@ def care_page(visit: Visit, programme_id: UUID) -> web.Answer:
 
 @pages.get("/quiet-words", role=Role.PARTICIPANT)
 def quiet_words(visit: Visit) -> web.Answer:
-    """Show a confidential contact the pairs that need a quiet word and have no manager outside."""
-    tasks = queries.tasks_for_contact(visit.db, visit.person_id)
+    """Show a confidential contact the pairs that need a quiet word and have no manager outside.
+
+    Whoever has looked need not be told any more.
+    """
+    me = visit.person_id
+    if any(notice.path == operations.QUIET_WORDS for notice in notify.unread(visit.db, me)):
+        visit.afterwards.append(lambda db: operations.note_seen(db, me, visit.now))
+    tasks = queries.tasks_for_contact(visit.db, me)
     people = {person for _, pairing in tasks for person in (pairing.mentor_id, pairing.mentee_id)}
     names = display_names(visit.db, people)
     return web.render("checkins/quiet_words.html", visit, tasks=tasks, names=names)

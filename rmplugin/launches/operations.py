@@ -20,6 +20,7 @@ from rmplugin.launches.catalogue import VIEW, path_of_view
 from rmplugin.people.identity import sighting_of_launch
 from rmplugin.people.linking import want_roster
 from rmplugin.people.models import CourseMember, LtiUser, Person
+from rmplugin.people.queries import may_manage
 from rmplugin.people.store import link_users
 from rmplugin.tenants.models import LtiContext, LtiPlatform, LtiResourceLink
 from rmplugin.tenants.operations import record_attempt
@@ -135,9 +136,7 @@ def _path_of_review(db: Db, platform: LtiPlatform, launch: Launch) -> str:
 
 def _is_manager(launch: Launch) -> bool:
     """Tell whether the launch makes a manager. Nobody manages without a name: deeds must have a doer."""
-    roles = launch.roles
-    named = launch.subject is not None and not roles.is_test_user
-    return named and (roles.is_instructor or roles.is_administrator)
+    return launch.subject is not None and may_manage(launch.roles)
 
 
 def record_launch(db: Db, platform: LtiPlatform, launch: Launch, identity: str | None, now: datetime) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import ColumnElement, Select, String, Table, and_, case, cast, func, or_, select
 
+from lti.roles import Role, Roles
 from rmplugin.db import Db, chunks
 from rmplugin.errors import ConflictError, NotFoundError
 from rmplugin.jobs import OutboxEvent, find_pending
@@ -344,6 +345,27 @@ def _members_of(context_id: uuid.UUID | None, *columns: Any) -> Select[Any]:
     return query.join(LtiUser, LtiUser.id == CourseMember.lti_user_id).where(
         CourseMember.context_id == context_id, CourseMember.status != "Deleted", ~LtiUser.is_test
     )
+
+
+def may_manage(roles: Roles) -> bool:
+    """Tell whether roles in a course make somebody a manager there. **Touches** pure."""
+    return not roles.is_test_user and (roles.is_instructor or roles.is_administrator)
+
+
+def list_managers(db: Db, context_id: uuid.UUID | None) -> list[uuid.UUID | None]:
+    """List who may manage in a course, as far as the course shows: administrators need not stand in it.
+
+    :return: the person of each; None for an LMS user who is linked to nobody.
+    **Touches** reads course_member, lti_user.
+    """
+    query = _members_of(context_id, CourseMember.roles, LtiUser.link_state, LtiUser.person_id)
+    # Nearly everybody in a large course only learns; they stay in the database.
+    query = query.where(CourseMember.status == "Active", cast(CourseMember.roles, String) != '["Learner"]')
+    return [
+        person_id if state == "confirmed" else None
+        for names, state, person_id in db.execute(query)
+        if may_manage(Roles(frozenset(Role("context", name) for name in names)))
+    ]
 
 
 def _group() -> ColumnElement[str]:

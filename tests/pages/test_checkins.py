@@ -3,14 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete, select
 
+from rmplugin import notify
 from rmplugin.audit import AccessEntry
 from rmplugin.checkins import operations, queries
 from rmplugin.checkins.forms import ITEMS
 from rmplugin.checkins.models import CareTask, Checkin, CheckinAsk
 from rmplugin.checkins.views import TASKS_SHOWN
 from rmplugin.errors import ConflictError
+from rmplugin.jobs import work_outbox
+from rmplugin.matching.ending import close_pairing
 from rmplugin.notify import Notice
+from rmplugin.people.models import LtiUser
+from rmplugin.safeguards.models import ContactPerson
 from rmplugin.safeguards.operations import add_contact
 from tests.factories.credits import join_course, make_course
 from tests.factories.pairs import make_pair
@@ -167,6 +173,95 @@ def test_quiet_word_when_a_manager_is_outside_the_pair_is_not_for_the_contact(
     answer(pair, pair.mentee, satisfaction=5)
     assert pair.rows(Notice, kind="help_asked") == []
     assert "Nothing at the moment" in sign_in(tenant, contact).get("/quiet-words").says()
+
+
+def ask_contact(pair, clock):
+    """Let a pair whose only manager is in it need a quiet word. :return: the contact who is asked."""
+    with pair.transaction() as db:
+        course = make_course(db, clock.now, "http://lms", None)
+        db.merge(pair.programme).context_id = course.context.id
+        join_course(db, course, pair.mentee, "s-1", clock.now, roles=("Instructor",))
+        contact = make_person(db)
+        add_contact(db, pair.programme, contact.employee_number, "command", clock.now)
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1)
+    answer(pair, pair.mentee, satisfaction=5)
+    assert asked(pair, contact)
+    return contact
+
+
+def asked(pair, contact):
+    return pair.rows(Notice, kind="help_asked", person_id=contact.id, read_at=None)
+
+
+def test_quiet_word_when_the_contact_has_seen_the_page_is_no_news_any_more(sign_in, tenant, pair, clock):
+    contact = ask_contact(pair, clock)
+    assert pair.mentor.display_name in sign_in(tenant, contact).get("/quiet-words").says()
+    assert asked(pair, contact) == []
+
+
+def test_quiet_word_when_it_is_done_is_no_news_unless_another_is_left(pair, clock):
+    contact = ask_contact(pair, clock)
+    with pair.transaction() as db:
+        db.add(CareTask(pairing_id=pair.pairing.id, kind="energy", wave=1, created_at=clock.now))
+        first, second = [task for task, _pairing in queries.tasks_for_contact(db, contact.id)]
+        operations.finish_task(db, first, "command", clock.now)
+    assert asked(pair, contact)
+    with pair.transaction() as db:
+        operations.finish_task(db, db.merge(second), "command", clock.now)
+    assert asked(pair, contact) == []
+
+
+def test_quiet_word_when_the_pair_ends_is_no_news_any_more(pair, clock):
+    contact = ask_contact(pair, clock)
+    with pair.transaction() as db:
+        close_pairing(db, pair.get(db), clock.now)
+    work_outbox(pair.runtime)
+    assert asked(pair, contact) == []
+
+
+def test_quiet_word_when_it_is_done_and_no_contact_is_named_leaves_the_news_of_others(pair, clock):
+    ask_contact(pair, clock)
+    with pair.transaction() as db:
+        db.execute(delete(ContactPerson))
+        elsewhere = make_person(db)
+        notify.tell(db, elsewhere.id, "help_asked", "Elsewhere", clock.now, operations.QUIET_WORDS)
+        operations.finish_task(db, db.scalars(select(CareTask)).one(), "command", clock.now)
+    assert asked(pair, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("own", "roles", "linked", "for_contact"),
+    [
+        (("Instructor",), ("Instructor",), False, False),
+        (("Instructor",), ("Administrator",), False, False),
+        (("Instructor",), ("Instructor", "Learner"), True, False),
+        (("Instructor",), ("Mentor",), True, True),
+        (("Instructor",), (), True, True),
+        (("Instructor", "Learner"), ("Learner",), False, True),
+        (("Instructor",), ("Instructor", "TestUser"), False, True),
+        (("Learner",), ("Learner",), True, False),
+    ],
+)
+def test_quiet_word_when_somebody_else_is_in_the_course_asks_the_contact_unless_they_manage(
+    tenant, pair, database, clock, own, roles, linked, for_contact
+):
+    with database.transaction(tenant.id) as db:
+        course = make_course(db, clock.now, "http://lms", None)
+        db.merge(pair.programme).context_id = course.context.id
+        join_course(db, course, pair.mentee, "s-1", clock.now, own)
+        contact = make_person(db)
+        other = join_course(db, course, make_person(db), "s-2", clock.now, roles)
+        user = db.get_one(LtiUser, other.lti_user_id)
+        if not linked:
+            user.person_id, user.link_state = None, "unlinked"
+        add_contact(db, pair.programme, contact.employee_number, "command", clock.now)
+    clock.forward(days=14)
+    answer(pair, pair.mentor, satisfaction=1)
+    answer(pair, pair.mentee, satisfaction=5)
+    assert len(pair.rows(Notice, kind="help_asked")) == for_contact
+    with pair.transaction() as db:
+        assert len(queries.tasks_for_contact(db, contact.id)) == for_contact
 
 
 def test_own_checkins_never_hold_the_partners(pair, clock):

@@ -404,10 +404,10 @@ def retry(db: Db, delivery: Delivery, actor: str, now: datetime) -> None:
         raise ConflictError("delivery_in_flight", "This is being sent right now. Look again in a minute.")
     if delivery.state == "delivered":
         raise ConflictError("delivery_delivered", "This has arrived already. Nothing needs to be sent again.")
-    if delivery.account_id is None and delivery.state == "blocked" and delivery.last_status is None:
-        # Not refused there: there is no place for the grade.
+    if delivery.state == "blocked":
         problem = find_place(db, db.get_one(Programme, delivery.programme_id), delivery.person_id).problem
-        if problem is not None:
+        # Whatever else blocked it, another system or a sink that needs no place, is tried once more.
+        if problem is not None and problem == delivery.last_error:
             said = Text(
                 "This cannot be sent yet, and is sent by itself later. What is missing: %(why)s", why=problem
             )
